@@ -1,0 +1,215 @@
+//! The basic properties of a message (AMQP 0-9-1 class 60), kept as the bytes received: fields are looked up when
+//! somebody asks, and leave as they came. Editing copies the list and replaces the fields named.
+
+use thiserror::Error;
+
+use crate::table::{self, AMQPValue, FieldTable, TableError};
+
+/// The fields, in the order of their flag bits from 15 downward (semantics.md 2.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Field {
+    ContentType = 15,
+    ContentEncoding = 14,
+    Headers = 13,
+    DeliveryMode = 12,
+    Priority = 11,
+    CorrelationId = 10,
+    ReplyTo = 9,
+    Expiration = 8,
+    MessageId = 7,
+    Timestamp = 6,
+    Type = 5,
+    UserId = 4,
+    AppId = 3,
+    ClusterId = 2,
+}
+
+const FIELDS: [Field; 14] = [
+    Field::ContentType,
+    Field::ContentEncoding,
+    Field::Headers,
+    Field::DeliveryMode,
+    Field::Priority,
+    Field::CorrelationId,
+    Field::ReplyTo,
+    Field::Expiration,
+    Field::MessageId,
+    Field::Timestamp,
+    Field::Type,
+    Field::UserId,
+    Field::AppId,
+    Field::ClusterId,
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum PropertiesError {
+    #[error("property list ends before its last field")]
+    Truncated,
+    #[error("property flags 0x{0:04x} name fields that do not exist")]
+    UnknownFlags(u16),
+    #[error("{0} bytes follow the property list")]
+    Trailing(usize),
+    #[error("headers: {0}")]
+    Headers(#[from] TableError),
+}
+
+/// Raw properties (flags and list), checked once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Properties<'a>(&'a [u8]);
+
+impl Default for Properties<'_> {
+    fn default() -> Self {
+        Properties(&[0, 0])
+    }
+}
+
+impl<'a> Properties<'a> {
+    /// Checks that flags and list fill `raw` and that its headers are a sound table.
+    pub fn parse(raw: &'a [u8]) -> Result<Properties<'a>, PropertiesError> {
+        let (flags, mut rest) = split_flags(raw).ok_or(PropertiesError::Truncated)?;
+        if flags & 0b11 != 0 {
+            return Err(PropertiesError::UnknownFlags(flags));
+        }
+        for field in FIELDS.into_iter().filter(|&field| has(flags, field)) {
+            let len = match field {
+                Field::Headers => table::check(rest)?,
+                _ => field_len(field, rest).ok_or(PropertiesError::Truncated)?,
+            };
+            rest = rest.get(len..).ok_or(PropertiesError::Truncated)?;
+        }
+        if rest.is_empty() { Ok(Properties(raw)) } else { Err(PropertiesError::Trailing(rest.len())) }
+    }
+
+    /// Properties that were checked when they were received.
+    #[must_use]
+    pub fn trusted(raw: &'a [u8]) -> Properties<'a> {
+        Properties(raw)
+    }
+
+    /// Flags and list, as on the wire.
+    #[must_use]
+    pub fn raw(self) -> &'a [u8] {
+        self.0
+    }
+
+    /// The bytes of a field, with the length bytes that belong to them; None where it is absent.
+    #[must_use]
+    pub fn field(self, wanted: Field) -> Option<&'a [u8]> {
+        let (flags, mut rest) = split_flags(self.0)?;
+        if !has(flags, wanted) {
+            return None;
+        }
+        for field in FIELDS.into_iter().filter(|&field| has(flags, field)) {
+            let len = field_len(field, rest)?;
+            if field == wanted {
+                return rest.get(..len);
+            }
+            rest = rest.get(len..)?;
+        }
+        None
+    }
+
+    /// A short string field without its length byte.
+    #[must_use]
+    pub fn short_string(self, field: Field) -> Option<&'a [u8]> {
+        self.field(field).and_then(|bytes| bytes.get(1..))
+    }
+
+    #[must_use]
+    pub fn delivery_mode(self) -> Option<u8> {
+        self.field(Field::DeliveryMode).and_then(|bytes| bytes.first().copied())
+    }
+
+    #[must_use]
+    pub fn priority(self) -> Option<u8> {
+        self.field(Field::Priority).and_then(|bytes| bytes.first().copied())
+    }
+
+    /// Milliseconds as decimal text.
+    #[must_use]
+    pub fn expiration(self) -> Option<&'a [u8]> {
+        self.short_string(Field::Expiration)
+    }
+
+    #[must_use]
+    pub fn reply_to(self) -> Option<&'a [u8]> {
+        self.short_string(Field::ReplyTo)
+    }
+
+    #[must_use]
+    pub fn user_id(self) -> Option<&'a [u8]> {
+        self.short_string(Field::UserId)
+    }
+
+    /// The headers as a raw table, its four length bytes first.
+    #[must_use]
+    pub fn raw_headers(self) -> Option<&'a [u8]> {
+        self.field(Field::Headers)
+    }
+
+    /// The headers, parsed. None where there are none (or their names are no UTF-8).
+    #[must_use]
+    pub fn headers(self) -> Option<FieldTable> {
+        table::parse(self.raw_headers()?).ok()
+    }
+
+    /// One header, without parsing the others.
+    #[must_use]
+    pub fn header(self, name: &str) -> Option<AMQPValue> {
+        table::find(self.raw_headers()?, name.as_bytes())
+    }
+
+    /// A copy with some fields replaced: `Some(bytes)` sets a field to the encoded bytes, None removes it.
+    #[must_use]
+    pub fn with(self, changes: &[(Field, Option<Vec<u8>>)]) -> Vec<u8> {
+        let mut flags = 0;
+        let mut list = Vec::with_capacity(self.0.len() + 64);
+        for field in FIELDS {
+            let value = match changes.iter().find(|(changed, _)| *changed == field) {
+                Some((_, replaced)) => replaced.as_deref(),
+                None => self.field(field),
+            };
+            if let Some(value) = value {
+                flags |= 1 << (field as u16);
+                list.extend_from_slice(value);
+            }
+        }
+        let mut raw = Vec::with_capacity(2 + list.len());
+        raw.extend_from_slice(&u16::to_be_bytes(flags));
+        raw.extend_from_slice(&list);
+        raw
+    }
+}
+
+/// A short string as a property field: its length byte and at most 255 bytes.
+#[must_use]
+pub fn encode_short_string(text: &[u8]) -> Vec<u8> {
+    let text = &text[..text.len().min(255)];
+    let mut bytes = Vec::with_capacity(1 + text.len());
+    bytes.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    bytes.extend_from_slice(text);
+    bytes
+}
+
+fn has(flags: u16, field: Field) -> bool {
+    flags & (1 << (field as u16)) != 0
+}
+
+fn split_flags(raw: &[u8]) -> Option<(u16, &[u8])> {
+    let (flags, rest) = raw.split_first_chunk::<2>()?;
+    Some((u16::from_be_bytes(*flags), rest))
+}
+
+/// How many bytes the field at the start of `rest` takes; not checked against what is there.
+fn field_len(field: Field, rest: &[u8]) -> Option<usize> {
+    match field {
+        Field::DeliveryMode | Field::Priority => Some(1),
+        Field::Timestamp => Some(8),
+        Field::Headers => {
+            let (len, _) = rest.split_first_chunk::<4>()?;
+            usize::try_from(u32::from_be_bytes(*len)).ok()?.checked_add(4)
+        }
+        _ => rest.first().map(|&len| 1 + usize::from(len)),
+    }
+}

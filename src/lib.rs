@@ -1,0 +1,13 @@
+//! Leveret: an AMQP 0-9-1 broker whose confirms mean that the message is on disk. The map of the rooms is in
+//! ARCHITECTURE.md; this file only names them, lowest floor first.
+
+pub mod model;
+
+pub mod queue;
+pub mod routing;
+pub mod store;
+
+pub mod broker;
+pub mod session;
+
+pub mod server;

@@ -1,0 +1,68 @@
+//! Words of the way out: how a consumer is asked for, what a delivery carries, how it is settled.
+
+use std::sync::Arc;
+
+use super::ids::{ConsumerNumber, Position, QueueRef};
+use super::message::Message;
+
+/// What a consumer asked for (`basic.consume`, semantics.md section 10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConsumeOptions {
+    /// Deliveries are settled as they are sent, and prefetch does not bound them.
+    pub no_ack: bool,
+    pub exclusive: bool,
+    /// Most unacked deliveries of this consumer; 0: no limit.
+    pub prefetch: u16,
+    /// `x-priority`: higher ones are served first.
+    pub priority: i32,
+}
+
+/// A message on its way from a queue to a consumer, or to a `basic.get`.
+#[derive(Clone, Debug)]
+pub struct Delivery {
+    pub consumer: ConsumerNumber,
+    pub queue: QueueRef,
+    pub position: Position,
+    pub message: Arc<Message>,
+    pub redelivered: bool,
+    /// `x-delivery-count`, where the queue counts and the count is not 0.
+    pub delivery_count: Option<u32>,
+    /// Already settled: nothing will be acked.
+    pub no_ack: bool,
+}
+
+/// What becomes of unacked messages (semantics.md section 11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done; the message leaves the queue.
+    Ack,
+    /// Rejected without requeue: dead-lettered (reason `rejected`) or dropped.
+    Discard,
+    /// Back to its place as redelivered. `failed`: counts towards the delivery limit (`basic.reject`, a lost
+    /// channel) or not (`basic.nack`, 11.5).
+    Requeue { failed: bool },
+    /// Back to its place, never shown to the client: as if it had not been delivered.
+    Release,
+}
+
+/// Why a message was dead-lettered; the `reason` of `x-death` (semantics.md 12.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DeathReason {
+    Rejected,
+    Expired,
+    MaxLength,
+    DeliveryLimit,
+}
+
+impl DeathReason {
+    /// The word in the headers.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DeathReason::Rejected => "rejected",
+            DeathReason::Expired => "expired",
+            DeathReason::MaxLength => "maxlen",
+            DeathReason::DeliveryLimit => "delivery_limit",
+        }
+    }
+}

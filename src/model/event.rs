@@ -1,0 +1,34 @@
+//! What a session hears: deliveries, confirms, replies to its one pending request, and news about its consumers
+//! and its connection. Sent by shards and the catalog, carried by the server, told to the session in order.
+
+use super::consuming::Delivery;
+use super::fault::Fault;
+use super::ids::{ChannelNumber, ConsumerNumber};
+use super::request::Reply;
+
+/// A publish (or a barrier) that somebody waits for. The connection is known from where it was sent; `epoch` tells
+/// a channel from an earlier one of the same number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConfirmToken {
+    pub channel: ChannelNumber,
+    pub epoch: u32,
+    /// The publish sequence number on the channel, from 1 (semantics.md 9.20); 0 for a barrier.
+    pub sequence: u64,
+}
+
+/// News for one session.
+#[derive(Clone, Debug)]
+pub enum SessionEvent {
+    Deliver(Delivery),
+    /// One shard is done with the publish: durable where that was owed (`accepted`), or refused by a full queue.
+    Confirm {
+        token: ConfirmToken,
+        accepted: bool,
+    },
+    /// The answer to the pending request.
+    Reply(Reply),
+    /// The queue of this consumer is gone.
+    ConsumerCancelled(ConsumerNumber),
+    /// The broker closes this connection (320 and the like).
+    Close(Fault),
+}

@@ -1,0 +1,14 @@
+//! L1, the words every room shares: ids, names, messages, faults, settings, and the commands, events and
+//! durable operations that rooms exchange. Plain data and the small rules that belong to it. No behaviour of a
+//! queue, a session or a store lives here, and nothing here knows a socket, a clock or a thread.
+
+pub mod consuming;
+pub mod event;
+pub mod fault;
+pub mod ids;
+pub mod message;
+pub mod op;
+pub mod port;
+pub mod request;
+pub mod resource;
+pub mod settings;

@@ -1,0 +1,104 @@
+//! The one handle a session has on the broker: the session (L3) speaks to this interface, the broker (L3) implements
+//! it, the server (L4) joins the two. Calls return at once; what takes longer is answered by a [`SessionEvent`].
+//!
+//! [`SessionEvent`]: super::event::SessionEvent
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::consuming::Settlement;
+use super::event::ConfirmToken;
+use super::fault::Fault;
+use super::ids::{ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, Timestamp};
+use super::message::Message;
+use super::request::{Reply, Request};
+
+/// Where a publish goes: decided at publish time, carried out by [`BrokerPort::submit`] (at once, or at tx.commit).
+#[derive(Clone, Debug)]
+pub struct RoutedPublish {
+    pub message: Arc<Message>,
+    /// Every queue once.
+    pub queues: SmallVec<[QueueRef; 2]>,
+    /// The direct reply-to consumer it answers (semantics.md 15.3).
+    pub direct_reply: Option<(ConnectionId, ConsumerNumber)>,
+}
+
+impl RoutedPublish {
+    /// Whether it reaches nobody (basic.return when mandatory, semantics.md 9.5).
+    #[must_use]
+    pub fn is_unroutable(&self) -> bool {
+        self.queues.is_empty() && self.direct_reply.is_none()
+    }
+}
+
+/// How far a request came.
+#[derive(Clone, Debug)]
+pub enum Progress {
+    /// Answered at once.
+    Done(Reply),
+    /// The answer comes as `SessionEvent::Reply`.
+    Pending,
+}
+
+/// Why a login was refused. The client is told only that it was (semantics.md 1.15).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LoginRefused {
+    /// Name, password or address do not fit; the text is for the log.
+    Credentials(String),
+    /// The response could not be read, or the mechanism is unknown: the fault goes to the client.
+    Malformed(Fault),
+}
+
+/// The broker as one connection sees it.
+pub trait BrokerPort {
+    /// Checks a SASL response (PLAIN, AMQPLAIN) and remembers the user (semantics.md 1.8 to 1.16). `loopback`: the
+    /// peer's address is a loopback one.
+    fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused>;
+
+    /// Opens a vhost for the user (connection.open; 530 where it is missing or refused).
+    fn open_vhost(&mut self, vhost: &str) -> Result<(), Fault>;
+
+    /// The name of the user who logged in.
+    fn user(&self) -> &Name;
+
+    /// Checks and routes a publish (semantics.md 9.1, but for the size, which the session checked).
+    fn route(&mut self, now: Timestamp, message: Arc<Message>) -> Result<RoutedPublish, Fault>;
+
+    /// Sends a routed publish to its queues. Returns how many confirms for `confirm` will come; 0 means that
+    /// there is nothing to wait for.
+    fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize;
+
+    /// Asks for something that is answered.
+    fn request(&mut self, now: Timestamp, request: Request) -> Progress;
+
+    /// Settles unacked deliveries of a consumer. Every position in `range` was delivered to it.
+    fn settle(
+        &mut self,
+        queue: QueueRef,
+        consumer: ConsumerNumber,
+        range: PositionRange,
+        settlement: Settlement,
+    );
+
+    /// Forgets a consumer (or the gets of a channel) at once: it gets nothing more, and what it holds unacked is
+    /// requeued as failed.
+    fn detach(&mut self, queue: QueueRef, consumer: ConsumerNumber);
+
+    /// Holds deliveries to a consumer back, or lets them go on (the shared prefetch of a channel is used up).
+    fn set_paused(&mut self, queue: QueueRef, consumer: ConsumerNumber, paused: bool);
+
+    /// Asks every shard to confirm `token` once all that was sent before is durable (tx.commit). Returns how many
+    /// confirms will come.
+    fn barrier(&mut self, token: ConfirmToken) -> usize;
+
+    /// Opens this connection's direct reply-to address for a consumer (semantics.md 15.1) and returns it.
+    fn open_direct_reply(&mut self, consumer: ConsumerNumber) -> Name;
+
+    /// Closes it again; answers to it are unroutable from now on.
+    fn close_direct_reply(&mut self, consumer: ConsumerNumber);
+
+    /// Whether the user's permissions still allow each consumer to read (connection.update-secret); a new secret is
+    /// checked as a password.
+    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault>;
+}
