@@ -1,6 +1,7 @@
 //! Leveret: an AMQP 0-9-1 broker whose confirms mean that the message is on disk. The map of the rooms is in
 //! ARCHITECTURE.md; this file only names them, lowest floor first.
 
+pub mod config;
 pub mod model;
 
 pub mod queue;

@@ -1,1 +1,40 @@
-fn main() {}
+//! The program: arguments to a verb, a verb to its room, an error to one line and a non-zero exit.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use leveret::config::{CommandLine, LogFormat, ServeConfig, Verb, VerifyConfig};
+use leveret::{server, store};
+use tracing_subscriber::EnvFilter;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let outcome = match CommandLine::parse().verb() {
+        Verb::Serve(config) => serve(&config),
+        Verb::Verify(config) => verify(&config),
+    };
+    outcome.unwrap_or_else(|error| {
+        eprintln!("leveret: {error}");
+        ExitCode::FAILURE
+    })
+}
+
+fn serve(config: &ServeConfig) -> anyhow::Result<ExitCode> {
+    let filter = EnvFilter::try_new(&config.log)
+        .map_err(|error| anyhow::anyhow!("--log {:?} is not a level or filter: {error}", config.log))?;
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log_format {
+        LogFormat::Text => logs.init(),
+        LogFormat::Json => logs.json().init(),
+    }
+    server::serve(config)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn verify(config: &VerifyConfig) -> anyhow::Result<ExitCode> {
+    let report = store::verify(&config.data_dir)?;
+    println!("{report}");
+    Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,1 +1,15 @@
-//! server
+//! L4, where the pure rooms meet the world: sockets, tasks, threads, timers, signals. Nothing here decides what a
+//! message or a method means; it carries commands and events between owners, in order and in batches.
+
+mod budget;
+mod catalog_task;
+mod clock;
+mod connection_task;
+mod hub;
+mod listener;
+mod mailbox;
+mod run;
+mod shard_task;
+mod store_thread;
+
+pub use run::{ServeError, serve};

@@ -1,0 +1,73 @@
+//! The task that owns the catalog. Commands to shards leave at once; answers to connections wait until the
+//! records they speak of are durable.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::hub::Hub;
+use super::shard_task::ShardInput;
+use super::store_thread::StoreRequest;
+use crate::broker::catalog::{Catalog, CatalogEffects};
+use crate::broker::command::{CatalogCommand, Origin};
+use crate::model::event::SessionEvent;
+use crate::model::ids::ConnectionId;
+
+/// What the catalog is told.
+#[derive(Debug)]
+pub(crate) enum CatalogInput {
+    Command(CatalogCommand),
+    /// The records of all turns up to this one are on disk.
+    Durable {
+        sequence: u64,
+    },
+    /// Works off what is there and ends.
+    Stop,
+}
+
+/// Answers that wait for the records of a turn.
+struct Held {
+    sequence: u64,
+    answers: Vec<(ConnectionId, SessionEvent)>,
+}
+
+pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
+    let mailbox = hub.catalog();
+    let mut inputs = Vec::new();
+    let mut effects = CatalogEffects::default();
+    let mut held: VecDeque<Held> = VecDeque::new();
+    let mut sequence = 0;
+    loop {
+        mailbox.take(&mut inputs);
+        let now = clock.now();
+        let mut stop = false;
+        for input in inputs.drain(..) {
+            match input {
+                CatalogInput::Command(command) => catalog.handle(now, command, &mut effects),
+                CatalogInput::Durable { sequence } => {
+                    while held.front().is_some_and(|first| first.sequence <= sequence) {
+                        if let Some(mut done) = held.pop_front() {
+                            hub.send(&mut done.answers);
+                        }
+                    }
+                }
+                CatalogInput::Stop => stop = true,
+            }
+        }
+        for (shard, command) in effects.to_shards.drain(..) {
+            let origin = Origin::Catalog;
+            hub.shard(shard).post(ShardInput::Commands { origin, commands: vec![command], ticket: None });
+        }
+        if effects.ops.is_empty() {
+            hub.send(&mut effects.to_connections);
+        } else {
+            sequence += 1;
+            hub.store().post(StoreRequest::Catalog { sequence, ops: std::mem::take(&mut effects.ops) });
+            held.push_back(Held { sequence, answers: std::mem::take(&mut effects.to_connections) });
+        }
+        if stop {
+            return;
+        }
+        mailbox.arrival().await;
+    }
+}

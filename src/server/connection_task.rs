@@ -1,0 +1,258 @@
+//! The task of one client connection: reads the socket into the session, carries the session's wishes to shards and
+//! catalog, tells it what they answer, and writes what it has to say.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use super::budget::Budget;
+use super::catalog_task::CatalogInput;
+use super::clock::Clock;
+use super::hub::{ConnectionMailbox, Hub};
+use super::shard_task::ShardInput;
+use crate::broker::command::Origin;
+use crate::broker::port::Port;
+use crate::broker::view::View;
+use crate::model::event::SessionEvent;
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::session::{PeerInfo, Session, SessionLimits};
+
+/// How much one read may bring, at the least and the most.
+const LEAST_READ: usize = 4 << 10;
+const MOST_READ: usize = 256 << 10;
+/// How many pieces one vectored write sends.
+const PIECES: usize = 64;
+/// Written bytes of a shard's deliveries are reported to it once they are this many, or once all is written.
+const REPORTED_DRAIN: usize = 128 << 10;
+/// How long a stopping broker waits for a client to answer connection.close.
+const GOODBYE: Duration = Duration::from_secs(3);
+
+/// What every connection shares.
+pub(crate) struct Surroundings {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) view: Arc<View>,
+    pub(crate) clock: Clock,
+    pub(crate) limits: Arc<SessionLimits>,
+    /// Seeds the generated names and secrets of the process.
+    pub(crate) seed: u64,
+    pub(crate) stop: CancellationToken,
+}
+
+pub(crate) struct Connection {
+    id: ConnectionId,
+    stream: TcpStream,
+    session: Session<Port>,
+    mailbox: ConnectionMailbox,
+    around: Arc<Surroundings>,
+    budget: Arc<Budget>,
+    input: BytesMut,
+    read_size: usize,
+    /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
+    undrained: Vec<usize>,
+    end_of_input: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, peer: SocketAddr, around: Arc<Surroundings>) -> Connection {
+        let (id, mailbox) = around.hub.register();
+        let shards = around.hub.shard_count();
+        let seed = mix(around.seed, id.0);
+        let port = Port::new(id, shards, Arc::clone(&around.view), seed);
+        let peer = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: mix(seed, 1) };
+        let session = Session::new(around.clock.now(), Arc::clone(&around.limits), peer, port);
+        Connection {
+            id,
+            stream,
+            session,
+            mailbox,
+            budget: Budget::new(),
+            input: BytesMut::new(),
+            read_size: LEAST_READ,
+            undrained: vec![0; usize::from(shards)],
+            end_of_input: false,
+            around,
+        }
+    }
+
+    /// Serves the client until either side is done, then takes leave of everybody.
+    pub(crate) async fn run(mut self, peer: SocketAddr) {
+        debug!(connection = self.id.0, %peer, "accepted");
+        let outcome = self.serve().await;
+        let now = self.around.clock.now();
+        self.session.lost(now);
+        self.send_wishes();
+        self.around.hub.unregister(self.id);
+        for (_, shard) in self.around.hub.shards() {
+            shard.post(ShardInput::ConnectionGone(self.id));
+        }
+        match outcome {
+            Ok(()) => debug!(connection = self.id.0, %peer, "closed"),
+            Err(error) => info!(connection = self.id.0, %peer, %error, "lost"),
+        }
+    }
+
+    async fn serve(&mut self) -> io::Result<()> {
+        let mut events = Vec::new();
+        let mut goodbye: Option<tokio::time::Instant> = None;
+        loop {
+            let now = self.around.clock.now();
+            self.mailbox.take(&mut events);
+            self.hear(now, &mut events);
+            if self.session.wants_input() && self.may_read() {
+                self.read()?;
+                if !self.input.is_empty() {
+                    self.session.receive(now, &mut self.input);
+                }
+            }
+            if self.session.next_deadline().is_some_and(|deadline| deadline <= now) {
+                self.session.tick(now);
+            }
+            self.session.end_of_batch();
+            self.send_wishes();
+            self.write()?;
+            let written = self.session.output().is_empty();
+            if (self.session.is_over() && written) || self.end_of_input {
+                return Ok(());
+            }
+            if goodbye.is_none() && self.around.stop.is_cancelled() {
+                goodbye = Some(tokio::time::Instant::now() + GOODBYE);
+                self.session.shut_down(Fault::new(
+                    ReplyCode::ConnectionForced,
+                    "broker forced connection closure with reason 'shutdown'",
+                ));
+                continue;
+            }
+            if goodbye.is_some_and(|end| end <= tokio::time::Instant::now()) {
+                return Ok(());
+            }
+            self.wait(goodbye).await?;
+        }
+    }
+
+    /// Returns once there may be something to do.
+    async fn wait(&mut self, goodbye: Option<tokio::time::Instant>) -> io::Result<()> {
+        let wants_input = self.session.wants_input();
+        let over_budget = wants_input && !self.may_read();
+        let interest = match (wants_input && !over_budget, self.session.output().is_empty()) {
+            (true, true) => Some(Interest::READABLE),
+            (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
+            (false, false) => Some(Interest::WRITABLE),
+            (false, true) => None,
+        };
+        let deadline = self.session.next_deadline().map(|deadline| self.around.clock.instant(deadline));
+        let timer = match (deadline, goodbye) {
+            (Some(deadline), Some(goodbye)) => Some(deadline.min(goodbye)),
+            (deadline, goodbye) => deadline.or(goodbye),
+        };
+        tokio::select! {
+            ready = self.stream.ready(interest.unwrap_or(Interest::READABLE)), if interest.is_some() => {
+                ready?;
+            }
+            () = self.mailbox.arrival() => {}
+            () = self.budget.returned(), if over_budget => {}
+            () = sleep_until(timer.unwrap_or_else(tokio::time::Instant::now)), if timer.is_some() => {}
+            () = self.around.stop.cancelled(), if goodbye.is_none() => {}
+        }
+        Ok(())
+    }
+
+    fn may_read(&self) -> bool {
+        self.budget.in_flight() < self.around.hub.in_flight_limit()
+    }
+
+    /// Tells the session what has arrived for it, and keeps account of its deliveries per shard.
+    fn hear(&mut self, now: Timestamp, events: &mut Vec<SessionEvent>) {
+        for event in events.drain(..) {
+            if let SessionEvent::Deliver(delivery) = &event
+                && let Some(undrained) = self.undrained.get_mut(usize::from(delivery.queue.shard.0))
+            {
+                *undrained += delivery.message.footprint();
+            }
+            self.session.event(now, event);
+        }
+    }
+
+    /// Reads once, as much as there is and fits.
+    fn read(&mut self) -> io::Result<()> {
+        self.input.reserve(self.read_size);
+        match self.stream.try_read_buf(&mut self.input) {
+            Ok(0) => self.end_of_input = true,
+            Ok(read) if read >= self.read_size => self.read_size = (self.read_size * 2).min(MOST_READ),
+            Ok(read) if read < self.read_size / 4 => self.read_size = (self.read_size / 2).max(LEAST_READ),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.input.is_empty() {
+                    self.input = BytesMut::new();
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Writes until all is sent or the socket is full.
+    fn write(&mut self) -> io::Result<()> {
+        let output = self.session.output();
+        while !output.is_empty() {
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let filled = output.chunks(&mut pieces);
+            match self.stream.try_write_vectored(&pieces[..filled]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(sent) => output.advance(sent),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) => return Err(error),
+            }
+        }
+        output.release();
+        self.report_drained();
+        Ok(())
+    }
+
+    fn report_drained(&mut self) {
+        for (shard, undrained) in self.undrained.iter_mut().enumerate() {
+            if *undrained >= REPORTED_DRAIN {
+                let bytes = std::mem::take(undrained);
+                let shard = ShardIndex(u16::try_from(shard).unwrap_or(u16::MAX));
+                self.around.hub.shard(shard).post(ShardInput::Drained { connection: self.id, bytes });
+            }
+        }
+    }
+
+    /// Carries what the session asked of the broker to those who do it.
+    fn send_wishes(&mut self) {
+        let hub = &self.around.hub;
+        let outgoing = self.session.port().take_outgoing();
+        for (index, commands) in (0..).map(ShardIndex).zip(&mut outgoing.shards) {
+            if commands.is_empty() {
+                continue;
+            }
+            let commands = std::mem::take(commands);
+            let bytes = commands.iter().map(crate::broker::command::ShardCommand::footprint).sum();
+            let ticket = Some(self.budget.ticket(bytes));
+            hub.shard(index).post(ShardInput::Commands {
+                origin: Origin::Connection(self.id),
+                commands,
+                ticket,
+            });
+        }
+        hub.catalog().post_all(outgoing.catalog.drain(..).map(CatalogInput::Command));
+        hub.send(&mut outgoing.direct);
+    }
+}
+
+/// A seed of its own for every `number` (splitmix64's finisher).
+fn mix(seed: u64, number: u64) -> u64 {
+    let mut z = seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}

@@ -1,0 +1,106 @@
+//! Where everybody's mailbox is: the shards', the catalog's, the store's, and those of the connections that are
+//! open now.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::RwLock;
+
+use super::catalog_task::CatalogInput;
+use super::mailbox::{Mailbox, ThreadMailbox};
+use super::shard_task::ShardInput;
+use super::store_thread::StoreRequest;
+use crate::model::event::SessionEvent;
+use crate::model::ids::{ConnectionId, ShardIndex};
+
+/// Published bytes that may be on their way over all connections, and at the least and the most per connection.
+const IN_FLIGHT: usize = 128 << 20;
+const LEAST_PER_CONNECTION: usize = 128 << 10;
+const MOST_PER_CONNECTION: usize = 8 << 20;
+
+pub(crate) type ConnectionMailbox = Arc<Mailbox<SessionEvent>>;
+
+pub(crate) struct Hub {
+    shards: Vec<Mailbox<ShardInput>>,
+    catalog: Mailbox<CatalogInput>,
+    store: Arc<ThreadMailbox<StoreRequest>>,
+    connections: RwLock<HashMap<ConnectionId, ConnectionMailbox, foldhash::fast::FixedState>>,
+    open: AtomicUsize,
+    next_connection: AtomicU64,
+}
+
+impl Hub {
+    pub(crate) fn new(shards: u16, store: Arc<ThreadMailbox<StoreRequest>>) -> Hub {
+        Hub {
+            shards: (0..shards).map(|_| Mailbox::new()).collect(),
+            catalog: Mailbox::new(),
+            store,
+            connections: RwLock::default(),
+            open: AtomicUsize::new(0),
+            next_connection: AtomicU64::new(1),
+        }
+    }
+
+    pub(crate) fn shard_count(&self) -> u16 {
+        u16::try_from(self.shards.len()).unwrap_or(u16::MAX)
+    }
+
+    /// The mailbox of a shard. Indices come from the catalog, which knows how many there are.
+    pub(crate) fn shard(&self, index: ShardIndex) -> &Mailbox<ShardInput> {
+        &self.shards[usize::from(index.0)]
+    }
+
+    pub(crate) fn shards(&self) -> impl Iterator<Item = (ShardIndex, &Mailbox<ShardInput>)> {
+        (0..self.shard_count()).map(ShardIndex).zip(&self.shards)
+    }
+
+    pub(crate) fn catalog(&self) -> &Mailbox<CatalogInput> {
+        &self.catalog
+    }
+
+    pub(crate) fn catalog_durable(&self, sequence: u64) {
+        self.catalog.post(CatalogInput::Durable { sequence });
+    }
+
+    pub(crate) fn store(&self) -> &ThreadMailbox<StoreRequest> {
+        &self.store
+    }
+
+    /// Gives a new connection its id and its mailbox.
+    pub(crate) fn register(&self) -> (ConnectionId, ConnectionMailbox) {
+        let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
+        let mailbox = Arc::new(Mailbox::new());
+        self.connections.write().insert(id, Arc::clone(&mailbox));
+        self.open.fetch_add(1, Ordering::Relaxed);
+        (id, mailbox)
+    }
+
+    pub(crate) fn unregister(&self, id: ConnectionId) {
+        if self.connections.write().remove(&id).is_some() {
+            self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How much one connection may have in flight, by how many share the whole.
+    pub(crate) fn in_flight_limit(&self) -> usize {
+        let share = IN_FLIGHT / self.open.load(Ordering::Relaxed).max(1);
+        share.clamp(LEAST_PER_CONNECTION, MOST_PER_CONNECTION)
+    }
+
+    /// Sends events to their connections, in order per connection. Events for one that is gone are dropped: its
+    /// consumers have been or will be detached, which requeues what they were sent.
+    pub(crate) fn send(&self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
+        let mut events = events.drain(..).peekable();
+        while let Some((connection, first)) = events.next() {
+            let mailbox = self.connections.read().get(&connection).cloned();
+            let rest =
+                std::iter::from_fn(|| events.next_if(|(next, _)| *next == connection).map(|(_, event)| event));
+            let run = std::iter::once(first).chain(rest);
+            match mailbox {
+                Some(mailbox) => mailbox.post_all(run),
+                None => run.for_each(drop),
+            }
+        }
+    }
+}

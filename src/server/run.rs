@@ -1,0 +1,178 @@
+//! The life of a broker: open the store, bring the catalog and the queues back, let clients in, and at the end see
+//! that everything is committed.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use thiserror::Error;
+use tokio::runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::info;
+
+use super::catalog_task::{self, CatalogInput};
+use super::clock::Clock;
+use super::connection_task::Surroundings;
+use super::hub::Hub;
+use super::listener;
+use super::mailbox::ThreadMailbox;
+use super::shard_task::{self, ShardInput};
+use super::store_thread::{self, StoreRequest};
+use crate::broker::catalog::{Catalog, RecordError};
+use crate::broker::shard::Shard;
+use crate::broker::view::View;
+use crate::config::ServeConfig;
+use crate::model::ids::{QueueId, ShardIndex, Timestamp};
+use crate::model::op::RecoveredQueue;
+use crate::session::SessionLimits;
+use crate::store::{self, OpenError, StoreError, StoreOptions};
+
+/// Why the broker could not start, or had to stop. Each is one clear line.
+#[derive(Debug, Error)]
+pub enum ServeError {
+    #[error("cannot use the data directory {directory}: {source}")]
+    Open { directory: String, source: OpenError },
+    #[error("the catalog in {directory} cannot be read: {source}")]
+    Catalog { directory: String, source: RecordError },
+    #[error("cannot listen on {address}: {source}; give another address with --listen")]
+    Listen { address: String, source: io::Error },
+    #[error("cannot start: {0}")]
+    Start(#[source] io::Error),
+    #[error("stopped because the store failed: {0}; nothing was confirmed that is not on disk")]
+    Store(#[from] StoreError),
+    #[error("stopped because of a defect: {0}")]
+    Defect(#[from] tokio::task::JoinError),
+}
+
+/// Runs the broker until SIGTERM or SIGINT, or until the store fails.
+pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    let runtime = runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("broker")
+        .enable_all()
+        .build()
+        .map_err(ServeError::Start)?;
+    let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
+    runtime.block_on(async { Broker::start(config, shards)?.run().await })
+}
+
+/// A broker that clients can connect to.
+struct Broker {
+    around: Arc<Surroundings>,
+    connections: TaskTracker,
+    /// The catalog's task and the shards'.
+    owners: JoinSet<()>,
+    store: JoinHandle<Result<(), StoreError>>,
+}
+
+impl Broker {
+    fn start(config: &ServeConfig, shards: u16) -> Result<Broker, ServeError> {
+        let directory = config.data_dir.display().to_string();
+        let (store, recovered) = store::open(&config.data_dir, &StoreOptions::default())
+            .map_err(|source| ServeError::Open { directory: directory.clone(), source })?;
+        // The port is taken before anything is started that would have to be stopped again.
+        let listener = listener::bind(config.listen)
+            .map_err(|source| ServeError::Listen { address: config.listen.to_string(), source })?;
+
+        let clock = Clock::new();
+        let seed = random_seed();
+        let view = Arc::new(View::new());
+        let catalog = Catalog::new(Arc::clone(&view), shards, seed, recovered.catalog)
+            .map_err(|source| ServeError::Catalog { directory, source })?;
+        let requests = Arc::new(ThreadMailbox::new());
+        let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
+        let stop = CancellationToken::new();
+        let failed = stop.clone();
+        let store =
+            store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), move || failed.cancel())
+                .map_err(ServeError::Start)?;
+
+        let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
+        let share = memory / usize::from(shards).max(1);
+        let mut owned: Vec<Shard> =
+            (0..shards).map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), share)).collect();
+        let queues = restore_queues(&catalog, recovered.queues, &mut owned, clock.now());
+        let mut owners = JoinSet::new();
+        for (index, shard) in (0..).map(ShardIndex).zip(owned) {
+            owners.spawn(shard_task::run(index, shard, Arc::clone(&hub), clock));
+        }
+        owners.spawn(catalog_task::run(catalog, Arc::clone(&hub), clock));
+
+        let limits = Arc::new(SessionLimits::default());
+        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop });
+        let connections = TaskTracker::new();
+        connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
+        info!(
+            address = %config.listen, data = %config.data_dir.display(), queues, shards,
+            clean = recovered.clean, "Server startup complete"
+        );
+        Ok(Broker { around, connections, owners, store })
+    }
+
+    /// Serves until a signal or a failed store, then stops in order: clients, catalog, shards, store.
+    async fn run(mut self) -> Result<(), ServeError> {
+        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => info!("SIGINT: stopping"),
+            () = self.around.stop.cancelled() => {}
+            // No owner ends before it is told to. What it owned is lost to this process, and so is the process.
+            Some(Err(defect)) = self.owners.join_next() => return Err(defect.into()),
+        }
+        self.around.stop.cancel();
+        self.connections.close();
+        self.connections.wait().await;
+
+        // Connections have said their last word. What the shards make of it may concern the catalog, and what the
+        // catalog makes of that the shards.
+        let hub = &self.around.hub;
+        for (_, shard) in hub.shards() {
+            let (done, worked_off) = oneshot::channel();
+            shard.post(ShardInput::Barrier(done));
+            let _ = worked_off.await;
+        }
+        hub.catalog().post(CatalogInput::Stop);
+        self.owners.join_next().await.transpose()?;
+        for (_, shard) in hub.shards() {
+            shard.post(ShardInput::Stop);
+        }
+        while self.owners.join_next().await.transpose()?.is_some() {}
+        hub.store().post(StoreRequest::Close);
+        match self.store.join() {
+            Ok(outcome) => Ok(outcome?),
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
+}
+
+/// Gives every shard its queues, with what the store found of them. Returns how many there are.
+fn restore_queues(
+    catalog: &Catalog,
+    found: Vec<RecoveredQueue>,
+    shards: &mut [Shard],
+    now: Timestamp,
+) -> usize {
+    let mut found: HashMap<QueueId, RecoveredQueue> =
+        found.into_iter().map(|queue| (queue.queue, queue)).collect();
+    let queues = catalog.recovered_queues();
+    let count = queues.len();
+    for queue in queues {
+        let messages = found.remove(&queue.place.queue).unwrap_or_default();
+        if let Some(shard) = shards.get_mut(usize::from(queue.place.shard.0)) {
+            shard.recover(now, queue, messages);
+        }
+    }
+    count
+}
+
+/// What makes this process's generated names unlike any other's.
+fn random_seed() -> u64 {
+    rand::random()
+}

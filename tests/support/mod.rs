@@ -1,0 +1,130 @@
+//! A broker process of its own for a test: the real binary, a fresh data directory, a free port on loopback. It is
+//! killed when the test is done with it.
+
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a broker may take to be ready, on the slowest day of the slowest machine.
+const START: Duration = Duration::from_secs(60);
+
+pub struct Broker {
+    process: Child,
+    port: u16,
+    data: PathBuf,
+    /// Removed with the broker that made it.
+    _directory: Option<TempDir>,
+}
+
+impl Broker {
+    /// A broker on a fresh data directory.
+    pub fn start() -> Broker {
+        let directory = TempDir::new().expect("a temporary directory");
+        let data = directory.path().join("data");
+        let mut broker = Broker::start_on(&data);
+        broker._directory = Some(directory);
+        broker
+    }
+
+    /// A broker on this data directory, which stays.
+    pub fn start_on(data: &Path) -> Broker {
+        let port = free_port();
+        let process = spawn(data, port);
+        Broker { process, port, data: data.to_owned(), _directory: None }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    pub fn uri(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
+    }
+
+    /// SIGKILL, and the same directory and port again.
+    pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.process = spawn(&self.data, self.port);
+    }
+
+    /// SIGKILL, and nothing else.
+    pub fn kill(&mut self) {
+        self.process.kill().expect("the broker can be killed");
+        self.process.wait().expect("the broker can be waited for");
+    }
+
+    /// SIGTERM; returns whether it ended with success in time.
+    pub fn terminate(&mut self) -> bool {
+        let pid = self.process.id().to_string();
+        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill(1) is there");
+        assert!(sent.success());
+        let since = Instant::now();
+        while since.elapsed() < Duration::from_secs(20) {
+            if let Some(status) = self.process.try_wait().expect("the broker can be waited for") {
+                return status.success();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        false
+    }
+
+    /// Starts again after [`Broker::terminate`] or [`Broker::kill`].
+    pub fn restart(&mut self) {
+        self.process = spawn(&self.data, self.port);
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A command for the binary under test.
+pub fn leveret() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_leveret"))
+}
+
+/// A port that nobody listens on at this moment.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
+}
+
+/// Starts the binary and waits for the line that says clients can connect.
+fn spawn(data: &Path, port: u16) -> Child {
+    let since = Instant::now();
+    let mut process = leveret()
+        .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
+        .arg(data)
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the broker can be started");
+    let log = process.stderr.take().expect("its log is piped");
+    let (ready, is_ready) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        for line in BufReader::new(log).lines().map_while(Result::ok) {
+            if line.contains("Server startup complete") {
+                let _ = ready.send(());
+            } else if line.contains("ERROR") || line.contains("panicked") || line.starts_with("leveret:") {
+                eprintln!("broker: {line}");
+            }
+        }
+    });
+    is_ready
+        .recv_timeout(START)
+        .unwrap_or_else(|_| panic!("the broker was not ready within {:?}", since.elapsed()));
+    process
+}
