@@ -19,8 +19,9 @@ const UNCONFIRMED: usize = 2000;
 
 #[test]
 fn memory_does_not_grow_with_the_queue_and_a_restart_does_not_read_it() {
-    let messages: u64 =
-        std::env::var("LEVERET_BACKLOG").ok().map_or(30_000, |text| text.parse().expect("a number of messages"));
+    let messages: u64 = std::env::var("LEVERET_BACKLOG")
+        .ok()
+        .map_or(30_000, |text| text.parse().expect("a number of messages"));
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut broker = Broker::start();
     let idle = resident_kb(broker.pid());
@@ -61,7 +62,10 @@ async fn fill(uri: &str, messages: u64) {
         let properties = BasicProperties::default().with_delivery_mode(2);
         let options = BasicPublishOptions::default();
         unconfirmed.push_back(
-            channel.basic_publish("".into(), "backlog".into(), options, &body(number), properties).await.unwrap(),
+            channel
+                .basic_publish("".into(), "backlog".into(), options, &body(number), properties)
+                .await
+                .unwrap(),
         );
         if unconfirmed.len() >= UNCONFIRMED {
             assert_eq!(unconfirmed.pop_front().unwrap().await.unwrap(), Confirmation::Ack(None));

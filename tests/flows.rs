@@ -4,91 +4,32 @@
 #[path = "support/mod.rs"]
 mod support;
 
-use std::time::Duration;
-
-use futures_lite::StreamExt;
-use lapin::message::Delivery;
 use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions,
-    ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    BasicAckOptions, BasicGetOptions, BasicPublishOptions, BasicQosOptions, ConfirmSelectOptions,
+    QueueDeclareOptions,
 };
 use lapin::types::FieldTable;
-use lapin::{
-    BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind,
+use lapin::{BasicProperties, Channel, Confirmation, Consumer, ExchangeKind};
+use support::lapin_client::{
+    assert_silent, bind, consume, declare, declare_exchange, next, next_body, persistent, publish,
+    with_broker,
 };
-use support::Broker;
-
-/// How long a delivery that must come may take on a slow day.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How long nothing may come before we believe that nothing will.
-const SILENCE: Duration = Duration::from_millis(200);
-
-fn with_broker<F: Future<Output = lapin::Result<()>>>(test: impl FnOnce(Connection) -> F) {
-    let broker = Broker::start();
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime
-        .block_on(async {
-            test(Connection::connect(&broker.uri(), ConnectionProperties::default()).await?).await
-        })
-        .unwrap();
-}
-
-async fn publish(channel: &Channel, exchange: &str, key: &str, body: &str) -> lapin::Result<()> {
-    let options = BasicPublishOptions::default();
-    let properties = BasicProperties::default().with_delivery_mode(2);
-    channel.basic_publish(exchange.into(), key.into(), options, body.as_bytes(), properties).await?;
-    Ok(())
-}
-
-async fn consume(channel: &Channel, queue: &str, no_ack: bool) -> lapin::Result<Consumer> {
-    let options = BasicConsumeOptions { no_ack, ..BasicConsumeOptions::default() };
-    channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await
-}
-
-async fn next(consumer: &mut Consumer) -> Delivery {
-    tokio::time::timeout(PATIENCE, consumer.next())
-        .await
-        .expect("a delivery in time")
-        .expect("the consumer is open")
-        .unwrap()
-}
-
-async fn next_body(consumer: &mut Consumer) -> String {
-    String::from_utf8(next(consumer).await.data).unwrap()
-}
-
-async fn assert_silent(consumer: &mut Consumer) {
-    assert!(tokio::time::timeout(SILENCE, consumer.next()).await.is_err(), "nothing more was to come");
-}
 
 /// A queue of this connection alone, bound to the exchange by each key.
 async fn subscribe(channel: &Channel, exchange: &str, keys: &[&str]) -> lapin::Result<Consumer> {
     let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
     let queue = channel.queue_declare("".into(), options, FieldTable::default()).await?;
     for key in keys {
-        let bind = QueueBindOptions::default();
-        let name = queue.name().clone();
-        channel.queue_bind(name, exchange.into(), (*key).into(), bind, FieldTable::default()).await?;
+        bind(channel, queue.name().as_str(), exchange, key).await?;
     }
     consume(channel, queue.name().as_str(), true).await
-}
-
-async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::Result<()> {
-    let options = ExchangeDeclareOptions::default();
-    channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
-}
-
-async fn declare_durable(channel: &Channel, name: &str) -> lapin::Result<()> {
-    let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-    channel.queue_declare(name.into(), options, FieldTable::default()).await?;
-    Ok(())
 }
 
 #[test]
 fn hello_world() {
     with_broker(|connection| async move {
         let channel = connection.create_channel().await?;
-        declare_durable(&channel, "hello").await?;
+        declare(&channel, "hello", &[]).await?;
         publish(&channel, "", "hello", "Hello World!").await?;
         let mut consumer = consume(&channel, "hello", true).await?;
         assert_eq!(next_body(&mut consumer).await, "Hello World!");
@@ -100,7 +41,7 @@ fn hello_world() {
 fn work_queue_with_acks_and_prefetch() {
     with_broker(|connection| async move {
         let channel = connection.create_channel().await?;
-        declare_durable(&channel, "tasks").await?;
+        declare(&channel, "tasks", &[]).await?;
         let (one, two) = (connection.create_channel().await?, connection.create_channel().await?);
         one.basic_qos(1, BasicQosOptions::default()).await?;
         two.basic_qos(1, BasicQosOptions::default()).await?;
@@ -177,7 +118,7 @@ fn topics() {
 fn rpc_by_reply_queue_and_by_direct_reply_to() {
     with_broker(|connection| async move {
         let server = connection.create_channel().await?;
-        declare_durable(&server, "rpc_queue").await?;
+        declare(&server, "rpc_queue", &[]).await?;
         let mut requests = consume(&server, "rpc_queue", true).await?;
         let client = connection.create_channel().await?;
         let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
@@ -205,16 +146,15 @@ fn rpc_by_reply_queue_and_by_direct_reply_to() {
 fn publisher_confirms_and_returns() {
     with_broker(|connection| async move {
         let channel = connection.create_channel().await?;
-        declare_durable(&channel, "confirmed").await?;
+        declare(&channel, "confirmed", &[]).await?;
         channel.confirm_select(ConfirmSelectOptions::default()).await?;
         let mandatory = BasicPublishOptions { mandatory: true, ..BasicPublishOptions::default() };
-        let properties = || BasicProperties::default().with_delivery_mode(2);
         let mut confirms = Vec::new();
         for number in 0..500 {
             let body = number.to_string();
             confirms.push(
                 channel
-                    .basic_publish("".into(), "confirmed".into(), mandatory, body.as_bytes(), properties())
+                    .basic_publish("".into(), "confirmed".into(), mandatory, body.as_bytes(), persistent())
                     .await?,
             );
         }
@@ -222,7 +162,7 @@ fn publisher_confirms_and_returns() {
             assert_eq!(confirm.await?, Confirmation::Ack(None));
         }
         let returned =
-            channel.basic_publish("".into(), "nowhere".into(), mandatory, b"?", properties()).await?.await?;
+            channel.basic_publish("".into(), "nowhere".into(), mandatory, b"?", persistent()).await?.await?;
         let Confirmation::Ack(Some(returned)) = returned else { panic!("{returned:?}") };
         assert_eq!((returned.reply_code, returned.reply_text.as_str()), (312, "NO_ROUTE"));
         for number in 0..500 {

@@ -24,7 +24,8 @@ impl Bystander {
     fn connect(broker: &Broker) -> Bystander {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let channel = runtime.block_on(async {
-            let connection = Connection::connect(&broker.uri(), ConnectionProperties::default()).await.unwrap();
+            let connection =
+                Connection::connect(&broker.uri(), ConnectionProperties::default()).await.unwrap();
             let channel = connection.create_channel().await.unwrap();
             let options = QueueDeclareOptions { exclusive: true, ..QueueDeclareOptions::default() };
             channel.queue_declare("bystander".into(), options, FieldTable::default()).await.unwrap();
@@ -41,7 +42,8 @@ impl Bystander {
                 .basic_publish("".into(), "bystander".into(), options, b"still here", properties)
                 .await
                 .unwrap();
-            let got = self.channel.basic_get("bystander".into(), BasicGetOptions { no_ack: true }).await.unwrap();
+            let got =
+                self.channel.basic_get("bystander".into(), BasicGetOptions { no_ack: true }).await.unwrap();
             assert_eq!(got.expect("the bystander's message").delivery.data, b"still here");
         });
     }
@@ -61,7 +63,10 @@ fn deeply_nested_tables_before_login() {
         let mut client = RawClient::greet(broker.port());
         client.send(&nested_start_ok(1300));
         let answer = client.answer();
-        assert!(matches!(answer, Answer::ConnectionClosed { code: 501 | 502, .. } | Answer::Eof), "{answer:?}");
+        assert!(
+            matches!(answer, Answer::ConnectionClosed { code: 501 | 502, .. } | Answer::Eof),
+            "{answer:?}"
+        );
     });
 }
 
@@ -104,7 +109,10 @@ fn a_header_that_announces_2_to_the_63_bytes() {
         client.send(&frame(2, 1, &content_header(1 << 63)));
         let answer = client.answer();
         assert!(
-            matches!(answer, Answer::ConnectionClosed { code: 501, .. } | Answer::ChannelClosed { code: 406, .. }),
+            matches!(
+                answer,
+                Answer::ConnectionClosed { code: 501, .. } | Answer::ChannelClosed { code: 406, .. }
+            ),
             "{answer:?}"
         );
     });
@@ -147,7 +155,10 @@ fn a_client_that_never_finishes_its_handshake() {
         trickling.send(&[1, 0, 0]);
         for client in [&mut silent, &mut halfway, &mut trickling] {
             client.wait_at_most(Duration::from_secs(30));
-            assert!(matches!(client.answer(), Answer::Eof), "closed without a frame once the handshake timed out");
+            assert!(
+                matches!(client.answer(), Answer::Eof),
+                "closed without a frame once the handshake timed out"
+            );
         }
     });
 }

@@ -24,7 +24,8 @@ const QUEUES: u32 = 2;
 
 #[test]
 fn nothing_confirmed_is_lost_over_kills() {
-    let kills: u32 = std::env::var("LEVERET_KILLS").ok().map_or(4, |text| text.parse().expect("a number of kills"));
+    let kills: u32 =
+        std::env::var("LEVERET_KILLS").ok().map_or(4, |text| text.parse().expect("a number of kills"));
     let seed: u64 = std::env::var("LEVERET_SEED").ok().map_or(1, |text| text.parse().expect("a seed"));
     let since = Instant::now();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

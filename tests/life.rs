@@ -84,7 +84,10 @@ fn a_taken_port_is_refused() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let directory = TempDir::new().unwrap();
     let complaint = refusal(directory.path(), taken.local_addr().unwrap().port());
-    assert!(complaint.contains("cannot listen on 127.0.0.1:") && complaint.contains("--listen"), "{complaint}");
+    assert!(
+        complaint.contains("cannot listen on 127.0.0.1:") && complaint.contains("--listen"),
+        "{complaint}"
+    );
 }
 
 #[test]

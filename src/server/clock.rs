@@ -23,7 +23,8 @@ impl Clock {
 
     /// When `time` will be, for a timer. Far futures are cut to a day; whoever waits looks again then.
     pub(crate) fn instant(&self, time: Timestamp) -> tokio::time::Instant {
-        let wait = Duration::from_millis(time.0.saturating_sub(self.now().0)).min(Duration::from_secs(86_400));
+        let wait =
+            Duration::from_millis(time.0.saturating_sub(self.now().0)).min(Duration::from_secs(86_400));
         // A timer may fire within the millisecond before its time, when nothing is due yet.
         tokio::time::Instant::now() + wait + Duration::from_millis(1)
     }

@@ -94,8 +94,9 @@ impl Hub {
         let mut events = events.drain(..).peekable();
         while let Some((connection, first)) = events.next() {
             let mailbox = self.connections.read().get(&connection).cloned();
-            let rest =
-                std::iter::from_fn(|| events.next_if(|(next, _)| *next == connection).map(|(_, event)| event));
+            let rest = std::iter::from_fn(|| {
+                events.next_if(|(next, _)| *next == connection).map(|(_, event)| event)
+            });
             let run = std::iter::once(first).chain(rest);
             match mailbox {
                 Some(mailbox) => mailbox.post_all(run),

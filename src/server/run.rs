@@ -89,14 +89,14 @@ impl Broker {
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
         let failed = stop.clone();
-        let store =
-            store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), move || failed.cancel())
-                .map_err(ServeError::Start)?;
+        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), move || failed.cancel())
+            .map_err(ServeError::Start)?;
 
         let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
         let share = memory / usize::from(shards).max(1);
-        let mut owned: Vec<Shard> =
-            (0..shards).map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), share)).collect();
+        let mut owned: Vec<Shard> = (0..shards)
+            .map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), share))
+            .collect();
         let queues = restore_queues(&catalog, recovered.queues, &mut owned, clock.now());
         let mut owners = JoinSet::new();
         for (index, shard) in (0..).map(ShardIndex).zip(owned) {

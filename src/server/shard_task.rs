@@ -20,12 +20,21 @@ use crate::model::op::Fetched;
 #[derive(Debug)]
 pub(crate) enum ShardInput {
     /// Commands of one sender, in order. The ticket keeps their bytes in the sender's budget until they are done.
-    Commands { origin: Origin, commands: Vec<ShardCommand>, ticket: Option<Ticket> },
+    Commands {
+        origin: Origin,
+        commands: Vec<ShardCommand>,
+        ticket: Option<Ticket>,
+    },
     /// All operations up to this turn are on disk.
-    Durable { sequence: u64 },
+    Durable {
+        sequence: u64,
+    },
     Loaded(Fetched),
     /// The connection has written this many bytes of this shard's deliveries.
-    Drained { connection: ConnectionId, bytes: usize },
+    Drained {
+        connection: ConnectionId,
+        bytes: usize,
+    },
     ConnectionGone(ConnectionId),
     /// Answered once everything that came before has been worked off and handed on.
     Barrier(oneshot::Sender<()>),

@@ -1,6 +1,10 @@
 //! A broker process of its own for a test: the real binary, a fresh data directory, a free port on loopback. It is
 //! killed when the test is done with it.
 
+#![allow(dead_code, reason = "each test binary uses its own part of this")]
+
+pub mod lapin_client;
+
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
