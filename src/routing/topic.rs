@@ -86,11 +86,14 @@ impl Topic {
         next
     }
 
-    /// Reports what ends at the nodes that the words of a message lead to.
-    fn walk(&self, words: &[&[u8]], found: &mut dyn FnMut(Destination)) {
+    /// Reports what ends at the nodes that the words of a message lead to. Returns how many nodes it visited, which
+    /// is what it cost.
+    fn walk(&self, words: &[&[u8]], found: &mut dyn FnMut(Destination)) -> usize {
         let mut pending: SmallVec<[(usize, usize); 16]> = smallvec![(ROOT, 0)];
         let mut followed = BTreeMap::new();
+        let mut visited = 0;
         while let Some((index, at)) = pending.pop() {
+            visited += 1;
             let node = &self.nodes[index];
             match words.get(at) {
                 None => node.destinations.report(found),
@@ -103,6 +106,7 @@ impl Topic {
                 self.follow_hash(hash, node.below_hash, at, words.len(), &mut followed, &mut pending);
             }
         }
+        visited
     }
 
     /// Goes on behind a `#` that takes up the words from `at` on: none, one, and so on to all. A `#` behind another
@@ -176,5 +180,74 @@ impl Matcher for Topic {
 
     fn boxed_clone(&self) -> Box<dyn Matcher> {
         Box::new(self.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::model::ids::ExchangeId;
+
+    use super::*;
+
+    fn topic_of(keys: impl IntoIterator<Item = String>) -> Topic {
+        let mut topic = Topic::default();
+        for (number, key) in (0..).zip(keys) {
+            topic.insert(&Binding {
+                destination: Destination::Exchange(ExchangeId(number)),
+                routing_key: &Arc::from(key),
+                arguments: &FieldTable::default(),
+                encoded_arguments: &[],
+            });
+        }
+        topic
+    }
+
+    fn visits(topic: &Topic, key: &str) -> usize {
+        topic.walk(&words(key.as_bytes()), &mut |_| {})
+    }
+
+    #[test]
+    fn a_message_costs_the_same_among_ten_bindings_and_ten_thousand() {
+        let keys = |count: usize| (0..count).map(|n| format!("a.{n}.*.x"));
+        let few = visits(&topic_of(keys(10)), "a.7.b.x");
+        let many = visits(&topic_of(keys(10_000)), "a.7.b.x");
+        assert_eq!((few, many), (5, 5));
+    }
+
+    #[test]
+    fn repeated_hashes_cost_no_more_than_nodes_times_words() {
+        // More than a client may bind: the bound is the walk's own.
+        for hashes in 1..12 {
+            let topic = topic_of([format!("{}b", "#.a.".repeat(hashes))]);
+            let key = vec!["a"; 100].join(".");
+            let most = topic.nodes.len() * 101;
+            let cost = visits(&topic, &key);
+            assert!(cost <= most, "{cost} visits for {hashes} hashes, {most} at most");
+        }
+    }
+
+    #[test]
+    fn a_trailing_hash_is_one_visit_however_long_the_key() {
+        let topic = topic_of(["a.#".to_owned()]);
+        assert_eq!(visits(&topic, &vec!["a"; 100].join(".")), 3);
+    }
+
+    #[test]
+    fn removed_bindings_leave_no_nodes_behind() {
+        let keys = ["a.b.c", "a.b", "#.x.#", "*.b", "a.*.c", ""];
+        let mut topic = topic_of(keys.map(str::to_owned));
+        let made = topic.nodes.len();
+        for (number, key) in (0..).zip(keys) {
+            topic.remove(&Binding {
+                destination: Destination::Exchange(ExchangeId(number)),
+                routing_key: &Arc::from(key),
+                arguments: &FieldTable::default(),
+                encoded_arguments: &[],
+            });
+        }
+        assert!(topic.nodes[ROOT].is_leaf() && topic.nodes[ROOT].destinations.is_empty());
+        assert_eq!(topic.free.len(), made - 1);
     }
 }
