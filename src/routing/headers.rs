@@ -258,3 +258,52 @@ impl Matcher for Headers {
         Box::new(self.clone())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use leveret_codec::table::encode;
+
+    use crate::model::ids::ExchangeId;
+
+    use super::*;
+
+    #[test]
+    fn removed_bindings_leave_nothing_filed() {
+        let mode = |mode: &str| AMQPValue::LongString(mode.into());
+        let tables = [
+            vec![],
+            vec![("a", AMQPValue::LongInt(1)), ("b", AMQPValue::Void)],
+            vec![("b", AMQPValue::Void)],
+            vec![("x-match", mode("any")), ("a", AMQPValue::LongInt(1)), ("b", AMQPValue::Void)],
+            vec![("x-match", mode("any"))],
+        ]
+        .map(|fields| {
+            let mut table = FieldTable::default();
+            for (name, value) in fields {
+                table.insert(name.into(), value);
+            }
+            table
+        });
+        let mut headers = Headers::default();
+        let change = |headers: &mut Headers, change: fn(&mut Headers, &Binding<'_>)| {
+            for table in &tables {
+                change(
+                    headers,
+                    &Binding {
+                        destination: Destination::Exchange(ExchangeId(1)),
+                        routing_key: &Arc::from(""),
+                        arguments: table,
+                        encoded_arguments: &encode(table),
+                    },
+                );
+            }
+        };
+        change(&mut headers, Headers::insert);
+        assert_eq!((headers.patterns.len(), headers.drawers.len(), headers.always.len()), (5, 2, 1));
+        change(&mut headers, Headers::remove);
+        assert!(headers.patterns.is_empty() && headers.known.is_empty());
+        assert!(headers.drawers.is_empty() && headers.always.is_empty());
+    }
+}
