@@ -1,0 +1,43 @@
+//! The direct exchange: a binding matches where its key equals the routing key (semantics.md 5.20).
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use leveret_codec::properties::Properties;
+
+use super::destinations::Destinations;
+use super::{Binding, Destination, Matcher, Reads};
+
+/// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Direct(HashMap<Box<[u8]>, Destinations, RandomState>);
+
+impl Matcher for Direct {
+    fn insert(&mut self, binding: &Binding<'_>) {
+        self.0.entry(binding.routing_key.as_bytes().into()).or_default().add(binding.destination);
+    }
+
+    fn remove(&mut self, binding: &Binding<'_>) {
+        let key = binding.routing_key.as_bytes();
+        if let Some(destinations) = self.0.get_mut(key) {
+            destinations.remove(binding.destination);
+            if destinations.is_empty() {
+                self.0.remove(key);
+            }
+        }
+    }
+
+    fn matches(&self, routing_key: &[u8], _properties: Properties<'_>, found: &mut dyn FnMut(Destination)) {
+        if let Some(destinations) = self.0.get(routing_key) {
+            destinations.report(found);
+        }
+    }
+
+    fn reads(&self) -> Reads {
+        Reads { routing_key: true, headers: false }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Matcher> {
+        Box::new(self.clone())
+    }
+}

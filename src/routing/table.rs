@@ -1,0 +1,101 @@
+//! The table of bindings of one exchange: what a binding is known by, and all of them in order. What they match is
+//! the exchange type's.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use leveret_codec::table::{FieldTable, encode};
+
+use crate::model::ids::Name;
+
+use super::{Binding, Destination};
+
+/// What a binding of an exchange is known by, besides its destination (semantics.md 6.1).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Identity {
+    routing_key: Name,
+    /// Encoded, since values have no total order of their own (and NaN does not equal itself). Empty for none.
+    arguments: Box<[u8]>,
+}
+
+impl Identity {
+    pub(super) fn new(routing_key: &str, arguments: &FieldTable) -> Identity {
+        let arguments =
+            if arguments.inner().is_empty() { Box::default() } else { encode(arguments).into_boxed_slice() };
+        Identity { routing_key: Arc::from(routing_key), arguments }
+    }
+
+    pub(super) fn binding<'a>(&'a self, destination: Destination, arguments: &'a FieldTable) -> Binding<'a> {
+        Binding { destination, routing_key: &self.routing_key, arguments, encoded_arguments: &self.arguments }
+    }
+
+    /// Comes before all others.
+    fn least() -> Identity {
+        Identity { routing_key: Arc::from(""), arguments: Box::default() }
+    }
+}
+
+/// One flat map, so that a queue with one binding costs one entry and the bindings of a destination lie together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct BindingTable(BTreeMap<(Destination, Identity), FieldTable>);
+
+impl BindingTable {
+    /// False where the binding was there.
+    pub(super) fn insert(
+        &mut self,
+        destination: Destination,
+        identity: &Identity,
+        arguments: &FieldTable,
+    ) -> bool {
+        let key = (destination, identity.clone());
+        let new = !self.0.contains_key(&key);
+        if new {
+            self.0.insert(key, arguments.clone());
+        }
+        new
+    }
+
+    pub(super) fn remove(&mut self, destination: Destination, identity: &Identity) -> Option<FieldTable> {
+        self.0.remove(&(destination, identity.clone()))
+    }
+
+    /// Removes and returns all bindings to a destination.
+    pub(super) fn remove_destination(&mut self, destination: Destination) -> Vec<(Identity, FieldTable)> {
+        let identities: Vec<Identity> =
+            self.range(destination).map(|((_, identity), _)| identity.clone()).collect();
+        identities
+            .into_iter()
+            .filter_map(|identity| self.remove(destination, &identity).map(|arguments| (identity, arguments)))
+            .collect()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Destination, &str, &FieldTable)> {
+        self.0
+            .iter()
+            .map(|((destination, identity), arguments)| (*destination, &*identity.routing_key, arguments))
+    }
+
+    pub(super) fn of_destination(
+        &self,
+        destination: Destination,
+    ) -> impl Iterator<Item = (&str, &FieldTable)> {
+        self.range(destination).map(|((_, identity), arguments)| (&*identity.routing_key, arguments))
+    }
+
+    fn range(
+        &self,
+        destination: Destination,
+    ) -> impl Iterator<Item = (&(Destination, Identity), &FieldTable)> {
+        self.0
+            .range((destination, Identity::least())..)
+            .take_while(move |((other, _), _)| *other == destination)
+    }
+}
