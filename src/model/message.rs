@@ -138,6 +138,29 @@ impl Message {
         }
     }
 
+    /// A message of what was stored of it: its [`Message::envelope`], the lengths within, its body. Nothing is
+    /// copied. None where the lengths do not fit the envelope.
+    #[must_use]
+    pub fn from_stored(
+        envelope: Bytes,
+        exchange_len: u8,
+        routing_key_len: u8,
+        body: Body,
+        origin: Origin,
+    ) -> Option<Message> {
+        let names = usize::from(exchange_len) + usize::from(routing_key_len);
+        let parts = envelope.clone();
+        let properties = Properties::trusted(parts.get(names..).filter(|raw| raw.len() >= 2)?);
+        let (exchange_len, routing_key_len) = (usize::from(exchange_len), usize::from(routing_key_len));
+        Some(Message::of_parts(envelope, exchange_len, routing_key_len, properties, body, origin))
+    }
+
+    /// Exchange, routing key and properties in one piece, as they are stored.
+    #[must_use]
+    pub fn envelope(&self) -> &Bytes {
+        &self.envelope
+    }
+
     /// The exchange it was published to (UTF-8).
     #[must_use]
     pub fn exchange(&self) -> &[u8] {

@@ -1,1 +1,129 @@
-//! store
+//! L2, the store: durable operations in, messages read back out, on a folder of redb files (ARCHITECTURE.md, DESIGN
+//! section 4). One commit is one transaction with one fsync; what it holds survives a power cut once it returned.
+//! The store decides nothing about messages: it keeps what queues and the catalog tell it to keep.
+//!
+//! `engine` plans and carries out commits, `recovery` opens a directory, `reading` answers fetches, `evacuation`
+//! gives disk space back; `index` is what they all look into. Below them: `intake` and `pack` (what a commit comes
+//! down to), `run`, `record`, `chunk`, `pending` (what it looks like on disk), `shelf`, `redb`, `disk` (files).
+
+mod changes;
+mod chunk;
+pub mod disk;
+mod engine;
+mod error;
+mod evacuation;
+mod index;
+mod intake;
+mod memory;
+mod overlay;
+mod pack;
+mod pending;
+mod ranges;
+mod reading;
+mod record;
+mod recovery;
+mod redb;
+mod run;
+mod shelf;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod wire;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::op::{CatalogOp, Fetch, Fetched, Op, RecoveredQueue};
+
+pub use engine::RedbStore;
+pub use error::{OpenError, StoreError};
+pub use memory::MemoryStore;
+pub use verify::{FileReport, VerifyReport};
+
+/// Where operations become durable. Synchronous and single-threaded: the server drives it from one thread, and
+/// decides what to batch and when.
+pub trait Store: Send {
+    /// One durable transaction: when it returns Ok, everything in it survives a power cut; after a crash before that
+    /// it is there whole or not at all. `ops` are in order of emission, and a position is put only while no message
+    /// stands there. An error means that the outcome is unknown: every later call fails too.
+    fn commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError>;
+
+    /// Reads messages back. Everything committed before is visible. A damaged message is reported and left out.
+    fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError>;
+
+    /// A clean end: messages that were not delivered will not be taken for redelivered.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+
+    fn usage(&self) -> Usage;
+}
+
+/// What the store holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Usage {
+    pub files: u64,
+    /// Bytes of the files on disk.
+    pub file_bytes: u64,
+    /// Messages not settled, counted once per queue; the same for the bytes of their bodies.
+    pub messages: u64,
+    pub body_bytes: u64,
+    /// Damaged messages (or runs of them) found since the store was opened.
+    pub quarantined: u64,
+}
+
+/// How a store is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoreOptions {
+    /// A journal file that holds this many bytes is sealed and the next one begun.
+    pub file_bytes: u64,
+    /// Memory for pages of the active file, in bytes.
+    pub cache_bytes: usize,
+    /// A sealed file with little left in it is emptied when nothing in it was settled for this many commits.
+    pub quiet_commits: u64,
+}
+
+impl Default for StoreOptions {
+    fn default() -> StoreOptions {
+        StoreOptions { file_bytes: 512 << 20, cache_bytes: 24 << 20, quiet_commits: 64 }
+    }
+}
+
+/// What was found on opening.
+#[derive(Clone, Debug, Default)]
+pub struct Recovered {
+    /// The catalog's records, in order of key.
+    pub catalog: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Queues with messages, in order of id.
+    pub queues: Vec<RecoveredQueue>,
+    /// The directory was closed cleanly, or is new.
+    pub clean: bool,
+    /// Messages in all queues.
+    pub messages: u64,
+    /// Runs of messages that cannot be served because their row is damaged.
+    pub damaged_runs: u64,
+}
+
+/// Opens the store of a data directory, which is made where it is missing.
+pub fn open(directory: &Path, options: &StoreOptions) -> Result<(RedbStore, Recovered), OpenError> {
+    open_on(Arc::new(disk::Folder::create(directory)?), options)
+}
+
+/// The same on any disk.
+pub fn open_on(
+    disk: Arc<dyn disk::Disk>,
+    options: &StoreOptions,
+) -> Result<(RedbStore, Recovered), OpenError> {
+    recovery::open(disk, options)
+}
+
+/// Reads everything in a data directory, bodies too, and compares checksums. Changes nothing on disk. Refused while
+/// the directory is in use.
+pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
+    verify_on(&(Arc::new(disk::Folder::existing(directory)?) as Arc<dyn disk::Disk>))
+}
+
+/// The same on any disk.
+pub fn verify_on(disk: &Arc<dyn disk::Disk>) -> Result<VerifyReport, OpenError> {
+    verify::verify(disk)
+}

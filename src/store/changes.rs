@@ -1,0 +1,50 @@
+//! One transaction on a journal file, as rows: what the plan of a commit comes down to. Knows no database.
+
+use bytes::Bytes;
+
+use super::run::RunKey;
+
+/// A blob to be written: a number and its bytes, in as many pieces as it was put together of.
+#[derive(Debug, Default)]
+pub(super) struct NewBlob {
+    pub(super) number: u64,
+    pub(super) len: u64,
+    pub(super) segments: Vec<Bytes>,
+}
+
+impl NewBlob {
+    pub(super) fn whole(number: u64, bytes: Vec<u8>) -> NewBlob {
+        NewBlob { number, len: bytes.len() as u64, segments: vec![Bytes::from(bytes)] }
+    }
+}
+
+/// Rows that are written, or removed where the value is None.
+pub(super) type Rows = Vec<(u64, Option<Vec<u8>>)>;
+
+/// What one transaction does. Removals are carried out before insertions: redb reads back what it removes, and
+/// pages freed first are sooner used again.
+#[derive(Debug, Default)]
+pub(super) struct Changes {
+    /// Numbers whose chunks go, with how many they have.
+    pub(super) remove_chunks: Vec<(u64, u32)>,
+    pub(super) remove_runs: Vec<RunKey>,
+    pub(super) notes: Rows,
+    pub(super) gone: Rows,
+    pub(super) trash: Rows,
+    /// Catalog operations of this transaction, until they are in the catalog's own file.
+    pub(super) pending: Rows,
+    pub(super) meta: Vec<(&'static str, u64)>,
+    pub(super) runs: Vec<(RunKey, Vec<u8>)>,
+    pub(super) blobs: Vec<NewBlob>,
+}
+
+impl Changes {
+    pub(super) fn is_empty(&self) -> bool {
+        self.remove_chunks.is_empty()
+            && self.remove_runs.is_empty()
+            && self.runs.is_empty()
+            && self.blobs.is_empty()
+            && self.meta.is_empty()
+            && [&self.notes, &self.gone, &self.trash, &self.pending].iter().all(|rows| rows.is_empty())
+    }
+}

@@ -1,0 +1,339 @@
+//! The store on a journal of redb files: commits planned and carried out, files rotated and given back. Opening it
+//! is `recovery`, reading `reading`.
+
+use std::any::Any;
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use super::changes::{Changes, NewBlob};
+use super::disk::Disk;
+use super::error::StoreError;
+use super::evacuation::{self, Evacuation};
+use super::index::{FileRuns, Index};
+use super::intake::{Intake, Put};
+use super::pack::{self, Item, Location, Packed, Recent, Record};
+use super::redb::DataFile;
+use super::shelf::{Shelf, journal_name};
+use super::{Store, StoreOptions, Usage, chunk, pending, reading, run};
+use crate::model::ids::QueueId;
+use crate::model::op::{CatalogOp, Fetch, Fetched, Lane, Op};
+
+pub(super) const FORMAT: u64 = 1;
+/// Rows of a file's meta table.
+pub(super) mod meta {
+    pub(in crate::store) const FORMAT: &str = "format";
+    pub(in crate::store) const FIRST_NUMBER: &str = "first number";
+    pub(in crate::store) const CLEAN: &str = "clean";
+    pub(in crate::store) const SUSPECT_BELOW: &str = "suspect below";
+    /// In the catalog: the last pending operations that are in it.
+    pub(in crate::store) const APPLIED: &str = "applied";
+}
+
+/// Bytes of unneeded blobs given back per commit, at least; twice what it writes, if that is more.
+const TRASH_BYTES: u64 = 8 << 20;
+/// How many at most.
+const TRASH_BLOBS: usize = 1024;
+/// Messages just stored for another queue are pointed at rather than written again where that saves this much in a
+/// row: pointing at them costs a run of its own.
+const WORTH_POINTING: u64 = 4096;
+
+/// Unneeded chunks of the active file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Trash {
+    pub(super) number: u64,
+    pub(super) len: u64,
+    /// There is a row that says so.
+    pub(super) noted: bool,
+}
+
+/// The store of a data directory.
+pub struct RedbStore {
+    pub(super) options: StoreOptions,
+    pub(super) disk: Arc<dyn Disk>,
+    pub(super) index: Index,
+    pub(super) shelf: Shelf,
+    pub(super) catalog: DataFile,
+    pub(super) trash: VecDeque<Trash>,
+    /// Bytes of pages that chunks take in the active file.
+    pub(super) allocated: u64,
+    /// Runs below this number may have been delivered before an unclean stop.
+    pub(super) suspect_below: u64,
+    /// The row of catalog operations that are in the catalog by now.
+    pub(super) applied: Option<u64>,
+    pub(super) recent: Recent,
+    pub(super) evacuation: Option<Evacuation>,
+    pub(super) latched: Option<Arc<StoreError>>,
+    /// Given back last.
+    pub(super) lock: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for RedbStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedbStore").field("usage", &self.usage()).finish_non_exhaustive()
+    }
+}
+
+impl Store for RedbStore {
+    fn commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError> {
+        self.latching(|store| store.try_commit(ops, catalog))
+    }
+
+    fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
+        self.latching(|store| reading::fetch(&store.index, &mut store.shelf, store.suspect_below, fetch))
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        if let Some(error) = self.latched {
+            return Err(StoreError::Latched(error));
+        }
+        let meta = vec![(meta::CLEAN, 1)];
+        self.shelf.active.apply(&Changes { meta, ..Changes::default() })?;
+        self.shelf.close()?;
+        self.catalog.close()?;
+        drop(self.lock);
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        let names = self.disk.list().unwrap_or_default();
+        let files = names.iter().filter(|name| name.ends_with(".redb"));
+        let sizes = files.filter_map(|name| self.disk.open(name).and_then(|file| file.len()).ok());
+        let (files, file_bytes) = sizes.fold((0, 0), |(files, bytes), len| (files + 1, bytes + len));
+        Usage {
+            files,
+            file_bytes,
+            messages: self.index.live_messages,
+            body_bytes: self.index.live_bytes,
+            quarantined: self.shelf.quarantined(),
+        }
+    }
+}
+
+impl RedbStore {
+    /// Runs `step` unless something failed before; the first failure is the last thing that is tried.
+    fn latching<T>(
+        &mut self,
+        step: impl FnOnce(&mut RedbStore) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        if let Some(error) = &self.latched {
+            return Err(StoreError::Latched(Arc::clone(error)));
+        }
+        step(self).inspect_err(|error| self.latched = Some(Arc::new(error.clone())))
+    }
+
+    fn try_commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError> {
+        if self.allocated >= self.options.file_bytes && !ops.is_empty() {
+            self.rotate()?;
+        }
+        self.index.commits += 1;
+        let intake = Intake::fold(ops);
+        for (&queue, asked) in &intake.queues {
+            if asked.deleted {
+                self.index.delete_queue(queue);
+            }
+            self.index.settle(queue, &asked.removed, &mut self.shelf)?;
+            for &(position, delivery_count) in &asked.requeued {
+                self.index.requeue(queue, position, delivery_count, &mut self.shelf)?;
+            }
+        }
+        let mut changes = Changes::default();
+        let packed = self.pack(&intake)?;
+        self.admit(packed, &mut changes);
+        if !ops.is_empty() {
+            evacuation::step(self, &mut changes)?;
+        }
+        self.collect(&mut changes);
+        self.write(&mut changes, catalog)?;
+        self.remove_empty_files();
+        Ok(())
+    }
+
+    /// Writes a transaction. Where both files are concerned the journal is written first and holds the catalog's
+    /// operations too, until they are in the catalog: so it is one transaction after all.
+    fn write(&mut self, changes: &mut Changes, catalog: &[CatalogOp]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            return if catalog.is_empty() { Ok(()) } else { self.catalog.apply_catalog(catalog, &[]) };
+        }
+        changes.pending.extend(self.applied.take().map(|number| (number, None)));
+        if catalog.is_empty() {
+            return self.shelf.active.apply(changes);
+        }
+        let number = self.index.take_number();
+        changes.pending.push((number, Some(pending::encode(catalog))));
+        self.shelf.active.apply(changes)?;
+        self.catalog.apply_catalog(catalog, &[(meta::APPLIED, number)])?;
+        self.applied = Some(number);
+        Ok(())
+    }
+
+    fn pack(&mut self, intake: &Intake<'_>) -> Result<Packed, StoreError> {
+        let records = self.records(intake);
+        let items = intake.puts().zip(records).map(|(put, record)| Item {
+            queue: put.queue,
+            lane: put.lane,
+            position: put.position,
+            meta: put.meta,
+            durable: put.durable,
+            apart: false,
+            record,
+        });
+        let (index, recent) = (&mut self.index, &mut self.recent);
+        pack::pack(items, &mut || index.take_number(), |message, at| recent.note(message, at))
+    }
+
+    /// For each put, whether its record is written or pointed at.
+    fn records<'a>(&self, intake: &Intake<'a>) -> Vec<Record<'a>> {
+        let stored: Vec<Option<Location>> = intake.puts().map(|put| self.stored(put)).collect();
+        let mut streaks: Vec<u64> = Vec::new();
+        let mut streak_of = vec![0; stored.len()];
+        if stored.iter().any(Option::is_some) {
+            let mut open: foldhash::HashMap<(QueueId, Lane), (u64, usize)> = foldhash::HashMap::default();
+            for (at, (put, location)) in intake.puts().zip(&stored).enumerate() {
+                let blob = location.map_or(0, |location| location.blob);
+                let streak = open.entry((put.queue, put.lane)).or_insert((blob, streaks.len()));
+                if streak.0 != blob {
+                    *streak = (blob, streaks.len());
+                }
+                if streak.1 == streaks.len() {
+                    streaks.push(0);
+                }
+                streaks[streak.1] += location.map_or(0, |location| u64::from(location.len));
+                streak_of[at] = streak.1;
+            }
+        }
+        let records =
+            intake.puts().zip(stored).zip(streak_of).map(|((put, location), streak)| match location {
+                Some(location) if streaks[streak] >= WORTH_POINTING => Record::Stored(location),
+                _ => Record::Message(put.message),
+            });
+        records.collect()
+    }
+
+    /// Where the message lies in the active file, if it does. A blob of a sealed file is not pointed at, so that a
+    /// run and its blob always lie in one file.
+    fn stored(&self, put: &Put<'_>) -> Option<Location> {
+        let location = self.recent.find(put.message)?;
+        (location.blob >= self.index.active_from() && self.index.blob(location.blob).is_some())
+            .then_some(location)
+    }
+
+    /// Takes new blobs and runs into the index and into the transaction.
+    pub(super) fn admit(&mut self, packed: Packed, changes: &mut Changes) {
+        let lens: foldhash::HashMap<u64, u64> =
+            packed.blobs.iter().map(|blob| (blob.number, blob.len)).collect();
+        for new in packed.runs {
+            let known = || self.index.blob(new.blob).map(|blob| blob.len);
+            let blob_len = lens.get(&new.blob).copied().or_else(known).unwrap_or(0);
+            let encoded = run::encode(new.blob, blob_len, &new.entries);
+            self.index.add(new.key, &encoded.header, None);
+            changes.runs.push((new.key, encoded.row));
+            changes.blobs.extend(encoded.chunked.map(|bytes| NewBlob::whole(new.key.number, bytes)));
+            self.shelf.remember(new.key.number, new.entries);
+        }
+        changes.blobs.extend(packed.blobs);
+    }
+
+    /// Turns what changed in the index into rows, and gives some of what nobody needs back.
+    pub(super) fn collect(&mut self, changes: &mut Changes) {
+        let changed = std::mem::take(&mut self.index.changed);
+        changes.remove_runs.extend(changed.runs);
+        for number in changed.notes {
+            changes.notes.push((number, self.index.notes.get(&number).map(run::Notes::encode)));
+        }
+        for bucket in changed.gone {
+            let row = self.index.gone.get(&bucket).map(|set| {
+                let mut row = Vec::new();
+                set.encode(&mut row);
+                super::wire::sealed(row)
+            });
+            changes.gone.push((bucket, row));
+        }
+        let written: u64 = changes.blobs.iter().map(|blob| chunk::allocated(blob.len)).sum();
+        self.allocated += written;
+        let fresh = changed.trash.into_iter().map(|(number, len)| Trash { number, len, noted: false });
+        self.trash.extend(fresh);
+        let mut budget = TRASH_BYTES.max(2 * written);
+        while changes.remove_chunks.len() < TRASH_BLOBS && budget > 0 {
+            let Some(Trash { number, len, noted }) = self.trash.pop_front() else { break };
+            changes.remove_chunks.push((number, chunk::count(len)));
+            if noted {
+                changes.trash.push((number, None));
+            }
+            let allocated = chunk::allocated(len);
+            budget = budget.saturating_sub(allocated);
+            self.allocated = self.allocated.saturating_sub(allocated);
+        }
+        for trash in self.trash.iter_mut().rev().take_while(|trash| !trash.noted) {
+            trash.noted = true;
+            changes.trash.push((trash.number, Some(trash.len.to_le_bytes().to_vec())));
+        }
+    }
+
+    /// Seals the active file and begins the next, which takes over what is noted of all files.
+    fn rotate(&mut self) -> Result<(), StoreError> {
+        let file = self.index.files.last().map_or(1, |active| active.file + 1);
+        let first_number = self.index.next_number;
+        self.index.changed.gone.clear();
+        let mut first = Changes {
+            meta: vec![
+                (meta::FORMAT, FORMAT),
+                (meta::FIRST_NUMBER, first_number),
+                (meta::CLEAN, 0),
+                (meta::SUSPECT_BELOW, self.suspect_below),
+            ],
+            ..Changes::default()
+        };
+        self.index.changed.notes.extend(self.index.notes.keys());
+        self.index.changed.gone.extend(self.index.gone.keys());
+        self.trash.clear();
+        self.collect(&mut first);
+        let name = journal_name(file);
+        let active =
+            DataFile::create(&*self.disk, &name, self.options.cache_bytes, |data| data.make_journal(&first))?;
+        self.index.files.push(FileRuns {
+            file,
+            first_number,
+            live_runs: 0,
+            touched: self.index.commits,
+            kept: false,
+        });
+        self.shelf.rotate(file, first_number, active).close()?;
+        self.recent.clear();
+        self.allocated = 0;
+        self.applied = None;
+        Ok(())
+    }
+
+    /// Removes sealed files in which everything is settled. What says so in the active file goes only after they are
+    /// gone for good.
+    pub(super) fn remove_empty_files(&mut self) {
+        let Some((_, sealed)) = self.index.files.split_last() else { return };
+        let empty: Vec<u64> =
+            sealed.iter().filter(|file| file.live_runs == 0 && !file.kept).map(|file| file.file).collect();
+        if empty.is_empty() {
+            return;
+        }
+        for &file in &empty {
+            self.shelf.forget(file);
+        }
+        let removed = empty.iter().try_for_each(|&file| self.disk.remove(&journal_name(file)));
+        if let Err(error) = removed.and_then(|()| self.disk.sync()) {
+            // Its rows still say that all of it is settled, so the next opening will try again.
+            tracing::warn!("a settled file of the store could not be removed: {error}");
+            for file in self.index.files.iter_mut().filter(|file| empty.contains(&file.file)) {
+                file.kept = true;
+            }
+            return;
+        }
+        self.index.files.retain(|file| !empty.contains(&file.file));
+        let from = self.index.files.first().map_or(0, |file| file.first_number);
+        let gone = self.index.gone.iter();
+        let stale = gone.filter(|(_, numbers)| numbers.iter().all(|(_, last)| last < from));
+        let stale: Vec<u64> = stale.map(|(&bucket, _)| bucket).collect();
+        for bucket in stale {
+            self.index.gone.remove(&bucket);
+            self.index.changed.gone.insert(bucket);
+        }
+    }
+}

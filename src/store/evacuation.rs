@@ -1,0 +1,159 @@
+//! Giving disk space back: the few messages left in a sealed file are copied forward into the active one, a bounded
+//! number with each commit, until the file is empty and can be removed.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::changes::Changes;
+use super::engine::RedbStore;
+use super::error::StoreError;
+use super::index::EntrySource;
+use super::pack::{self, Item, Location, Record};
+use super::reading::{self, Found};
+use super::record;
+use super::run::RunKey;
+use crate::model::ids::{Position, PositionRange};
+
+/// Bytes of records copied forward with one commit, about.
+const COPY_BYTES: u64 = 1 << 20;
+/// And how many records.
+const COPY_RECORDS: usize = 4096;
+/// A file is emptied when less than one part in so many of it is still wanted.
+const WORTH_KEEPING: u64 = 4;
+
+/// A sealed file that is being emptied: its blobs, each with the runs (and their first positions) that need it.
+#[derive(Debug)]
+pub(super) struct Evacuation {
+    file: u64,
+    blobs: VecDeque<(u64, Vec<(RunKey, u64)>)>,
+}
+
+/// What a blob's runs still hold, with the records as they lie.
+struct Survivors {
+    runs: Vec<(RunKey, u64)>,
+    records: Vec<(Found, Vec<Bytes>)>,
+}
+
+/// Copies some survivors of a nearly empty file forward, where there is one.
+pub(super) fn step(store: &mut RedbStore, changes: &mut Changes) -> Result<(), StoreError> {
+    let begun = store.evacuation.take().or_else(|| begin(store));
+    let Some(mut evacuation) = begun else { return Ok(()) };
+    let mut records = Vec::new();
+    let mut bytes = 0;
+    while bytes < COPY_BYTES && records.len() < COPY_RECORDS {
+        let Some((_, runs)) = evacuation.blobs.pop_front() else { break };
+        let Some(survivors) = survivors(store, runs)? else {
+            keep(store, evacuation.file);
+            continue;
+        };
+        for (key, first) in survivors.runs {
+            store.index.drop_run(key, first);
+        }
+        bytes += survivors.records.iter().map(|(found, _)| u64::from(found.entry.len)).sum::<u64>();
+        records.extend(survivors.records);
+    }
+    copy(store, records, changes)?;
+    if !evacuation.blobs.is_empty() {
+        store.evacuation = Some(evacuation);
+    }
+    Ok(())
+}
+
+/// Looks for a file that has little left in it and was left alone for a while: one that consumers are just reading
+/// will be empty soon anyway.
+fn begin(store: &RedbStore) -> Option<Evacuation> {
+    let quiet = store.options.quiet_commits.max(1);
+    if !store.index.commits.is_multiple_of(quiet) {
+        return None;
+    }
+    let files =
+        store.index.files.windows(2).map(|pair| (pair[0], pair[0].first_number..pair[1].first_number));
+    let (file, numbers) = files
+        .filter(|(file, _)| file.live_runs > 0 && !file.kept && file.touched + quiet <= store.index.commits)
+        .find(|(_, numbers)| {
+            let blobs = store.index.blobs_in(numbers.clone());
+            let live: u64 = blobs.map(|(_, blob)| blob.len * blob.live / blob.refs.max(1)).sum();
+            live < store.options.file_bytes / WORTH_KEEPING
+        })?;
+    let mut blobs: BTreeMap<u64, Vec<(RunKey, u64)>> = BTreeMap::new();
+    for (key, first) in store.index.runs_in(numbers) {
+        if let Some(run) = store.index.run(key, first) {
+            blobs.entry(run.blob).or_default().push((key, first));
+        }
+    }
+    tracing::debug!(file = file.file, blobs = blobs.len(), "copying what is left of a sealed file forward");
+    Some(Evacuation { file: file.file, blobs: blobs.into_iter().collect() })
+}
+
+/// What is left in these runs of one blob; None where anything of it is damaged, which is then left where it is.
+fn survivors(store: &mut RedbStore, runs: Vec<(RunKey, u64)>) -> Result<Option<Survivors>, StoreError> {
+    let mut live = Survivors { runs: Vec::new(), records: Vec::new() };
+    let mut all = Vec::new();
+    for (key, first) in runs {
+        let Some(run) = store.index.run(key, first) else { continue };
+        let (number, Some(blob)) = (run.blob, store.index.blob(run.blob)) else { continue };
+        let Some(entries) = store.shelf.entries(key)? else { return Ok(None) };
+        let settled =
+            store.index.notes.get(&key.number).map(|notes| notes.settled.clone()).unwrap_or_default();
+        for (place, entry) in entries.iter().enumerate().filter(|(place, _)| !settled.contains(*place as u64))
+        {
+            let mut entry = *entry;
+            entry.meta = reading::meta_now(&store.index, key, place, &entry, store.suspect_below);
+            all.push(Found { key, place, blob: number, blob_len: blob.len, entry });
+        }
+        live.runs.push((key, first));
+    }
+    let mut sound = true;
+    reading::read(&mut store.shelf, &all, |found, pieces| {
+        let checked = pieces.and_then(|pieces| record::check(&pieces).map(|()| pieces));
+        sound &= checked.is_ok();
+        checked.map(|pieces| live.records.push((*found, pieces)))
+    })?;
+    Ok(sound.then_some(live))
+}
+
+fn keep(store: &mut RedbStore, file: u64) {
+    for known in store.index.files.iter_mut().filter(|known| known.file == file) {
+        known.kept = true;
+    }
+}
+
+/// Writes records anew, for the same queues and positions.
+fn copy(
+    store: &mut RedbStore,
+    mut records: Vec<(Found, Vec<Bytes>)>,
+    changes: &mut Changes,
+) -> Result<(), StoreError> {
+    if records.is_empty() {
+        return Ok(());
+    }
+    records.sort_by_key(|(found, _)| (found.key.queue, found.key.lane, found.entry.position));
+    let mut before: Option<(RunKey, u64)> = None;
+    let mut items = Vec::with_capacity(records.len());
+    for (found, pieces) in records {
+        let Found { key, blob, entry, .. } = found;
+        let apart = before.is_some_and(|(last, position)| {
+            let first = Position(position + 1);
+            let between = PositionRange { first, last: Position(entry.position.saturating_sub(1)) };
+            (last.queue, last.lane) == (key.queue, key.lane)
+                && between.first <= between.last
+                && store.index.overlapping(key.queue, key.lane, between).next().is_some()
+        });
+        before = Some((key, entry.position));
+        let from = Location { blob, offset: entry.offset, len: entry.len, body_len: entry.body_len };
+        items.push(Item {
+            queue: key.queue,
+            lane: key.lane,
+            position: Position(entry.position),
+            meta: entry.meta,
+            durable: entry.durable,
+            apart,
+            record: Record::Raw { from, pieces },
+        });
+    }
+    let index = &mut store.index;
+    let packed = pack::pack(items.into_iter(), &mut || index.take_number(), |_, _| ())?;
+    store.admit(packed, changes);
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! A store in memory, for tests of other rooms and the simulation: the same answers, nothing on disk.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::{Recovered, Store, StoreError, Usage};
+use crate::model::ids::{Position, PositionRange, QueueId};
+use crate::model::message::Message;
+use crate::model::op::{CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry};
+
+#[derive(Clone, Debug)]
+struct Stored {
+    message: Arc<Message>,
+    meta: EntryMeta,
+    durable: bool,
+}
+
+/// Everything by queue, lane and position.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryStore {
+    lanes: BTreeMap<(QueueId, Lane), BTreeMap<Position, Stored>>,
+    catalog: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl MemoryStore {
+    #[must_use]
+    pub fn new() -> MemoryStore {
+        MemoryStore::default()
+    }
+
+    /// What a store on disk would hold after a restart, and would report on opening. With `clean` false every
+    /// message may have been delivered before.
+    #[must_use]
+    pub fn restarted(mut self, clean: bool) -> (MemoryStore, Recovered) {
+        for lane in self.lanes.values_mut() {
+            lane.retain(|_, stored| stored.durable);
+            lane.values_mut().for_each(|stored| stored.meta.redelivered |= !clean);
+        }
+        self.lanes.retain(|_, lane| !lane.is_empty());
+        let mut queues: BTreeMap<QueueId, RecoveredQueue> = BTreeMap::new();
+        for (&(queue, lane), messages) in &self.lanes {
+            let found = queues.entry(queue).or_insert_with(|| RecoveredQueue { queue, ..Default::default() });
+            found.lanes.push((lane, vec![span(messages)]));
+            if let Some((last, _)) = messages.last_key_value() {
+                found.next_position = found.next_position.max(last.next());
+            }
+        }
+        let recovered = Recovered {
+            catalog: self.catalog.clone().into_iter().collect(),
+            messages: self.usage().messages,
+            queues: queues.into_values().collect(),
+            clean,
+            damaged_runs: 0,
+        };
+        (self, recovered)
+    }
+
+    fn apply(&mut self, op: &Op) {
+        match op {
+            Op::Put { queue, lane, position, message, meta, durable } => {
+                let stored = Stored { message: Arc::clone(message), meta: *meta, durable: *durable };
+                self.lanes.entry((*queue, *lane)).or_default().insert(*position, stored);
+            }
+            Op::Remove { queue, range } => {
+                for (_, lane) in self.lanes_of(*queue) {
+                    lane.retain(|&position, _| !range.contains(position));
+                }
+            }
+            Op::Requeue { queue, position, delivery_count } => {
+                for (_, lane) in self.lanes_of(*queue) {
+                    if let Some(stored) = lane.get_mut(position) {
+                        stored.meta.redelivered = true;
+                        stored.meta.delivery_count = *delivery_count;
+                    }
+                }
+            }
+            Op::DeleteQueue { queue } => self.lanes.retain(|(owner, _), _| owner != queue),
+        }
+    }
+
+    fn lanes_of(
+        &mut self,
+        queue: QueueId,
+    ) -> impl Iterator<Item = (&(QueueId, Lane), &mut BTreeMap<Position, Stored>)> {
+        self.lanes.range_mut((queue, Lane::MIN)..=(queue, Lane::MAX))
+    }
+}
+
+fn span(messages: &BTreeMap<Position, Stored>) -> Span {
+    let first = messages.keys().next().copied().unwrap_or_default();
+    let last = messages.keys().next_back().copied().unwrap_or_default();
+    Span {
+        range: PositionRange { first, last },
+        count: messages.len() as u64,
+        bytes: messages.values().map(|stored| stored.message.body().len() as u64).sum(),
+        earliest_expiry: messages.values().filter_map(|stored| stored.meta.expires_at).min(),
+    }
+}
+
+impl Store for MemoryStore {
+    fn commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError> {
+        ops.iter().for_each(|op| self.apply(op));
+        for op in catalog {
+            match op {
+                CatalogOp::Put { key, value } => drop(self.catalog.insert(key.clone(), value.clone())),
+                CatalogOp::Delete { key } => drop(self.catalog.remove(key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
+        let mut entries: Vec<StoredEntry> = Vec::new();
+        let mut bytes = 0;
+        let lane = self.lanes.get(&(fetch.queue, fetch.lane));
+        let range = fetch.range;
+        let stored = lane.into_iter().flat_map(|lane| lane.range(range.first..=range.last.max(range.first)));
+        for (&position, stored) in stored.filter(|(position, _)| range.contains(**position)) {
+            bytes += stored.message.footprint();
+            if let Some(last) = entries.last().filter(|_| bytes > fetch.max_bytes) {
+                let through = last.position;
+                return Ok(Fetched { fetch: *fetch, entries, through });
+            }
+            let message = Arc::clone(&stored.message);
+            entries.push(StoredEntry { position, message, meta: stored.meta });
+        }
+        Ok(Fetched { fetch: *fetch, entries, through: range.last })
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        let stored = || self.lanes.values().flat_map(BTreeMap::values);
+        Usage {
+            messages: stored().count() as u64,
+            body_bytes: stored().map(|stored| stored.message.body().len() as u64).sum(),
+            ..Usage::default()
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Reading messages back: which entries of a lane answer a fetch, in order of position even where runs overlap, and
+//! their records, read in one go where they lie side by side.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::error::StoreError;
+use super::index::{EntrySource, Index};
+use super::record::{self, BadRecord};
+use super::run::{Entry, RunKey};
+use super::shelf::{self, Shelf};
+use crate::model::ids::{Position, PositionRange};
+use crate::model::op::{EntryMeta, Fetch, Fetched, StoredEntry};
+
+/// Neighbouring records are read, and held in memory, together up to this many bytes: a message that stays unacked
+/// pins no more than that.
+const READ_TOGETHER: u64 = 64 * 1024;
+
+/// An entry to be read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) key: RunKey,
+    pub(super) place: usize,
+    pub(super) blob: u64,
+    pub(super) blob_len: u64,
+    pub(super) entry: Entry,
+}
+
+/// Answers a fetch. Messages of runs below `suspect_below` may have been delivered before an unclean stop.
+pub(super) fn fetch(
+    index: &Index,
+    shelf: &mut Shelf,
+    suspect_below: u64,
+    fetch: &Fetch,
+) -> Result<Fetched, StoreError> {
+    let mut entries = Vec::new();
+    let mut range = fetch.range;
+    loop {
+        let (found, through) = select(index, shelf, suspect_below, &Fetch { range, ..*fetch })?;
+        read(shelf, &found, |found, pieces| {
+            let message = pieces.and_then(record::decode);
+            message.map(|message| {
+                entries.push(StoredEntry {
+                    position: Position(found.entry.position),
+                    message: Arc::new(message),
+                    meta: found.entry.meta,
+                });
+            })
+        })?;
+        // Where all that was found is damaged the answer reaches further, so that it is never empty too early.
+        if !entries.is_empty() || through >= fetch.range.last {
+            return Ok(Fetched { fetch: *fetch, entries, through });
+        }
+        range.first = through.next();
+    }
+}
+
+/// A run that is being read, at a place with something live in the range.
+struct Cursor {
+    key: RunKey,
+    blob: u64,
+    blob_len: u64,
+    entries: Arc<[Entry]>,
+    place: usize,
+}
+
+/// The next entries of the range, up to about `max_bytes` of records, and how far they reach.
+fn select(
+    index: &Index,
+    shelf: &mut Shelf,
+    suspect_below: u64,
+    fetch: &Fetch,
+) -> Result<(Vec<Found>, Position), StoreError> {
+    let mut runs = index.overlapping(fetch.queue, fetch.lane, fetch.range).peekable();
+    let mut cursors: Vec<Cursor> = Vec::new();
+    let mut next: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
+    let mut found: Vec<Found> = Vec::new();
+    let mut bytes = 0;
+    loop {
+        // Every run that may hold something before the next entry has to be looked into first.
+        while let Some(((_, number), run)) =
+            runs.next_if(|((first, _), _)| next.peek().is_none_or(|Reverse((at, _))| first <= at))
+        {
+            let key = RunKey { queue: fetch.queue, lane: fetch.lane, number };
+            let Some(entries) = shelf.entries(key)? else { continue };
+            let Some(blob) = index.blob(run.blob) else { continue };
+            let place = entries.partition_point(|entry| entry.position < fetch.range.first.0);
+            let mut cursor = Cursor { key, blob: run.blob, blob_len: blob.len, entries, place };
+            if let Some(position) = settle_on_live(index, &mut cursor, fetch.range) {
+                next.push(Reverse((position, cursors.len())));
+                cursors.push(cursor);
+            }
+        }
+        let Some(Reverse((_, at))) = next.pop() else {
+            return Ok((found, fetch.range.last));
+        };
+        let cursor = &mut cursors[at];
+        let entry = cursor.entries[cursor.place];
+        bytes += entry.len as usize;
+        if let Some(last) = found.last().filter(|_| bytes > fetch.max_bytes) {
+            let through = Position(last.entry.position);
+            return Ok((found, through));
+        }
+        let Cursor { key, place, blob, blob_len, .. } = *cursor;
+        let meta = meta_now(index, key, place, &entry, suspect_below);
+        found.push(Found { key, place, blob, blob_len, entry: Entry { meta, ..entry } });
+        cursor.place += 1;
+        if let Some(position) = settle_on_live(index, cursor, fetch.range) {
+            next.push(Reverse((position, at)));
+        }
+    }
+}
+
+/// Moves the cursor to the next entry that is not settled; its position where that is in the range.
+fn settle_on_live(index: &Index, cursor: &mut Cursor, range: PositionRange) -> Option<u64> {
+    let notes = index.notes.get(&cursor.key.number);
+    while notes.is_some_and(|notes| notes.settled.contains(cursor.place as u64)) {
+        cursor.place += 1;
+    }
+    let position = cursor.entries.get(cursor.place)?.position;
+    range.contains(Position(position)).then_some(position)
+}
+
+/// What is known of a message now: what it was put with, and what was noted since.
+pub(super) fn meta_now(
+    index: &Index,
+    key: RunKey,
+    place: usize,
+    entry: &Entry,
+    suspect_below: u64,
+) -> EntryMeta {
+    let notes = index.notes.get(&key.number);
+    let place = u32::try_from(place).unwrap_or(u32::MAX);
+    let noted = notes.and_then(|notes| notes.requeued.get(place));
+    EntryMeta {
+        expires_at: entry.meta.expires_at,
+        delivery_count: noted.unwrap_or(entry.meta.delivery_count),
+        redelivered: entry.meta.redelivered || noted.is_some() || key.number < suspect_below,
+    }
+}
+
+/// Reads the records of these entries and hands each to `each`, which says whether it is sound; what is not is
+/// quarantined.
+pub(super) fn read(
+    shelf: &mut Shelf,
+    found: &[Found],
+    mut each: impl FnMut(&Found, Result<Vec<Bytes>, BadRecord>) -> Result<(), BadRecord>,
+) -> Result<(), StoreError> {
+    let mut rest = found;
+    let mut view = None;
+    while let Some(first) = rest.first() {
+        let count = side_by_side(rest);
+        let (group, after) = rest.split_at(count);
+        rest = after;
+        let file = shelf.file_of(first.blob);
+        if view.as_ref().is_none_or(|(viewed, _)| *viewed != file) {
+            view = Some((file, shelf.blobs(first.blob)?));
+        }
+        let start = u64::from(first.entry.offset);
+        let len: u64 = group.iter().map(|found| u64::from(found.entry.len)).sum();
+        let pieces = match &view {
+            Some((_, Some(blobs))) => blobs.read(first.blob, first.blob_len, start..start + len)?,
+            _ => None,
+        };
+        let mut at = 0;
+        for found in group {
+            let record = at..at + found.entry.len as usize;
+            at = record.end;
+            let pieces = pieces.as_ref().map(|pieces| shelf::cut(pieces, record));
+            if let Err(why) = each(found, pieces.ok_or(BadRecord::Unreadable("its blob"))) {
+                shelf.quarantine(found.key, found.place as u64, why);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// How many of these, from the first on, lie side by side in one blob.
+fn side_by_side(found: &[Found]) -> usize {
+    let Some(first) = found.first() else { return 0 };
+    let mut end = u64::from(first.entry.offset) + u64::from(first.entry.len);
+    let limit = u64::from(first.entry.offset) + READ_TOGETHER;
+    let more = found[1..].iter().take_while(|next| {
+        let fits = next.blob == first.blob
+            && u64::from(next.entry.offset) == end
+            && end + u64::from(next.entry.len) <= limit;
+        end += u64::from(next.entry.len);
+        fits
+    });
+    1 + more.count()
+}

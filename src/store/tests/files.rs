@@ -1,0 +1,161 @@
+//! Files of the store: rotation, removal, copying forward, locks, versions.
+
+use super::*;
+use crate::store::changes::Changes;
+use crate::store::disk::{Disk, Folder};
+use crate::store::redb::{DataFile, Mode};
+
+fn journals(path: &Path) -> Vec<String> {
+    let mut names = Folder::existing(path).unwrap().list().unwrap();
+    names.retain(|name| name.starts_with("journal"));
+    names.sort();
+    names
+}
+
+#[test]
+fn full_files_are_sealed_and_removed_once_settled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path(), &tiny()).unwrap();
+    for at in 1..=100 {
+        store.commit(&[put(1, at, &message(&[1; 10_000]))], &[]).unwrap();
+    }
+    assert!(journals(folder.path()).len() >= 4, "{:?}", journals(folder.path()));
+    drop(store);
+    let (mut store, recovered) = open(folder.path(), &tiny()).unwrap();
+    assert_eq!(recovered.messages, 100);
+    assert_eq!(all(&mut store, 1), (1..=100).collect::<Vec<_>>());
+    for at in 1..=100 {
+        store.commit(&[range(1, at, at)], &[]).unwrap();
+        assert_eq!(all(&mut store, 1).len() as u64, 100 - at);
+    }
+    assert_eq!(journals(folder.path()).len(), 1);
+    close(store);
+    let (mut store, recovered) = open(folder.path(), &tiny()).unwrap();
+    assert!(recovered.queues.is_empty() && store.index.gone.is_empty());
+    store.commit(&[put(1, 101, &message(b"one"))], &[]).unwrap();
+    assert_eq!(all(&mut store, 1), [101]);
+}
+
+#[test]
+fn what_was_noted_of_a_file_outlives_the_file_it_was_noted_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path(), &StoreOptions { quiet_commits: 1 << 40, ..tiny() }).unwrap();
+    let one = message(&[1; 1000]);
+    store.commit(&(1..=100).map(|at| put(1, at, &one)).collect::<Vec<_>>(), &[]).unwrap();
+    let requeue = Op::Requeue { queue: QueueId(1), position: Position(60), delivery_count: 2 };
+    for at in 0..60 {
+        let fill: Vec<_> = (1..=20).map(|more| put(2, at * 20 + more, &message(&[2; 1000]))).collect();
+        store.commit(&fill, &[]).unwrap();
+        if at == 20 {
+            store.commit(&[range(1, 1, 50), requeue.clone()], &[]).unwrap();
+        }
+    }
+    assert!(journals(folder.path()).len() >= 4);
+    for _ in 0..2 {
+        drop(store);
+        store = open(folder.path(), &tiny()).unwrap().0;
+        assert_eq!(all(&mut store, 1), (51..=100).collect::<Vec<_>>());
+        let back = store.fetch(&fetch(1, 60, 60, 1)).unwrap();
+        assert_eq!(back.entries[0].meta.delivery_count, 2);
+    }
+}
+
+#[test]
+fn the_last_messages_of_a_file_are_copied_forward() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path(), &tiny()).unwrap();
+    let one = message(&[1; 1000]);
+    for at in 0..100 {
+        let shared = message(&[2; 9000]);
+        let mut ops: Vec<_> = (1..=20).map(|more| put(1, at * 20 + more, &message(&[1; 1000]))).collect();
+        ops.extend([put(2, at, &shared), put(3, at, &shared)]);
+        store.commit(&ops, &[]).unwrap();
+    }
+    let before = journals(folder.path());
+    assert!(before.len() >= 8);
+    // All but a message in 200 goes.
+    let remove: Vec<_> = (0..10).map(|at| range(1, at * 200 + 2, at * 200 + 200)).collect();
+    store.commit(&remove, &[]).unwrap();
+    store.commit(&[range(2, 1, 200), range(3, 1, 98)], &[]).unwrap();
+    let requeue = Op::Requeue { queue: QueueId(1), position: Position(201), delivery_count: 2 };
+    store.commit(&[requeue], &[]).unwrap();
+    for _ in 0..40 {
+        store.commit(&[put(4, 1, &one), range(4, 1, 1)], &[]).unwrap();
+    }
+    let left: Vec<u64> = (0..10).map(|at| at * 200 + 1).collect();
+    let check = |store: &mut RedbStore| {
+        assert_eq!(all(store, 1), left);
+        assert_eq!((all(store, 2), all(store, 3)), (vec![0], vec![0, 99]));
+        assert_eq!(store.fetch(&fetch(1, 201, 201, 1)).unwrap().entries[0].meta.delivery_count, 2);
+        assert_eq!(store.usage().messages, 13);
+    };
+    check(&mut store);
+    assert_eq!(journals(folder.path()).len(), 1, "{:?}", journals(folder.path()));
+    drop(store);
+    check(&mut open(folder.path(), &tiny()).unwrap().0);
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (store, _) = start(folder.path());
+    assert!(matches!(open(folder.path(), &tiny()), Err(OpenError::Locked)));
+    assert!(matches!(verify(folder.path()), Err(OpenError::Locked)));
+    close(store);
+    assert!(open(folder.path(), &tiny()).is_ok());
+}
+
+#[test]
+fn a_newer_format_is_refused() {
+    for name in ["catalog.redb", "journal-00000001.redb"] {
+        let folder = tempfile::tempdir().unwrap();
+        close(start(folder.path()).0);
+        set_format(folder.path(), name, 2);
+        let refused = open(folder.path(), &tiny());
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 2, known: 1 })), "{refused:?}");
+    }
+}
+
+fn set_format(path: &Path, name: &str, format: u64) {
+    let data = DataFile::open(&Folder::existing(path).unwrap(), name, 1 << 20, Mode::Write).unwrap().unwrap();
+    data.apply(&Changes { meta: vec![("format", format)], ..Changes::default() }).unwrap();
+    data.close().unwrap();
+}
+
+#[test]
+fn a_missing_file_is_noticed() {
+    let one = message(b"one");
+    for name in ["catalog.redb", "journal-00000001.redb"] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, _) = start(folder.path());
+        store.commit(&[put(1, 1, &one)], &[]).unwrap();
+        close(store);
+        std::fs::remove_file(folder.path().join(name)).unwrap();
+        assert!(matches!(open(folder.path(), &tiny()), Err(OpenError::Missing { .. })));
+    }
+}
+
+#[test]
+fn a_folder_that_is_a_file_is_a_clear_error() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(open(file.path(), &tiny()).is_err());
+}
+
+#[test]
+fn unneeded_blobs_are_given_back_over_several_commits_and_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = start(folder.path());
+    let one = message(&vec![1; 900_000]);
+    for at in 1..=30 {
+        store.commit(&[put(1, at, &message(&vec![at as u8; 900_000]))], &[]).unwrap();
+    }
+    store.commit(&[Op::DeleteQueue { queue: QueueId(1) }], &[]).unwrap();
+    assert!(store.allocated > 10 << 20, "not all at once");
+    drop(store);
+    let (mut store, _) = start(folder.path());
+    for at in 1..=5 {
+        store.commit(&[put(2, at, &one), range(2, at - 1, at - 1)], &[]).unwrap();
+    }
+    assert!(store.allocated < 3 << 20, "{}", store.allocated);
+    assert_eq!(all(&mut store, 2), [5]);
+}

@@ -1,0 +1,246 @@
+//! Reading everything there is in a data directory, to say whether it is sound. Nothing on disk is changed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::disk::Disk;
+use super::engine::meta;
+use super::error::{OpenError, StoreError};
+use super::ranges::RangeSet;
+use super::recovery::{CATALOG, check_format, journal_files};
+use super::redb::{Blobs, DataFile, Mode, RowsOf};
+use super::run::{self, Entry, Header, Keeps, Notes, RunKey};
+use super::shelf::{cut, journal_name};
+use super::wire::{self, Reader};
+use super::{index, record};
+use crate::model::ids::QueueId;
+
+const CACHE: usize = 8 << 20;
+
+/// What was found in one file.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FileReport {
+    pub name: String,
+    /// Bytes on disk.
+    pub bytes: u64,
+    pub closed_cleanly: bool,
+    /// Messages in it that are still in a queue, once per queue, and were read.
+    pub messages: u64,
+    /// What is wrong with it; empty where it is sound.
+    pub damage: Vec<String>,
+}
+
+/// What was found in all files.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    pub files: Vec<FileReport>,
+    /// Messages per queue that can be served.
+    pub queues: BTreeMap<QueueId, u64>,
+    /// Records of the catalog.
+    pub catalog_records: u64,
+    /// The directory was closed cleanly.
+    pub clean: bool,
+}
+
+impl VerifyReport {
+    /// Whether nothing is damaged.
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.files.iter().all(|file| file.damage.is_empty())
+    }
+}
+
+impl fmt::Display for VerifyReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for file in &self.files {
+            let sound = if file.damage.is_empty() { "sound" } else { "UNSOUND" };
+            let closed = if file.closed_cleanly { "" } else { ", not closed cleanly" };
+            let FileReport { name, bytes, messages, .. } = file;
+            writeln!(f, "{name}: {sound}, {bytes} bytes, {messages} messages{closed}")?;
+            for damage in &file.damage {
+                writeln!(f, "  {damage}")?;
+            }
+        }
+        for (queue, messages) in &self.queues {
+            writeln!(f, "queue {queue}: {messages} messages")?;
+        }
+        writeln!(f, "catalog: {} records", self.catalog_records)?;
+        let stop = if self.clean { "clean" } else { "unclean (the next start repairs)" };
+        writeln!(f, "last stop: {stop}")?;
+        write!(f, "{}", if self.is_sound() { "All is sound." } else { "There is damage." })
+    }
+}
+
+/// What the active file says about all files.
+#[derive(Default)]
+struct Noted {
+    notes: BTreeMap<u64, Notes>,
+    gone: BTreeMap<u64, RangeSet>,
+}
+
+pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
+    let _lock = disk.lock()?.ok_or(OpenError::Locked)?;
+    let names = disk.list()?;
+    let mut report = VerifyReport::default();
+    if names.iter().any(|name| name == CATALOG) {
+        verify_catalog(disk, &mut report)?;
+    }
+    let files = journal_files(&names);
+    let mut noted = Noted::default();
+    for &file in files.iter().rev() {
+        let name = journal_name(file);
+        let mut found = FileReport { name: name.clone(), ..FileReport::default() };
+        if let Some(data) = open(disk, &name, &mut found)? {
+            if files.last() == Some(&file) {
+                report.clean = data.meta(meta::CLEAN)? == Some(1);
+                noted = read_noted(&data, &mut found)?;
+            }
+            verify_journal(&data, &noted, &mut found, &mut report.queues);
+        }
+        report.files.push(found);
+    }
+    report.files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(report)
+}
+
+fn verify_catalog(disk: &Arc<dyn Disk>, report: &mut VerifyReport) -> Result<(), OpenError> {
+    let mut found = FileReport { name: CATALOG.to_owned(), ..FileReport::default() };
+    if let Some(data) = open(disk, CATALOG, &mut found)? {
+        match data.records() {
+            Ok(records) => report.catalog_records = records.len() as u64,
+            Err(error) => found.damage.push(error.to_string()),
+        }
+    }
+    report.files.push(found);
+    Ok(())
+}
+
+/// Opens a file and checks its pages; None where that cannot be done.
+fn open(disk: &Arc<dyn Disk>, name: &str, found: &mut FileReport) -> Result<Option<DataFile>, OpenError> {
+    found.bytes = disk.open(name)?.len()?;
+    let opened = DataFile::open(&**disk, name, CACHE, Mode::Sealed).and_then(|sealed| match sealed {
+        Some(data) => {
+            found.closed_cleanly = true;
+            Ok(Some(data))
+        }
+        None => DataFile::open(&**disk, name, CACHE, Mode::Inspect),
+    });
+    let mut data = match opened {
+        Ok(Some(data)) => data,
+        Ok(None) => {
+            found.damage.push("it could not be opened".to_owned());
+            return Ok(None);
+        }
+        Err(StoreError::Damaged(why)) => {
+            found.damage.push(why);
+            return Ok(None);
+        }
+        Err(error) => return Err(error.into()),
+    };
+    check_format(&data)?;
+    match data.check() {
+        Ok(true) => (),
+        Ok(false) => found.damage.push("pages do not fit their checksums".to_owned()),
+        Err(error) => {
+            found.damage.push(format!("pages do not fit their checksums: {error}"));
+            // The check discards what it cannot trust; the rows are read from a fresh view.
+            return Ok(DataFile::open(&**disk, name, CACHE, Mode::Inspect).ok().flatten());
+        }
+    }
+    Ok(Some(data))
+}
+
+fn read_noted(data: &DataFile, found: &mut FileReport) -> Result<Noted, OpenError> {
+    let mut noted = Noted::default();
+    for (number, row) in data.rows(RowsOf::Notes)? {
+        match Notes::decode(&row) {
+            Some(notes) => drop(noted.notes.insert(number, notes)),
+            None => found.damage.push(format!("run {number}: what was settled of it is damaged")),
+        }
+    }
+    for (bucket, row) in data.rows(RowsOf::Gone)? {
+        match wire::unsealed(&row).and_then(|row| RangeSet::decode(&mut Reader(row))) {
+            Some(set) => drop(noted.gone.insert(bucket, set)),
+            None => found.damage.push(format!("bucket {bucket} of settled runs is damaged")),
+        }
+    }
+    Ok(noted)
+}
+
+fn verify_journal(
+    data: &DataFile,
+    noted: &Noted,
+    found: &mut FileReport,
+    queues: &mut BTreeMap<QueueId, u64>,
+) {
+    let result = data.blobs().and_then(|blobs| {
+        data.runs(|key, row| {
+            let gone = noted.gone.get(&(key.number / index::BUCKET));
+            if gone.is_some_and(|gone| gone.contains(key.number)) {
+                return;
+            }
+            let Some((header, inline)) = run::decode_row(row) else {
+                found.damage.push(format!("queue {}, run {}: its row is damaged", key.queue, key.number));
+                return;
+            };
+            if header.keeps == Keeps::None {
+                return;
+            }
+            match entries_of(&blobs, key, &header, inline) {
+                Some(entries) => {
+                    let settled = noted.notes.get(&key.number).map(|notes| &notes.settled);
+                    let sound = verify_run(&blobs, key, &header, &entries, settled, &mut found.damage);
+                    found.messages += sound;
+                    *queues.entry(key.queue).or_default() += sound;
+                }
+                None => found.damage.push(format!(
+                    "queue {}, run {}: the list of its {} messages is damaged",
+                    key.queue, key.number, header.count
+                )),
+            }
+        })
+    });
+    if let Err(error) = result {
+        found.damage.push(error.to_string());
+    }
+}
+
+fn entries_of(blobs: &Blobs, key: RunKey, header: &Header, inline: &[u8]) -> Option<Vec<Entry>> {
+    if header.entries_len == 0 {
+        return run::decode_entries(header, inline);
+    }
+    let pieces = blobs.read(key.number, header.entries_len, 0..header.entries_len).ok()??;
+    run::decode_entries(header, &pieces.concat())
+}
+
+/// Reads every message left in a run; how many are sound.
+fn verify_run(
+    blobs: &Blobs,
+    key: RunKey,
+    header: &Header,
+    entries: &[Entry],
+    settled: Option<&RangeSet>,
+    damage: &mut Vec<String>,
+) -> u64 {
+    let mut sound = 0;
+    for (place, entry) in (0..).zip(entries) {
+        if !entry.durable || settled.is_some_and(|settled| settled.contains(place)) {
+            continue;
+        }
+        let start = u64::from(entry.offset);
+        let read = blobs.read(header.blob, header.blob_len, start..start + u64::from(entry.len));
+        let result = match read {
+            Ok(Some(pieces)) => {
+                record::check(&cut(&pieces, 0..entry.len as usize)).map_err(|why| why.to_string())
+            }
+            Ok(None) => Err("its blob is not whole".to_owned()),
+            Err(error) => Err(error.to_string()),
+        };
+        match result {
+            Ok(()) => sound += 1,
+            Err(why) => damage.push(format!("queue {}, message {}: {why}", key.queue, entry.position)),
+        }
+    }
+    sound
+}
