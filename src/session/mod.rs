@@ -1,1 +1,390 @@
-//! session
+//! L3, the session: one client connection as a state machine. Bytes and events go in; bytes to send, and calls on a
+//! [`BrokerPort`], come out. No sockets, no clock, no broker inside. Here are its phases and what drives them; what
+//! happens within an open connection is in `connection.rs` and `turn.rs`.
+
+mod awaiting;
+mod channel;
+mod client;
+mod closing;
+mod confirms;
+mod connection;
+mod consumers;
+mod content;
+mod delivering;
+mod failure;
+mod handshake;
+mod heartbeat;
+mod input;
+mod limits;
+mod methods;
+mod names;
+mod outside;
+mod settling;
+mod transaction;
+mod turn;
+mod unacked;
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use leveret_codec::frame::Frame;
+use leveret_codec::method::MethodId;
+use leveret_codec::table::FieldTable;
+use leveret_codec::write::Output;
+
+use crate::model::event::SessionEvent;
+use crate::model::fault::Fault;
+use crate::model::ids::{Name, Timestamp};
+use crate::model::port::{BrokerPort, Progress};
+use crate::model::request::Request;
+
+use closing::{Closing, say_close_ok};
+use connection::{Connection, Course};
+use failure::Failure;
+use handshake::{AwaitHeader, Handshake, Next};
+use heartbeat::{Due, Heartbeats};
+use input::Held;
+use outside::Outside;
+
+pub use limits::{PeerInfo, SessionLimits};
+
+/// How long a peer that we cannot understand any more may take to read why, in milliseconds (semantics.md 0.9).
+const UNREADABLE_TIMEOUT_MS: u64 = 3_000;
+
+/// One client connection. Input is acted on in order; while the broker owes an answer, the rest of the input is
+/// held back, and deliveries and confirms go on.
+#[derive(Debug)]
+pub struct Session<P: BrokerPort> {
+    out: Outside<P>,
+    peer: PeerInfo,
+    phase: Phase,
+    held: Held,
+    handshake_deadline: Timestamp,
+    heartbeats: Option<Heartbeats>,
+    /// The server reads the socket.
+    reading: bool,
+    vhost: Option<Name>,
+    login_refusal: Option<String>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Handshake(Handshake),
+    Running(Box<Connection>),
+    Closing(Closing),
+    Over,
+}
+
+impl<P: BrokerPort> Session<P> {
+    /// A session for a peer that just connected.
+    pub fn new(now: Timestamp, limits: Arc<SessionLimits>, peer: PeerInfo, port: P) -> Session<P> {
+        Session {
+            handshake_deadline: now.plus_millis(limits.handshake_timeout_ms),
+            out: Outside { port, output: Output::default(), frame_max: limits.frame_max, limits, now },
+            peer,
+            phase: Phase::Handshake(Handshake::Header(AwaitHeader)),
+            held: Held::default(),
+            heartbeats: None,
+            reading: true,
+            vhost: None,
+            login_refusal: None,
+        }
+    }
+
+    /// Takes the complete frames at the front of `input` and acts on them, until none is left or an answer must be
+    /// waited for; then the rest is held back in here. Bodies are slices of `input`, not copies. What stays in
+    /// `input` is the beginning of a frame; while [`Session::wants_input`] is false, all of it stays.
+    pub fn receive(&mut self, now: Timestamp, input: &mut BytesMut) {
+        self.out.now = now;
+        if let Some(heartbeats) = &mut self.heartbeats {
+            heartbeats.note_heard();
+        }
+        while self.take_input(input) {}
+        self.settle_up();
+    }
+
+    /// Told in order of arrival. An answer lets the held-back input go on.
+    pub fn event(&mut self, now: Timestamp, event: SessionEvent) {
+        self.out.now = now;
+        match &mut self.phase {
+            Phase::Running(connection) => {
+                let out = &mut self.out;
+                let outcome = match event {
+                    SessionEvent::Deliver(delivery) => connection.deliver(&delivery, out),
+                    SessionEvent::Confirm { token, accepted } => connection.confirm(token, accepted, out),
+                    SessionEvent::Reply(reply) => connection.reply(reply, out),
+                    SessionEvent::ConsumerCancelled(consumer) => connection.consumer_cancelled(consumer, out),
+                    SessionEvent::Close(fault) => Err(Failure::new(fault, MethodId::NONE)),
+                };
+                if let Err(failure) = outcome {
+                    self.close(&failure);
+                }
+                self.go_on();
+            }
+            Phase::Closing(closing) => {
+                if let SessionEvent::Reply(reply) = event
+                    && closing.reply(reply, &mut self.out)
+                {
+                    self.phase = Phase::Over;
+                }
+            }
+            Phase::Handshake(_) => {
+                if let SessionEvent::Close(fault) = event {
+                    self.shut_down(fault);
+                }
+            }
+            Phase::Over => {}
+        }
+        self.settle_up();
+    }
+
+    /// Whether the socket is to be read: not while an answer is awaited and input is held back for it, not while the
+    /// broker closes the connection for the client, and not when all is over. After a connection.close of ours it
+    /// is read for the answer.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        match self.phase {
+            Phase::Handshake(_) | Phase::Running(_) => self.held.is_empty(),
+            Phase::Closing(Closing::Ours { .. }) => true,
+            Phase::Closing(Closing::Client) | Phase::Over => false,
+        }
+    }
+
+    /// What is to be sent.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.out.output
+    }
+
+    /// Puts the confirms of the batch into the output, in as few frames as they fit in.
+    pub fn end_of_batch(&mut self) {
+        if let Phase::Running(connection) = &mut self.phase {
+            connection.flush_confirms(&mut self.out);
+        }
+        self.settle_up();
+    }
+
+    /// When [`Session::tick`] wants to be called at the latest.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        match &self.phase {
+            Phase::Handshake(_) => Some(self.handshake_deadline),
+            Phase::Running(_) => self.heartbeats.as_ref().map(Heartbeats::next_deadline),
+            Phase::Closing(Closing::Ours { deadline, .. }) => Some(*deadline),
+            Phase::Closing(Closing::Client) | Phase::Over => None,
+        }
+    }
+
+    /// Acts on the time: the handshake's end, heartbeats both ways, the end of the wait for close-ok.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.out.now = now;
+        match &self.phase {
+            Phase::Handshake(_) if now >= self.handshake_deadline => self.phase = Phase::Over,
+            Phase::Closing(Closing::Ours { deadline, .. }) if now >= *deadline => self.phase = Phase::Over,
+            Phase::Running(_) => self.beat(now),
+            _ => {}
+        }
+    }
+
+    /// Write what is left of the output, then drop the socket.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    /// The socket is gone.
+    pub fn lost(&mut self, now: Timestamp) {
+        self.out.now = now;
+        self.leave();
+        self.phase = Phase::Over;
+    }
+
+    /// Closes the connection from our side (server stop: 320).
+    pub fn shut_down(&mut self, fault: Fault) {
+        match self.phase {
+            Phase::Handshake(Handshake::Header(_)) => self.phase = Phase::Over,
+            Phase::Handshake(_) | Phase::Running(_) => self.close(&Failure::new(fault, MethodId::NONE)),
+            Phase::Closing(_) | Phase::Over => {}
+        }
+        self.settle_up();
+    }
+
+    /// Tells whether the server reads the socket at all. While it does not, the peer's silence is not held against
+    /// it (semantics.md 3.2).
+    pub fn set_reading(&mut self, reading: bool) {
+        self.reading = reading;
+    }
+
+    /// The broker's handle (the server flushes its outgoing batches).
+    pub fn port(&mut self) -> &mut P {
+        &mut self.out.port
+    }
+
+    /// The user who logged in; None before that.
+    #[must_use]
+    pub fn user(&self) -> Option<&Name> {
+        match self.phase {
+            Phase::Handshake(Handshake::Header(_) | Handshake::Start(_)) => None,
+            Phase::Handshake(_) | Phase::Running(_) => Some(self.out.port.user()),
+            Phase::Closing(_) | Phase::Over => self.vhost.as_ref().map(|_| self.out.port.user()),
+        }
+    }
+
+    /// The vhost that was opened, also after the end; None before.
+    #[must_use]
+    pub fn vhost(&self) -> Option<&Name> {
+        self.vhost.as_ref()
+    }
+
+    /// How many channels are open.
+    #[must_use]
+    pub fn channels(&self) -> usize {
+        self.connection().map_or(0, Connection::channel_count)
+    }
+
+    /// What the client said of itself, while the connection is open.
+    #[must_use]
+    pub fn client_properties(&self) -> Option<&FieldTable> {
+        self.connection().map(|connection| &connection.shared.client.properties)
+    }
+
+    /// The name the application gave the connection (`connection_name`, semantics.md 1.7).
+    #[must_use]
+    pub fn connection_name(&self) -> Option<&str> {
+        self.connection().and_then(|connection| connection.shared.client.connection_name())
+    }
+
+    /// The state as the management API names it.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match &self.phase {
+            Phase::Handshake(handshake) => handshake.name(),
+            Phase::Running(_) => "running",
+            Phase::Closing(_) => "closing",
+            Phase::Over => "closed",
+        }
+    }
+
+    /// Why the login was refused, for the log only.
+    #[must_use]
+    pub fn login_refusal(&self) -> Option<&str> {
+        self.login_refusal.as_deref()
+    }
+
+    fn connection(&self) -> Option<&Connection> {
+        match &self.phase {
+            Phase::Running(connection) => Some(connection),
+            _ => None,
+        }
+    }
+
+    /// Acts on one frame that lies in `buffer`.
+    fn frame(&mut self, frame: Frame<'_>, buffer: &Bytes) {
+        match &mut self.phase {
+            Phase::Running(connection) => match connection.frame(frame, buffer, &mut self.out) {
+                Ok(Course::Goes) => {}
+                Ok(Course::ClientCloses) => self.client_closes(),
+                Err(failure) => self.close(&failure),
+            },
+            Phase::Handshake(_) => {
+                let Phase::Handshake(state) = std::mem::replace(&mut self.phase, Phase::Over) else { return };
+                let next = state.frame(frame, &mut self.out, self.peer);
+                self.proceed(next);
+            }
+            Phase::Closing(closing) => {
+                if closing.frame(frame, &mut self.out) {
+                    self.phase = Phase::Over;
+                }
+            }
+            Phase::Over => {}
+        }
+    }
+
+    fn proceed(&mut self, next: Next) {
+        match next {
+            Next::State(state) => self.phase = Phase::Handshake(state),
+            Next::Running(opened) => {
+                self.vhost = Some(opened.vhost.clone());
+                self.heartbeats = Heartbeats::new(self.out.now, opened.tuned.heartbeat_seconds);
+                self.phase = Phase::Running(Box::new(Connection::new(opened, self.peer.seed)));
+            }
+            Next::Close { failure, refusal } => {
+                self.login_refusal = refusal;
+                self.close(&failure);
+            }
+            Next::Hangup(refusal) => {
+                self.login_refusal = refusal;
+                self.phase = Phase::Over;
+            }
+        }
+    }
+
+    /// Closes the connection for a failure. All it holds is given back at once (semantics.md 0.6).
+    fn close(&mut self, failure: &Failure) {
+        self.close_within(failure, self.out.limits.close_timeout_ms, false);
+    }
+
+    /// Closes the connection because its input cannot be read on.
+    fn close_unreadable(&mut self, failure: &Failure) {
+        self.close_within(failure, UNREADABLE_TIMEOUT_MS, true);
+    }
+
+    fn close_within(&mut self, failure: &Failure, millis: u64, unreadable: bool) {
+        if let Phase::Running(connection) = &mut self.phase {
+            connection.flush_confirms(&mut self.out);
+        }
+        let (stale, _) = self.leave();
+        self.out.say_connection_close(failure);
+        let deadline = self.out.now.plus_millis(millis);
+        self.phase = Phase::Closing(Closing::Ours { deadline, unreadable, stale });
+    }
+
+    /// connection.close came: answered when the broker is done with it (semantics.md 0.7).
+    fn client_closes(&mut self) {
+        if let Phase::Running(connection) = &mut self.phase {
+            connection.flush_confirms(&mut self.out);
+        }
+        let (_, progress) = self.leave();
+        if matches!(progress, Some(Progress::Pending)) {
+            self.phase = Phase::Closing(Closing::Client);
+        } else {
+            say_close_ok(&mut self.out);
+            self.phase = Phase::Over;
+        }
+    }
+
+    /// Gives back all that an open connection holds and takes it off the broker, once.
+    fn leave(&mut self) -> (Option<awaiting::Awaiting>, Option<Progress>) {
+        let Phase::Running(mut connection) = std::mem::replace(&mut self.phase, Phase::Over) else {
+            return (None, None);
+        };
+        let stale = connection.release(&mut self.out);
+        let progress = self.out.port.request(self.out.now, Request::CloseConnection);
+        (stale, Some(progress))
+    }
+
+    fn beat(&mut self, now: Timestamp) {
+        let listening = self.reading && self.wants_input();
+        let due = self.heartbeats.as_mut().map_or(Due::Nothing, |heartbeats| heartbeats.tick(now, listening));
+        match due {
+            Due::Nothing => {}
+            Due::Send => self.out.output.heartbeat(),
+            Due::PeerGone => self.lost(now),
+        }
+    }
+
+    /// After every call: the port gets the acks that were still being gathered, and what waits in the output is about
+    /// to be sent, which spares a heartbeat.
+    fn settle_up(&mut self) {
+        if let Phase::Running(connection) = &mut self.phase {
+            connection.flush_settlement(&mut self.out);
+        }
+        if let Some(heartbeats) = &mut self.heartbeats
+            && !self.out.output.is_empty()
+        {
+            heartbeats.note_sent();
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! A channel's state, and what happens to it when it goes. What its methods do is in `methods/`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::model::ids::{ConsumerNumber, Name};
+use crate::model::port::BrokerPort;
+
+use super::confirms::Confirms;
+use super::content::Content;
+use super::failure::Failure;
+use super::transaction::Transaction;
+use super::turn::Turn;
+use super::unacked::UnackedTags;
+
+#[derive(Debug)]
+pub(super) struct Channel {
+    /// Tells it from earlier channels of this number.
+    pub epoch: u32,
+    pub content: Content,
+    pub mode: Mode,
+    pub unacked: UnackedTags,
+    /// The delivery tag given out last (semantics.md 4.6).
+    pub last_tag: u64,
+    /// By tag.
+    pub consumers: BTreeMap<Name, ConsumerNumber>,
+    /// Under which its basic.get deliveries are unacked.
+    pub getter: ConsumerNumber,
+    /// basic.qos with global=false: for consumers to come.
+    pub prefetch: u16,
+    pub shared_prefetch: SharedPrefetch,
+    /// The queue declared last (semantics.md 6.2).
+    pub last_queue: Option<Name>,
+    pub direct_reply: Option<DirectReply>,
+}
+
+/// What publishes and acks of the channel mean. The modes exclude each other (semantics.md 9.20, 14.1).
+#[derive(Debug, Default)]
+pub(super) enum Mode {
+    #[default]
+    Plain,
+    Confirm(Confirms),
+    Transaction(Transaction),
+}
+
+/// The prefetch that all consumers of the channel share (basic.qos with global=true, semantics.md 10.11).
+#[derive(Debug)]
+pub(super) struct SharedPrefetch {
+    pub limit: usize,
+    /// Unacked deliveries of consumers.
+    pub used: usize,
+    /// The channel's consumers are held back.
+    pub paused: bool,
+}
+
+/// The channel's consumer of direct replies (semantics.md 15.1).
+#[derive(Debug)]
+pub(super) struct DirectReply {
+    pub consumer: ConsumerNumber,
+    /// What replies are sent to.
+    pub address: Name,
+}
+
+impl Channel {
+    pub(super) fn new(epoch: u32, getter: ConsumerNumber, most_unacked: usize) -> Channel {
+        Channel {
+            epoch,
+            content: Content::default(),
+            mode: Mode::default(),
+            unacked: UnackedTags::default(),
+            last_tag: 0,
+            consumers: BTreeMap::new(),
+            getter,
+            prefetch: 0,
+            shared_prefetch: SharedPrefetch { limit: most_unacked, used: 0, paused: false },
+            last_queue: None,
+            direct_reply: None,
+        }
+    }
+
+    pub(super) fn next_tag(&mut self) -> u64 {
+        self.last_tag += 1;
+        self.last_tag
+    }
+}
+
+impl<P: BrokerPort> Turn<'_, P> {
+    /// Closes the channel for a failure: says so and gives all back at once (semantics.md 0.6).
+    pub(super) fn close_with(&mut self, failure: &Failure) {
+        self.flush_confirms();
+        self.out.say_channel_close(self.number, failure);
+        self.release();
+    }
+
+    /// Gives back what the channel holds: its consumers end, what is unacked is requeued, a transaction is dropped.
+    pub(super) fn release(&mut self) {
+        self.flush_settlement();
+        let mut held = BTreeSet::new();
+        for number in std::mem::take(&mut self.channel.consumers).into_values() {
+            let consumer = self.shared.consumers.remove(&number);
+            held.extend(consumer.and_then(|consumer| consumer.queue).map(|queue| (queue, number)));
+        }
+        held.extend(self.channel.unacked.iter().map(|entry| (entry.queue, entry.consumer)));
+        if let Mode::Transaction(transaction) = &self.channel.mode {
+            held.extend(transaction.entries().map(|entry| (entry.queue, entry.consumer)));
+        }
+        for (queue, consumer) in held {
+            self.out.port.detach(queue, consumer);
+        }
+        if let Some(reply) = self.channel.direct_reply.take() {
+            self.out.port.close_direct_reply(reply.consumer);
+        }
+    }
+
+    /// Sends the confirms that became due.
+    pub(super) fn flush_confirms(&mut self) {
+        if let Mode::Confirm(confirms) = &mut self.channel.mode {
+            confirms.flush(self.number, &mut self.out.output);
+        }
+    }
+}

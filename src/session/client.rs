@@ -1,0 +1,36 @@
+//! What a client said of itself in connection.start-ok (semantics.md 1.7).
+
+use leveret_codec::table::{AMQPValue, FieldTable};
+
+/// The client's properties and those of its capabilities that change what we send.
+#[derive(Debug, Default)]
+pub(super) struct ClientInfo {
+    pub properties: FieldTable,
+    pub authentication_failure_close: bool,
+    pub consumer_cancel_notify: bool,
+}
+
+impl ClientInfo {
+    pub(super) fn new(properties: FieldTable) -> ClientInfo {
+        let capable = |name: &str| {
+            properties
+                .inner()
+                .get("capabilities")
+                .and_then(AMQPValue::as_field_table)
+                .and_then(|capabilities| capabilities.inner().get(name))
+                .and_then(AMQPValue::as_bool)
+                .unwrap_or(false)
+        };
+        ClientInfo {
+            authentication_failure_close: capable("authentication_failure_close"),
+            consumer_cancel_notify: capable("consumer_cancel_notify"),
+            properties,
+        }
+    }
+
+    /// The name the application gave the connection (`connection_name`).
+    pub(super) fn connection_name(&self) -> Option<&str> {
+        let name = self.properties.inner().get("connection_name")?.as_long_string()?;
+        std::str::from_utf8(name.as_bytes()).ok()
+    }
+}

@@ -1,0 +1,282 @@
+//! An open connection: its channels, which frame goes to which of them, and what comes from the broker. How it opens
+//! is in `handshake.rs`, how it closes in `closing.rs`.
+
+use std::collections::{BTreeMap, HashMap};
+
+use bytes::{Bytes, BytesMut};
+use foldhash::fast::FixedState;
+use leveret_codec::frame::{Frame, FrameKind};
+use leveret_codec::method::amqp::{AMQPClass, channel, connection};
+use leveret_codec::method::{Method, MethodId, method_id, parse_method};
+
+use crate::model::consuming::Delivery;
+use crate::model::event::ConfirmToken;
+use crate::model::fault::{Fault, ReplyCode, Scope};
+use crate::model::ids::{ChannelNumber, ConsumerNumber};
+use crate::model::port::BrokerPort;
+use crate::model::request::Reply;
+
+use super::awaiting::{Awaiting, Question};
+use super::channel::Channel;
+use super::failure::{Failure, undecodable, unexpected_frame, unexpected_method};
+use super::handshake::Opened;
+use super::methods::COMMIT;
+use super::names::NameSource;
+use super::outside::Outside;
+use super::turn::{Shared, Step, Turn};
+
+const CHANNEL_OPEN: MethodId = MethodId { class: 20, method: 10 };
+const CHANNEL_CLOSE: MethodId = MethodId { class: 20, method: 40 };
+const CHANNEL_CLOSE_OK: MethodId = MethodId { class: 20, method: 41 };
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    channels: BTreeMap<ChannelNumber, Slot>,
+    channel_max: u16,
+    last_epoch: u32,
+    pub shared: Shared,
+}
+
+#[derive(Debug)]
+enum Slot {
+    Open(Box<Channel>),
+    /// We sent channel.close; all but its answer is swallowed (semantics.md 0.5).
+    Closing,
+}
+
+/// What becomes of the connection after a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Course {
+    Goes,
+    /// The client asked to close it.
+    ClientCloses,
+}
+
+impl Connection {
+    pub(super) fn new(opened: Opened, seed: u64) -> Connection {
+        Connection {
+            channels: BTreeMap::new(),
+            channel_max: opened.tuned.channel_max,
+            last_epoch: 0,
+            shared: Shared {
+                vhost: opened.vhost,
+                client: opened.client,
+                consumers: HashMap::with_hasher(FixedState::default()),
+                last_consumer: 0,
+                names: NameSource::new(seed),
+                arena: BytesMut::new(),
+                awaiting: None,
+                dirty: Vec::new(),
+                gathered: None,
+            },
+        }
+    }
+
+    /// How many channels are open or closing.
+    pub(super) fn channel_count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// Acts on a frame that lies in `buffer`. A failure that is returned closes the connection.
+    pub(super) fn frame<P: BrokerPort>(
+        &mut self,
+        frame: Frame<'_>,
+        buffer: &Bytes,
+        out: &mut Outside<P>,
+    ) -> Result<Course, Failure> {
+        if frame.channel == 0 {
+            return self.connection_frame(frame, out);
+        }
+        match self.channels.get(&frame.channel) {
+            Some(Slot::Open(_)) => self.turn(frame.channel, out, |turn| turn.frame(frame, buffer))?,
+            Some(Slot::Closing) => self.swallow(frame, out)?,
+            None => self.open_channel(frame, out)?,
+        }
+        Ok(Course::Goes)
+    }
+
+    /// The answer to what is awaited; one that nobody asked for is passed over.
+    pub(super) fn reply<P: BrokerPort>(&mut self, reply: Reply, out: &mut Outside<P>) -> Result<(), Failure> {
+        let is_question = |awaiting: &mut Awaiting| !matches!(awaiting.question, Question::Commit { .. });
+        let Some(awaiting) = self.shared.awaiting.take_if(is_question) else { return Ok(()) };
+        let (number, method) = (awaiting.channel, awaiting.method);
+        self.turn(number, out, |turn| {
+            let answered = turn.answered(awaiting, reply);
+            answered.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, method))
+        })
+    }
+
+    /// A delivery. One for a consumer that is gone was requeued when it was detached.
+    pub(super) fn deliver<P: BrokerPort>(
+        &mut self,
+        delivery: &Delivery,
+        out: &mut Outside<P>,
+    ) -> Result<(), Failure> {
+        let Some(consumer) = self.shared.consumers.get(&delivery.consumer) else { return Ok(()) };
+        let (tag, no_ack) = (consumer.tag.clone(), consumer.no_ack);
+        self.turn(consumer.channel, out, |turn| {
+            turn.deliver(delivery, &tag, no_ack);
+            Ok(Step::Goes)
+        })
+    }
+
+    /// A confirm, of a channel that may be gone by now (semantics.md 9.24).
+    pub(super) fn confirm<P: BrokerPort>(
+        &mut self,
+        token: ConfirmToken,
+        accepted: bool,
+        out: &mut Outside<P>,
+    ) -> Result<(), Failure> {
+        self.turn(token.channel, out, |turn| {
+            if turn.channel.epoch != token.epoch {
+                return Ok(Step::Goes);
+            }
+            let confirmed = turn.confirmed(token.sequence, accepted);
+            confirmed.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, COMMIT))
+        })
+    }
+
+    /// The queue of a consumer is gone.
+    pub(super) fn consumer_cancelled<P: BrokerPort>(
+        &mut self,
+        number: ConsumerNumber,
+        out: &mut Outside<P>,
+    ) -> Result<(), Failure> {
+        let Some(consumer) = self.shared.consumers.get(&number) else { return Ok(()) };
+        let tag = consumer.tag.clone();
+        self.turn(consumer.channel, out, |turn| {
+            turn.consumer_cancelled(&tag);
+            Ok(Step::Goes)
+        })
+    }
+
+    /// Sends the confirms of all channels that have some.
+    pub(super) fn flush_confirms<P: BrokerPort>(&mut self, out: &mut Outside<P>) {
+        let mut dirty = std::mem::take(&mut self.shared.dirty);
+        for number in dirty.drain(..) {
+            if let Some(Slot::Open(channel)) = self.channels.get_mut(&number) {
+                Turn { number, channel, shared: &mut self.shared, out }.flush_confirms();
+            }
+        }
+        self.shared.dirty = dirty;
+    }
+
+    /// Hands over the settlement that was still growing.
+    pub(super) fn flush_settlement<P: BrokerPort>(&mut self, out: &mut Outside<P>) {
+        self.shared.flush_settlement(&mut out.port);
+    }
+
+    /// Gives back what all channels hold. What is still awaited is returned.
+    pub(super) fn release<P: BrokerPort>(&mut self, out: &mut Outside<P>) -> Option<Awaiting> {
+        for (number, slot) in std::mem::take(&mut self.channels) {
+            if let Slot::Open(mut channel) = slot {
+                Turn { number, channel: &mut channel, shared: &mut self.shared, out }.release();
+            }
+        }
+        self.shared.awaiting.take()
+    }
+
+    /// Lets an open channel act. Its own failures close it; those of the connection are returned.
+    fn turn<P: BrokerPort>(
+        &mut self,
+        number: ChannelNumber,
+        out: &mut Outside<P>,
+        act: impl FnOnce(&mut Turn<'_, P>) -> Result<Step, Failure>,
+    ) -> Result<(), Failure> {
+        let Some(slot) = self.channels.get_mut(&number) else { return Ok(()) };
+        let Slot::Open(channel) = slot else { return Ok(()) };
+        let mut turn = Turn { number, channel, shared: &mut self.shared, out };
+        match act(&mut turn) {
+            Ok(Step::Goes) => {}
+            Ok(Step::Closed) => {
+                self.channels.remove(&number);
+            }
+            Err(failure) if failure.fault.scope == Scope::Channel => {
+                turn.close_with(&failure);
+                *slot = Slot::Closing;
+            }
+            Err(failure) => return Err(failure),
+        }
+        Ok(())
+    }
+
+    /// Frames of channel 0: connection.close, update-secret, heartbeats.
+    fn connection_frame<P: BrokerPort>(
+        &mut self,
+        frame: Frame<'_>,
+        out: &mut Outside<P>,
+    ) -> Result<Course, Failure> {
+        match frame.kind {
+            FrameKind::Heartbeat => return Ok(Course::Goes),
+            FrameKind::Method => {}
+            FrameKind::Header | FrameKind::Body => {
+                return Err(unexpected_frame(format!("frame of type {} on channel 0", frame.kind as u8)));
+            }
+        }
+        let method = parse_method(frame.payload).map_err(|error| undecodable(&error, frame.payload))?;
+        let id = method_id(frame.payload).unwrap_or(MethodId::NONE);
+        let class = match method {
+            Method::Other(class) => *class,
+            _ => return Err(unexpected_method("running", id)),
+        };
+        match class {
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Course::ClientCloses),
+            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)) => {
+                let updated = out.port.update_secret(update.new_secret.as_bytes());
+                updated.map_err(|fault| Failure::new(fault.on_connection(), id))?;
+                let answer = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
+                out.say(0, &AMQPClass::Connection(answer));
+                Ok(Course::Goes)
+            }
+            _ => Err(unexpected_method("running", id)),
+        }
+    }
+
+    /// A frame for a channel that is not open: only channel.open has a place there (semantics.md 0.8, 4.1).
+    fn open_channel<P: BrokerPort>(&mut self, frame: Frame<'_>, out: &mut Outside<P>) -> Result<(), Failure> {
+        if frame.kind != FrameKind::Method {
+            return Err(unexpected_frame("expected method frame, got non method frame instead"));
+        }
+        let id = method_id(frame.payload).unwrap_or(MethodId::NONE);
+        if id != CHANNEL_OPEN {
+            return Err(Failure::new(Fault::new(ReplyCode::ChannelError, "expected 'channel.open'"), id));
+        }
+        parse_method(frame.payload).map_err(|error| undecodable(&error, frame.payload))?;
+        let most = self.channel_max;
+        if self.channels.len() >= usize::from(most) {
+            let text =
+                format!("number of channels opened ({most}) has reached the negotiated channel_max ({most})");
+            return Err(Failure::unblamed(ReplyCode::NotAllowed, text));
+        }
+        self.last_epoch = self.last_epoch.wrapping_add(1);
+        let getter = self.shared.next_consumer();
+        let channel = Channel::new(self.last_epoch, getter, out.limits.unacked_per_channel);
+        self.channels.insert(frame.channel, Slot::Open(Box::new(channel)));
+        let answer = channel::AMQPMethod::OpenOk(channel::OpenOk {});
+        out.say(frame.channel, &AMQPClass::Channel(answer));
+        Ok(())
+    }
+
+    /// A frame for a channel whose channel.close was not answered yet (semantics.md 0.5).
+    fn swallow<P>(&mut self, frame: Frame<'_>, out: &mut Outside<P>) -> Result<(), Failure> {
+        if frame.kind != FrameKind::Method {
+            return Ok(());
+        }
+        match method_id(frame.payload) {
+            Some(CHANNEL_CLOSE_OK) => {
+                self.channels.remove(&frame.channel);
+            }
+            Some(CHANNEL_CLOSE) => {
+                let answer = channel::AMQPMethod::CloseOk(channel::CloseOk {});
+                out.say(frame.channel, &AMQPClass::Channel(answer));
+            }
+            // A client that forgets to answer and opens anew would wait for ever.
+            Some(CHANNEL_OPEN) => {
+                let fault = Fault::new(ReplyCode::ChannelError, "second 'channel.open' seen");
+                return Err(Failure::new(fault, CHANNEL_OPEN));
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,196 @@
+//! Consumers: how one starts, goes, is cancelled by the broker (semantics.md section 10), and the direct reply-to
+//! pseudo-queue (section 15). Where deliveries go is in `delivering.rs`.
+
+use leveret_codec::method::MethodId;
+use leveret_codec::method::amqp::{AMQPClass, basic};
+use leveret_codec::table::{AMQPValue, FieldTable};
+
+use crate::model::consuming::ConsumeOptions;
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
+use crate::model::port::BrokerPort;
+use crate::model::request::Request;
+use crate::model::resource::Resource;
+
+use super::awaiting::{Question, cancel_ok};
+use super::channel::DirectReply;
+use super::outside::short;
+use super::turn::Turn;
+
+/// The pseudo-queue of direct replies (semantics.md 15.1).
+pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
+
+/// A consumer as its connection knows it.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub channel: ChannelNumber,
+    pub tag: Name,
+    /// None: direct replies.
+    pub queue: Option<QueueRef>,
+    pub no_ack: bool,
+}
+
+impl<P: BrokerPort> Turn<'_, P> {
+    /// basic.consume (semantics.md 10.1 to 10.6).
+    pub(super) fn consume(&mut self, method: &basic::Consume, id: MethodId) -> Result<(), Fault> {
+        if method.queue.as_str() == REPLY_TO {
+            return self.consume_direct_replies(method);
+        }
+        let tag = self.new_tag(method.consumer_tag.as_str())?;
+        let queue = self.named_queue(method.queue.as_str())?;
+        let options = ConsumeOptions {
+            no_ack: method.no_ack,
+            exclusive: method.exclusive,
+            prefetch: self.channel.prefetch,
+            priority: priority(&method.arguments, &queue, &self.shared.vhost)?,
+        };
+        let consumer = self.shared.next_consumer();
+        let request = Request::Consume { queue, channel: self.number, consumer, options };
+        let question = Question::Consume { tag, consumer, no_ack: method.no_ack };
+        self.ask(request, id, method.nowait, question)
+    }
+
+    /// The queue accepted the consumer: consume-ok comes before its first delivery (semantics.md 10.2).
+    pub(super) fn consuming(
+        &mut self,
+        tag: Name,
+        consumer: ConsumerNumber,
+        no_ack: bool,
+        queue: QueueRef,
+        nowait: bool,
+    ) -> Result<(), Fault> {
+        if self.channel.shared_prefetch.paused && !no_ack {
+            self.out.port.set_paused(queue, consumer, true);
+        }
+        self.add_consumer(tag, consumer, Some(queue), no_ack, nowait);
+        Ok(())
+    }
+
+    /// basic.cancel. An unknown tag is answered as a known one (semantics.md 10.8).
+    pub(super) fn cancel(&mut self, method: &basic::Cancel, id: MethodId) -> Result<(), Fault> {
+        let tag = Name::from(method.consumer_tag.as_str());
+        let number = self.channel.consumers.get(&tag).copied();
+        let consumer = number.and_then(|number| Some((number, self.shared.consumers.get(&number)?)));
+        if let Some((consumer, Consumer { queue: Some(queue), .. })) = consumer {
+            let request = Request::Cancel { queue: *queue, consumer };
+            return self.ask(request, id, method.nowait, Question::Cancel { tag });
+        }
+        self.forget_consumer(&tag);
+        if !method.nowait {
+            self.say(&cancel_ok(&tag));
+        }
+        Ok(())
+    }
+
+    /// The queue of a consumer is gone; the client is told where it can hear it (semantics.md 10.9).
+    pub(super) fn consumer_cancelled(&mut self, tag: &Name) {
+        self.forget_consumer(tag);
+        if self.shared.client.consumer_cancel_notify {
+            let cancel = basic::Cancel { consumer_tag: short(tag), nowait: true };
+            self.say(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
+        }
+    }
+
+    /// The consumer is no more. What it holds unacked stays with the channel.
+    pub(super) fn forget_consumer(&mut self, tag: &Name) {
+        let Some(number) = self.channel.consumers.remove(tag) else { return };
+        self.shared.consumers.remove(&number);
+        if self.channel.direct_reply.as_ref().is_some_and(|reply| reply.consumer == number) {
+            self.channel.direct_reply = None;
+            self.out.port.close_direct_reply(number);
+        }
+    }
+
+    fn consume_direct_replies(&mut self, method: &basic::Consume) -> Result<(), Fault> {
+        if self.channel.direct_reply.is_some() {
+            return Err(Fault::precondition("reply consumer already set"));
+        }
+        if !method.no_ack {
+            return Err(Fault::precondition("reply consumer cannot acknowledge"));
+        }
+        let tag = self.new_tag(method.consumer_tag.as_str())?;
+        let consumer = self.shared.next_consumer();
+        let address = self.out.port.open_direct_reply(consumer);
+        self.channel.direct_reply = Some(DirectReply { consumer, address });
+        self.add_consumer(tag, consumer, None, true, method.nowait);
+        Ok(())
+    }
+
+    fn add_consumer(
+        &mut self,
+        tag: Name,
+        number: ConsumerNumber,
+        queue: Option<QueueRef>,
+        no_ack: bool,
+        nowait: bool,
+    ) {
+        if !nowait {
+            let consume_ok = basic::ConsumeOk { consumer_tag: short(&tag) };
+            self.say(&AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(consume_ok)));
+        }
+        let consumer = Consumer { channel: self.number, tag: tag.clone(), queue, no_ack };
+        self.shared.consumers.insert(number, consumer);
+        self.channel.consumers.insert(tag, number);
+    }
+
+    /// The tag of a new consumer, made up where it is empty. 530 where it is taken (semantics.md 10.1), or where
+    /// the channel has consumers enough (10.5).
+    fn new_tag(&mut self, asked: &str) -> Result<Name, Fault> {
+        if self.channel.consumers.contains_key(asked) {
+            let text = format!("attempt to reuse consumer tag '{asked}'");
+            return Err(Fault::new(ReplyCode::NotAllowed, text));
+        }
+        let most = self.out.limits.consumers_per_channel;
+        if self.channel.consumers.len() >= most {
+            let text = format!("reached maximum ({most}) of consumers per channel");
+            return Err(Fault::new(ReplyCode::NotAllowed, text));
+        }
+        Ok(if asked.is_empty() { self.shared.names.consumer_tag().into() } else { Name::from(asked) })
+    }
+}
+
+/// `x-priority`, cut to what we tell apart. 406 where it is no integer (semantics.md 10.6).
+fn priority(arguments: &FieldTable, queue: &str, vhost: &str) -> Result<i32, Fault> {
+    let Some(value) = arguments.inner().get("x-priority") else { return Ok(0) };
+    let number = match value {
+        AMQPValue::ShortShortInt(number) => i64::from(*number),
+        AMQPValue::ShortShortUInt(number) => i64::from(*number),
+        AMQPValue::ShortInt(number) => i64::from(*number),
+        AMQPValue::ShortUInt(number) => i64::from(*number),
+        AMQPValue::LongInt(number) => i64::from(*number),
+        AMQPValue::LongUInt(number) => i64::from(*number),
+        AMQPValue::LongLongInt(number) => *number,
+        other => {
+            let queue = Resource::queue(queue, vhost);
+            let kind = kind_name(other);
+            return Err(Fault::precondition(format!(
+                "invalid arg 'x-priority' for {queue}: \"expected integer, got {kind}\""
+            )));
+        }
+    };
+    let within = number.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
+    Ok(i32::try_from(within).unwrap_or_default())
+}
+
+/// The type of a value as RabbitMQ names it in texts.
+fn kind_name(value: &AMQPValue) -> &'static str {
+    match value {
+        AMQPValue::Boolean(_) => "bool",
+        AMQPValue::Float(_) => "float",
+        AMQPValue::Double(_) => "double",
+        AMQPValue::DecimalValue(_) => "decimal",
+        AMQPValue::ShortString(_) | AMQPValue::LongString(_) => "longstr",
+        AMQPValue::FieldArray(_) => "array",
+        AMQPValue::Timestamp(_) => "timestamp",
+        AMQPValue::FieldTable(_) => "table",
+        AMQPValue::ByteArray(_) => "binary",
+        AMQPValue::Void => "void",
+        AMQPValue::ShortShortInt(_)
+        | AMQPValue::ShortShortUInt(_)
+        | AMQPValue::ShortInt(_)
+        | AMQPValue::ShortUInt(_)
+        | AMQPValue::LongInt(_)
+        | AMQPValue::LongUInt(_)
+        | AMQPValue::LongLongInt(_) => "integer",
+    }
+}

@@ -1,0 +1,183 @@
+//! Puts the content of a channel together: basic.publish, its header, its body frames (semantics.md 2.3 to 2.6).
+//! Nothing is allocated for an announced size. What the message then does is in `methods/publish.rs`.
+
+use bytes::{Bytes, BytesMut};
+use leveret_codec::method::{MethodId, Publish, parse_content_header};
+use leveret_codec::properties::Properties;
+
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::message::Body;
+
+use super::failure::{Failure, unexpected_frame};
+
+/// basic.publish.
+pub(super) const PUBLISH: MethodId = MethodId { class: 60, method: 40 };
+/// The size no body may announce (semantics.md 2.5), bytes.
+const HARD_MAX: u64 = 512 * 1024 * 1024;
+/// Parts of a body below this many bytes are gathered in one piece, so that a body in a million tiny frames takes
+/// no more memory than another.
+const GATHERED: usize = 4096;
+/// The envelope buffer is kept for the next message up to this many bytes.
+const KEPT_ENVELOPE: usize = 4096;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Method,
+    Header,
+    Body { left: u64 },
+}
+
+/// The content a channel is about to receive. There is never more than one per channel.
+#[derive(Debug)]
+pub(super) struct Content {
+    awaited: Awaited,
+    /// exchange ‖ routing key ‖ properties
+    envelope: Vec<u8>,
+    exchange_len: usize,
+    routing_key_len: usize,
+    mandatory: bool,
+    body: Body,
+    gathered: BytesMut,
+}
+
+/// A complete content.
+#[derive(Debug)]
+pub(super) struct Published<'a> {
+    pub exchange: &'a [u8],
+    pub routing_key: &'a [u8],
+    /// Checked.
+    pub properties: Properties<'a>,
+    pub mandatory: bool,
+    pub body: Body,
+}
+
+impl Default for Content {
+    fn default() -> Content {
+        Content {
+            awaited: Awaited::Method,
+            envelope: Vec::new(),
+            exchange_len: 0,
+            routing_key_len: 0,
+            mandatory: false,
+            body: Body::default(),
+            gathered: BytesMut::new(),
+        }
+    }
+}
+
+impl Content {
+    /// Refuses a method that comes while a header or a body is awaited (505).
+    pub(super) fn expect_method(&self) -> Result<(), Failure> {
+        match self.awaited {
+            Awaited::Method => Ok(()),
+            Awaited::Header => Err(not_a_header()),
+            Awaited::Body { .. } => Err(not_a_body()),
+        }
+    }
+
+    /// basic.publish came; its header is awaited.
+    pub(super) fn begin(&mut self, publish: &Publish<'_>) {
+        self.envelope.clear();
+        self.envelope.shrink_to(KEPT_ENVELOPE);
+        self.envelope.extend_from_slice(publish.exchange.as_bytes());
+        self.envelope.extend_from_slice(publish.routing_key.as_bytes());
+        self.exchange_len = publish.exchange.len();
+        self.routing_key_len = publish.routing_key.len();
+        self.mandatory = publish.mandatory;
+        self.awaited = Awaited::Header;
+    }
+
+    /// A header frame. True when no body follows. A body of more than `max_size` bytes is 406, of more than 512 MiB
+    /// 501, and properties that cannot be read are 502.
+    pub(super) fn header(&mut self, payload: &[u8], max_size: u64) -> Result<bool, Failure> {
+        match self.awaited {
+            Awaited::Method => return Err(not_a_method()),
+            Awaited::Body { .. } => return Err(not_a_body()),
+            Awaited::Header => {}
+        }
+        let Some(header) = parse_content_header(payload) else {
+            let text = format!("content header frame of {} bytes is too short", payload.len());
+            return Err(Failure::unblamed(ReplyCode::FrameError, text));
+        };
+        if header.class != PUBLISH.class {
+            let class = header.class;
+            return Err(blamed_frame(format!(
+                "expected content header for class 60, got one for class {class} instead"
+            )));
+        }
+        if header.weight != 0 {
+            return Err(not_a_header());
+        }
+        let size = header.body_size;
+        if size > HARD_MAX {
+            let text = format!("content body size {size} exceeds maximum allowed size {HARD_MAX}");
+            return Err(Failure::new(Fault::new(ReplyCode::FrameError, text), PUBLISH));
+        }
+        if size > max_size {
+            let text = format!("message size {size} is larger than configured max size {max_size}");
+            return Err(Failure::new(Fault::precondition(text), PUBLISH));
+        }
+        let properties = Properties::parse(header.properties)
+            .map_err(|error| Failure::new(Fault::new(ReplyCode::SyntaxError, error.to_string()), PUBLISH))?;
+        self.envelope.extend_from_slice(properties.raw());
+        self.awaited = Awaited::Body { left: size };
+        Ok(size == 0)
+    }
+
+    /// A body frame's payload, a slice of the read buffer. True when the body is complete.
+    pub(super) fn body(&mut self, part: Bytes) -> Result<bool, Failure> {
+        let Awaited::Body { left } = &mut self.awaited else {
+            return Err(if self.awaited == Awaited::Header { not_a_header() } else { not_a_method() });
+        };
+        let Some(rest) = left.checked_sub(part.len() as u64) else {
+            let text = "content body frame exceeds remaining content size";
+            return Err(Failure::new(Fault::new(ReplyCode::FrameError, text), PUBLISH));
+        };
+        *left = rest;
+        let alone = rest == 0 && self.body.is_empty() && self.gathered.is_empty();
+        if part.len() >= GATHERED || alone {
+            self.flush_gathered();
+            self.body.push(part);
+        } else {
+            self.gathered.extend_from_slice(&part);
+        }
+        Ok(rest == 0)
+    }
+
+    /// The complete content; a method is awaited again.
+    pub(super) fn take(&mut self) -> Published<'_> {
+        self.flush_gathered();
+        self.awaited = Awaited::Method;
+        let (exchange, rest) = self.envelope.split_at(self.exchange_len);
+        let (routing_key, properties) = rest.split_at(self.routing_key_len);
+        Published {
+            exchange,
+            routing_key,
+            properties: Properties::trusted(properties),
+            mandatory: self.mandatory,
+            body: std::mem::take(&mut self.body),
+        }
+    }
+
+    fn flush_gathered(&mut self) {
+        if !self.gathered.is_empty() {
+            self.body.push(self.gathered.split().freeze());
+        }
+    }
+}
+
+fn not_a_method() -> Failure {
+    unexpected_frame("expected method frame, got non method frame instead")
+}
+
+fn not_a_header() -> Failure {
+    blamed_frame("expected content header for class 60, got non content header frame instead".to_owned())
+}
+
+fn not_a_body() -> Failure {
+    blamed_frame("expected content body, got non content body frame instead".to_owned())
+}
+
+fn blamed_frame(explanation: String) -> Failure {
+    Failure::new(Fault::new(ReplyCode::UnexpectedFrame, explanation), PUBLISH)
+}

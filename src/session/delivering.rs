@@ -1,0 +1,102 @@
+//! The way out: deliveries get their tag, are remembered as unacked and written; and the prefetch that the consumers
+//! of a channel share (semantics.md 4.6, 10.10 to 10.12, 11.6).
+
+use leveret_codec::properties::{Field, Properties};
+use leveret_codec::table::{self, AMQPValue};
+use leveret_codec::write::Content;
+
+use crate::model::consuming::{Delivery, Settlement};
+use crate::model::ids::{ConsumerNumber, Name, PositionRange};
+use crate::model::port::BrokerPort;
+
+use super::outside::short;
+use super::turn::Turn;
+use super::unacked::Unacked;
+
+impl<P: BrokerPort> Turn<'_, P> {
+    /// Writes a delivery to a consumer, or gives it back where the channel's shared prefetch is used up.
+    pub(super) fn deliver(&mut self, delivery: &Delivery, tag: &Name, no_ack: bool) {
+        if !no_ack && self.is_full() {
+            let range = PositionRange::single(delivery.position);
+            self.out.port.settle(delivery.queue, delivery.consumer, range, Settlement::Release);
+            return;
+        }
+        let delivery_tag = self.channel.next_tag();
+        if !no_ack {
+            self.remember(delivery, delivery_tag, delivery.consumer, true);
+        }
+        let message = &delivery.message;
+        let properties = counted_properties(delivery);
+        let properties = properties.as_deref().map_or_else(|| message.properties(), Properties::trusted);
+        let body = message.body();
+        self.out.output.deliver(
+            self.number,
+            tag,
+            delivery_tag,
+            delivery.redelivered,
+            message.exchange(),
+            message.routing_key(),
+            Content { properties, body_len: body.len(), body: body.slices() },
+            self.out.frame_max,
+        );
+        if !no_ack {
+            self.adapt_pause();
+        }
+    }
+
+    /// Writes basic.get-ok.
+    pub(super) fn got(&mut self, delivery: &Delivery, remaining: u32, no_ack: bool) {
+        let delivery_tag = self.channel.next_tag();
+        if !no_ack {
+            self.remember(delivery, delivery_tag, self.channel.getter, false);
+        }
+        let message = &delivery.message;
+        let properties = counted_properties(delivery);
+        let properties = properties.as_deref().map_or_else(|| message.properties(), Properties::trusted);
+        let body = message.body();
+        self.out.output.get_ok(
+            self.number,
+            delivery_tag,
+            delivery.redelivered,
+            message.exchange(),
+            message.routing_key(),
+            remaining,
+            Content { properties, body_len: body.len(), body: body.slices() },
+            self.out.frame_max,
+        );
+    }
+
+    /// Pauses the channel's consumers when its shared prefetch is used up, resumes them when there is room.
+    pub(super) fn adapt_pause(&mut self) {
+        let full = self.is_full();
+        if full == self.channel.shared_prefetch.paused {
+            return;
+        }
+        self.channel.shared_prefetch.paused = full;
+        for number in self.channel.consumers.values() {
+            let consumer = self.shared.consumers.get(number).filter(|consumer| !consumer.no_ack);
+            if let Some(queue) = consumer.and_then(|consumer| consumer.queue) {
+                self.out.port.set_paused(queue, *number, full);
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.channel.shared_prefetch.used >= self.channel.shared_prefetch.limit
+    }
+
+    fn remember(&mut self, delivery: &Delivery, tag: u64, consumer: ConsumerNumber, counted: bool) {
+        self.channel.shared_prefetch.used += usize::from(counted);
+        let Delivery { queue, position, .. } = *delivery;
+        self.channel.unacked.push(Unacked { tag, queue, consumer, position, counted });
+    }
+}
+
+/// The properties with `x-delivery-count` in their headers, where the queue counts (semantics.md 11.6).
+fn counted_properties(delivery: &Delivery) -> Option<Vec<u8>> {
+    let count = delivery.delivery_count?;
+    let properties = delivery.message.properties();
+    let mut headers = properties.headers().unwrap_or_default();
+    headers.insert(short("x-delivery-count"), AMQPValue::LongLongInt(i64::from(count)));
+    Some(properties.with(&[(Field::Headers, Some(table::encode(&headers)))]))
+}

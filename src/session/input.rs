@@ -1,0 +1,112 @@
+//! The way of the input through the session: which bytes are complete frames, and what is held back while an answer
+//! is awaited.
+
+use bytes::{Buf, Bytes, BytesMut};
+use leveret_codec::frame::{FrameError, PROTOCOL_HEADER, decode};
+
+use crate::model::port::BrokerPort;
+
+use super::closing::Closing;
+use super::failure::unreadable;
+use super::handshake::Handshake;
+use super::{Phase, Session};
+
+/// Complete frames that wait for an answer, and the error that stood behind them.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    frames: Bytes,
+    error: Option<FrameError>,
+}
+
+impl Held {
+    pub(super) fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.error.is_none()
+    }
+}
+
+impl<P: BrokerPort> Session<P> {
+    /// Acts on what can be acted on at the front of `input`. True where there may be more.
+    pub(super) fn take_input(&mut self, input: &mut BytesMut) -> bool {
+        let (frame_max, most) = match &self.phase {
+            Phase::Over | Phase::Closing(Closing::Client) => {
+                input.clear();
+                return false;
+            }
+            Phase::Closing(Closing::Ours { unreadable: true, .. }) => {
+                input.clear();
+                return false;
+            }
+            Phase::Handshake(Handshake::Header(_)) => return self.take_protocol_header(input),
+            // One frame at a time: tune-ok changes what the next one may be.
+            Phase::Handshake(Handshake::Open(state)) => (state.frame_max(), 1),
+            Phase::Handshake(_) => (self.out.limits.initial_frame_max, 1),
+            Phase::Closing(Closing::Ours { .. }) => (self.out.frame_max, usize::MAX),
+            Phase::Running(_) if self.held.is_empty() => (self.out.frame_max, usize::MAX),
+            Phase::Running(_) => return false,
+        };
+        let (len, error) = complete_frames(input, frame_max, most);
+        if len == 0 && error.is_none() {
+            return false;
+        }
+        self.held = Held { frames: input.split_to(len).freeze(), error };
+        self.go_on();
+        self.held.is_empty()
+    }
+
+    /// Acts on the frames held back, until none is left or an answer must be waited for.
+    pub(super) fn go_on(&mut self) {
+        let mut frames = std::mem::take(&mut self.held.frames);
+        let mut at = 0;
+        while at < frames.len() && !self.is_waiting() {
+            let Ok(Some(frame)) = decode(&frames[at..], 0) else { break };
+            at += frame.wire_len();
+            self.frame(frame, &frames);
+        }
+        if self.is_waiting() {
+            frames.advance(at);
+            self.held.frames = frames;
+        } else if let Some(error) = self.held.error.take() {
+            self.unreadable(error);
+        }
+    }
+
+    fn is_waiting(&self) -> bool {
+        match &self.phase {
+            Phase::Running(connection) => connection.shared.awaiting.is_some(),
+            _ => false,
+        }
+    }
+
+    fn unreadable(&mut self, error: FrameError) {
+        match &mut self.phase {
+            Phase::Handshake(_) | Phase::Running(_) => self.close_unreadable(&unreadable(error)),
+            Phase::Closing(Closing::Ours { unreadable, .. }) => *unreadable = true,
+            Phase::Closing(Closing::Client) | Phase::Over => {}
+        }
+    }
+
+    fn take_protocol_header(&mut self, input: &mut BytesMut) -> bool {
+        let Some(header) = input.first_chunk::<{ PROTOCOL_HEADER.len() }>().copied() else { return false };
+        input.advance(header.len());
+        let Phase::Handshake(Handshake::Header(state)) = std::mem::replace(&mut self.phase, Phase::Over)
+        else {
+            return false;
+        };
+        let next = state.handle(header, &mut self.out);
+        self.proceed(next);
+        true
+    }
+}
+
+/// How many bytes at the front are complete frames, `most` of them at the most, and the error that ends them.
+fn complete_frames(input: &[u8], frame_max: u32, most: usize) -> (usize, Option<FrameError>) {
+    let mut len = 0;
+    for _ in 0..most {
+        match decode(&input[len..], frame_max) {
+            Ok(Some(frame)) => len += frame.wire_len(),
+            Ok(None) => break,
+            Err(error) => return (len, Some(error)),
+        }
+    }
+    (len, None)
+}

@@ -1,0 +1,55 @@
+//! What bounds a connection, and what is known of its peer before it speaks. Only data; the checks stand where the
+//! bounded things are.
+
+/// The bounds of a connection. The defaults are RabbitMQ's where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Most open channels; 0: 65535 (semantics.md 1.17, 4.1).
+    pub channel_max: u16,
+    /// Most bytes of a frame, offered in connection.tune; 0: no bound (semantics.md 1.17).
+    pub frame_max: u32,
+    /// The heartbeat interval offered in connection.tune, in seconds; the client's answer wins (semantics.md 1.18).
+    pub heartbeat_seconds: u16,
+    /// Most bytes of a message body (semantics.md 2.5).
+    pub max_message_size: u64,
+    /// From the first byte to connection.open, in milliseconds (semantics.md 1.3).
+    pub handshake_timeout_ms: u64,
+    /// Most bytes of a frame before connection.tune-ok (semantics.md 1.4).
+    pub initial_frame_max: u32,
+    /// How long an answer to our connection.close is waited for, in milliseconds (semantics.md 0.7).
+    pub close_timeout_ms: u64,
+    /// Most consumers of one channel (semantics.md 10.5).
+    pub consumers_per_channel: usize,
+    /// Most unacked deliveries of the consumers of one channel: deliveries pause there, as at a global prefetch.
+    pub unacked_per_channel: usize,
+    /// Most bytes of publishes that one uncommitted transaction keeps, as [`Message::footprint`] counts them.
+    ///
+    /// [`Message::footprint`]: crate::model::message::Message::footprint
+    pub transaction_bytes: usize,
+}
+
+impl Default for SessionLimits {
+    fn default() -> SessionLimits {
+        SessionLimits {
+            channel_max: 2047,
+            frame_max: 131_072,
+            heartbeat_seconds: 60,
+            max_message_size: 16 * 1024 * 1024,
+            handshake_timeout_ms: 10_000,
+            initial_frame_max: 8192,
+            close_timeout_ms: 30_000,
+            consumers_per_channel: 65_535,
+            unacked_per_channel: 1_000_000,
+            transaction_bytes: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// What the server knows of the peer when it connects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerInfo {
+    /// The peer's address is a loopback one (semantics.md 1.16).
+    pub loopback: bool,
+    /// What generated names of this connection grow from (`amq.ctag-`); random, chosen by the server.
+    pub seed: u64,
+}

@@ -1,0 +1,43 @@
+//! Class confirm (semantics.md 9.20).
+
+use leveret_codec::method::amqp::AMQPClass;
+use leveret_codec::method::amqp::confirm::{AMQPMethod, SelectOk};
+
+use crate::model::fault::Fault;
+use crate::model::port::BrokerPort;
+use crate::session::channel::Mode;
+use crate::session::confirms::Confirms;
+use crate::session::failure::unimplemented;
+use crate::session::turn::Turn;
+
+impl<P: BrokerPort> Turn<'_, P> {
+    pub(in crate::session) fn confirm_method(&mut self, method: &AMQPMethod) -> Result<(), Fault> {
+        let AMQPMethod::Select(select) = method else { return Err(unimplemented()) };
+        match self.channel.mode {
+            Mode::Plain => self.channel.mode = Mode::Confirm(Confirms::default()),
+            Mode::Confirm(_) => {}
+            Mode::Transaction(_) => {
+                return Err(Fault::precondition("cannot switch from tx to confirm mode"));
+            }
+        }
+        if !select.nowait {
+            self.say(&AMQPClass::Confirm(AMQPMethod::SelectOk(SelectOk {})));
+        }
+        Ok(())
+    }
+
+    /// One confirm of a publish of this channel came, or of its commit.
+    pub(in crate::session) fn confirmed(&mut self, sequence: u64, accepted: bool) -> Result<(), Fault> {
+        match &mut self.channel.mode {
+            Mode::Confirm(confirms) => {
+                confirms.confirm(sequence, accepted);
+                if confirms.is_dirty() {
+                    self.shared.note_dirty(self.number);
+                }
+                Ok(())
+            }
+            Mode::Transaction(_) => self.commit_confirmed(accepted),
+            Mode::Plain => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! Class tx (semantics.md section 14): publishes were routed when they came; commit submits them, settles, and
+//! answers once all of it is confirmed. Not atomic over queues, as RabbitMQ's is not.
+
+use leveret_codec::method::MethodId;
+use leveret_codec::method::amqp::AMQPClass;
+use leveret_codec::method::amqp::tx::{AMQPMethod, CommitOk, RollbackOk, SelectOk};
+
+use crate::model::event::ConfirmToken;
+use crate::model::fault::Fault;
+use crate::model::port::BrokerPort;
+use crate::session::awaiting::{Awaiting, Question};
+use crate::session::channel::Mode;
+use crate::session::failure::unimplemented;
+use crate::session::transaction::Transaction;
+use crate::session::turn::Turn;
+
+/// tx.commit.
+pub(in crate::session) const COMMIT: MethodId = MethodId { class: 90, method: 20 };
+
+impl<P: BrokerPort> Turn<'_, P> {
+    pub(in crate::session) fn tx_method(&mut self, method: &AMQPMethod) -> Result<(), Fault> {
+        match method {
+            AMQPMethod::Select(_) => self.tx_select(),
+            AMQPMethod::Commit(_) => self.commit(),
+            AMQPMethod::Rollback(_) => self.rollback(),
+            AMQPMethod::SelectOk(_) | AMQPMethod::CommitOk(_) | AMQPMethod::RollbackOk(_) => {
+                Err(unimplemented())
+            }
+        }
+    }
+
+    fn tx_select(&mut self) -> Result<(), Fault> {
+        match self.channel.mode {
+            Mode::Plain => self.channel.mode = Mode::Transaction(Transaction::default()),
+            Mode::Transaction(_) => {}
+            Mode::Confirm(_) => {
+                return Err(Fault::precondition("cannot switch from confirm to tx mode"));
+            }
+        }
+        self.say(&AMQPClass::Tx(AMQPMethod::SelectOk(SelectOk {})));
+        Ok(())
+    }
+
+    /// Publishes first, settlements after them, then a barrier: commit-ok means that all of it is durable.
+    fn commit(&mut self) -> Result<(), Fault> {
+        let transaction = self.take_transaction()?;
+        let mut waiting = 0;
+        for (kept, sequence) in transaction.publishes.into_iter().zip(1..) {
+            if !kept.routed.is_unroutable() {
+                let token = self.token(sequence);
+                waiting += self.out.port.submit(kept.routed, Some(token));
+            } else if kept.mandatory {
+                self.give_back(&kept.routed.message);
+            }
+        }
+        for (entries, settlement) in transaction.settlements {
+            self.settle(&entries, settlement);
+        }
+        let barrier = self.token(0);
+        waiting += self.out.port.barrier(barrier);
+        let question = Question::Commit { waiting, refused: false };
+        let awaiting = Awaiting { channel: self.number, method: COMMIT, nowait: false, question };
+        self.shared.awaiting = Some(awaiting);
+        self.finish_commit()
+    }
+
+    /// One of the confirms of a commit came.
+    pub(in crate::session) fn commit_confirmed(&mut self, accepted: bool) -> Result<(), Fault> {
+        match &mut self.shared.awaiting {
+            Some(Awaiting { channel, question: Question::Commit { waiting, refused }, .. })
+                if *channel == self.number =>
+            {
+                *waiting = waiting.saturating_sub(1);
+                *refused |= !accepted;
+            }
+            _ => return Ok(()),
+        }
+        self.finish_commit()
+    }
+
+    /// Answers tx.commit when nothing is waited for any more; 406 where a queue refused a publish (14.3).
+    fn finish_commit(&mut self) -> Result<(), Fault> {
+        let Some(Awaiting { question: Question::Commit { waiting: 0, refused }, .. }) = self.shared.awaiting
+        else {
+            return Ok(());
+        };
+        self.shared.awaiting = None;
+        if refused {
+            return Err(Fault::precondition("partial tx completion"));
+        }
+        self.say(&AMQPClass::Tx(AMQPMethod::CommitOk(CommitOk {})));
+        Ok(())
+    }
+
+    /// Drops the publishes; what was acked is unacked again, and not redelivered (14.2).
+    fn rollback(&mut self) -> Result<(), Fault> {
+        let transaction = self.take_transaction()?;
+        let entries = transaction.settlements.into_iter().flat_map(|(entries, _)| entries);
+        self.channel.unacked.restore(entries);
+        self.say(&AMQPClass::Tx(AMQPMethod::RollbackOk(RollbackOk {})));
+        Ok(())
+    }
+
+    fn take_transaction(&mut self) -> Result<Transaction, Fault> {
+        match &mut self.channel.mode {
+            Mode::Transaction(transaction) => Ok(std::mem::take(transaction)),
+            Mode::Plain | Mode::Confirm(_) => Err(Fault::precondition("channel is not transactional")),
+        }
+    }
+
+    fn token(&self, sequence: u64) -> ConfirmToken {
+        ConfirmToken { channel: self.number, epoch: self.channel.epoch, sequence }
+    }
+}

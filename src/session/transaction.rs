@@ -1,0 +1,43 @@
+//! What a channel in tx mode keeps until commit: publishes that were routed, and settlements (semantics.md section
+//! 14). Its memory is bounded: publishes by bytes, settlements by what was unacked. Carrying it out is in
+//! `methods/tx.rs`.
+
+use crate::model::consuming::Settlement;
+use crate::model::fault::Fault;
+use crate::model::port::RoutedPublish;
+
+use super::unacked::Unacked;
+
+/// A publish that waits for its commit.
+#[derive(Debug)]
+pub(super) struct KeptPublish {
+    pub routed: RoutedPublish,
+    pub mandatory: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Transaction {
+    pub publishes: Vec<KeptPublish>,
+    pub settlements: Vec<(Vec<Unacked>, Settlement)>,
+    bytes: usize,
+}
+
+impl Transaction {
+    /// Keeps a publish. 406 where the transaction would hold more than `most` bytes.
+    pub(super) fn keep(&mut self, routed: RoutedPublish, mandatory: bool, most: usize) -> Result<(), Fault> {
+        let bytes = self.bytes.saturating_add(routed.message.footprint());
+        if bytes > most {
+            return Err(Fault::precondition(format!(
+                "transaction is larger than the maximum of {most} bytes"
+            )));
+        }
+        self.bytes = bytes;
+        self.publishes.push(KeptPublish { routed, mandatory });
+        Ok(())
+    }
+
+    /// Every unacked delivery it would settle.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &Unacked> {
+        self.settlements.iter().flat_map(|(entries, _)| entries)
+    }
+}

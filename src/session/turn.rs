@@ -1,0 +1,143 @@
+//! A turn: one channel at work, with what its connection shares and the world around. Method rooms add what they
+//! do to it; here are only its parts and the way of a frame into it.
+
+use std::collections::HashMap;
+
+use bytes::{Bytes, BytesMut};
+use foldhash::fast::FixedState;
+use leveret_codec::frame::{Frame, FrameKind};
+use leveret_codec::method::amqp::AMQPClass;
+use leveret_codec::method::{Method, MethodId, method_id, parse_method};
+
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ChannelNumber, ConsumerNumber, Name};
+use crate::model::port::BrokerPort;
+
+use super::awaiting::Awaiting;
+use super::channel::Channel;
+use super::client::ClientInfo;
+use super::consumers::Consumer;
+use super::failure::{Failure, undecodable, unexpected_frame, unimplemented};
+use super::names::NameSource;
+use super::outside::Outside;
+use super::settling::Gathered;
+
+/// What the channels of a connection share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub vhost: Name,
+    pub client: ClientInfo,
+    /// All consumers of the connection.
+    pub consumers: HashMap<ConsumerNumber, Consumer, FixedState>,
+    pub last_consumer: u32,
+    pub names: NameSource,
+    /// Envelopes and small bodies of messages are written here, many to an allocation.
+    pub arena: BytesMut,
+    /// What the connection waits for; no further input is acted on until it came.
+    pub awaiting: Option<Awaiting>,
+    /// Channels whose confirms want flushing.
+    pub dirty: Vec<ChannelNumber>,
+    /// The settlement of single tags that still grows.
+    pub gathered: Option<Gathered>,
+}
+
+impl Shared {
+    /// A number no consumer of this connection had.
+    pub(super) fn next_consumer(&mut self) -> ConsumerNumber {
+        self.last_consumer = self.last_consumer.wrapping_add(1);
+        ConsumerNumber(self.last_consumer)
+    }
+
+    /// The channel has confirms to send at the end of the batch.
+    pub(super) fn note_dirty(&mut self, channel: ChannelNumber) {
+        if self.dirty.last() != Some(&channel) {
+            self.dirty.push(channel);
+        }
+    }
+}
+
+pub(super) struct Turn<'a, P> {
+    pub number: ChannelNumber,
+    pub channel: &'a mut Channel,
+    pub shared: &'a mut Shared,
+    pub out: &'a mut Outside<P>,
+}
+
+/// What becomes of the channel after a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    Goes,
+    /// The client closed it; it is gone.
+    Closed,
+}
+
+impl<P: BrokerPort> Turn<'_, P> {
+    /// Acts on a frame that lies in `buffer`.
+    pub(super) fn frame(&mut self, frame: Frame<'_>, buffer: &Bytes) -> Result<Step, Failure> {
+        let complete = match frame.kind {
+            FrameKind::Method => return self.method_frame(frame.payload),
+            FrameKind::Header => {
+                let most = self.out.limits.max_message_size;
+                self.channel.content.header(frame.payload, most)?
+            }
+            FrameKind::Body => self.channel.content.body(buffer.slice_ref(frame.payload))?,
+            FrameKind::Heartbeat => {
+                return Err(unexpected_frame(format!("heartbeat on channel {}", frame.channel)));
+            }
+        };
+        if complete {
+            self.publish().map_err(|fault| Failure::new(fault, super::content::PUBLISH))?;
+        }
+        Ok(Step::Goes)
+    }
+
+    fn method_frame(&mut self, payload: &[u8]) -> Result<Step, Failure> {
+        self.channel.content.expect_method()?;
+        let method = parse_method(payload).map_err(|error| undecodable(&error, payload))?;
+        let id = method_id(payload).unwrap_or(MethodId::NONE);
+        self.method(method, payload, id).map_err(|fault| Failure::new(fault, id))
+    }
+
+    fn method(&mut self, method: Method<'_>, payload: &[u8], id: MethodId) -> Result<Step, Fault> {
+        match method {
+            Method::Publish(publish) if publish.immediate => {
+                return Err(Fault::not_implemented("immediate=true"));
+            }
+            Method::Publish(publish) => self.channel.content.begin(&publish),
+            Method::Ack { delivery_tag, multiple } => self.ack(delivery_tag, multiple)?,
+            Method::Nack { delivery_tag, multiple, requeue } => self.nack(delivery_tag, multiple, requeue)?,
+            Method::Reject { delivery_tag, requeue } => self.reject(delivery_tag, requeue)?,
+            Method::Other(class) => return self.class(*class, payload, id),
+        }
+        Ok(Step::Goes)
+    }
+
+    fn class(&mut self, class: AMQPClass, payload: &[u8], id: MethodId) -> Result<Step, Fault> {
+        match class {
+            AMQPClass::Channel(method) => return self.channel_method(&method),
+            AMQPClass::Basic(method) => self.basic_method(method, payload, id)?,
+            AMQPClass::Exchange(method) => self.exchange_method(method, id)?,
+            AMQPClass::Queue(method) => self.queue_method(method, id)?,
+            AMQPClass::Confirm(method) => self.confirm_method(&method)?,
+            AMQPClass::Tx(method) => self.tx_method(&method)?,
+            AMQPClass::Access(method) => self.access_method(&method)?,
+            AMQPClass::Connection(_) => return Err(unimplemented()),
+        }
+        Ok(Step::Goes)
+    }
+
+    /// Answers on this channel.
+    pub(super) fn say(&mut self, method: &AMQPClass) {
+        self.out.say(self.number, method);
+    }
+
+    /// The queue a method names: an empty name is the one declared last on this channel (404 where there is none,
+    /// semantics.md 6.2).
+    pub(super) fn named_queue(&self, name: &str) -> Result<Name, Fault> {
+        if !name.is_empty() {
+            return Ok(Name::from(name));
+        }
+        let missing = || Fault::new(ReplyCode::NotFound, "no previously declared queue");
+        self.channel.last_queue.clone().ok_or_else(missing)
+    }
+}
