@@ -271,3 +271,148 @@ impl Output {
 fn size(len: usize) -> u32 {
     u32::try_from(len).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::{AMQPClass, channel};
+
+    use super::*;
+
+    fn content<'a>(slices: &'a [Bytes]) -> Content<'static, impl Iterator<Item = &'a Bytes>> {
+        let body_len = slices.iter().map(Bytes::len).sum();
+        Content { properties: Properties::default(), body_len, body: slices.iter() }
+    }
+
+    fn returned(output: &mut Output, slices: &[Bytes], frame_max: u32) {
+        output.basic_return(1, 312, "NO_ROUTE", b"", b"k", content(slices), frame_max);
+    }
+
+    fn pieces(output: &Output) -> Vec<Vec<u8>> {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let filled = output.chunks(&mut slices);
+        slices[..filled].iter().map(|slice| slice.to_vec()).collect()
+    }
+
+    fn flat(output: &Output) -> Vec<u8> {
+        pieces(output).concat()
+    }
+
+    #[test]
+    fn frames_are_written_byte_for_byte() {
+        let mut output = Output::default();
+        output.raw(b"AMQP");
+        output.heartbeat();
+        output.ack(2, 5, true);
+        output.nack(2, 6, false);
+        output.method(3, &AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
+        let expected = [
+            &b"AMQP"[..],
+            b"\x08\0\0\0\0\0\0\xce",
+            b"\x01\0\x02\0\0\0\x0d\0\x3c\0\x50\0\0\0\0\0\0\0\x05\x01\xce",
+            b"\x01\0\x02\0\0\0\x0d\0\x3c\0\x78\0\0\0\0\0\0\0\x06\0\xce",
+            b"\x01\0\x03\0\0\0\x04\0\x14\0\x29\xce",
+        ]
+        .concat();
+        assert_eq!(flat(&output), expected);
+        assert_eq!(output.len(), expected.len());
+    }
+
+    #[test]
+    fn a_large_body_is_sent_from_where_it_is() {
+        let body = Bytes::from(vec![7; SENT_IN_PLACE]);
+        let mut output = Output::default();
+        returned(&mut output, &[body.clone()], 0);
+        returned(&mut output, &[body.slice(1..)], 0);
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!(output.chunks(&mut slices), 3);
+        assert_eq!(slices[1].as_ptr(), body.as_ptr());
+        assert!(slices[2].len() > SENT_IN_PLACE, "a smaller one is copied beside its frame header");
+        assert_eq!(output.chunks(&mut slices[..2]), 2, "no more than there is room for");
+    }
+
+    #[test]
+    fn a_body_is_split_so_that_no_frame_exceeds_the_limit() {
+        for slices in [
+            vec![Bytes::from_static(b"abcdefg")],
+            vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cdefg")],
+        ] {
+            let mut output = Output::default();
+            returned(&mut output, &slices, 11);
+            let bodies = b"\x03\0\x01\0\0\0\x03abc\xce\x03\0\x01\0\0\0\x03def\xce\x03\0\x01\0\0\0\x01g\xce";
+            assert!(flat(&output).ends_with(bodies));
+        }
+    }
+
+    #[test]
+    fn an_empty_body_has_no_frame() {
+        for slices in [vec![], vec![Bytes::new()]] {
+            let mut output = Output::default();
+            returned(&mut output, &slices, 4096);
+            assert!(flat(&output).ends_with(b"\x02\0\x01\0\0\0\x0e\0\x3c\0\0\0\0\0\0\0\0\0\0\0\0\xce"));
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_dropped_from_the_front() {
+        let mut output = Output::default();
+        output.raw(b"first");
+        returned(&mut output, &[Bytes::from(vec![7; 2 * SENT_IN_PLACE])], 0);
+        output.raw(b"last");
+        let whole = flat(&output);
+        assert!(pieces(&output).len() >= 3);
+        for step in [1, 3, 50, SENT_IN_PLACE, 0] {
+            output.advance(step);
+            assert_eq!(flat(&output), whole[whole.len() - output.len()..], "after {step} more");
+        }
+        output.advance(output.len());
+        assert!(output.is_empty() && pieces(&output).is_empty());
+        output.raw(b"again");
+        assert_eq!(flat(&output), b"again");
+    }
+
+    #[test]
+    fn a_release_gives_back_only_what_is_empty() {
+        let mut output = Output::default();
+        output.raw(&[0; 1000]);
+        output.release();
+        assert_eq!(output.len(), 1000);
+        output.advance(1000);
+        output.release();
+        assert_eq!(output.tail.capacity(), 0);
+    }
+
+    #[test]
+    fn texts_are_cut_to_what_their_length_octet_counts() {
+        let mut output = Output::default();
+        let long = "x".repeat(300);
+        output.deliver(1, &long, 1, false, long.as_bytes(), long.as_bytes(), content(&[]), 0);
+        let bytes = flat(&output);
+        let method = crate::frame::decode(&bytes, 0).unwrap().unwrap();
+        assert_eq!(method.payload.len(), 4 + 256 + 8 + 1 + 256 + 256);
+        assert!(crate::method::parse_method(method.payload).is_ok());
+    }
+
+    #[test]
+    #[should_panic(expected = "of 5 bytes were sent")]
+    fn no_more_than_all_can_be_sent() {
+        let mut output = Output::default();
+        output.raw(b"12345");
+        output.advance(6);
+    }
+
+    #[test]
+    #[should_panic(expected = "more body than its length")]
+    fn a_body_longer_than_announced_is_a_bug() {
+        let slices = [Bytes::from_static(b"abc")];
+        let short = Content { body_len: 2, ..content(&slices) };
+        Output::default().basic_return(1, 312, "", b"", b"", short, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "less body than its length")]
+    fn a_body_shorter_than_announced_is_a_bug() {
+        let slices = [Bytes::from_static(b"abc")];
+        let long = Content { body_len: 4, ..content(&slices) };
+        Output::default().basic_return(1, 312, "", b"", b"", long, 0);
+    }
+}
