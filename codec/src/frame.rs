@@ -81,3 +81,63 @@ pub fn decode(input: &[u8], frame_max: u32) -> Result<Option<Frame<'_>>, FrameEr
         Some(&end) => Err(FrameError::WrongEnd { kind, channel, end }),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEARTBEAT: [u8; 8] = [8, 0, 0, 0, 0, 0, 0, END];
+
+    #[test]
+    fn a_frame_is_read_once_all_of_it_is_there() {
+        let bytes = [3, 1, 2, 0, 0, 0, 3, b'a', b'b', b'c', END, 8, 0];
+        for len in 0..11 {
+            assert_eq!(decode(&bytes[..len], 4096), Ok(None), "{len} bytes");
+        }
+        let frame = decode(&bytes, 4096).unwrap().unwrap();
+        assert_eq!(frame, Frame { kind: FrameKind::Body, channel: 0x0102, payload: b"abc" });
+        assert_eq!(frame.wire_len(), 11);
+    }
+
+    #[test]
+    fn every_kind_is_known_and_no_other() {
+        for (number, kind) in
+            [(1, FrameKind::Method), (2, FrameKind::Header), (3, FrameKind::Body), (8, FrameKind::Heartbeat)]
+        {
+            let bytes = [&[number][..], &HEARTBEAT[1..]].concat();
+            assert_eq!(decode(&bytes, 0).unwrap().unwrap().kind, kind);
+            assert_eq!(kind as u8, number);
+        }
+        for kind in (0..=u8::MAX).filter(|kind| ![1, 2, 3, 8].contains(kind)) {
+            // Without waiting for the payload, which may never come.
+            assert_eq!(
+                decode(&[kind, 0, 7, 0, 0, 1, 0], 4096),
+                Err(FrameError::UnknownKind { kind, channel: 7 })
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_too_large_is_refused_by_its_header() {
+        let header = |size: u32| [&[3, 0, 7][..], &size.to_be_bytes()].concat();
+        assert_eq!(decode(&header(4096), 4096), Ok(None), "with eight bytes of slack");
+        assert_eq!(
+            decode(&header(4097), 4096),
+            Err(FrameError::TooLarge { kind: 3, channel: 7, size: 4097, max: 4096 })
+        );
+        assert_eq!(decode(&header(u32::MAX), 0), Ok(None), "no bound was negotiated");
+    }
+
+    #[test]
+    fn a_wrong_end_is_refused() {
+        let mut bytes = HEARTBEAT;
+        bytes[7] = 0xCD;
+        assert_eq!(decode(&bytes, 4096), Err(FrameError::WrongEnd { kind: 8, channel: 0, end: 0xCD }));
+    }
+
+    #[test]
+    fn errors_say_what_was_wrong() {
+        let error = FrameError::WrongEnd { kind: 8, channel: 1, end: 0xCD };
+        assert_eq!(error.to_string(), "type 8, channel 1: invalid frame end marker 0xcd, expected 0xce");
+    }
+}

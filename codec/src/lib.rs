@@ -6,5 +6,6 @@ pub mod frame;
 mod growing;
 pub mod method;
 pub mod properties;
+mod shape;
 pub mod table;
 pub mod write;

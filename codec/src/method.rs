@@ -1,5 +1,5 @@
 //! Methods. The ones of the hot path (publish, ack, nack, reject) and the content header are parsed with nom
-//! straight from the bytes; all others go through amq-protocol's parser, behind the checks of [`crate::table`].
+//! straight from the bytes; all others go through amq-protocol's parser, once they were held against their shape.
 
 use amq_protocol::protocol::{AMQPClass, parse_class};
 use nom::bytes::complete::take;
@@ -7,7 +7,8 @@ use nom::number::complete::{be_u8, be_u16, be_u64};
 use nom::{IResult, Parser};
 use thiserror::Error;
 
-use crate::table::{self, TableError};
+use crate::shape;
+use crate::table::TableError;
 
 pub use amq_protocol::protocol as amqp;
 
@@ -75,18 +76,13 @@ pub fn method_id(payload: &[u8]) -> Option<MethodId> {
 /// Reads the payload of a method frame.
 pub fn parse_method(payload: &[u8]) -> Result<Method<'_>, MethodError> {
     let id = method_id(payload).ok_or(MethodError::Truncated(payload.len()))?;
-    let arguments = &payload[4..];
     match (id.class, id.method) {
-        (60, 40) => parse_publish(arguments),
-        (60, 80) => fixed(ack(arguments), id, |(delivery_tag, bits)| Method::Ack {
-            delivery_tag,
-            multiple: bits & 1 != 0,
-        }),
-        (60, 90) => fixed(ack(arguments), id, |(delivery_tag, bits)| Method::Reject {
-            delivery_tag,
-            requeue: bits & 1 != 0,
-        }),
-        (60, 120) => fixed(ack(arguments), id, |(delivery_tag, bits)| Method::Nack {
+        (60, 40) => parse_publish(payload),
+        (60, 80) => ack(payload, |delivery_tag, bits| Method::Ack { delivery_tag, multiple: bits & 1 != 0 }),
+        (60, 90) => {
+            ack(payload, |delivery_tag, bits| Method::Reject { delivery_tag, requeue: bits & 1 != 0 })
+        }
+        (60, 120) => ack(payload, |delivery_tag, bits| Method::Nack {
             delivery_tag,
             multiple: bits & 1 != 0,
             requeue: bits & 2 != 0,
@@ -103,10 +99,10 @@ pub fn parse_content_header(payload: &[u8]) -> Option<ContentHeader<'_>> {
     Some(ContentHeader { class, weight, body_size, properties })
 }
 
-fn parse_publish(arguments: &[u8]) -> Result<Method<'_>, MethodError> {
+fn parse_publish(payload: &[u8]) -> Result<Method<'_>, MethodError> {
     let (_, (_ticket, exchange, routing_key, bits)) = (be_u16, short_string, short_string, be_u8)
-        .parse(arguments)
-        .map_err(|_: nom::Err<nom::error::Error<_>>| MethodError::Truncated(arguments.len() + 4))?;
+        .parse(&payload[4..])
+        .map_err(|_: nom::Err<nom::error::Error<_>>| MethodError::Truncated(payload.len()))?;
     Ok(Method::Publish(Publish {
         exchange: std::str::from_utf8(exchange).map_err(|_| MethodError::Utf8)?,
         routing_key: std::str::from_utf8(routing_key).map_err(|_| MethodError::Utf8)?,
@@ -115,17 +111,13 @@ fn parse_publish(arguments: &[u8]) -> Result<Method<'_>, MethodError> {
     }))
 }
 
-/// A delivery tag and the octet of bits behind it: the arguments of ack, nack and reject.
-fn ack(arguments: &[u8]) -> IResult<&[u8], (u64, u8)> {
-    (be_u64, be_u8).parse(arguments)
-}
-
-fn fixed<'a, T>(
-    parsed: IResult<&'a [u8], T>,
-    id: MethodId,
-    method: impl FnOnce(T) -> Method<'a>,
-) -> Result<Method<'a>, MethodError> {
-    parsed.map(|(_, fields)| method(fields)).map_err(|_| MethodError::Malformed(id))
+/// Ack, nack and reject: a delivery tag and the octet of bits behind it.
+fn ack<'a>(payload: &'a [u8], method: impl FnOnce(u64, u8) -> Method<'a>) -> Result<Method<'a>, MethodError> {
+    let parsed: IResult<&[u8], (u64, u8)> = (be_u64, be_u8).parse(&payload[4..]);
+    match parsed {
+        Ok((_, (delivery_tag, bits))) => Ok(method(delivery_tag, bits)),
+        Err(_) => Err(MethodError::Truncated(payload.len())),
+    }
 }
 
 fn short_string(input: &[u8]) -> IResult<&[u8], &[u8]> {
@@ -134,59 +126,114 @@ fn short_string(input: &[u8]) -> IResult<&[u8], &[u8]> {
 }
 
 fn parse_other(payload: &[u8], id: MethodId) -> Result<Method<'_>, MethodError> {
-    if let Some(table) = table_of(payload, id)? {
-        table::check(table).map_err(|error| MethodError::Table { id, error })?;
-    }
-    match parse_class(payload) {
-        Ok((_, class)) => Ok(Method::Other(Box::new(class))),
-        Err(_) if !is_known(id) => Err(MethodError::Unknown(id)),
-        Err(_) => Err(MethodError::Malformed(id)),
-    }
+    shape::check(id, &payload[4..])?;
+    parse_class(payload)
+        .map(|(_, class)| Method::Other(Box::new(class)))
+        .map_err(|_| MethodError::Malformed(id))
 }
 
-/// What stands before the table of a method: a ticket or not, so many short strings, an octet of bits or not.
-struct BeforeTable {
-    ticket: bool,
-    short_strings: usize,
-    bits: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use amqp::{AMQPClass, queue};
 
-/// The bytes from the method's field table on, where it has one. Short strings before it must be UTF-8.
-fn table_of(payload: &[u8], id: MethodId) -> Result<Option<&[u8]>, MethodError> {
-    let before = match (id.class, id.method) {
-        (10, 11) => BeforeTable { ticket: false, short_strings: 0, bits: false },
-        (40, 10) => BeforeTable { ticket: true, short_strings: 2, bits: true },
-        (40, 30 | 40) | (50, 20) => BeforeTable { ticket: true, short_strings: 3, bits: true },
-        (50, 10) => BeforeTable { ticket: true, short_strings: 1, bits: true },
-        (50, 50) => BeforeTable { ticket: true, short_strings: 3, bits: false },
-        (60, 20) => BeforeTable { ticket: true, short_strings: 2, bits: true },
-        _ => return Ok(None),
-    };
-    let truncated = MethodError::Truncated(payload.len());
-    let mut rest = payload.get(4 + if before.ticket { 2 } else { 0 }..).ok_or(truncated.clone())?;
-    for _ in 0..before.short_strings {
-        let (after, text) = short_string(rest).map_err(|_| truncated.clone())?;
-        if std::str::from_utf8(text).is_err() {
-            return Err(MethodError::Utf8);
+    /// A payload: the id of the method and its arguments.
+    fn payload(class: u8, method: u8, arguments: &[u8]) -> Vec<u8> {
+        [&[0, class, 0, method], arguments].concat()
+    }
+
+    #[test]
+    fn an_id_is_read_where_there_is_one() {
+        assert_eq!(method_id(&[0, 60, 0, 40, 9]), Some(MethodId { class: 60, method: 40 }));
+        assert_eq!(method_id(&[0, 60, 0]), None);
+        assert_eq!(parse_method(&[0, 60, 0]), Err(MethodError::Truncated(3)));
+    }
+
+    #[test]
+    fn publish_is_read_in_place() {
+        let bytes = payload(60, 40, b"\0\x01\x02ex\x03key\x01");
+        let publish = |mandatory, immediate| {
+            Ok(Method::Publish(Publish { exchange: "ex", routing_key: "key", mandatory, immediate }))
+        };
+        assert_eq!(parse_method(&bytes), publish(true, false));
+        for len in 4..bytes.len() {
+            assert_eq!(parse_method(&bytes[..len]), Err(MethodError::Truncated(len)));
         }
-        rest = after;
+        let mut bytes = bytes;
+        *bytes.last_mut().unwrap() = 2;
+        assert_eq!(parse_method(&bytes), publish(false, true));
+        for at in [7, 11] {
+            let mut broken = bytes.clone();
+            broken[at] = 0xff;
+            assert_eq!(parse_method(&broken), Err(MethodError::Utf8));
+        }
     }
-    rest.get(usize::from(before.bits)..).map(Some).ok_or(truncated)
-}
 
-/// The methods a client may send (semantics.md section 25).
-fn is_known(id: MethodId) -> bool {
-    match id.class {
-        10 => matches!(id.method, 10 | 11 | 20 | 21 | 30 | 31 | 40 | 41 | 50 | 51 | 60 | 61 | 70 | 71),
-        20 => matches!(id.method, 10 | 11 | 20 | 21 | 40 | 41),
-        30 | 85 => matches!(id.method, 10 | 11),
-        40 => matches!(id.method, 10 | 11 | 20 | 21 | 30 | 31 | 40 | 51),
-        50 => matches!(id.method, 10 | 11 | 20 | 21 | 30 | 31 | 40 | 41 | 50 | 51),
-        60 => matches!(
-            id.method,
-            10 | 11 | 20 | 21 | 30 | 31 | 40 | 50 | 60 | 70 | 71 | 72 | 80 | 90 | 100 | 110 | 111 | 120
-        ),
-        90 => matches!(id.method, 10 | 11 | 20 | 21 | 30 | 31),
-        _ => false,
+    #[test]
+    fn settlements_are_read_with_their_bits() {
+        let tag = [0, 0, 0, 0, 0, 0, 1, 2];
+        let with = |method, bits: u8| payload(60, method, &[&tag[..], &[bits]].concat());
+        let delivery_tag = 0x0102;
+        assert_eq!(parse_method(&with(80, 1)), Ok(Method::Ack { delivery_tag, multiple: true }));
+        assert_eq!(parse_method(&with(80, 2)), Ok(Method::Ack { delivery_tag, multiple: false }));
+        assert_eq!(parse_method(&with(90, 1)), Ok(Method::Reject { delivery_tag, requeue: true }));
+        assert_eq!(
+            parse_method(&with(120, 2)),
+            Ok(Method::Nack { delivery_tag, multiple: false, requeue: true })
+        );
+        assert_eq!(
+            parse_method(&with(120, 1)),
+            Ok(Method::Nack { delivery_tag, multiple: true, requeue: false })
+        );
+        for method in [80, 90, 120] {
+            assert_eq!(parse_method(&with(method, 0)[..12]), Err(MethodError::Truncated(12)));
+        }
+    }
+
+    #[test]
+    fn other_methods_are_read_by_amq_protocol() {
+        let bytes = payload(50, 30, b"\0\0\x01q\x01");
+        let purge = queue::Purge { queue: "q".into(), nowait: true };
+        let expected = AMQPClass::Queue(queue::AMQPMethod::Purge(purge));
+        assert_eq!(parse_method(&bytes), Ok(Method::Other(Box::new(expected))));
+        let id = MethodId { class: 60, method: 200 };
+        assert_eq!(parse_method(&payload(60, 200, b"")), Err(MethodError::Unknown(id)));
+        assert_eq!(parse_method(&payload(50, 30, b"\0\0\x01\xff\0")), Err(MethodError::Utf8));
+    }
+
+    #[test]
+    fn no_method_makes_the_parser_recurse_deep() {
+        let mut table = vec![0; 4];
+        for _ in 0..20_000 {
+            let len = u32::try_from(table.len() + 2).unwrap();
+            table = [&len.to_be_bytes()[..], b"\0F", &table].concat();
+        }
+        // What stands before the table in each method that has one.
+        for (class, method, before) in [
+            (10, 10, &b"\0\x09"[..]),
+            (10, 11, b""),
+            (40, 10, b"\0\0\0\0\0"),
+            (40, 30, b"\0\0\0\0\0\0"),
+            (40, 40, b"\0\0\0\0\0\0"),
+            (50, 10, b"\0\0\0\0"),
+            (50, 20, b"\0\0\0\0\0\0"),
+            (50, 50, b"\0\0\0\0\0"),
+            (60, 20, b"\0\0\0\0\0"),
+        ] {
+            let id = MethodId { class: class.into(), method: method.into() };
+            assert_eq!(
+                parse_method(&payload(class, method, &[before, &table[..]].concat())),
+                Err(MethodError::Table { id, error: TableError::TooDeep })
+            );
+        }
+    }
+
+    #[test]
+    fn a_content_header_is_read_but_for_its_properties() {
+        let bytes = [0, 60, 0, 1, 0, 0, 0, 0, 0, 0, 2, 0, 0x10, 0, 2];
+        let header = ContentHeader { class: 60, weight: 1, body_size: 512, properties: &[0x10, 0, 2] };
+        assert_eq!(parse_content_header(&bytes), Some(header));
+        assert_eq!(parse_content_header(&bytes[..11]), None);
+        assert_eq!(parse_content_header(&bytes[..12]).map(|header| header.properties), Some(&[][..]));
     }
 }

@@ -73,7 +73,7 @@ impl<'a> Properties<'a> {
         }
         for field in FIELDS.into_iter().filter(|&field| has(flags, field)) {
             let len = match field {
-                Field::Headers => table::check(rest)?,
+                Field::Headers => table::check_headers(rest)?,
                 _ => field_len(field, rest).ok_or(PropertiesError::Truncated)?,
             };
             rest = rest.get(len..).ok_or(PropertiesError::Truncated)?;
@@ -148,10 +148,11 @@ impl<'a> Properties<'a> {
         self.field(Field::Headers)
     }
 
-    /// The headers, parsed. None where there are none (or their names are no UTF-8).
+    /// The headers, parsed; ones with a name that is not UTF-8 are left out. None where there is no header table.
+    /// To change some and keep the others as they came, [`table::edit`] the raw ones.
     #[must_use]
     pub fn headers(self) -> Option<FieldTable> {
-        table::parse(self.raw_headers()?).ok()
+        Some(table::parse_headers(self.raw_headers()?))
     }
 
     /// One header, without parsing the others.
@@ -163,8 +164,9 @@ impl<'a> Properties<'a> {
     /// A copy with some fields replaced: `Some(bytes)` sets a field to the encoded bytes, None removes it.
     #[must_use]
     pub fn with(self, changes: &[(Field, Option<Vec<u8>>)]) -> Vec<u8> {
-        let mut flags = 0;
-        let mut list = Vec::with_capacity(self.0.len() + 64);
+        let mut flags: u16 = 0;
+        let mut raw = Vec::with_capacity(self.0.len() + 64);
+        raw.extend_from_slice(&[0, 0]);
         for field in FIELDS {
             let value = match changes.iter().find(|(changed, _)| *changed == field) {
                 Some((_, replaced)) => replaced.as_deref(),
@@ -172,12 +174,10 @@ impl<'a> Properties<'a> {
             };
             if let Some(value) = value {
                 flags |= 1 << (field as u16);
-                list.extend_from_slice(value);
+                raw.extend_from_slice(value);
             }
         }
-        let mut raw = Vec::with_capacity(2 + list.len());
-        raw.extend_from_slice(&u16::to_be_bytes(flags));
-        raw.extend_from_slice(&list);
+        raw[..2].copy_from_slice(&flags.to_be_bytes());
         raw
     }
 }
@@ -211,5 +211,131 @@ fn field_len(field: Field, rest: &[u8]) -> Option<usize> {
             usize::try_from(u32::from_be_bytes(*len)).ok()?.checked_add(4)
         }
         _ => rest.first().map(|&len| 1 + usize::from(len)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every field, with values that can be told apart.
+    fn all() -> Vec<(Field, Option<Vec<u8>>)> {
+        FIELDS
+            .into_iter()
+            .map(|field| {
+                let bytes = match field {
+                    Field::Headers => b"\0\0\0\x04\x01hB\x05".to_vec(),
+                    Field::DeliveryMode => vec![2],
+                    Field::Priority => vec![9],
+                    Field::Timestamp => vec![1, 2, 3, 4, 5, 6, 7, 8],
+                    other => encode_short_string(format!("{other:?}").as_bytes()),
+                };
+                (field, Some(bytes))
+            })
+            .collect()
+    }
+
+    fn headers(bytes: &[u8]) -> Vec<(Field, Option<Vec<u8>>)> {
+        vec![(Field::Headers, Some(bytes.to_vec()))]
+    }
+
+    #[test]
+    fn every_field_is_found_where_it_lies() {
+        let changes = all();
+        let raw = Properties::default().with(&changes);
+        assert_eq!(raw[..2], [0xff, 0xfc]);
+        let properties = Properties::parse(&raw).unwrap();
+        for (field, bytes) in &changes {
+            assert_eq!(properties.field(*field), bytes.as_deref(), "{field:?}");
+        }
+        assert_eq!(properties.raw(), raw);
+        assert_eq!(properties.delivery_mode(), Some(2));
+        assert_eq!(properties.priority(), Some(9));
+        assert_eq!(properties.expiration(), Some(&b"Expiration"[..]));
+        assert_eq!(properties.reply_to(), Some(&b"ReplyTo"[..]));
+        assert_eq!(properties.user_id(), Some(&b"UserId"[..]));
+        assert_eq!(properties.header("h"), Some(AMQPValue::ShortShortUInt(5)));
+        assert_eq!(properties.header("other"), None);
+        assert_eq!(properties.headers().unwrap().inner().len(), 1);
+        assert_eq!(properties.raw_headers(), Some(&b"\0\0\0\x04\x01hB\x05"[..]));
+        assert_eq!(Properties::trusted(&raw), properties);
+    }
+
+    #[test]
+    fn what_is_absent_is_not_found() {
+        let properties = Properties::default();
+        assert_eq!(Properties::parse(properties.raw()), Ok(properties));
+        for field in FIELDS {
+            assert_eq!(properties.field(field), None);
+        }
+        assert_eq!((properties.headers(), properties.header("h")), (None, None));
+        assert_eq!((properties.delivery_mode(), properties.expiration()), (None, None));
+    }
+
+    #[test]
+    fn a_change_replaces_adds_or_removes_and_leaves_the_rest() {
+        let raw = Properties::default().with(&[
+            (Field::Expiration, Some(encode_short_string(b"5"))),
+            (Field::AppId, Some(encode_short_string(b"app"))),
+        ]);
+        let changed = Properties::trusted(&raw).with(&[
+            (Field::Expiration, None),
+            (Field::Priority, Some(vec![3])),
+            (Field::ClusterId, None),
+        ]);
+        let properties = Properties::parse(&changed).unwrap();
+        assert_eq!(properties.expiration(), None);
+        assert_eq!(properties.priority(), Some(3));
+        assert_eq!(properties.short_string(Field::AppId), Some(&b"app"[..]));
+    }
+
+    #[test]
+    fn lists_that_are_too_short_or_too_long_are_refused() {
+        let raw = Properties::default().with(&all());
+        for len in 0..raw.len() {
+            assert!(Properties::parse(&raw[..len]).is_err(), "{len} bytes");
+        }
+        let longer = [&raw[..], b"more"].concat();
+        assert_eq!(Properties::parse(&longer), Err(PropertiesError::Trailing(4)));
+        assert_eq!(Properties::parse(&[0, 1]), Err(PropertiesError::UnknownFlags(1)));
+        assert_eq!(Properties::parse(&[0, 2]), Err(PropertiesError::UnknownFlags(2)));
+        assert_eq!(Properties::parse(b"\x80\0\x05abcd"), Err(PropertiesError::Truncated));
+    }
+
+    #[test]
+    fn unsound_headers_are_refused() {
+        for (table, error) in [
+            (&b"\0\0\0\x03\x01hz"[..], TableError::UnknownType(b'z')),
+            (b"\0\0\0\x09\x01hV", TableError::Truncated),
+        ] {
+            let raw = Properties::default().with(&headers(table));
+            assert_eq!(Properties::parse(&raw), Err(PropertiesError::Headers(error)));
+        }
+    }
+
+    #[test]
+    fn texts_and_header_names_may_be_any_bytes() {
+        let mut changes = headers(b"\0\0\0\x06\x01\xffV\x01hV");
+        changes.push((Field::AppId, Some(encode_short_string(b"\xff"))));
+        let raw = Properties::default().with(&changes);
+        let properties = Properties::parse(&raw).unwrap();
+        assert_eq!(properties.short_string(Field::AppId), Some(&b"\xff"[..]));
+        assert_eq!(properties.header("h"), Some(AMQPValue::Void));
+        assert_eq!(properties.headers().unwrap().inner().len(), 1);
+    }
+
+    #[test]
+    fn fields_of_unchecked_bytes_do_not_reach_outside() {
+        for raw in [&b""[..], b"\xff", b"\xff\xfc", b"\x20\0\xff\xff\xff\xff", b"\x01\0\x05ab"] {
+            for field in FIELDS {
+                assert_eq!(Properties::trusted(raw).field(field), None, "{raw:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_short_string_never_exceeds_its_length_octet() {
+        assert_eq!(encode_short_string(b"ab"), b"\x02ab");
+        assert_eq!(encode_short_string(&[b'a'; 300]), [&[255][..], &[b'a'; 255]].concat());
     }
 }

@@ -8,11 +8,14 @@ use amq_protocol::protocol::{AMQPClass, gen_class};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::frame::{END, FrameKind, OVERHEAD};
-use crate::growing::generate;
+use crate::growing::{generate_into, put_short_string};
 use crate::properties::Properties;
 
 /// Body slices from this size on are sent from where they are; smaller ones are copied behind their frame header.
 const SENT_IN_PLACE: usize = 4096;
+
+/// The class of everything that carries content.
+const BASIC: u16 = 60;
 
 /// A message to be written: what deliver, return and get-ok have in common.
 #[derive(Clone, Copy, Debug)]
@@ -26,38 +29,38 @@ pub struct Content<'a, B> {
 /// Bytes to be sent, in order.
 #[derive(Debug, Default)]
 pub struct Output {
-    /// What comes before `tail`.
+    /// What comes before `tail`. No piece is empty.
     sealed: VecDeque<Bytes>,
+    /// Bytes in `sealed`.
+    sealed_len: usize,
     tail: BytesMut,
-    len: usize,
 }
 
 impl Output {
     /// How many bytes wait to be sent.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.len
+        self.sealed_len + self.tail.len()
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// Writes bytes as they are (a protocol header).
     pub fn raw(&mut self, bytes: &[u8]) {
         self.tail.extend_from_slice(bytes);
-        self.len += bytes.len();
     }
 
     /// Writes a method frame.
     pub fn method(&mut self, channel: u16, method: &AMQPClass) {
-        self.frame(FrameKind::Method, channel, &generate(gen_class(method)));
+        self.frame(FrameKind::Method, channel, |tail| generate_into(tail, gen_class(method)));
     }
 
     /// Writes a heartbeat frame.
     pub fn heartbeat(&mut self) {
-        self.frame(FrameKind::Heartbeat, 0, &[]);
+        self.frame(FrameKind::Heartbeat, 0, |_| {});
     }
 
     /// Writes `basic.deliver` (60, 60) with its content.
@@ -73,14 +76,13 @@ impl Output {
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
     ) {
-        let len = 4 + (1 + consumer_tag.len()) + 8 + 1 + (1 + exchange.len()) + (1 + routing_key.len());
-        self.method_header(channel, 60, 60, len);
-        short_string(&mut self.tail, consumer_tag.as_bytes());
-        self.tail.put_u64(delivery_tag);
-        self.tail.put_u8(u8::from(redelivered));
-        short_string(&mut self.tail, exchange);
-        short_string(&mut self.tail, routing_key);
-        self.tail.put_u8(END);
+        self.basic(channel, 60, |tail| {
+            put_short_string(tail, consumer_tag.as_bytes());
+            tail.put_u64(delivery_tag);
+            tail.put_u8(u8::from(redelivered));
+            put_short_string(tail, exchange);
+            put_short_string(tail, routing_key);
+        });
         self.content(channel, content, frame_max);
     }
 
@@ -97,14 +99,13 @@ impl Output {
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
     ) {
-        let len = 4 + 8 + 1 + (1 + exchange.len()) + (1 + routing_key.len()) + 4;
-        self.method_header(channel, 60, 71, len);
-        self.tail.put_u64(delivery_tag);
-        self.tail.put_u8(u8::from(redelivered));
-        short_string(&mut self.tail, exchange);
-        short_string(&mut self.tail, routing_key);
-        self.tail.put_u32(message_count);
-        self.tail.put_u8(END);
+        self.basic(channel, 71, |tail| {
+            tail.put_u64(delivery_tag);
+            tail.put_u8(u8::from(redelivered));
+            put_short_string(tail, exchange);
+            put_short_string(tail, routing_key);
+            tail.put_u32(message_count);
+        });
         self.content(channel, content, frame_max);
     }
 
@@ -120,13 +121,12 @@ impl Output {
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
     ) {
-        let len = 4 + 2 + (1 + reply_text.len()) + (1 + exchange.len()) + (1 + routing_key.len());
-        self.method_header(channel, 60, 50, len);
-        self.tail.put_u16(reply_code);
-        short_string(&mut self.tail, reply_text.as_bytes());
-        short_string(&mut self.tail, exchange);
-        short_string(&mut self.tail, routing_key);
-        self.tail.put_u8(END);
+        self.basic(channel, 50, |tail| {
+            tail.put_u16(reply_code);
+            put_short_string(tail, reply_text.as_bytes());
+            put_short_string(tail, exchange);
+            put_short_string(tail, routing_key);
+        });
         self.content(channel, content, frame_max);
     }
 
@@ -151,83 +151,79 @@ impl Output {
         filled
     }
 
-    /// Drops the first `sent` bytes.
+    /// Drops the first `sent` bytes, of which there are no more than [`Output::len`].
     pub fn advance(&mut self, mut sent: usize) {
-        self.len -= sent;
-        while sent > 0 {
-            let Some(first) = self.sealed.front_mut() else {
-                self.tail.advance(sent);
-                break;
-            };
-            if sent < first.len() {
-                first.advance(sent);
+        assert!(sent <= self.len(), "{sent} of {} bytes were sent", self.len());
+        while let Some(first) = self.sealed.front_mut() {
+            let part = sent.min(first.len());
+            first.advance(part);
+            self.sealed_len -= part;
+            sent -= part;
+            if !first.is_empty() {
                 return;
             }
-            sent -= first.len();
             self.sealed.pop_front();
         }
-        if self.len == 0 {
-            self.tail.clear();
-        }
+        self.tail.advance(sent);
     }
 
     /// Gives the memory of an emptied buffer back.
     pub fn release(&mut self) {
-        if self.len == 0 {
+        if self.is_empty() {
             *self = Output::default();
         }
     }
 
     fn confirm(&mut self, channel: u16, method: u16, delivery_tag: u64, bits: u8) {
-        self.method_header(channel, 60, method, 4 + 8 + 1);
-        self.tail.put_u64(delivery_tag);
-        self.tail.put_u8(bits);
-        self.tail.put_u8(END);
+        self.basic(channel, method, |tail| {
+            tail.put_u64(delivery_tag);
+            tail.put_u8(bits);
+        });
     }
 
-    fn method_header(&mut self, channel: u16, class: u16, method: u16, payload_len: usize) {
-        self.frame_header(FrameKind::Method, channel, payload_len);
-        self.len += 1 + payload_len;
-        self.tail.reserve(payload_len + 1);
-        self.tail.put_u16(class);
-        self.tail.put_u16(method);
+    /// Writes a method of class basic.
+    fn basic(&mut self, channel: u16, method: u16, arguments: impl FnOnce(&mut BytesMut)) {
+        self.frame(FrameKind::Method, channel, |tail| {
+            tail.put_u16(BASIC);
+            tail.put_u16(method);
+            arguments(tail);
+        });
     }
 
-    fn frame(&mut self, kind: FrameKind, channel: u16, payload: &[u8]) {
-        self.frame_header(kind, channel, payload.len());
-        self.tail.extend_from_slice(payload);
+    /// Writes a frame whose payload goes into the tail, and counts it afterwards.
+    fn frame(&mut self, kind: FrameKind, channel: u16, payload: impl FnOnce(&mut BytesMut)) {
+        let start = self.tail.len();
+        self.frame_header(kind, channel, 0);
+        let payload_start = self.tail.len();
+        payload(&mut self.tail);
+        let len = size(self.tail.len() - payload_start);
+        self.tail[start + 3..payload_start].copy_from_slice(&len.to_be_bytes());
         self.tail.put_u8(END);
-        self.len += payload.len() + 1;
     }
 
     fn frame_header(&mut self, kind: FrameKind, channel: u16, payload_len: usize) {
-        self.tail.reserve(OVERHEAD + payload_len.min(SENT_IN_PLACE));
         self.tail.put_u8(kind as u8);
         self.tail.put_u16(channel);
-        self.tail.put_u32(u32::try_from(payload_len).unwrap_or(u32::MAX));
-        self.len += OVERHEAD - 1;
+        self.tail.put_u32(size(payload_len));
     }
 
-    /// Header frame and body frames, split by `frame_max` (0: no bound; semantics.md 2.7).
+    /// Header frame and body frames, split by `frame_max` (0: no bound; semantics.md 2.7). An empty body has no body
+    /// frame (2.4).
     fn content<'a>(
         &mut self,
         channel: u16,
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
     ) {
-        let raw = content.properties.raw();
-        let payload_len = 12 + raw.len();
-        self.frame_header(FrameKind::Header, channel, payload_len);
-        self.len += payload_len + 1;
-        self.tail.reserve(payload_len + 1);
-        self.tail.put_u16(60);
-        self.tail.put_u16(0);
-        self.tail.put_u64(content.body_len as u64);
-        self.tail.extend_from_slice(raw);
-        self.tail.put_u8(END);
-
+        self.frame(FrameKind::Header, channel, |tail| {
+            tail.put_u16(BASIC);
+            tail.put_u16(0);
+            tail.put_u64(content.body_len as u64);
+            tail.extend_from_slice(content.properties.raw());
+        });
         let most = match usize::try_from(frame_max).unwrap_or(usize::MAX) {
-            0 => usize::MAX,
+            // What the size field can count.
+            0 => u32::MAX as usize,
             max => max.saturating_sub(OVERHEAD).max(1),
         };
         let mut left = content.body_len;
@@ -236,6 +232,7 @@ impl Output {
             let mut slice = slice.clone();
             while !slice.is_empty() {
                 if room == 0 {
+                    assert!(left > 0, "more body than its length of {}", content.body_len);
                     room = left.min(most);
                     left -= room;
                     self.frame_header(FrameKind::Body, channel, room);
@@ -245,28 +242,177 @@ impl Output {
                 self.body_part(part);
                 if room == 0 {
                     self.tail.put_u8(END);
-                    self.len += 1;
                 }
             }
         }
+        // Otherwise the peer would take the next frames for the rest of this body.
+        assert!(left == 0 && room == 0, "less body than its length of {}", content.body_len);
     }
 
     fn body_part(&mut self, part: Bytes) {
-        self.len += part.len();
         if part.len() < SENT_IN_PLACE {
             self.tail.extend_from_slice(&part);
         } else {
             let before = self.tail.split().freeze();
-            if !before.is_empty() {
-                self.sealed.push_back(before);
-            }
-            self.sealed.push_back(part);
+            self.seal(before);
+            self.seal(part);
+        }
+    }
+
+    fn seal(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() {
+            self.sealed_len += bytes.len();
+            self.sealed.push_back(bytes);
         }
     }
 }
 
-fn short_string(buffer: &mut BytesMut, text: &[u8]) {
-    let text = &text[..text.len().min(255)];
-    buffer.put_u8(u8::try_from(text.len()).unwrap_or(u8::MAX));
-    buffer.extend_from_slice(text);
+/// A length as the size field of a frame; the frames of one method or header never come near its end.
+fn size(len: usize) -> u32 {
+    u32::try_from(len).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use amq_protocol::protocol::{AMQPClass, channel};
+
+    use super::*;
+
+    fn content<'a>(slices: &'a [Bytes]) -> Content<'static, impl Iterator<Item = &'a Bytes>> {
+        let body_len = slices.iter().map(Bytes::len).sum();
+        Content { properties: Properties::default(), body_len, body: slices.iter() }
+    }
+
+    fn returned(output: &mut Output, slices: &[Bytes], frame_max: u32) {
+        output.basic_return(1, 312, "NO_ROUTE", b"", b"k", content(slices), frame_max);
+    }
+
+    fn pieces(output: &Output) -> Vec<Vec<u8>> {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let filled = output.chunks(&mut slices);
+        slices[..filled].iter().map(|slice| slice.to_vec()).collect()
+    }
+
+    fn flat(output: &Output) -> Vec<u8> {
+        pieces(output).concat()
+    }
+
+    #[test]
+    fn frames_are_written_byte_for_byte() {
+        let mut output = Output::default();
+        output.raw(b"AMQP");
+        output.heartbeat();
+        output.ack(2, 5, true);
+        output.nack(2, 6, false);
+        output.method(3, &AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
+        let expected = [
+            &b"AMQP"[..],
+            b"\x08\0\0\0\0\0\0\xce",
+            b"\x01\0\x02\0\0\0\x0d\0\x3c\0\x50\0\0\0\0\0\0\0\x05\x01\xce",
+            b"\x01\0\x02\0\0\0\x0d\0\x3c\0\x78\0\0\0\0\0\0\0\x06\0\xce",
+            b"\x01\0\x03\0\0\0\x04\0\x14\0\x29\xce",
+        ]
+        .concat();
+        assert_eq!(flat(&output), expected);
+        assert_eq!(output.len(), expected.len());
+    }
+
+    #[test]
+    fn a_large_body_is_sent_from_where_it_is() {
+        let body = Bytes::from(vec![7; SENT_IN_PLACE]);
+        let mut output = Output::default();
+        returned(&mut output, &[body.clone()], 0);
+        returned(&mut output, &[body.slice(1..)], 0);
+        let mut slices = [IoSlice::new(&[]); 4];
+        assert_eq!(output.chunks(&mut slices), 3);
+        assert_eq!(slices[1].as_ptr(), body.as_ptr());
+        assert!(slices[2].len() > SENT_IN_PLACE, "a smaller one is copied beside its frame header");
+        assert_eq!(output.chunks(&mut slices[..2]), 2, "no more than there is room for");
+    }
+
+    #[test]
+    fn a_body_is_split_so_that_no_frame_exceeds_the_limit() {
+        for slices in [
+            vec![Bytes::from_static(b"abcdefg")],
+            vec![Bytes::from_static(b"ab"), Bytes::from_static(b"cdefg")],
+        ] {
+            let mut output = Output::default();
+            returned(&mut output, &slices, 11);
+            let bodies = b"\x03\0\x01\0\0\0\x03abc\xce\x03\0\x01\0\0\0\x03def\xce\x03\0\x01\0\0\0\x01g\xce";
+            assert!(flat(&output).ends_with(bodies));
+        }
+    }
+
+    #[test]
+    fn an_empty_body_has_no_frame() {
+        for slices in [vec![], vec![Bytes::new()]] {
+            let mut output = Output::default();
+            returned(&mut output, &slices, 4096);
+            assert!(flat(&output).ends_with(b"\x02\0\x01\0\0\0\x0e\0\x3c\0\0\0\0\0\0\0\0\0\0\0\0\xce"));
+        }
+    }
+
+    #[test]
+    fn what_was_sent_is_dropped_from_the_front() {
+        let mut output = Output::default();
+        output.raw(b"first");
+        returned(&mut output, &[Bytes::from(vec![7; 2 * SENT_IN_PLACE])], 0);
+        output.raw(b"last");
+        let whole = flat(&output);
+        assert!(pieces(&output).len() >= 3);
+        for step in [1, 3, 50, SENT_IN_PLACE, 0] {
+            output.advance(step);
+            assert_eq!(flat(&output), whole[whole.len() - output.len()..], "after {step} more");
+        }
+        output.advance(output.len());
+        assert!(output.is_empty() && pieces(&output).is_empty());
+        output.raw(b"again");
+        assert_eq!(flat(&output), b"again");
+    }
+
+    #[test]
+    fn a_release_gives_back_only_what_is_empty() {
+        let mut output = Output::default();
+        output.raw(&[0; 1000]);
+        output.release();
+        assert_eq!(output.len(), 1000);
+        output.advance(1000);
+        output.release();
+        assert_eq!(output.tail.capacity(), 0);
+    }
+
+    #[test]
+    fn texts_are_cut_to_what_their_length_octet_counts() {
+        let mut output = Output::default();
+        let long = "x".repeat(300);
+        output.deliver(1, &long, 1, false, long.as_bytes(), long.as_bytes(), content(&[]), 0);
+        let bytes = flat(&output);
+        let method = crate::frame::decode(&bytes, 0).unwrap().unwrap();
+        assert_eq!(method.payload.len(), 4 + 256 + 8 + 1 + 256 + 256);
+        assert!(crate::method::parse_method(method.payload).is_ok());
+    }
+
+    #[test]
+    #[should_panic(expected = "of 5 bytes were sent")]
+    fn no_more_than_all_can_be_sent() {
+        let mut output = Output::default();
+        output.raw(b"12345");
+        output.advance(6);
+    }
+
+    #[test]
+    #[should_panic(expected = "more body than its length")]
+    fn a_body_longer_than_announced_is_a_bug() {
+        let slices = [Bytes::from_static(b"abc")];
+        let short = Content { body_len: 2, ..content(&slices) };
+        Output::default().basic_return(1, 312, "", b"", b"", short, 0);
+    }
+
+    #[test]
+    #[should_panic(expected = "less body than its length")]
+    fn a_body_shorter_than_announced_is_a_bug() {
+        let slices = [Bytes::from_static(b"abc")];
+        let long = Content { body_len: 4, ..content(&slices) };
+        Output::default().basic_return(1, 312, "", b"", b"", long, 0);
+    }
 }
