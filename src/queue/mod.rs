@@ -1,1 +1,283 @@
-//! queue
+//! L2, one queue: a pure state machine that owns its ready and unacked messages, its consumers, its limits and the
+//! decision which messages are dead letters. It is told the time and what happened, and hands back effects
+//! ([`QueueEffects`]); it never sees the catalog, a connection or the store.
+//!
+//! The shard that owns a queue works in turns: it calls what the turn brings (push, settle, consume, loaded, ...) and
+//! then [`Queue::pump`] once for every queue it touched. Limits and memory are seen to there, after consumers had
+//! their chance.
+//!
+//! `ready.rs` holds what waits (lanes of segments and spans), `position_map.rs` what is unacked, `consumers.rs` who
+//! is next; `deliver.rs`, `settle.rs`, `limits.rs`, `expiry.rs` and `paging.rs` are the rules.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::model::consuming::{ConsumeOptions, DeathReason};
+use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
+use crate::model::message::Message;
+use crate::model::op::{self, Op, RecoveredQueue};
+use crate::model::settings::{Overflow, QueueSettings, QueueType};
+
+mod consumers;
+mod deliver;
+mod effects;
+mod entry;
+mod expiry;
+mod lane;
+mod limits;
+mod paging;
+mod position_map;
+mod ready;
+mod segment;
+mod settle;
+mod spans;
+#[cfg(test)]
+mod tests;
+
+pub use deliver::Gate;
+pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects};
+
+use consumers::{Consumers, Slot};
+use entry::{Entry, Stored};
+use position_map::PositionMap;
+use ready::Ready;
+
+/// A queue. Every message in it is in exactly one place: ready, unacked, or awaited (a dead letter that is not safe at
+/// its target yet).
+#[derive(Debug)]
+pub struct Queue {
+    id: QueueRef,
+    settings: QueueSettings,
+    ready: Ready,
+    unacked: PositionMap<Unacked>,
+    /// Footprint of the unacked.
+    unacked_memory: usize,
+    consumers: Consumers,
+    awaited: BTreeSet<Position>,
+    /// Gets that wait for a fetch, or for consumers to be served first.
+    gets: VecDeque<PendingGet>,
+    next_position: Position,
+    /// Messages from here on were pushed since the last pump: they do not expire before it, so that even those with
+    /// a TTL of 0 may meet a consumer (semantics.md 12.2).
+    fresh_from: Position,
+    /// Bytes of memory for ready messages.
+    window: usize,
+    /// When it was last declared, asked by a get, or left by its last consumer (semantics.md 8.5).
+    last_used: Timestamp,
+    /// The shard has been told to delete it.
+    gone: bool,
+    /// Whether the store may have heard of it.
+    stored: bool,
+    /// Whether the last pump left messages ready.
+    backlog: bool,
+    /// Fetches under way, over all lanes.
+    fetches: usize,
+}
+
+/// A delivered message and who has it.
+#[derive(Debug)]
+struct Unacked {
+    entry: Entry,
+    slot: Slot,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct PendingGet {
+    key: ConsumerKey,
+    no_ack: bool,
+}
+
+impl Queue {
+    /// An empty queue. Its memory is unlimited until [`Queue::set_window`] is called.
+    #[must_use]
+    pub fn new(id: QueueRef, settings: QueueSettings, now: Timestamp) -> Queue {
+        Queue::recover(id, settings, RecoveredQueue::default(), now)
+    }
+
+    /// A queue as the store found it: all its messages are ready, and none is in memory.
+    #[must_use]
+    pub fn recover(id: QueueRef, settings: QueueSettings, found: RecoveredQueue, now: Timestamp) -> Queue {
+        let highest = found.lanes.iter().map(|(lane, _)| *lane).max();
+        let mut ready = Ready::new(settings.max_priority.max(highest).unwrap_or(0));
+        let mut next_position = found.next_position.max(Position(1));
+        let stored = next_position > Position(1) || !found.lanes.is_empty();
+        for (lane, spans) in found.lanes {
+            let last = spans.iter().map(|span| span.range.last).max();
+            next_position = next_position.max(last.map_or(Position(1), Position::next));
+            ready.recover(lane, spans);
+        }
+        Queue {
+            id,
+            settings,
+            backlog: !ready.is_empty(),
+            ready,
+            unacked: PositionMap::default(),
+            unacked_memory: 0,
+            consumers: Consumers::default(),
+            awaited: BTreeSet::new(),
+            gets: VecDeque::new(),
+            next_position,
+            fresh_from: next_position,
+            window: usize::MAX,
+            last_used: now,
+            gone: false,
+            stored,
+            fetches: 0,
+        }
+    }
+
+    #[must_use]
+    pub fn settings(&self) -> &QueueSettings {
+        &self.settings
+    }
+
+    /// Obeys other settings from now on: a policy changed (semantics.md 17.4). A lower length limit drops at once; a
+    /// TTL applies to messages that arrive from now on. Type, durability and highest priority never change.
+    pub fn set_settings(&mut self, _now: Timestamp, settings: QueueSettings, fx: &mut QueueEffects) {
+        self.settings = settings;
+        self.enforce_limits(fx);
+    }
+
+    /// How many bytes of memory ready messages may take; the rest lives in the store. Obeyed at the next pump. While the
+    /// queue is in use, a small floor is kept so that it can work at all.
+    pub fn set_window(&mut self, bytes: usize) {
+        self.window = bytes;
+    }
+
+    /// Takes a message in, or refuses it where the queue is full and rejects (semantics.md 12.3).
+    pub fn push(&mut self, now: Timestamp, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
+        if self.refuses(&message) {
+            if self.settings.overflow == Overflow::RejectPublishDeadLetter
+                && self.settings.dead_letter.is_some()
+            {
+                let (queue, position, reason) = (self.id, Position::default(), DeathReason::MaxLength);
+                fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited: false });
+            }
+            return Pushed::Rejected;
+        }
+        let durable = self.must_survive(&message);
+        let lane = self.lane_of(&message);
+        let entry = Entry {
+            position: self.next_position,
+            expiry: self.expiry_of(now, &message),
+            message,
+            delivery_count: 0,
+            stored: if durable { Stored::Durable } else { Stored::No },
+            redelivered: false,
+            indexed: false,
+        };
+        self.next_position = self.next_position.next();
+        if durable {
+            self.put(lane, &entry, fx);
+        }
+        self.ready.push(lane, entry);
+        if durable { Pushed::Stored } else { Pushed::Accepted }
+    }
+
+    /// Adds a consumer. Deliveries begin with the next pump.
+    pub fn consume(
+        &mut self,
+        _now: Timestamp,
+        key: ConsumerKey,
+        options: ConsumeOptions,
+        _fx: &mut QueueEffects,
+    ) -> Result<(), ConsumeRefused> {
+        self.consumers.register(key, options, self.settings.single_active_consumer)
+    }
+
+    /// No more deliveries to this consumer. What it holds unacked stays with it and may still be settled.
+    pub fn cancel(&mut self, now: Timestamp, key: ConsumerKey, fx: &mut QueueEffects) {
+        let Some(slot) = self.consumers.find(key) else { return };
+        if self.consumers.unregister(slot) {
+            self.consumer_left(now, fx);
+        }
+        self.consumers.release(slot);
+    }
+
+    /// Holds deliveries to a consumer back, or lets them go on.
+    pub fn set_paused(&mut self, key: ConsumerKey, paused: bool) {
+        if let Some(slot) = self.consumers.find(key) {
+            self.consumers.set_paused(slot, paused);
+        }
+    }
+
+    /// Drops all ready messages and returns how many there were. They are no dead letters (semantics.md 8.4).
+    pub fn purge(&mut self, _now: Timestamp, fx: &mut QueueEffects) -> u32 {
+        self.remove_stored_ready(fx);
+        clipped(self.ready.clear())
+    }
+
+    /// Ends the queue with all it holds and returns how many messages were ready. Nothing is dead-lettered
+    /// (semantics.md 8.3).
+    pub fn delete(self, fx: &mut QueueEffects) -> u32 {
+        fx.cancelled.extend(self.consumers.keys());
+        fx.got.extend(self.gets.iter().map(|get| Got { key: get.key, found: None }));
+        if self.stored {
+            fx.ops.push(Op::DeleteQueue { queue: self.id.queue });
+        }
+        clipped(self.ready.count())
+    }
+
+    /// The queue was declared: x-expires starts anew (semantics.md 8.5).
+    pub fn touch(&mut self, now: Timestamp) {
+        self.last_used = now;
+        self.gone = false;
+    }
+
+    #[must_use]
+    pub fn counts(&self) -> QueueCounts {
+        QueueCounts {
+            ready: self.ready.count(),
+            unacked: self.unacked.len() as u64,
+            consumers: clipped(self.consumers.len() as u64),
+            ready_bytes: self.ready.body_bytes(),
+            memory_bytes: (self.ready.memory() + self.unacked_memory) as u64,
+        }
+    }
+
+    /// The last consumer's leaving makes an auto-delete queue go (semantics.md 7.10) and starts x-expires.
+    fn consumer_left(&mut self, now: Timestamp, fx: &mut QueueEffects) {
+        if !self.consumers.is_empty() {
+            return;
+        }
+        self.last_used = now;
+        if self.settings.auto_delete {
+            self.announce_gone(fx);
+        }
+    }
+
+    fn announce_gone(&mut self, fx: &mut QueueEffects) {
+        if !self.gone {
+            self.gone = true;
+            fx.gone.push(self.id.queue);
+        }
+    }
+
+    /// Emits the Put of an entry that is marked as stored.
+    fn put(&mut self, lane: op::Lane, entry: &Entry, fx: &mut QueueEffects) {
+        self.stored = true;
+        fx.ops.push(Op::Put {
+            queue: self.id.queue,
+            lane,
+            position: entry.position,
+            message: Arc::clone(&entry.message),
+            meta: entry.meta(),
+            durable: entry.stored == Stored::Durable,
+        });
+    }
+
+    /// Whether a message has to outlive the process here (DESIGN section 4).
+    fn must_survive(&self, message: &Message) -> bool {
+        self.settings.durable && (message.is_persistent() || self.settings.queue_type == QueueType::Quorum)
+    }
+
+    /// Its priority in a priority queue: none counts as 0, one above the highest as the highest.
+    fn lane_of(&self, message: &Message) -> op::Lane {
+        self.settings.max_priority.map_or(0, |max| message.priority().unwrap_or(0).min(max))
+    }
+}
+
+/// Counts on the wire are 32 bits.
+fn clipped(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

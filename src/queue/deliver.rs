@@ -1,0 +1,138 @@
+//! Ready messages on their way out: to consumers in turn, to gets. Who is next is known in `consumers.rs`, what is
+//! next in `ready.rs`.
+
+use std::sync::Arc;
+
+use super::consumers::Slot;
+use super::effects::{Got, QueueEffects};
+use super::entry::{Entry, Stored};
+use super::lane::Next;
+use super::{PendingGet, Queue, Unacked, clipped};
+use crate::model::consuming::{DeathReason, Delivery};
+use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
+use crate::model::op;
+
+/// Whether connections take more: their outboxes are bounded by bytes (DESIGN section 3).
+pub trait Gate {
+    /// Whether this connection can take a message of this footprint. Yes means that it will get it.
+    fn admits(&mut self, connection: ConnectionId, bytes: usize) -> bool;
+}
+
+/// The first message that may be delivered.
+enum First {
+    Ready(op::Lane),
+    /// It has to be fetched first.
+    Paged(op::Lane),
+    Empty,
+}
+
+impl Queue {
+    /// Delivers what can be delivered, answers gets, then enforces expiry, limits and the window.
+    pub fn pump(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) {
+        self.deliver_to_consumers(now, gate, fx);
+        self.consumers.end_turn(self.settings.single_active_consumer);
+        self.serve_gets(now, fx);
+        self.fresh_from = self.next_position;
+        self.expire(now, fx);
+        self.enforce_limits(fx);
+        self.backlog = !self.ready.is_empty();
+        self.balance_memory(fx);
+    }
+
+    /// Answers a `basic.get` in `fx.got`: at once, or in a later pump where the message has to be fetched or a consumer
+    /// waits to be served first. `key` holds the message unacked, unless `no_ack`.
+    pub fn get(&mut self, now: Timestamp, key: ConsumerKey, no_ack: bool, fx: &mut QueueEffects) {
+        self.last_used = now;
+        self.gets.push_back(PendingGet { key, no_ack });
+        if !self.consumers.anyone_waits(self.settings.single_active_consumer) {
+            self.serve_gets(now, fx);
+        }
+    }
+
+    fn deliver_to_consumers(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) {
+        let single_active = self.settings.single_active_consumer;
+        while self.consumers.anyone_waits(single_active) {
+            let lane = match self.first(now, fx) {
+                First::Ready(lane) => lane,
+                First::Paged(lane) => return self.fetch_front(lane, fx),
+                First::Empty => return,
+            };
+            let Next::Entry(entry) = self.ready.next(lane) else { return };
+            let bytes = entry.footprint();
+            let picked = self.consumers.pick(single_active, |connection| gate.admits(connection, bytes));
+            let Some(slot) = picked else { return };
+            let Some(key) = self.consumers.key(slot) else { return };
+            let Some(entry) = self.ready.pop(lane) else { return };
+            let no_ack = self.consumers.is_no_ack(slot);
+            let delivery = self.hand_over(slot, key, no_ack, entry, fx);
+            fx.deliveries.push((key.connection, delivery));
+            self.consumers.rotate(slot, single_active);
+        }
+    }
+
+    fn serve_gets(&mut self, now: Timestamp, fx: &mut QueueEffects) {
+        while let Some(&PendingGet { key, no_ack }) = self.gets.front() {
+            let found = match self.first(now, fx) {
+                First::Ready(lane) => self.ready.pop(lane),
+                First::Paged(lane) => return self.fetch_front(lane, fx),
+                First::Empty => None,
+            };
+            self.gets.pop_front();
+            let found = found.map(|entry| {
+                let slot = self.consumers.getter(key);
+                let delivery = self.hand_over(slot, key, no_ack, entry, fx);
+                self.consumers.release(slot);
+                (delivery, clipped(self.ready.count()))
+            });
+            fx.got.push(Got { key, found });
+        }
+    }
+
+    /// Finds the next message that has not expired; those that have leave.
+    fn first(&mut self, now: Timestamp, fx: &mut QueueEffects) -> First {
+        while let Some(lane) = self.ready.highest() {
+            match self.ready.next(lane) {
+                Next::Entry(entry) if entry.expiry.is_due(now) && entry.position < self.fresh_from => {
+                    if let Some(expired) = self.ready.pop(lane) {
+                        self.leave(expired, DeathReason::Expired, fx);
+                    }
+                }
+                Next::Entry(_) => return First::Ready(lane),
+                Next::Paged => return First::Paged(lane),
+                Next::Empty => return First::Empty,
+            }
+        }
+        First::Empty
+    }
+
+    /// Makes a delivery of an entry, which becomes unacked or, with `no_ack`, leaves.
+    fn hand_over(
+        &mut self,
+        slot: Slot,
+        key: ConsumerKey,
+        no_ack: bool,
+        entry: Entry,
+        fx: &mut QueueEffects,
+    ) -> Delivery {
+        let counted = self.settings.counts_deliveries() && entry.delivery_count > 0;
+        let delivery = Delivery {
+            consumer: key.number,
+            queue: self.id,
+            position: entry.position,
+            message: Arc::clone(&entry.message),
+            redelivered: entry.redelivered,
+            delivery_count: counted.then_some(entry.delivery_count),
+            no_ack,
+        };
+        if no_ack {
+            if entry.stored != Stored::No {
+                self.removed(PositionRange::single(entry.position), fx);
+            }
+        } else {
+            self.unacked_memory += entry.footprint();
+            self.consumers.hold(slot, entry.position);
+            self.unacked.insert(entry.position, Unacked { entry, slot });
+        }
+        delivery
+    }
+}

@@ -1,0 +1,171 @@
+//! What a queue hands back: operations for the store, deliveries, dead letters, news for the shard. Filled by all
+//! queues of a shard during a turn, emptied by the shard. Nothing is decided here but how removals are merged.
+
+use std::sync::Arc;
+
+use crate::model::consuming::{DeathReason, Delivery};
+use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, QueueId, QueueRef};
+use crate::model::message::Message;
+use crate::model::op::{Fetch, Op};
+
+/// How a push ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// A durable Put was emitted: confirm once the store has it.
+    Stored,
+    /// In the queue; there is nothing to wait for.
+    Accepted,
+    /// Refused by a full queue (semantics.md 12.3): the publisher gets a nack.
+    Rejected,
+}
+
+/// Why `consume` was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsumeRefused {
+    /// 403: the queue has, or is asked to have, an exclusive consumer (semantics.md 10.3).
+    #[error("the queue is in exclusive use")]
+    ExclusiveUse,
+}
+
+/// A message that leaves for the dead-letter exchange.
+#[derive(Clone, Debug)]
+pub struct DeadLetter {
+    pub queue: QueueRef,
+    /// Where it stood; 0 for one that was rejected at the door and never stood anywhere.
+    pub position: Position,
+    pub message: Arc<Message>,
+    pub reason: DeathReason,
+    /// The queue keeps it, neither ready nor unacked, until [`Queue::dead_lettered`](super::Queue::dead_lettered).
+    pub awaited: bool,
+}
+
+/// The answer to a `get`: the message and how many ready ones remain, or None where there was none.
+#[derive(Clone, Debug)]
+pub struct Got {
+    pub key: ConsumerKey,
+    pub found: Option<(Delivery, u32)>,
+}
+
+/// The size of a queue. Bytes of bodies for `ready_bytes`; `memory_bytes` is what ready and unacked messages hold in
+/// memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueueCounts {
+    pub ready: u64,
+    pub unacked: u64,
+    pub consumers: u32,
+    pub ready_bytes: u64,
+    pub memory_bytes: u64,
+}
+
+/// All that queues ask for in a turn. The order within each list is binding.
+///
+/// The shard submits `ops` before `fetches`: a fetch must see every operation emitted before it.
+#[derive(Debug, Default)]
+pub struct QueueEffects {
+    pub ops: Vec<Op>,
+    pub deliveries: Vec<(ConnectionId, Delivery)>,
+    pub got: Vec<Got>,
+    pub dead_letters: Vec<DeadLetter>,
+    /// Consumers of a deleted queue.
+    pub cancelled: Vec<ConsumerKey>,
+    pub fetches: Vec<Fetch>,
+    /// Queues the shard shall delete: auto-delete or x-expires.
+    pub gone: Vec<QueueId>,
+}
+
+impl QueueEffects {
+    /// Empties all lists and keeps their memory.
+    pub fn clear(&mut self) {
+        self.ops.clear();
+        self.deliveries.clear();
+        self.got.clear();
+        self.dead_letters.clear();
+        self.cancelled.clear();
+        self.fetches.clear();
+        self.gone.clear();
+    }
+
+    /// Emits a removal; one that goes on where the last operation ended becomes part of it.
+    pub(super) fn remove(&mut self, queue: QueueId, range: PositionRange) {
+        if let Some(Op::Remove { queue: last_queue, range: last }) = self.ops.last_mut()
+            && *last_queue == queue
+            && last.last.next() == range.first
+        {
+            last.last = range.last;
+            return;
+        }
+        self.ops.push(Op::Remove { queue, range });
+    }
+}
+
+/// A run of messages that leave in order of position. Those that were never put do not break a run: the store passes
+/// over them.
+#[derive(Debug, Default)]
+pub(super) struct Removal {
+    /// From the first to the last one that was put.
+    put: Option<PositionRange>,
+    /// How far the run reaches, put or not.
+    end: Position,
+}
+
+impl Removal {
+    /// Takes the next one that left. Returns the run before it where a new one begins.
+    pub(super) fn add(&mut self, position: Position, was_put: bool) -> Option<PositionRange> {
+        let mut finished = None;
+        if self.end.next() != position {
+            finished = self.put.take();
+        }
+        self.end = position;
+        if was_put {
+            match &mut self.put {
+                Some(run) => run.last = position,
+                None => self.put = Some(PositionRange::single(position)),
+            }
+        }
+        finished
+    }
+
+    /// What is left at the end.
+    pub(super) fn finish(self) -> Option<PositionRange> {
+        self.put
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn runs(left: &[(u64, bool)]) -> Vec<(u64, u64)> {
+        let mut removal = Removal::default();
+        let mut runs: Vec<_> = left.iter().filter_map(|&(at, put)| removal.add(Position(at), put)).collect();
+        runs.extend(removal.finish());
+        runs.iter().map(|run| (run.first.0, run.last.0)).collect()
+    }
+
+    #[test]
+    fn a_removal_passes_over_what_was_never_put_but_not_over_what_stays() {
+        assert_eq!(runs(&[(1, true), (2, false), (3, true)]), [(1, 3)]);
+        assert_eq!(runs(&[(1, true), (3, true)]), [(1, 1), (3, 3)]);
+        assert_eq!(runs(&[(1, false), (2, true), (3, false)]), [(2, 2)]);
+        assert_eq!(runs(&[(4, false)]), []);
+    }
+
+    #[test]
+    fn adjacent_removals_of_one_queue_become_one_operation() {
+        let mut fx = QueueEffects::default();
+        let single = |at| PositionRange::single(Position(at));
+        fx.remove(QueueId(1), single(1));
+        fx.remove(QueueId(1), single(2));
+        fx.remove(QueueId(2), single(3));
+        fx.remove(QueueId(2), single(5));
+        let ranges: Vec<_> = fx
+            .ops
+            .iter()
+            .map(|op| match op {
+                Op::Remove { queue, range } => (queue.0, range.first.0, range.last.0),
+                _ => (0, 0, 0),
+            })
+            .collect();
+        assert_eq!(ranges, [(1, 1, 2), (2, 3, 3), (2, 5, 5)]);
+    }
+}

@@ -1,0 +1,45 @@
+//! Expiry: of messages, wherever they stand (semantics.md 12.1, 12.2), and of the queue itself (8.5).
+
+use super::Queue;
+use super::effects::QueueEffects;
+use super::entry::Expiry;
+use crate::model::consuming::DeathReason;
+use crate::model::ids::Timestamp;
+use crate::model::message::Message;
+
+impl Queue {
+    /// Expires what is due: messages, and the queue if nobody used it.
+    pub fn tick(&mut self, now: Timestamp, fx: &mut QueueEffects) {
+        self.expire(now, fx);
+        if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
+            self.announce_gone(fx);
+        }
+    }
+
+    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, or of the queue.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let messages = self.ready.next_expiry().time();
+        [messages, self.idle_deadline()].into_iter().flatten().min()
+    }
+
+    /// Lets expired messages leave; those in the store are looked for.
+    pub(super) fn expire(&mut self, now: Timestamp, fx: &mut QueueEffects) {
+        while let Some(expired) = self.ready.pop_expired(now, self.fresh_from) {
+            self.leave(expired, DeathReason::Expired, fx);
+        }
+        self.scan_spans(now, fx);
+    }
+
+    /// When a message that arrives now expires: by queue TTL or its own expiration, whichever is first.
+    pub(super) fn expiry_of(&self, now: Timestamp, message: &Message) -> Expiry {
+        let ttl = [self.settings.message_ttl, message.expiration()].into_iter().flatten().min();
+        ttl.map(|millis| now.plus_millis(millis)).into()
+    }
+
+    /// When a queue without consumers expires; None where it does not, or has been announced already.
+    fn idle_deadline(&self) -> Option<Timestamp> {
+        let period = self.settings.expires.filter(|_| !self.gone && self.consumers.is_empty())?;
+        Some(self.last_used.plus_millis(period))
+    }
+}

@@ -1,0 +1,88 @@
+//! Length limits (semantics.md 12.3): which messages are refused at the door, and which are dropped from the head. Only
+//! ready messages count.
+
+use super::effects::QueueEffects;
+use super::{Queue, lane::Next};
+use crate::model::consuming::DeathReason;
+use crate::model::message::Message;
+use crate::model::op::Lane;
+use crate::model::settings::Overflow;
+
+impl Queue {
+    /// Whether a queue that rejects is too full for this message.
+    ///
+    /// The publisher is answered before the next pump, so what consumers can take at once is reckoned with: a message is
+    /// let in if there is credit for all that is ready and for itself, or if what credit leaves over is within the
+    /// length limit. Where the last pump left messages ready (connections are full, or a fetch is under way), only
+    /// credit that came since is reckoned with. For the limit in bytes, all that is ready counts as long as
+    /// credit does not cover all of it.
+    pub(super) fn refuses(&self, message: &Message) -> bool {
+        if self.settings.overflow == Overflow::DropHead {
+            return false;
+        }
+        let (ready, bytes) = (self.ready.count(), self.ready.body_bytes());
+        let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count >= max);
+        let too_large = || {
+            let with_it = bytes.saturating_add(message.body().len() as u64);
+            self.settings.max_length_bytes.is_some_and(|max| with_it > max)
+        };
+        if !too_many(ready) && !too_large() {
+            return false;
+        }
+        let single_active = self.settings.single_active_consumer;
+        let room = self.consumers.room(single_active, self.backlog, ready.saturating_add(1));
+        room <= ready && (too_many(ready - room) || too_large())
+    }
+
+    /// Drops from the head of the lowest lane until the queue is within its limits. Goes on after a fetch where the head
+    /// is not in memory.
+    pub(super) fn enforce_limits(&mut self, fx: &mut QueueEffects) {
+        if self.settings.overflow != Overflow::DropHead {
+            return;
+        }
+        while self.is_over_limit() {
+            let Some(lane) = self.ready.lowest() else { return };
+            match self.ready.next(lane) {
+                Next::Entry(_) => {
+                    if let Some(entry) = self.ready.pop(lane) {
+                        self.leave(entry, DeathReason::MaxLength, fx);
+                    }
+                }
+                Next::Paged => {
+                    if !self.drop_span(lane, fx) {
+                        return self.fetch_front(lane, fx);
+                    }
+                }
+                Next::Empty => return,
+            }
+        }
+    }
+
+    /// Drops the whole run at the front of the only lane unread, where all of it has to go and none of it is a dead letter.
+    fn drop_span(&mut self, lane: Lane, fx: &mut QueueEffects) -> bool {
+        let [only] = self.ready.lanes.as_slice() else { return false };
+        let Some(span) = only.spans.front().copied() else { return false };
+        let too_many = self.settings.max_length.is_some_and(|max| self.ready.count() - span.count >= max);
+        let too_large =
+            self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() - span.bytes > max);
+        if only.in_flight.is_some() || self.settings.dead_letter.is_some() || !(too_many || too_large) {
+            return false;
+        }
+        let kept = only.returned_in(span.range).collect();
+        self.remove_between(span.range, kept, fx);
+        self.ready.with_spans(lane, |lane| lane.spans.pop_front());
+        self.ready.rejoin(lane);
+        true
+    }
+
+    /// Whether it has a limit that makes it drop from its head.
+    pub(super) fn drops_head(&self) -> bool {
+        self.settings.overflow == Overflow::DropHead
+            && (self.settings.max_length.is_some() || self.settings.max_length_bytes.is_some())
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.settings.max_length.is_some_and(|max| self.ready.count() > max)
+            || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
+    }
+}

@@ -1,0 +1,187 @@
+//! Between memory and the store: which ready messages are paged out to keep the window, what is fetched back, what an
+//! answer means. Memory keeps the head of each lane; the newest go first.
+
+use super::Queue;
+use super::effects::QueueEffects;
+use super::entry::{Entry, Stored};
+use super::lane::{InFlight, Purpose};
+use crate::model::consuming::DeathReason;
+use crate::model::ids::{Position, PositionRange, Timestamp};
+use crate::model::op::{self, Fetch, Fetched, StoredEntry};
+
+/// Fetches ask for a quarter of the window, and for no less and no more than these bytes.
+const LEAST_FETCHED: usize = 64 * 1024;
+const MOST_FETCHED: usize = 8 * 1024 * 1024;
+
+/// A queue in use has this much memory, however small its window is, so that it does not read the same messages again
+/// and again.
+const FLOOR: usize = 2 * LEAST_FETCHED;
+
+impl Queue {
+    /// An answer of the store. Messages come into memory; the pump that follows delivers them.
+    pub fn loaded(&mut self, now: Timestamp, fetched: Fetched, fx: &mut QueueEffects) {
+        let Some(lane) = self.ready.lanes.get_mut(usize::from(fetched.fetch.lane)) else { return };
+        let Some(in_flight) = lane.in_flight.take_if(|asked| asked.fetch == fetched.fetch) else { return };
+        self.fetches -= 1;
+        let first = fetched.fetch.range.first;
+        if fetched.through < first {
+            // Nothing was read. What is needed is asked for again; a run with something due stays due.
+            if in_flight.purpose == Purpose::Expire {
+                lane.spans.survives(first, Some(now).into());
+            }
+            return;
+        }
+        match in_flight.purpose {
+            Purpose::Load => self.load(fetched, in_flight.left),
+            Purpose::Expire => self.read_through(now, fetched, in_flight.left, fx),
+        }
+    }
+
+    /// Asks for the front of a lane's spans, if nothing was asked for yet.
+    pub(super) fn fetch_front(&mut self, lane: op::Lane, fx: &mut QueueEffects) {
+        let Some(spans) = self.ready.lanes.get(usize::from(lane)).map(|lane| &lane.spans) else { return };
+        if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
+            self.fetch(lane, PositionRange { first, last }, Purpose::Load, fx);
+        }
+    }
+
+    /// Has the runs read through in which something expired.
+    pub(super) fn scan_spans(&mut self, now: Timestamp, fx: &mut QueueEffects) {
+        for lane in self.ready.lanes_with_expired_spans(now) {
+            if let Some(range) = self.ready.start_scan(lane, now) {
+                self.fetch(lane, range, Purpose::Expire, fx);
+            }
+        }
+    }
+
+    /// Keeps memory within the window, and the head of the lane that is being served filled.
+    pub(super) fn balance_memory(&mut self, fx: &mut QueueEffects) {
+        let in_use = !self.consumers.is_empty() || !self.gets.is_empty() || self.drops_head();
+        let window = if in_use { self.window.max(FLOOR) } else { self.window };
+        if self.ready.memory() > window {
+            self.page_out(window, in_use, fx);
+        }
+        if self.consumers.is_empty() {
+            return;
+        }
+        let low = (window / 4).min(MOST_FETCHED);
+        if let Some(lane) = self.ready.highest()
+            && self.ready.lanes[usize::from(lane)].front_bytes() < low
+        {
+            self.fetch_front(lane, fx);
+        }
+    }
+
+    /// Pages out the newest messages of all lanes, then, down to half of the window, what stands before the spans:
+    /// the lowest lane first. A lane that waits for a fetch keeps what stands before the place it will be read to.
+    fn page_out(&mut self, window: usize, in_use: bool, fx: &mut QueueEffects) {
+        let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
+        for lane in 0..=highest {
+            while let Some(entry) = self.ready.page_tail(lane) {
+                self.spill(lane, entry, fx);
+            }
+            if self.ready.memory() <= window {
+                return;
+            }
+        }
+        let kept = usize::from(in_use);
+        for lane in 0..=highest {
+            while self.ready.memory() > window / 2 && self.ready.lanes[usize::from(lane)].may_page_front(kept)
+            {
+                let Some(entry) = self.ready.page_front(lane) else { break };
+                self.spill(lane, entry, fx);
+            }
+        }
+    }
+
+    /// Has the store keep a message that leaves memory, if it does not already.
+    fn spill(&mut self, lane: op::Lane, mut entry: Entry, fx: &mut QueueEffects) {
+        if entry.stored == Stored::No {
+            entry.stored = Stored::Spilled;
+            self.put(lane, &entry, fx);
+        }
+    }
+
+    fn fetch(&mut self, number: op::Lane, range: PositionRange, purpose: Purpose, fx: &mut QueueEffects) {
+        let lane = &mut self.ready.lanes[usize::from(number)];
+        if lane.in_flight.is_some() {
+            return;
+        }
+        let max_bytes = (self.window / 4).clamp(LEAST_FETCHED, MOST_FETCHED);
+        let fetch = Fetch { queue: self.id.queue, lane: number, range, max_bytes };
+        lane.in_flight = Some(InFlight { fetch, purpose, left: Vec::new() });
+        self.fetches += 1;
+        fx.fetches.push(fetch);
+    }
+
+    /// Messages from the front of the spans come into memory.
+    fn load(&mut self, fetched: Fetched, mut left: Vec<PositionRange>) {
+        let Fetched { fetch, mut entries, through } = fetched;
+        let lane = &self.ready.lanes[usize::from(fetch.lane)];
+        if lane.spans.first() != Some(fetch.range.first) {
+            // Purged since.
+            return;
+        }
+        left.sort_unstable();
+        entries.retain(|found| {
+            found.position <= through && !self.is_elsewhere(fetch.lane, found.position, &left)
+        });
+        self.ready.with_spans(fetch.lane, |lane| {
+            for found in &entries {
+                lane.spans.take_front(found.position, found.message.body().len() as u64);
+            }
+            lane.spans.advance(through);
+        });
+        for found in entries {
+            let entry = self.entry_of(found);
+            self.ready.push_loaded(fetch.lane, entry);
+        }
+        self.ready.rejoin(fetch.lane);
+    }
+
+    /// Of a run that is read through, the expired messages leave and the others stay where they are.
+    fn read_through(
+        &mut self,
+        now: Timestamp,
+        fetched: Fetched,
+        mut left: Vec<PositionRange>,
+        fx: &mut QueueEffects,
+    ) {
+        let Fetched { fetch, entries, through } = fetched;
+        left.sort_unstable();
+        for found in entries {
+            if self.is_elsewhere(fetch.lane, found.position, &left) {
+                continue;
+            }
+            let entry = self.entry_of(found);
+            let (position, expiry, bytes) = (entry.position, entry.expiry, entry.body_bytes());
+            if !expiry.is_due(now) {
+                self.ready.with_spans(fetch.lane, |lane| lane.spans.survives(position, expiry));
+            } else if self.ready.with_spans(fetch.lane, |lane| lane.spans.leaves(position, bytes)) {
+                self.leave(entry, DeathReason::Expired, fx);
+            }
+        }
+        self.ready.rejoin(fetch.lane);
+        let rest = PositionRange { first: through.next(), last: fetch.range.last };
+        if through < fetch.range.last && self.ready.lanes[usize::from(fetch.lane)].spans.overlap(rest) {
+            self.fetch(fetch.lane, rest, Purpose::Expire, fx);
+        } else {
+            self.scan_spans(now, fx);
+        }
+    }
+
+    /// Whether a message the store still has is not ready in its lane's spans: it is in memory or has left since.
+    /// `left` is sorted.
+    fn is_elsewhere(&self, lane: op::Lane, position: Position, left: &[PositionRange]) -> bool {
+        let at = left.partition_point(|range| range.first <= position);
+        self.unacked.contains(position)
+            || self.awaited.contains(&position)
+            || self.ready.lanes[usize::from(lane)].is_returned(position)
+            || at.checked_sub(1).is_some_and(|at| left[at].contains(position))
+    }
+
+    fn entry_of(&self, found: StoredEntry) -> Entry {
+        let durable = self.must_survive(&found.message);
+        Entry::loaded(found, durable)
+    }
+}

@@ -1,0 +1,304 @@
+//! The ready messages of a queue: its lanes, which of them have messages, how much there is in all, and the index of
+//! those in memory that expire out of order. Knows no consumers and decides nothing about dead letters.
+
+use std::collections::BTreeSet;
+
+use super::entry::{Entry, Expiry, Stored};
+use super::lane::{Lane, Next};
+use crate::model::ids::{Position, PositionRange, Timestamp};
+use crate::model::op::{self, Span};
+
+#[derive(Debug)]
+pub(super) struct Ready {
+    pub(super) lanes: Vec<Lane>,
+    occupied: LaneSet,
+    index: BTreeSet<(Expiry, op::Lane, Position)>,
+    /// Whether a message that expires was ever here: without one there is nothing to look for.
+    expires: bool,
+    count: u64,
+    body_bytes: u64,
+    /// Footprint of those in memory.
+    memory: usize,
+}
+
+impl Ready {
+    /// `highest`: the number of the highest lane.
+    pub(super) fn new(highest: op::Lane) -> Ready {
+        Ready {
+            lanes: (0..=highest).map(|_| Lane::default()).collect(),
+            occupied: LaneSet::default(),
+            index: BTreeSet::new(),
+            expires: false,
+            count: 0,
+            body_bytes: 0,
+            memory: 0,
+        }
+    }
+
+    /// Adds what recovery found in a lane.
+    pub(super) fn recover(&mut self, number: op::Lane, spans: Vec<Span>) {
+        let Some(lane) = self.lanes.get_mut(usize::from(number)) else { return };
+        for span in spans {
+            lane.spans.append(span);
+        }
+        self.count += lane.spans.messages();
+        self.body_bytes += lane.spans.bytes();
+        self.expires |= lane.spans.earliest() != Expiry::NEVER;
+        self.occupied.set(number, !lane.is_empty());
+    }
+
+    pub(super) fn count(&self) -> u64 {
+        self.count
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    pub(super) fn body_bytes(&self) -> u64 {
+        self.body_bytes
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// The highest lane that has messages.
+    pub(super) fn highest(&self) -> Option<op::Lane> {
+        self.occupied.highest()
+    }
+
+    /// The lowest lane that has messages.
+    pub(super) fn lowest(&self) -> Option<op::Lane> {
+        self.occupied.lowest()
+    }
+
+    /// What comes next in a lane.
+    pub(super) fn next(&self, number: op::Lane) -> Next<'_> {
+        self.lanes.get(usize::from(number)).map_or(Next::Empty, Lane::next)
+    }
+
+    /// Adds the newest message.
+    pub(super) fn push(&mut self, number: op::Lane, entry: Entry) {
+        self.count_in(&entry);
+        let key = (entry.expiry, number, entry.position);
+        if self.lanes[usize::from(number)].push(entry) {
+            self.index.insert(key);
+        }
+        self.occupied.set(number, true);
+    }
+
+    /// Puts a message that was delivered back to its place.
+    pub(super) fn put_back(&mut self, number: op::Lane, mut entry: Entry) {
+        self.count_in(&entry);
+        entry.indexed = entry.expiry != Expiry::NEVER;
+        if entry.indexed {
+            self.index.insert((entry.expiry, number, entry.position));
+        }
+        self.lanes[usize::from(number)].put_back(entry);
+        self.occupied.set(number, true);
+    }
+
+    /// Adds a message that was read back from the front of a lane's spans.
+    pub(super) fn push_loaded(&mut self, number: op::Lane, entry: Entry) {
+        self.count_in(&entry);
+        let key = (entry.expiry, number, entry.position);
+        if self.lanes[usize::from(number)].push_loaded(entry) {
+            self.index.insert(key);
+        }
+    }
+
+    /// Takes the next message of a lane; None where it is empty or paged out.
+    pub(super) fn pop(&mut self, number: op::Lane) -> Option<Entry> {
+        let entry = self.lanes[usize::from(number)].pop()?;
+        Some(self.count_out(number, entry))
+    }
+
+    /// Takes one message in memory that has expired by `now` and stood before `fresh_from`.
+    pub(super) fn pop_expired(&mut self, now: Timestamp, fresh_from: Position) -> Option<Entry> {
+        if !self.expires {
+            return None;
+        }
+        let (number, position) = self.first_expired(now, fresh_from)?;
+        let entry = self.lanes[usize::from(number)].take(position)?;
+        Some(self.count_out(number, entry))
+    }
+
+    /// The earliest time something expires. Lanes that wait for a fetch only count what they have in memory.
+    pub(super) fn next_expiry(&self) -> Expiry {
+        if !self.expires {
+            return Expiry::NEVER;
+        }
+        let indexed = self.index.first().map_or(Expiry::NEVER, |&(expiry, ..)| expiry);
+        let in_lanes = self.lanes.iter().map(|lane| {
+            let paged = if lane.in_flight.is_none() { lane.spans.earliest() } else { Expiry::NEVER };
+            lane.fronts().map(|entry| entry.expiry).fold(paged, Expiry::min)
+        });
+        in_lanes.fold(indexed, Expiry::min)
+    }
+
+    /// Takes the oldest of a lane's tail out of memory and makes it part of the spans.
+    pub(super) fn page_tail(&mut self, number: op::Lane) -> Option<Entry> {
+        let entry = self.lanes[usize::from(number)].pop_tail()?;
+        Some(self.to_spans(number, entry))
+    }
+
+    /// Takes the last before a lane's spans out of memory and makes it part of them.
+    pub(super) fn page_front(&mut self, number: op::Lane) -> Option<Entry> {
+        let entry = self.lanes[usize::from(number)].pop_front_back()?;
+        Some(self.to_spans(number, entry))
+    }
+
+    /// Changes the spans of a lane and keeps the totals right. [`Ready::rejoin`] has to follow.
+    pub(super) fn with_spans<R>(&mut self, number: op::Lane, change: impl FnOnce(&mut Lane) -> R) -> R {
+        let lane = &mut self.lanes[usize::from(number)];
+        self.count -= lane.spans.messages();
+        self.body_bytes -= lane.spans.bytes();
+        let result = change(lane);
+        self.count += lane.spans.messages();
+        self.body_bytes += lane.spans.bytes();
+        result
+    }
+
+    /// The spans of a lane have changed: its tail may have become its head, and it may be empty or not.
+    pub(super) fn rejoin(&mut self, number: op::Lane) {
+        let lane = &mut self.lanes[usize::from(number)];
+        lane.join();
+        self.occupied.set(number, !lane.is_empty());
+    }
+
+    /// Lanes in whose spans something has expired, where no fetch is under way.
+    pub(super) fn lanes_with_expired_spans(&self, now: Timestamp) -> impl Iterator<Item = op::Lane> + use<> {
+        let mut due = LaneSet::default();
+        if self.expires {
+            for (number, lane) in (0..).zip(&self.lanes) {
+                due.set(number, lane.in_flight.is_none() && lane.spans.earliest().is_due(now));
+            }
+        }
+        std::iter::from_fn(move || {
+            let lane = due.lowest()?;
+            due.set(lane, false);
+            Some(lane)
+        })
+    }
+
+    /// The first run of a lane in which something has expired (see [`super::spans::Spans::start_scan`]).
+    pub(super) fn start_scan(&mut self, number: op::Lane, now: Timestamp) -> Option<PositionRange> {
+        self.lanes.get_mut(usize::from(number))?.spans.start_scan(now)
+    }
+
+    /// Tells the fetches under way that these messages have left.
+    pub(super) fn note_left(&mut self, range: PositionRange) {
+        for lane in &mut self.lanes {
+            if let Some(in_flight) = &mut lane.in_flight
+                && in_flight.fetch.range.first <= range.last
+                && range.first <= in_flight.fetch.range.last
+            {
+                in_flight.left.push(range);
+            }
+        }
+    }
+
+    /// From the lowest to the highest position of all that the store may have; None where it has nothing.
+    pub(super) fn stored_bounds(&self) -> Option<PositionRange> {
+        let stored =
+            |lane: &Lane| !lane.spans.is_empty() || lane.in_memory().any(|entry| entry.stored != Stored::No);
+        let bounds = self.lanes.iter().filter(|lane| stored(lane)).filter_map(Lane::bounds);
+        bounds.reduce(|one, other| PositionRange {
+            first: one.first.min(other.first),
+            last: one.last.max(other.last),
+        })
+    }
+
+    /// Forgets all messages. Returns how many there were.
+    pub(super) fn clear(&mut self) -> u64 {
+        for lane in &mut self.lanes {
+            lane.clear();
+        }
+        self.index.clear();
+        self.occupied = LaneSet::default();
+        self.body_bytes = 0;
+        self.memory = 0;
+        std::mem::take(&mut self.count)
+    }
+
+    fn first_expired(&self, now: Timestamp, fresh_from: Position) -> Option<(op::Lane, Position)> {
+        if let Some(&(expiry, number, position)) = self.index.first()
+            && expiry.is_due(now)
+            && position < fresh_from
+        {
+            return Some((number, position));
+        }
+        (0..).zip(&self.lanes).find_map(|(number, lane)| Some((number, lane.expired_front(now, fresh_from)?)))
+    }
+
+    fn to_spans(&mut self, number: op::Lane, entry: Entry) -> Entry {
+        let (bytes, expiry) = (entry.body_bytes(), entry.expiry);
+        let entry = self.count_out(number, entry);
+        let position = entry.position;
+        self.with_spans(number, |lane| lane.spans.insert(position, bytes, expiry));
+        self.rejoin(number);
+        entry
+    }
+
+    fn count_in(&mut self, entry: &Entry) {
+        self.count += 1;
+        self.body_bytes += entry.body_bytes();
+        self.memory += entry.footprint();
+        self.expires |= entry.expiry != Expiry::NEVER;
+    }
+
+    fn count_out(&mut self, number: op::Lane, mut entry: Entry) -> Entry {
+        self.count -= 1;
+        self.body_bytes -= entry.body_bytes();
+        self.memory -= entry.footprint();
+        if entry.indexed {
+            self.index.remove(&(entry.expiry, number, entry.position));
+            entry.indexed = false;
+        }
+        if self.lanes[usize::from(number)].is_empty() {
+            self.occupied.set(number, false);
+        }
+        entry
+    }
+}
+
+/// A set of lanes that knows its highest and lowest at once.
+#[derive(Debug, Default)]
+struct LaneSet([u64; 4]);
+
+impl LaneSet {
+    fn set(&mut self, lane: op::Lane, present: bool) {
+        let word = &mut self.0[usize::from(lane / 64)];
+        let bit = 1 << (lane % 64);
+        *word = if present { *word | bit } else { *word & !bit };
+    }
+
+    fn highest(&self) -> Option<op::Lane> {
+        let (at, word) = (0u32..4).zip(self.0).rfind(|&(_, word)| word != 0)?;
+        op::Lane::try_from(at * 64 + 63 - word.leading_zeros()).ok()
+    }
+
+    fn lowest(&self) -> Option<op::Lane> {
+        let (at, word) = (0u32..4).zip(self.0).find(|&(_, word)| word != 0)?;
+        op::Lane::try_from(at * 64 + word.trailing_zeros()).ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_set_finds_its_ends() {
+        let mut set = LaneSet::default();
+        assert_eq!((set.highest(), set.lowest()), (None, None));
+        for lane in [255, 3, 64, 63] {
+            set.set(lane, true);
+        }
+        assert_eq!((set.highest(), set.lowest()), (Some(255), Some(3)));
+        set.set(255, false);
+        set.set(3, false);
+        assert_eq!((set.highest(), set.lowest()), (Some(64), Some(63)));
+    }
+}

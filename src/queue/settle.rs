@@ -1,0 +1,191 @@
+//! What becomes of messages that leave ready or unacked: acked, requeued, dead-lettered, dropped (semantics.md
+//! sections 11 and 12.4), and the removals the store hears of.
+
+use super::consumers::Slot;
+use super::effects::{DeadLetter, QueueEffects, Removal};
+use super::entry::{Entry, Stored};
+use super::{Queue, Unacked};
+use crate::model::consuming::{DeathReason, Settlement};
+use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};
+use crate::model::op::Op;
+
+impl Queue {
+    /// Settles what a consumer (or getter) holds unacked in `range`. What it does not hold there is passed over: it may
+    /// have gone with a deleted consumer or never been its own.
+    pub fn settle(
+        &mut self,
+        _now: Timestamp,
+        key: ConsumerKey,
+        range: PositionRange,
+        settlement: Settlement,
+        fx: &mut QueueEffects,
+    ) {
+        let Some(slot) = self.consumers.find(key) else { return };
+        let count = match settlement {
+            Settlement::Ack => self.ack(slot, range, fx),
+            Settlement::Discard => {
+                self.take_unacked(slot, range, |queue, entry| queue.leave(entry, DeathReason::Rejected, fx))
+            }
+            Settlement::Requeue { failed } => {
+                self.take_unacked(slot, range, |queue, entry| queue.requeue(entry, failed, fx))
+            }
+            Settlement::Release => self.take_unacked(slot, range, Queue::put_back),
+        };
+        if self.consumers.settled(slot, range, count) {
+            let unacked = &self.unacked;
+            self.consumers
+                .keep_held(slot, |position| unacked.get(position).is_some_and(|held| held.slot == slot));
+        }
+        self.consumers.release(slot);
+    }
+
+    /// A consumer (or getter) is lost with its channel: it gets nothing more, and what it held comes back as failed.
+    pub fn detach(&mut self, now: Timestamp, key: ConsumerKey, fx: &mut QueueEffects) {
+        self.gets.retain(|get| get.key != key);
+        let Some(slot) = self.consumers.find(key) else { return };
+        let was_registered = self.consumers.unregister(slot);
+        for range in runs(&self.consumers.take_held(slot)) {
+            let count = self.take_unacked(slot, range, |queue, entry| queue.requeue(entry, true, fx));
+            self.consumers.settled(slot, range, count);
+        }
+        self.consumers.release(slot);
+        if was_registered {
+            self.consumer_left(now, fx);
+        }
+    }
+
+    /// The dead letter is safe at its target: the message leaves.
+    pub fn dead_lettered(&mut self, position: Position, fx: &mut QueueEffects) {
+        if self.awaited.remove(&position) {
+            self.removed(PositionRange::single(position), fx);
+        }
+    }
+
+    /// A message leaves for a reason that makes it a dead letter where the queue has a target for these. One that was
+    /// stored durably stays there until it is safe at the target.
+    pub(super) fn leave(&mut self, entry: Entry, reason: DeathReason, fx: &mut QueueEffects) {
+        let position = entry.position;
+        let awaited = self.settings.dead_letter.is_some() && entry.stored == Stored::Durable;
+        if awaited {
+            self.awaited.insert(position);
+        } else if entry.stored != Stored::No {
+            self.removed(PositionRange::single(position), fx);
+        }
+        if self.settings.dead_letter.is_some() {
+            let (queue, message) = (self.id, entry.message);
+            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited });
+        }
+    }
+
+    /// Emits the removal of messages that were put. A fetch under way that may still see them is told.
+    pub(super) fn removed(&mut self, range: PositionRange, fx: &mut QueueEffects) {
+        fx.remove(self.id.queue, range);
+        if self.fetches > 0 {
+            self.ready.note_left(range);
+        }
+    }
+
+    /// Emits the removal of all ready messages the store has: everything between the lowest and the highest, apart from
+    /// what is unacked or awaited. Call it while they are still there.
+    pub(super) fn remove_stored_ready(&mut self, fx: &mut QueueEffects) {
+        if let Some(range) = self.ready.stored_bounds() {
+            self.remove_between(range, Vec::new(), fx);
+        }
+    }
+
+    /// Emits the removal of all positions in a range, apart from `kept` and what is unacked or awaited.
+    pub(super) fn remove_between(
+        &mut self,
+        PositionRange { first, last }: PositionRange,
+        mut kept: Vec<Position>,
+        fx: &mut QueueEffects,
+    ) {
+        kept.extend(self.unacked.positions_in(PositionRange { first, last }));
+        kept.extend(self.awaited.range(first..=last));
+        kept.sort_unstable();
+        let mut from = first;
+        for position in kept {
+            if from < position {
+                self.removed(PositionRange { first: from, last: Position(position.0 - 1) }, fx);
+            }
+            from = position.next();
+        }
+        if from <= last {
+            self.removed(PositionRange { first: from, last }, fx);
+        }
+    }
+
+    fn ack(&mut self, slot: Slot, range: PositionRange, fx: &mut QueueEffects) -> u32 {
+        let mut count = 0;
+        let mut memory = 0;
+        let mut removal = Removal::default();
+        let (queue, watched, ready) = (self.id.queue, self.fetches > 0, &mut self.ready);
+        let mut remove = |run| {
+            fx.remove(queue, run);
+            if watched {
+                ready.note_left(run);
+            }
+        };
+        self.unacked.take_range(
+            range,
+            |held| held.slot == slot,
+            |position, Unacked { entry, .. }| {
+                count += 1;
+                memory += entry.footprint();
+                if let Some(run) = removal.add(position, entry.stored != Stored::No) {
+                    remove(run);
+                }
+            },
+        );
+        if let Some(run) = removal.finish() {
+            remove(run);
+        }
+        self.unacked_memory -= memory;
+        count
+    }
+
+    /// Takes what `slot` holds in `range` out of unacked and gives it to `settle`. Returns how many these were.
+    fn take_unacked(
+        &mut self,
+        slot: Slot,
+        range: PositionRange,
+        mut settle: impl FnMut(&mut Queue, Entry),
+    ) -> u32 {
+        let mut taken = Vec::new();
+        self.unacked.take_range(range, |held| held.slot == slot, |_, held| taken.push(held.entry));
+        let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
+        for entry in taken {
+            self.unacked_memory -= entry.footprint();
+            settle(self, entry);
+        }
+        count
+    }
+
+    /// Back to its place as redelivered; one that has failed too often leaves instead (semantics.md 11.5).
+    fn requeue(&mut self, mut entry: Entry, failed: bool, fx: &mut QueueEffects) {
+        entry.redelivered = true;
+        if failed {
+            entry.delivery_count = entry.delivery_count.saturating_add(1);
+            if self.settings.delivery_limit.is_some_and(|limit| entry.delivery_count > limit) {
+                return self.leave(entry, DeathReason::DeliveryLimit, fx);
+            }
+        }
+        if entry.stored != Stored::No {
+            let (queue, position, delivery_count) = (self.id.queue, entry.position, entry.delivery_count);
+            fx.ops.push(Op::Requeue { queue, position, delivery_count });
+        }
+        self.put_back(entry);
+    }
+
+    fn put_back(&mut self, entry: Entry) {
+        let lane = self.lane_of(&entry.message);
+        self.ready.put_back(lane, entry);
+    }
+}
+
+/// The runs of rising positions.
+fn runs(positions: &[Position]) -> impl Iterator<Item = PositionRange> {
+    positions
+        .chunk_by(|one, other| one.next() == *other)
+        .filter_map(|run| Some(PositionRange { first: *run.first()?, last: *run.last()? }))
+}

@@ -1,0 +1,215 @@
+//! The ready messages of a lane that are only in the store: runs of positions with counts, some tens of bytes for
+//! thousands of messages. Reading them back is asked for in `paging.rs`.
+//!
+//! A run may have holes: positions that were never put, have left, or are held in memory (unacked, returned, on their
+//! way to a dead-letter exchange). Who reads a run back knows which.
+
+use std::collections::VecDeque;
+
+use super::entry::Expiry;
+use crate::model::ids::{Position, PositionRange, Timestamp};
+use crate::model::op::Span;
+
+/// Runs are merged up to this many messages. It bounds how much is read to find those that expired.
+const MERGED: u64 = 4096;
+
+#[derive(Debug)]
+pub(super) struct Spans {
+    /// Rising, without overlap.
+    list: VecDeque<Span>,
+    messages: u64,
+    bytes: u64,
+    /// No span expires before this.
+    earliest: Expiry,
+}
+
+impl Default for Spans {
+    fn default() -> Self {
+        Spans { list: VecDeque::new(), messages: 0, bytes: 0, earliest: Expiry::NEVER }
+    }
+}
+
+impl Spans {
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        self.messages
+    }
+
+    /// Bytes of bodies.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(super) fn first(&self) -> Option<Position> {
+        self.list.front().map(|span| span.range.first)
+    }
+
+    pub(super) fn last(&self) -> Option<Position> {
+        self.list.back().map(|span| span.range.last)
+    }
+
+    pub(super) fn front(&self) -> Option<&Span> {
+        self.list.front()
+    }
+
+    /// A time before which nothing here expires.
+    pub(super) fn earliest(&self) -> Expiry {
+        self.earliest
+    }
+
+    /// Adds a run behind all others, as recovery found it.
+    pub(super) fn append(&mut self, span: Span) {
+        if span.count == 0 {
+            return;
+        }
+        debug_assert!(self.last().is_none_or(|last| last < span.range.first));
+        self.count_in(span.count, span.bytes, span.earliest_expiry.into());
+        match self.list.back_mut() {
+            Some(last) if last.count + span.count <= MERGED => {
+                last.range.last = span.range.last;
+                last.count += span.count;
+                last.bytes += span.bytes;
+                last.earliest_expiry = earlier(last.earliest_expiry, span.earliest_expiry);
+            }
+            _ => self.list.push_back(span),
+        }
+    }
+
+    /// Adds one message at its place.
+    pub(super) fn insert(&mut self, position: Position, bytes: u64, expiry: Expiry) {
+        self.count_in(1, bytes, expiry);
+        let at = self.list.partition_point(|span| span.range.first <= position);
+        if let Some(before) = at.checked_sub(1).and_then(|before| self.list.get_mut(before))
+            && (position <= before.range.last || before.count < MERGED)
+        {
+            before.range.last = before.range.last.max(position);
+            return grow(before, bytes, expiry);
+        }
+        if let Some(after) = self.list.get_mut(at)
+            && after.count < MERGED
+        {
+            after.range.first = position;
+            return grow(after, bytes, expiry);
+        }
+        let range = PositionRange::single(position);
+        self.list.insert(at, Span { range, count: 1, bytes, earliest_expiry: expiry.time() });
+    }
+
+    /// Takes one message of the front away: it was read back. Positions must come rising, and
+    /// [`Spans::advance`] ends it.
+    pub(super) fn take_front(&mut self, position: Position, bytes: u64) {
+        while self.list.front().is_some_and(|span| span.range.last < position) {
+            self.pop_front();
+        }
+        if let Some(span) = self.list.front_mut() {
+            shrink(span, bytes, &mut self.messages, &mut self.bytes);
+        }
+    }
+
+    /// All up to `through` was read back: what is still counted there was lost to quarantine and is forgotten.
+    pub(super) fn advance(&mut self, through: Position) {
+        while self.list.front().is_some_and(|span| span.range.last <= through) {
+            self.pop_front();
+        }
+        if let Some(span) = self.list.front_mut()
+            && span.range.first <= through
+        {
+            span.range.first = through.next();
+            let places = span.range.last.0 - through.0;
+            let lost = span.count.saturating_sub(places);
+            span.count -= lost;
+            self.messages -= lost;
+        }
+        if self.list.front().is_some_and(|span| span.count == 0) {
+            self.pop_front();
+        }
+    }
+
+    /// Forgets the front run with all it counts.
+    pub(super) fn pop_front(&mut self) -> Option<Span> {
+        let span = self.list.pop_front()?;
+        self.messages -= span.count;
+        self.bytes -= span.bytes;
+        if self.list.is_empty() {
+            self.earliest = Expiry::NEVER;
+        }
+        Some(span)
+    }
+
+    /// The first run with something due, for it to be read through. Its earliest expiry counts as unknown from now
+    /// on and is found anew by [`Spans::survives`].
+    pub(super) fn start_scan(&mut self, now: Timestamp) -> Option<PositionRange> {
+        if !self.earliest.is_due(now) {
+            return None;
+        }
+        let due = self.list.iter_mut().find(|span| Expiry::from(span.earliest_expiry).is_due(now));
+        let range = due.map(|span| {
+            span.earliest_expiry = None;
+            span.range
+        });
+        self.earliest =
+            self.list.iter().map(|span| Expiry::from(span.earliest_expiry)).min().unwrap_or(Expiry::NEVER);
+        range
+    }
+
+    /// A message that was read through stays.
+    pub(super) fn survives(&mut self, position: Position, expiry: Expiry) {
+        if let Some(at) = self.find(position) {
+            let span = &mut self.list[at];
+            span.earliest_expiry = earlier(span.earliest_expiry, expiry.time());
+            self.earliest = self.earliest.min(expiry);
+        }
+    }
+
+    /// A message that was read through leaves. Returns whether it was here.
+    pub(super) fn leaves(&mut self, position: Position, bytes: u64) -> bool {
+        let Some(at) = self.find(position) else { return false };
+        shrink(&mut self.list[at], bytes, &mut self.messages, &mut self.bytes);
+        if self.list[at].count == 0 {
+            let rest = self.list.remove(at).map_or(0, |span| span.bytes);
+            self.bytes -= rest;
+        }
+        true
+    }
+
+    /// Whether anything here may stand in `range`.
+    pub(super) fn overlap(&self, range: PositionRange) -> bool {
+        let at = self.list.partition_point(|span| span.range.last < range.first);
+        self.list.get(at).is_some_and(|span| span.range.first <= range.last)
+    }
+
+    /// The run a position belongs to.
+    fn find(&self, position: Position) -> Option<usize> {
+        let at = self.list.partition_point(|span| span.range.first <= position).checked_sub(1)?;
+        self.list.get(at).filter(|span| span.range.contains(position)).map(|_| at)
+    }
+
+    fn count_in(&mut self, messages: u64, bytes: u64, expiry: Expiry) {
+        self.messages += messages;
+        self.bytes += bytes;
+        self.earliest = self.earliest.min(expiry);
+    }
+}
+
+fn grow(span: &mut Span, bytes: u64, expiry: Expiry) {
+    span.count += 1;
+    span.bytes += bytes;
+    span.earliest_expiry = earlier(span.earliest_expiry, expiry.time());
+}
+
+/// Counts one message out. Sizes come from the store: they may disagree, and must not wrap.
+fn shrink(span: &mut Span, bytes: u64, messages_in_all: &mut u64, bytes_in_all: &mut u64) {
+    let bytes = bytes.min(span.bytes);
+    let one = span.count.min(1);
+    span.count -= one;
+    span.bytes -= bytes;
+    *messages_in_all -= one;
+    *bytes_in_all -= bytes;
+}
+
+fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
+    Expiry::from(one).min(other.into()).time()
+}
