@@ -1,1 +1,28 @@
-//! broker
+//! L3, the broker: the catalog (the one owner of declarations), the view of it that everybody routes by, the port a
+//! session speaks to, the shard that owns queues, and dead-lettering between them. Pure: commands and `now` in,
+//! effects out. Who carries the effects, and when something is durable, is the server's and the store's.
+
+mod access;
+mod arguments;
+pub mod catalog;
+pub mod command;
+mod copies;
+mod dead_letter;
+mod direct_reply;
+mod login;
+pub mod port;
+mod queue_arguments;
+mod route_cache;
+pub mod shard;
+pub mod view;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+
+use foldhash::fast::RandomState;
+
+/// The maps of this room. Their order is arbitrary: nothing that leaves the room may depend on it.
+type Map<K, V> = HashMap<K, V, RandomState>;
+type Set<K> = HashSet<K, RandomState>;

@@ -1,0 +1,262 @@
+//! Bindings: made, removed, and what goes with them: auto-delete exchanges that lose their last one, records of
+//! those between durable ends (semantics.md section 6, 5.10, 5.13). How a binding matches is routing's.
+
+use leveret_codec::table::FieldTable;
+
+use crate::model::fault::Fault;
+use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId};
+use crate::model::request::Binding;
+use crate::model::resource::Resource;
+use crate::routing::Destination;
+
+use super::records::{self, BoundTo, EncodedTable, Record};
+use super::{Catalog, CatalogEffects};
+use crate::broker::command::BindingEnds;
+use crate::broker::view::{Exchange, ViewState};
+use crate::broker::{Map, Set};
+
+/// Which exchanges have bindings to a destination. The default exchange's implicit ones are not among them.
+#[derive(Debug, Default)]
+pub(super) struct Sources(Map<Destination, Set<ExchangeId>>);
+
+impl Sources {
+    fn add(&mut self, destination: Destination, source: ExchangeId) {
+        self.0.entry(destination).or_default().insert(source);
+    }
+
+    fn remove(&mut self, destination: Destination, source: ExchangeId) {
+        if let Some(sources) = self.0.get_mut(&destination) {
+            sources.remove(&source);
+            if sources.is_empty() {
+                self.0.remove(&destination);
+            }
+        }
+    }
+
+    /// All of them, in order of their ids; forgotten with this.
+    fn take(&mut self, destination: Destination) -> Vec<ExchangeId> {
+        let mut sources: Vec<_> = self.0.remove(&destination).unwrap_or_default().into_iter().collect();
+        sources.sort_unstable();
+        sources
+    }
+}
+
+/// Where a binding leads, by id and by name.
+struct End {
+    destination: Destination,
+    name: BoundTo,
+    durable: bool,
+}
+
+impl End {
+    fn queue(state: &ViewState, vhost: &str, name: &str) -> Option<End> {
+        let queue = state.queue(vhost, name)?;
+        Some(End {
+            destination: Destination::Queue(queue.at),
+            name: BoundTo::Queue(queue.label.name.clone()),
+            durable: queue.is_recorded(),
+        })
+    }
+
+    fn exchange(exchange: &Exchange) -> End {
+        End {
+            destination: Destination::Exchange(exchange.id),
+            name: BoundTo::Exchange(exchange.name.clone()),
+            durable: exchange.durable,
+        }
+    }
+
+    fn find(state: &ViewState, vhost: &str, to: BindingEnds, name: &str) -> Option<End> {
+        match to {
+            BindingEnds::Queue => End::queue(state, vhost, name),
+            BindingEnds::Exchange => state.exchange(vhost, name).map(End::exchange),
+        }
+    }
+
+    fn of(state: &ViewState, destination: Destination) -> Option<End> {
+        match destination {
+            Destination::Exchange(id) => state.exchange_by_id(id).map(End::exchange),
+            Destination::Queue(at) => {
+                let label = &state.queue_by_id(at.queue)?.label;
+                End::queue(state, &label.vhost, &label.name)
+            }
+        }
+    }
+}
+
+impl Catalog {
+    pub(super) fn bind(
+        &mut self,
+        state: &mut ViewState,
+        connection: ConnectionId,
+        vhost: &str,
+        to: BindingEnds,
+        binding: &Binding,
+        fx: &mut CatalogEffects,
+    ) -> Result<bool, Fault> {
+        let no_source = || Fault::not_found(Resource::exchange(&binding.source, vhost));
+        let source = state.exchange(vhost, &binding.source).ok_or_else(no_source)?.id;
+        let end = End::find(state, vhost, to, &binding.destination).ok_or_else(|| {
+            Fault::not_found(match to {
+                BindingEnds::Queue => Resource::queue(&binding.destination, vhost),
+                BindingEnds::Exchange => Resource::exchange(&binding.destination, vhost),
+            })
+        })?;
+        if let Destination::Queue(at) = end.destination
+            && let Some(queue) = state.queue_by_id(at.queue)
+        {
+            queue.check_owner(connection)?;
+        }
+        let exchange = state.exchange_mut(source).ok_or_else(no_source)?;
+        if !exchange.routes.bind(end.destination, &binding.routing_key, &binding.arguments)? {
+            return Ok(false);
+        }
+        self.sources.add(end.destination, source);
+        if exchange.durable && end.durable {
+            let record = Record::Binding {
+                vhost: exchange.vhost.clone(),
+                source: exchange.name.clone(),
+                destination: end.name,
+                routing_key: binding.routing_key.clone(),
+                arguments: EncodedTable::new(&binding.arguments),
+            };
+            fx.ops.push(record.put());
+        }
+        Ok(true)
+    }
+
+    /// Makes a recorded binding again. False where an end of it does not exist, or it cannot be made.
+    pub(super) fn rebind(
+        &mut self,
+        state: &mut ViewState,
+        vhost: &str,
+        source: &str,
+        destination: &BoundTo,
+        routing_key: &Name,
+        arguments: &FieldTable,
+    ) -> bool {
+        let end = match destination {
+            BoundTo::Queue(name) => End::queue(state, vhost, name),
+            BoundTo::Exchange(name) => state.exchange(vhost, name).map(End::exchange),
+        };
+        let source = state.exchange(vhost, source).map(|exchange| exchange.id);
+        let (Some(end), Some(source)) = (end, source) else { return false };
+        let Some(exchange) = state.exchange_mut(source) else { return false };
+        let bound = exchange.routes.bind(end.destination, routing_key, arguments).is_ok();
+        if bound {
+            self.sources.add(end.destination, source);
+        }
+        bound
+    }
+
+    /// Removes a binding. One that does not exist, or has no ends, is passed over (6.1). Returns whether the view
+    /// has changed.
+    pub(super) fn unbind(
+        &mut self,
+        state: &mut ViewState,
+        vhost: &str,
+        to: BindingEnds,
+        binding: &Binding,
+        fx: &mut CatalogEffects,
+    ) -> bool {
+        let Some(end) = End::find(state, vhost, to, &binding.destination) else { return false };
+        let source = state.exchange(vhost, &binding.source).map(|exchange| exchange.id);
+        let Some((source, exchange)) = source.and_then(|id| Some((id, state.exchange_mut(id)?))) else {
+            return false;
+        };
+        if !exchange.routes.unbind(end.destination, &binding.routing_key, &binding.arguments) {
+            return false;
+        }
+        if exchange.routes.bindings_to(end.destination).next().is_none() {
+            self.sources.remove(end.destination, source);
+        }
+        if exchange.durable && end.durable {
+            fx.ops.push(records::delete_binding(
+                vhost,
+                &exchange.name,
+                &end.name,
+                &binding.routing_key,
+                &binding.arguments,
+            ));
+        }
+        if exchange.auto_delete && exchange.routes.is_empty() {
+            self.remove_exchange(state, source, fx);
+        }
+        true
+    }
+
+    /// Deletes a queue's bindings and the queue.
+    pub(super) fn remove_queue(
+        &mut self,
+        state: &mut ViewState,
+        queue: QueueId,
+        fx: &mut CatalogEffects,
+    ) -> bool {
+        let Some(end) = state
+            .queue_by_id(queue)
+            .and_then(|queue| End::queue(state, &queue.label.vhost, &queue.label.name))
+        else {
+            return false;
+        };
+        self.remove_destination(state, end, fx);
+        if let Some(queue) = state.remove_queue(queue)
+            && queue.is_recorded()
+        {
+            fx.ops.push(records::delete_queue(&queue.label.vhost, &queue.label.name));
+        }
+        true
+    }
+
+    /// Deletes an exchange with its bindings on both sides (6.7).
+    pub(super) fn remove_exchange(&mut self, state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
+        let Some(exchange) = state.exchange_by_id(id) else { return };
+        let mut destinations = Vec::new();
+        for (destination, routing_key, arguments) in exchange.routes.bindings() {
+            destinations.push(destination);
+            let end = End::of(state, destination).filter(|end| exchange.durable && end.durable);
+            if let Some(end) = end {
+                fx.ops.push(records::delete_binding(
+                    &exchange.vhost,
+                    &exchange.name,
+                    &end.name,
+                    routing_key,
+                    arguments,
+                ));
+            }
+        }
+        let end = End::exchange(exchange);
+        for destination in destinations {
+            self.sources.remove(destination, id);
+        }
+        // The exchange itself goes last: until then its name is needed for the records of bindings to it.
+        self.remove_destination(state, end, fx);
+        Catalog::strike_exchange(state, id, fx);
+    }
+
+    /// Removes all bindings to a destination, and the auto-delete exchanges that lose their last binding by it,
+    /// and so on upstream (5.10). A list, not a recursion: clients decide how long such a chain is.
+    fn remove_destination(&mut self, state: &mut ViewState, end: End, fx: &mut CatalogEffects) {
+        let mut pending = vec![end];
+        while let Some(end) = pending.pop() {
+            for source in self.sources.take(end.destination) {
+                let Some(exchange) = state.exchange_mut(source) else { continue };
+                if exchange.durable && end.durable {
+                    for (routing_key, arguments) in exchange.routes.bindings_to(end.destination) {
+                        fx.ops.push(records::delete_binding(
+                            &exchange.vhost,
+                            &exchange.name,
+                            &end.name,
+                            routing_key,
+                            arguments,
+                        ));
+                    }
+                }
+                exchange.routes.remove_destination(end.destination);
+                if exchange.auto_delete && exchange.routes.is_empty() {
+                    pending.push(End::exchange(exchange));
+                    Catalog::strike_exchange(state, source, fx);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! Exchanges: declared, compared, deleted (semantics.md section 5). What follows from a deletion for bindings is in
+//! `bindings`.
+
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ExchangeId, Name};
+use crate::model::request::DeclareExchange;
+use crate::model::resource::Resource;
+use crate::routing::{ExchangeKind, ExchangeRoutes};
+
+use super::records::{self, EncodedTable, Record};
+use super::{Catalog, CatalogEffects};
+use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
+use crate::broker::queue_arguments::invalid_type;
+use crate::broker::view::{Exchange, ViewState};
+
+const ALTERNATE: &str = "alternate-exchange";
+
+/// Predeclared in every vhost (5.1): name, type, internal. They are made anew at every start and never recorded.
+const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+    ("", ExchangeKind::Direct, false),
+    ("amq.direct", ExchangeKind::Direct, false),
+    ("amq.fanout", ExchangeKind::Fanout, false),
+    ("amq.topic", ExchangeKind::Topic, false),
+    ("amq.headers", ExchangeKind::Headers, false),
+    ("amq.match", ExchangeKind::Headers, false),
+    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+];
+
+impl Catalog {
+    /// Adds the predeclared exchanges of a vhost.
+    pub(super) fn predeclare(&mut self, state: &mut ViewState, vhost: &Name) {
+        for (name, kind, internal) in PREDECLARED {
+            let exchange = Exchange {
+                id: self.next_exchange_id(),
+                vhost: vhost.clone(),
+                name: name.into(),
+                durable: true,
+                auto_delete: false,
+                internal,
+                alternate: None,
+                arguments: leveret_codec::table::FieldTable::default(),
+                routes: ExchangeRoutes::new(kind),
+            };
+            state.add_exchange(exchange);
+        }
+    }
+
+    pub(super) fn declare_exchange(
+        &mut self,
+        state: &mut ViewState,
+        vhost: &str,
+        declare: DeclareExchange,
+        fx: &mut CatalogEffects,
+    ) -> Result<bool, Fault> {
+        let kind = kind(&declare.kind)?;
+        if let Some(exchange) = state.exchange(vhost, &declare.name) {
+            return check_equivalent(exchange, kind, &declare).map(|()| false);
+        }
+        if declare.name.starts_with("amq.") {
+            return Err(reserved("exchange", &declare.name));
+        }
+        let exchange = self.new_exchange(state, vhost, kind, declare)?;
+        if exchange.durable {
+            fx.ops.push(record(&exchange).put());
+        }
+        state.add_exchange(exchange);
+        Ok(true)
+    }
+
+    /// An exchange with no bindings yet; 406 where its alternate exchange is no name.
+    pub(super) fn new_exchange(
+        &mut self,
+        state: &ViewState,
+        vhost: &str,
+        kind: ExchangeKind,
+        declare: DeclareExchange,
+    ) -> Result<Exchange, Fault> {
+        let alternate =
+            match declare.arguments.inner().get(ALTERNATE) {
+                None => None,
+                Some(value) => Some(string(value).map(Name::from).ok_or_else(|| {
+                    invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost))
+                })?),
+            };
+        Ok(Exchange {
+            id: self.next_exchange_id(),
+            vhost: state.vhost(vhost).map_or_else(|| vhost.into(), |vhost| vhost.name.clone()),
+            name: declare.name,
+            durable: declare.durable,
+            auto_delete: declare.auto_delete,
+            internal: declare.internal,
+            alternate,
+            arguments: declare.arguments,
+            routes: ExchangeRoutes::new(kind),
+        })
+    }
+
+    pub(super) fn delete_exchange(
+        &mut self,
+        state: &mut ViewState,
+        vhost: &str,
+        name: &str,
+        if_unused: bool,
+        fx: &mut CatalogEffects,
+    ) -> Result<bool, Fault> {
+        let resource = Resource::exchange(name, vhost);
+        if name.starts_with("amq.") {
+            return Err(Fault::new(
+                ReplyCode::AccessRefused,
+                format!("deletion of system {resource} not allowed"),
+            ));
+        }
+        let Some(exchange) = state.exchange(vhost, name) else { return Ok(false) };
+        if if_unused && !exchange.routes.is_empty() {
+            return Err(Fault::precondition(format!("{resource} in use")));
+        }
+        let id = exchange.id;
+        self.remove_exchange(state, id, fx);
+        Ok(true)
+    }
+
+    /// Takes an exchange out of the view and out of the records; its bindings are gone already.
+    pub(super) fn strike_exchange(state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
+        if let Some(exchange) = state.remove_exchange(id)
+            && exchange.durable
+        {
+            fx.ops.push(records::delete_exchange(&exchange.vhost, &exchange.name));
+        }
+    }
+}
+
+/// The type of this name; 406 where there is none (5.4).
+pub(in crate::broker) fn kind(name: &str) -> Result<ExchangeKind, Fault> {
+    ExchangeKind::parse(name).ok_or_else(|| Fault::precondition(format!("unknown exchange type '{name}'")))
+}
+
+/// 403: only the broker makes names that start with `amq.` (5.3, 7.2).
+pub(super) fn reserved(what: &str, name: &str) -> Fault {
+    Fault::new(ReplyCode::AccessRefused, format!("{what} name '{name}' contains reserved prefix 'amq.*'"))
+}
+
+/// Compares a declare with the exchange that exists (5.5).
+fn check_equivalent(exchange: &Exchange, kind: ExchangeKind, declare: &DeclareExchange) -> Result<(), Fault> {
+    let resource = exchange.resource();
+    if kind != exchange.kind() {
+        return Err(inequivalent("type", resource, kind, exchange.kind()));
+    }
+    check_flag("durable", resource, declare.durable, exchange.durable)?;
+    check_flag("auto_delete", resource, declare.auto_delete, exchange.auto_delete)?;
+    check_flag("internal", resource, declare.internal, exchange.internal)?;
+    check_argument(ALTERNATE, resource, &declare.arguments, &exchange.arguments)
+}
+
+fn record(exchange: &Exchange) -> Record {
+    Record::Exchange {
+        vhost: exchange.vhost.clone(),
+        name: exchange.name.clone(),
+        kind: exchange.kind().as_str().to_owned(),
+        auto_delete: exchange.auto_delete,
+        internal: exchange.internal,
+        arguments: EncodedTable::new(&exchange.arguments),
+    }
+}

@@ -1,0 +1,209 @@
+//! The catalog: the one owner of vhosts, exchanges, queues by name, bindings, users and permissions. It checks and
+//! carries out declarations, changes the view, and says what must become durable. Contents of queues are the
+//! shards', permissions on a request are checked by the port, and who may see a reply when is the server's: it
+//! holds `to_connections` until `ops` are durable.
+
+mod bindings;
+mod exchanges;
+mod queues;
+mod records;
+mod recovery;
+mod users;
+
+use std::sync::Arc;
+
+use crate::model::event::SessionEvent;
+use crate::model::fault::Fault;
+use crate::model::ids::{ConnectionId, ExchangeId, QueueId, ShardIndex, Timestamp};
+use crate::model::op::CatalogOp;
+use crate::model::request::Reply;
+use crate::model::settings::QueueSettings;
+
+use super::Map;
+use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
+use super::view::{View, ViewState};
+
+use bindings::Sources;
+pub(super) use exchanges::kind;
+pub use records::RecordError;
+
+/// What follows from a command.
+#[derive(Debug, Default)]
+pub struct CatalogEffects {
+    /// To be made durable, in order.
+    pub ops: Vec<CatalogOp>,
+    /// To be sent at once.
+    pub to_shards: Vec<(ShardIndex, ShardCommand)>,
+    /// To be sent once `ops` are durable.
+    pub to_connections: Vec<(ConnectionId, SessionEvent)>,
+}
+
+impl CatalogEffects {
+    fn reply(&mut self, connection: ConnectionId, reply: Reply) {
+        self.to_connections.push((connection, SessionEvent::Reply(reply)));
+    }
+}
+
+/// A durable queue as its shard must have it again.
+#[derive(Clone, Debug)]
+pub struct CatalogQueue {
+    pub queue: QueueId,
+    pub label: QueueLabel,
+    pub settings: QueueSettings,
+}
+
+/// A record that was passed over at recovery: its key, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRecord {
+    pub key: Vec<u8>,
+    pub error: RecordError,
+}
+
+/// The owner of all declarations.
+#[derive(Debug)]
+pub struct Catalog {
+    view: Arc<View>,
+    shards: u16,
+    seed: u64,
+    next_queue: u64,
+    /// Queue ids below this one are written down as taken.
+    reserved_queues: u64,
+    next_exchange: u64,
+    sources: Sources,
+    /// The exclusive queues of each connection.
+    exclusive: Map<ConnectionId, Vec<QueueId>>,
+    bad_records: Vec<BadRecord>,
+}
+
+impl Catalog {
+    /// A catalog of what was recorded, as key and value; `view` must be empty. Without records it makes the vhost
+    /// `/` and the user guest, whose records are in `fx`. `shards` is at least 1; `seed` is secret and salts
+    /// passwords.
+    pub fn new(
+        view: Arc<View>,
+        shards: u16,
+        seed: u64,
+        records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
+        fx: &mut CatalogEffects,
+    ) -> Catalog {
+        let mut catalog = Catalog {
+            view: view.clone(),
+            shards: shards.max(1),
+            seed,
+            next_queue: 1,
+            reserved_queues: 1,
+            next_exchange: 1,
+            sources: Sources::default(),
+            exclusive: Map::default(),
+            bad_records: Vec::new(),
+        };
+        let mut state = view.write();
+        catalog.recover(&mut state, records, fx);
+        view.changed();
+        drop(state);
+        catalog
+    }
+
+    /// The records that could not be read, or that name what does not exist.
+    #[must_use]
+    pub fn bad_records(&self) -> &[BadRecord] {
+        &self.bad_records
+    }
+
+    /// The durable queues of each shard, in order of their ids: what [`super::shard::Shard::recover`] is given.
+    #[must_use]
+    pub fn recovered_queues(&self) -> Vec<Vec<CatalogQueue>> {
+        let state = self.view.read();
+        let mut shards: Vec<Vec<CatalogQueue>> = (0..self.shards).map(|_| Vec::new()).collect();
+        for queue in state.queues() {
+            shards[usize::from(queue.at.shard.0)].push(CatalogQueue {
+                queue: queue.at.queue,
+                label: queue.label.clone(),
+                settings: queue.settings.clone(),
+            });
+        }
+        for queues in &mut shards {
+            queues.sort_by_key(|queue| queue.queue);
+        }
+        shards
+    }
+
+    /// Carries out a command.
+    pub fn handle(&mut self, _now: Timestamp, command: CatalogCommand, fx: &mut CatalogEffects) {
+        let view = self.view.clone();
+        let mut state = view.write();
+        let changes = fx.ops.len();
+        let changed = match command {
+            CatalogCommand::Request { connection, vhost, request } => {
+                self.request(&mut state, connection, &vhost, request, fx)
+            }
+            CatalogCommand::DeclareQueue(declare) => self.declare_queue(&mut state, declare, fx),
+            CatalogCommand::QueueGone { queue, reply } => {
+                let gone = self.forget_queue(&mut state, queue, fx);
+                if let Some((connection, messages)) = reply {
+                    fx.reply(connection, Reply::Count { messages });
+                }
+                gone
+            }
+            CatalogCommand::ConnectionClosed { connection, reply } => {
+                let gone = self.drop_exclusive_queues(&mut state, connection, fx);
+                if reply {
+                    fx.reply(connection, Reply::Done);
+                }
+                gone
+            }
+            CatalogCommand::AddVhost { name } => self.add_vhost(&mut state, name, fx),
+            CatalogCommand::PutUser { name, user } => self.put_user(&mut state, name, user, fx),
+            CatalogCommand::PutPermissions { user, vhost, permissions } => {
+                self.put_permissions(&mut state, &vhost, user, permissions, fx)
+            }
+        };
+        if changed || fx.ops.len() > changes {
+            view.changed();
+        }
+    }
+
+    /// Carries out a request and answers it, unless a shard will. Returns whether the view has changed.
+    fn request(
+        &mut self,
+        state: &mut ViewState,
+        connection: ConnectionId,
+        vhost: &str,
+        request: CatalogRequest,
+        fx: &mut CatalogEffects,
+    ) -> bool {
+        let outcome = match request {
+            CatalogRequest::DeclareExchange(declare) => self.declare_exchange(state, vhost, declare, fx),
+            CatalogRequest::DeleteExchange { name, if_unused } => {
+                self.delete_exchange(state, vhost, &name, if_unused, fx)
+            }
+            CatalogRequest::Bind(to, binding) => self.bind(state, connection, vhost, to, &binding, fx),
+            CatalogRequest::Unbind(to, binding) => Ok(self.unbind(state, vhost, to, &binding, fx)),
+            CatalogRequest::DeleteQueue { name, if_unused, if_empty } => {
+                match delete_queue(state, connection, vhost, &name, fx, if_unused, if_empty) {
+                    Ok(()) => return false,
+                    Err(fault) => Err(fault),
+                }
+            }
+        };
+        let (changed, reply) = answer(outcome);
+        fx.reply(connection, reply);
+        changed
+    }
+
+    fn next_exchange_id(&mut self) -> ExchangeId {
+        let id = ExchangeId(self.next_exchange);
+        self.next_exchange += 1;
+        id
+    }
+}
+
+use queues::delete_queue;
+
+/// The reply to what changed the view, or did not, or was refused.
+fn answer(outcome: Result<bool, Fault>) -> (bool, Reply) {
+    match outcome {
+        Ok(changed) => (changed, Reply::Done),
+        Err(fault) => (false, Reply::Refused(fault)),
+    }
+}

@@ -1,0 +1,221 @@
+//! Queues as the catalog knows them: declared, compared, deleted by name (semantics.md sections 7 and 8). Where a
+//! queue exists, its shard has the last word: it answers declares and deletes, for it alone knows its counts.
+
+use crate::model::fault::Fault;
+use crate::model::ids::{ConnectionId, QueueId, QueueRef, ShardIndex};
+use crate::model::request::{DeclareQueue, Reply};
+use crate::model::resource::Resource;
+use crate::model::settings::{QueueSettings, QueueType};
+
+use super::exchanges::reserved;
+use super::records::{EncodedTable, Record};
+use super::{Catalog, CatalogEffects};
+use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
+use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
+use crate::broker::queue_arguments;
+use crate::broker::view::{Queue, ViewState};
+
+/// How many queue ids are written down as taken at a time.
+const RESERVE: u64 = 1024;
+
+impl Catalog {
+    /// Declares a queue. Returns whether the view has changed.
+    pub(super) fn declare_queue(
+        &mut self,
+        state: &mut ViewState,
+        declare: Box<QueueDeclare>,
+        fx: &mut CatalogEffects,
+    ) -> bool {
+        let connection = declare.connection;
+        if let Some(queue) = state.queue(&declare.vhost, &declare.request.name) {
+            match check_equivalent(queue, connection, &declare.request) {
+                Ok(()) => {
+                    let command = ShardCommand::Declared { queue: queue.at.queue, declare };
+                    fx.to_shards.push((queue.at.shard, command));
+                }
+                Err(fault) => fx.reply(connection, Reply::Refused(fault)),
+            }
+            return false;
+        }
+        match check_new(&declare) {
+            Ok(settings) => {
+                self.create_queue(state, declare, settings, fx);
+                true
+            }
+            Err(fault) => {
+                fx.reply(connection, Reply::Refused(fault));
+                false
+            }
+        }
+    }
+
+    fn create_queue(
+        &mut self,
+        state: &mut ViewState,
+        declare: Box<QueueDeclare>,
+        settings: QueueSettings,
+        fx: &mut CatalogEffects,
+    ) {
+        let QueueDeclare { connection, vhost, request, .. } = *declare;
+        let id = self.next_queue_id(fx);
+        let at = self.place(id);
+        let label = QueueLabel { vhost, name: request.name };
+        let exclusive_to = request.exclusive.then_some(connection);
+        if exclusive_to.is_some() {
+            self.exclusive.entry(connection).or_default().push(at.queue);
+        }
+        fx.to_shards.push((
+            at.shard,
+            ShardCommand::CreateQueue {
+                queue: at.queue,
+                label: label.clone(),
+                settings: Box::new(QueueSettings {
+                    // What goes with its connection has nothing to keep for a restart.
+                    durable: settings.durable && exclusive_to.is_none(),
+                    ..settings.clone()
+                }),
+            },
+        ));
+        let queue = Queue { at, label, exclusive_to, settings, arguments: request.arguments };
+        if queue.is_recorded() {
+            fx.ops.push(record(&queue).put());
+        }
+        let name = queue.label.name.clone();
+        state.add_queue(queue);
+        fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
+    }
+
+    /// Forgets a queue that its shard has deleted.
+    pub(super) fn forget_queue(
+        &mut self,
+        state: &mut ViewState,
+        queue: QueueId,
+        fx: &mut CatalogEffects,
+    ) -> bool {
+        let owner = state.queue_by_id(queue).and_then(|queue| queue.exclusive_to);
+        if let Some(owner) = owner
+            && let Some(queues) = self.exclusive.get_mut(&owner)
+        {
+            queues.retain(|&other| other != queue);
+            if queues.is_empty() {
+                self.exclusive.remove(&owner);
+            }
+        }
+        self.remove_queue(state, queue, fx)
+    }
+
+    /// Deletes the exclusive queues of a connection that goes (7.9).
+    pub(super) fn drop_exclusive_queues(
+        &mut self,
+        state: &mut ViewState,
+        connection: ConnectionId,
+        fx: &mut CatalogEffects,
+    ) -> bool {
+        let queues = self.exclusive.remove(&connection).unwrap_or_default();
+        for &queue in &queues {
+            if let Some(shard) = state.queue_by_id(queue).map(|queue| queue.at.shard) {
+                fx.to_shards.push((shard, ShardCommand::DropQueue { queue }));
+            }
+            self.remove_queue(state, queue, fx);
+        }
+        !queues.is_empty()
+    }
+
+    /// Adds a recorded queue.
+    pub(super) fn restore_queue(&mut self, state: &mut ViewState, queue: Queue) {
+        self.next_queue = self.next_queue.max(queue.at.queue.0 + 1);
+        state.add_queue(queue);
+    }
+
+    /// The place of a queue: shards take turns.
+    pub(super) fn place(&self, queue: QueueId) -> QueueRef {
+        let shard = u16::try_from(queue.0 % u64::from(self.shards)).unwrap_or(0);
+        QueueRef { queue, shard: ShardIndex(shard) }
+    }
+
+    /// An id that no queue has had. That it is taken is written down some ids ahead, for the queues themselves may
+    /// leave no record.
+    fn next_queue_id(&mut self, fx: &mut CatalogEffects) -> QueueId {
+        let id = self.next_queue;
+        self.next_queue += 1;
+        if id >= self.reserved_queues {
+            self.reserved_queues = id + RESERVE;
+            fx.ops.push(Record::NextQueue(QueueId(self.reserved_queues)).put());
+        }
+        QueueId(id)
+    }
+
+    /// Goes on where the ids written down as taken end.
+    pub(super) fn restore_next_queue(&mut self, next: QueueId) {
+        self.next_queue = self.next_queue.max(next.0);
+        self.reserved_queues = self.next_queue;
+    }
+}
+
+/// Asks the shard of a queue to delete it; a queue that does not exist counts as deleted, with nothing in it (8.1).
+pub(super) fn delete_queue(
+    state: &ViewState,
+    connection: ConnectionId,
+    vhost: &str,
+    name: &str,
+    fx: &mut CatalogEffects,
+    if_unused: bool,
+    if_empty: bool,
+) -> Result<(), Fault> {
+    match state.queue(vhost, name) {
+        Some(queue) => {
+            queue.check_owner(connection)?;
+            let command = ShardCommand::DeleteQueue {
+                queue: queue.at.queue,
+                if_unused,
+                if_empty,
+                label: queue.label.clone(),
+                connection,
+            };
+            fx.to_shards.push((queue.at.shard, command));
+        }
+        None => fx.reply(connection, Reply::Count { messages: 0 }),
+    }
+    Ok(())
+}
+
+/// Compares a declare with the queue that exists (7.3, 7.4).
+fn check_equivalent(queue: &Queue, connection: ConnectionId, declare: &DeclareQueue) -> Result<(), Fault> {
+    let resource = queue.label.resource();
+    queue.check_owner(connection)?;
+    if declare.exclusive != queue.exclusive_to.is_some() {
+        return Err(Fault::locked(resource));
+    }
+    check_flag("durable", resource, declare.durable, queue.settings.durable)?;
+    check_flag("auto_delete", resource, declare.auto_delete, queue.settings.auto_delete)?;
+    let received = declare.arguments.inner().get("x-queue-type").and_then(string);
+    let received = received.as_deref().unwrap_or("classic");
+    let current = match queue.settings.queue_type {
+        QueueType::Classic => "classic",
+        QueueType::Quorum => "quorum",
+    };
+    if received != current {
+        return Err(inequivalent("x-queue-type", resource, received, current));
+    }
+    queue_arguments::compared(queue.settings.queue_type)
+        .try_for_each(|name| check_argument(name, resource, &declare.arguments, &queue.arguments))
+}
+
+/// Checks the declare of a queue that does not exist yet.
+fn check_new(declare: &QueueDeclare) -> Result<QueueSettings, Fault> {
+    let name = &declare.request.name;
+    if name.starts_with("amq.") && !declare.server_named {
+        return Err(reserved("queue", name));
+    }
+    queue_arguments::settings(&declare.request, Resource::queue(name, &declare.vhost), declare.server_named)
+}
+
+fn record(queue: &Queue) -> Record {
+    Record::Queue {
+        vhost: queue.label.vhost.clone(),
+        name: queue.label.name.clone(),
+        id: queue.at.queue,
+        settings: queue.settings.clone(),
+        arguments: EncodedTable::new(&queue.arguments),
+    }
+}

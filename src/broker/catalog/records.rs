@@ -1,0 +1,217 @@
+//! What the catalog writes down: one record per durable thing, opaque to the store. A value is a version byte and a
+//! postcard record; a key is the record's rank and the names that identify it, so that recovery meets vhosts before
+//! exchanges and queues, and those before bindings.
+
+use leveret_codec::table::{self, FieldTable};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use thiserror::Error;
+
+use crate::model::ids::{Name, QueueId};
+use crate::model::op::CatalogOp;
+use crate::model::settings::QueueSettings;
+
+/// The format of values; the first byte of each.
+const VERSION: u8 = 1;
+
+/// Why a record could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum RecordError {
+    #[error("record is empty")]
+    Empty,
+    #[error("record has version {0}, which this broker does not know")]
+    Version(u8),
+    #[error("record cannot be read: {0}")]
+    Malformed(String),
+    #[error("record names {0}, which does not exist")]
+    Dangling(String),
+}
+
+/// A table of arguments as AMQP bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct EncodedTable(Vec<u8>);
+
+impl EncodedTable {
+    pub(super) fn new(arguments: &FieldTable) -> EncodedTable {
+        EncodedTable(table::encode(arguments))
+    }
+
+    pub(super) fn decode(&self) -> Result<FieldTable, RecordError> {
+        table::parse(&self.0).map_err(|error| RecordError::Malformed(error.to_string()))
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Record {
+    /// No queue has had this id or a higher one.
+    NextQueue(QueueId),
+    Vhost {
+        name: Name,
+    },
+    User {
+        name: Name,
+        password: Vec<u8>,
+        tags: Vec<Name>,
+        loopback_only: bool,
+    },
+    Permissions {
+        vhost: Name,
+        user: Name,
+        configure: Name,
+        write: Name,
+        read: Name,
+    },
+    Exchange {
+        vhost: Name,
+        name: Name,
+        kind: String,
+        auto_delete: bool,
+        internal: bool,
+        arguments: EncodedTable,
+    },
+    Queue {
+        vhost: Name,
+        name: Name,
+        id: QueueId,
+        settings: QueueSettings,
+        arguments: EncodedTable,
+    },
+    Binding {
+        vhost: Name,
+        source: Name,
+        destination: BoundTo,
+        routing_key: Name,
+        arguments: EncodedTable,
+    },
+}
+
+/// The destination of a binding, by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum BoundTo {
+    Queue(Name),
+    Exchange(Name),
+}
+
+impl Record {
+    /// Writes the record down.
+    pub(super) fn put(&self) -> CatalogOp {
+        let mut value = vec![VERSION];
+        value.extend(postcard::to_allocvec(self).unwrap_or_default());
+        CatalogOp::Put { key: self.key(), value }
+    }
+
+    pub(super) fn read(value: &[u8]) -> Result<Record, RecordError> {
+        match value.split_first() {
+            Some((&VERSION, record)) => {
+                postcard::from_bytes(record).map_err(|error| RecordError::Malformed(error.to_string()))
+            }
+            Some((&version, _)) => Err(RecordError::Version(version)),
+            None => Err(RecordError::Empty),
+        }
+    }
+
+    fn key(&self) -> Vec<u8> {
+        match self {
+            Record::NextQueue(_) => key(0, &[]),
+            Record::Vhost { name } => key(1, &[name]),
+            Record::User { name, .. } => key(2, &[name]),
+            Record::Permissions { vhost, user, .. } => key(3, &[vhost, user]),
+            Record::Exchange { vhost, name, .. } => key(4, &[vhost, name]),
+            Record::Queue { vhost, name, .. } => key(5, &[vhost, name]),
+            Record::Binding { vhost, source, destination, routing_key, arguments } => {
+                binding_key(vhost, source, destination, routing_key, arguments)
+            }
+        }
+    }
+}
+
+/// Strikes the record of an exchange.
+pub(super) fn delete_exchange(vhost: &str, name: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(4, &[vhost, name]) }
+}
+
+/// Strikes the record of a queue.
+pub(super) fn delete_queue(vhost: &str, name: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(5, &[vhost, name]) }
+}
+
+/// Strikes the record of a binding.
+pub(super) fn delete_binding(
+    vhost: &str,
+    source: &str,
+    destination: &BoundTo,
+    routing_key: &str,
+    arguments: &FieldTable,
+) -> CatalogOp {
+    let arguments = EncodedTable::new(arguments);
+    CatalogOp::Delete { key: binding_key(vhost, source, destination, routing_key, &arguments) }
+}
+
+/// Arguments may be long and keys are not: they are in the key by their hash.
+fn binding_key(
+    vhost: &str,
+    source: &str,
+    destination: &BoundTo,
+    routing_key: &str,
+    arguments: &EncodedTable,
+) -> Vec<u8> {
+    let (kind, name) = match destination {
+        BoundTo::Queue(name) => ("queue", name),
+        BoundTo::Exchange(name) => ("exchange", name),
+    };
+    let mut bytes = key(6, &[vhost, source, kind, name, routing_key]);
+    bytes.extend_from_slice(&Sha256::digest(&arguments.0)[..16]);
+    bytes
+}
+
+/// The rank and the names, each behind its length.
+fn key(rank: u8, names: &[&str]) -> Vec<u8> {
+    let mut bytes = vec![rank];
+    for name in names {
+        bytes.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_be_bytes());
+        bytes.extend_from_slice(name.as_bytes());
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn binding(source: &str, key: &str) -> Record {
+        Record::Binding {
+            vhost: "/".into(),
+            source: source.into(),
+            destination: BoundTo::Queue("q".into()),
+            routing_key: key.into(),
+            arguments: EncodedTable::new(&FieldTable::default()),
+        }
+    }
+
+    fn parts(record: &Record) -> (Vec<u8>, Vec<u8>) {
+        match record.put() {
+            CatalogOp::Put { key, value } => (key, value),
+            CatalogOp::Delete { key } => (key, Vec::new()),
+        }
+    }
+
+    #[test]
+    fn a_record_reads_back_and_an_unknown_version_does_not() {
+        let record = binding("x", "k");
+        let (_, mut value) = parts(&record);
+        assert_eq!(Record::read(&value), Ok(record));
+        value[0] = 9;
+        assert_eq!(Record::read(&value), Err(RecordError::Version(9)));
+        assert_eq!(Record::read(&[]), Err(RecordError::Empty));
+        assert!(Record::read(&[VERSION, 200]).is_err());
+    }
+
+    #[test]
+    fn names_that_run_together_have_keys_of_their_own() {
+        assert_ne!(parts(&binding("ab", "c")).0, parts(&binding("a", "bc")).0);
+        let (key, _) = parts(&binding("x", "k"));
+        let destination = BoundTo::Queue("q".into());
+        let struck = delete_binding("/", "x", &destination, "k", &FieldTable::default());
+        assert_eq!(struck, CatalogOp::Delete { key });
+    }
+}

@@ -1,0 +1,170 @@
+//! What ports, the catalog and the shards tell each other. Plain data; the server carries it, in order per sender
+//! and receiver.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::model::consuming::{ConsumeOptions, Settlement};
+use crate::model::event::ConfirmToken;
+use crate::model::ids::{ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueId, ShardIndex};
+use crate::model::message::Message;
+use crate::model::request::{Binding, DeclareExchange, DeclareQueue};
+use crate::model::resource::Resource;
+use crate::model::settings::QueueSettings;
+
+/// Who sent a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Connection(ConnectionId),
+    Catalog,
+    Shard(ShardIndex),
+}
+
+/// What a queue is called; for texts, and for the records that dead letters carry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueLabel {
+    pub vhost: Name,
+    pub name: Name,
+}
+
+impl QueueLabel {
+    /// The queue as texts print it.
+    #[must_use]
+    pub fn resource(&self) -> Resource<'_> {
+        Resource::queue(&self.name, &self.vhost)
+    }
+}
+
+/// A dead letter that its source keeps until every target has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AwaitedDeadLetter {
+    /// Where the source queue lives.
+    pub shard: ShardIndex,
+    pub queue: QueueId,
+    pub position: Position,
+}
+
+/// A command for one shard.
+#[derive(Clone, Debug)]
+pub enum ShardCommand {
+    /// From a connection. One `SessionEvent::Confirm` answers `confirm`.
+    Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
+    /// From a connection: confirm once all that was handled before is durable.
+    Barrier { token: ConfirmToken },
+    /// From a connection.
+    Settle { queue: QueueId, consumer: ConsumerNumber, range: PositionRange, settlement: Settlement },
+    /// From a connection.
+    SetPaused { queue: QueueId, consumer: ConsumerNumber, paused: bool },
+    /// From a connection.
+    Detach { queue: QueueId, consumer: ConsumerNumber },
+    /// From a connection; answered.
+    Consume { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, options: ConsumeOptions },
+    /// From a connection; answered.
+    Cancel { queue: QueueId, consumer: ConsumerNumber },
+    /// From a connection; answered.
+    Get { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, no_ack: bool },
+    /// From a connection; answered.
+    Purge { queue: QueueId, label: QueueLabel },
+    /// A passive declare: counts as use of the queue and is answered.
+    Inspect { queue: QueueId, label: QueueLabel },
+    /// From the catalog.
+    CreateQueue { queue: QueueId, label: QueueLabel, settings: Box<QueueSettings> },
+    /// From the catalog, which has checked the declare against the queue that exists: counts as use of the queue
+    /// and is answered; goes back to the catalog where the queue has gone meanwhile.
+    Declared { queue: QueueId, declare: Box<QueueDeclare> },
+    /// From the catalog; answered by way of [`CatalogCommand::QueueGone`], or with a refusal.
+    DeleteQueue {
+        queue: QueueId,
+        if_unused: bool,
+        if_empty: bool,
+        label: QueueLabel,
+        connection: ConnectionId,
+    },
+    /// From the catalog, which has already forgotten the queue.
+    DropQueue { queue: QueueId },
+    /// From a shard: a dead letter for this queue.
+    DeadLetter { queue: QueueId, message: Arc<Message>, awaited: Option<AwaitedDeadLetter> },
+    /// From a shard: one target of the dead letter has it.
+    DeadLettered { awaited: AwaitedDeadLetter },
+}
+
+impl ShardCommand {
+    /// The newest queue the command is about, where it may arrive before that queue's creation.
+    pub(super) fn newest_queue(&self) -> Option<QueueId> {
+        match self {
+            ShardCommand::Publish { queues, .. } => queues.iter().max().copied(),
+            ShardCommand::Consume { queue, .. }
+            | ShardCommand::Get { queue, .. }
+            | ShardCommand::Purge { queue, .. }
+            | ShardCommand::Inspect { queue, .. }
+            | ShardCommand::DeadLetter { queue, .. } => Some(*queue),
+            _ => None,
+        }
+    }
+}
+
+/// A `queue.declare` on its way: the name is the one the queue will have.
+#[derive(Clone, Debug)]
+pub struct QueueDeclare {
+    pub connection: ConnectionId,
+    pub vhost: Name,
+    /// The broker made the name (semantics.md 7.1): reserved prefixes do not matter.
+    pub server_named: bool,
+    pub request: DeclareQueue,
+}
+
+/// A command for the catalog. Permissions were checked by the port.
+#[derive(Clone, Debug)]
+pub enum CatalogCommand {
+    /// Answered with a `SessionEvent::Reply`.
+    Request { connection: ConnectionId, vhost: Name, request: CatalogRequest },
+    /// Answered by the queue's shard, or with a reply.
+    DeclareQueue(Box<QueueDeclare>),
+    /// From a shard: the queue is gone. With `reply`, the connection that deleted it hears how many ready messages
+    /// went.
+    QueueGone { queue: QueueId, reply: Option<(ConnectionId, u32)> },
+    /// The connection is going: its exclusive queues are deleted. Answered where `reply` is set.
+    ConnectionClosed { connection: ConnectionId, reply: bool },
+    /// Adds a vhost with its predeclared exchanges; nothing happens where it exists.
+    AddVhost { name: Name },
+    /// Adds or changes a user.
+    PutUser { name: Name, user: UserSpec },
+    /// Sets the permissions of a user on a vhost.
+    PutPermissions { user: Name, vhost: Name, permissions: PermissionSpec },
+}
+
+/// What a connection asks of the catalog.
+#[derive(Clone, Debug)]
+pub enum CatalogRequest {
+    DeclareExchange(DeclareExchange),
+    DeleteExchange { name: Name, if_unused: bool },
+    Bind(BindingEnds, Binding),
+    Unbind(BindingEnds, Binding),
+    DeleteQueue { name: Name, if_unused: bool, if_empty: bool },
+}
+
+/// What a binding leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BindingEnds {
+    Queue,
+    Exchange,
+}
+
+/// A user as an administrator gives it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UserSpec {
+    /// Empty: cannot log in by password (semantics.md 1.14).
+    pub password: String,
+    pub tags: Vec<Name>,
+    /// May log in from loopback addresses only (1.16).
+    pub loopback_only: bool,
+}
+
+/// Three regular expressions, searched for without anchors (semantics.md 16.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PermissionSpec {
+    pub configure: Name,
+    pub write: Name,
+    pub read: Name,
+}

@@ -1,0 +1,158 @@
+//! What a dead letter looks like: its headers, its keys, and whether it goes in a circle (semantics.md 12.4 to 12.6,
+//! 12.9; shape checked against RabbitMQ 4.3). Where it goes is the shard's.
+
+use bytes::BytesMut;
+use leveret_codec::properties::{Field, Properties};
+use leveret_codec::table::{self, AMQPValue, FieldArray, FieldTable, LongString};
+
+use super::copies;
+use crate::model::consuming::DeathReason;
+use crate::model::ids::Timestamp;
+use crate::model::message::{Message, Origin};
+use crate::model::settings::DeadLetterTarget;
+
+/// How a message died.
+pub(super) struct Death<'a> {
+    /// The queue it died in.
+    pub(super) queue: &'a str,
+    pub(super) reason: DeathReason,
+    pub(super) at: Timestamp,
+}
+
+/// A dead letter, ready to be routed.
+pub(super) struct Dead {
+    pub(super) message: Message,
+    /// The keys it is routed by.
+    pub(super) keys: Vec<Vec<u8>>,
+    /// Its `x-death`, newest first.
+    pub(super) deaths: Vec<FieldTable>,
+}
+
+/// Makes the dead letter: to the dead-letter exchange, under its own keys or the one that replaces them, with the
+/// record of its deaths and without its expiration.
+pub(super) fn edit(message: &Message, death: &Death<'_>, target: &DeadLetterTarget) -> Dead {
+    let properties = message.properties();
+    let mut headers = properties.headers().unwrap_or_default();
+    let is_ours = message.origin() == Origin::DeadLettered;
+    let mut deaths = if is_ours { recorded_deaths(&headers) } else { Vec::new() };
+    let keys = effective_keys(message, &deaths);
+    record_death(&mut deaths, message, death, &keys);
+    headers.insert("x-death".into(), deaths_value(&deaths));
+    let exchange = LongString::from(message.exchange());
+    for when in ["first", "last"] {
+        if when == "first" && is_ours && headers.contains_key("x-first-death-queue") {
+            continue;
+        }
+        headers.insert(format!("x-{when}-death-exchange").into(), AMQPValue::LongString(exchange.clone()));
+        headers.insert(format!("x-{when}-death-queue").into(), text(death.queue));
+        headers.insert(format!("x-{when}-death-reason").into(), text(death.reason.as_str()));
+    }
+    let raw = properties.with(&[(Field::Headers, Some(table::encode(&headers))), (Field::Expiration, None)]);
+    let keys = match &target.routing_key {
+        Some(key) => vec![key.as_bytes().to_vec()],
+        None => keys,
+    };
+    let routing_key = keys.first().map_or(message.routing_key(), Vec::as_slice);
+    let message = Message::new(
+        &mut BytesMut::new(),
+        target.exchange.as_bytes(),
+        routing_key,
+        Properties::trusted(&raw),
+        message.body().clone(),
+        Origin::DeadLettered,
+    );
+    Dead { message, keys, deaths }
+}
+
+/// Whether a dead letter that enters this queue would have gone in a circle without anybody having rejected it
+/// (12.6).
+pub(super) fn is_cycle(deaths: &[FieldTable], queue: &str) -> bool {
+    for death in deaths {
+        if is_text(death, "reason", DeathReason::Rejected.as_str()) {
+            return false;
+        }
+        if is_text(death, "queue", queue) {
+            return true;
+        }
+    }
+    false
+}
+
+/// The keys the message was routed by when it came into its queue. A dead letter whose routing key was replaced went
+/// by that key alone, though its CC header stays: then the key is not the one of its last death.
+fn effective_keys(message: &Message, deaths: &[FieldTable]) -> Vec<Vec<u8>> {
+    let mut keys = vec![message.routing_key().to_vec()];
+    let last_key = deaths.first().and_then(|death| match death.inner().get("routing-keys") {
+        Some(AMQPValue::FieldArray(keys)) => keys.as_slice().first().cloned(),
+        _ => None,
+    });
+    let was_replaced = match last_key {
+        Some(AMQPValue::LongString(key)) => key.as_bytes() != message.routing_key(),
+        _ => false,
+    };
+    if !was_replaced {
+        copies::keys(message.properties(), copies::CC, &mut keys).unwrap_or_default();
+    }
+    keys
+}
+
+fn recorded_deaths(headers: &FieldTable) -> Vec<FieldTable> {
+    let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get("x-death") else { return Vec::new() };
+    deaths
+        .as_slice()
+        .iter()
+        .filter_map(|death| match death {
+            AMQPValue::FieldTable(death) => Some(death.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Puts this death in front: a new record, or the one of the same queue and reason, counted up.
+fn record_death(deaths: &mut Vec<FieldTable>, message: &Message, death: &Death<'_>, keys: &[Vec<u8>]) {
+    let reason = death.reason.as_str();
+    let known = deaths
+        .iter()
+        .position(|known| is_text(known, "queue", death.queue) && is_text(known, "reason", reason));
+    let record = match known {
+        Some(at) => {
+            let mut record = deaths.remove(at);
+            let count = match record.inner().get("count") {
+                Some(&AMQPValue::LongLongInt(count)) => count,
+                _ => 0,
+            };
+            record.insert("count".into(), AMQPValue::LongLongInt(count.saturating_add(1)));
+            record
+        }
+        None => new_record(message, death, keys),
+    };
+    deaths.insert(0, record);
+}
+
+fn new_record(message: &Message, death: &Death<'_>, keys: &[Vec<u8>]) -> FieldTable {
+    let keys: Vec<_> = keys.iter().map(|key| AMQPValue::LongString(key.as_slice().into())).collect();
+    let mut record = FieldTable::default();
+    record.insert("count".into(), AMQPValue::LongLongInt(1));
+    record.insert("reason".into(), text(death.reason.as_str()));
+    record.insert("queue".into(), text(death.queue));
+    record.insert("time".into(), AMQPValue::Timestamp(death.at.seconds()));
+    record.insert("exchange".into(), AMQPValue::LongString(message.exchange().into()));
+    record.insert("routing-keys".into(), AMQPValue::FieldArray(FieldArray::from(keys)));
+    if let Some(expiration) = message.properties().expiration() {
+        record.insert("original-expiration".into(), AMQPValue::LongString(expiration.into()));
+    }
+    record
+}
+
+fn deaths_value(deaths: &[FieldTable]) -> AMQPValue {
+    let deaths: Vec<_> = deaths.iter().cloned().map(AMQPValue::FieldTable).collect();
+    AMQPValue::FieldArray(FieldArray::from(deaths))
+}
+
+fn text(text: &str) -> AMQPValue {
+    AMQPValue::LongString(text.into())
+}
+
+fn is_text(record: &FieldTable, name: &str, wanted: &str) -> bool {
+    matches!(record.inner().get(name), Some(AMQPValue::LongString(text)) if text.as_bytes() == wanted.as_bytes())
+}

@@ -1,0 +1,139 @@
+//! Logging in: SASL responses read, passwords checked (semantics.md 1.8 to 1.16, 16.7). Users are in the view.
+
+use leveret_codec::table::{self, AMQPValue};
+use sha2::{Digest, Sha256};
+
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::port::LoginRefused;
+
+/// A salted SHA-256 of a password, as RabbitMQ keeps it: four bytes of salt, then the hash of salt and password.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordHash(Vec<u8>);
+
+const SALT: usize = 4;
+
+impl PasswordHash {
+    /// The hash of a password. An empty password gives a hash that no password fits (1.14).
+    pub(super) fn new(salt: [u8; SALT], password: &str) -> PasswordHash {
+        if password.is_empty() {
+            return PasswordHash(Vec::new());
+        }
+        let mut bytes = salt.to_vec();
+        bytes.extend_from_slice(&digest(&salt, password.as_bytes()));
+        PasswordHash(bytes)
+    }
+
+    /// A hash that was kept.
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> PasswordHash {
+        PasswordHash(bytes)
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Whether this is the password. Takes the same time wherever the difference is.
+    pub(super) fn fits(&self, password: &[u8]) -> bool {
+        let Some((salt, hash)) = self.0.split_first_chunk::<SALT>() else { return false };
+        let wanted = digest(salt, password);
+        let difference = wanted.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
+        !password.is_empty() && hash.len() == wanted.len() && difference == 0
+    }
+}
+
+fn digest(salt: &[u8; SALT], password: &[u8]) -> [u8; 32] {
+    Sha256::new().chain_update(salt).chain_update(password).finalize().into()
+}
+
+/// A name and a password, as a client gave them.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Credentials {
+    pub(super) user: String,
+    pub(super) password: Vec<u8>,
+}
+
+/// Reads a SASL response. 503 for a mechanism that does not exist (1.13), 502 for a response that cannot be read.
+pub(super) fn read_response(mechanism: &str, response: &[u8]) -> Result<Credentials, LoginRefused> {
+    let malformed = |fault| LoginRefused::Malformed(fault);
+    let (user, password) = match mechanism {
+        "PLAIN" => read_plain(response).map_err(malformed)?,
+        "AMQPLAIN" => read_amqplain(response).map_err(malformed)?,
+        unknown => {
+            return Err(malformed(Fault::new(
+                ReplyCode::CommandInvalid,
+                format!("unknown authentication mechanism '{unknown}'"),
+            )));
+        }
+    };
+    match String::from_utf8(user) {
+        Ok(user) => Ok(Credentials { user, password }),
+        Err(_) => Err(LoginRefused::Credentials("the user name is not UTF-8".into())),
+    }
+}
+
+/// NUL user NUL password (1.8). What was sent is not echoed: it holds a password.
+fn read_plain(response: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let mut parts = response.split(|&byte| byte == 0);
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some([]), Some(user), Some(password), None) => Ok((user.to_vec(), password.to_vec())),
+        _ => Err(Fault::new(ReplyCode::SyntaxError, "response invalid")),
+    }
+}
+
+/// A field table without its length (1.9).
+fn read_amqplain(response: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
+    let malformed = |text| Fault::new(ReplyCode::SyntaxError, text);
+    let len = u32::try_from(response.len()).map_err(|_| malformed("AMQPLAIN auth info is too long"))?;
+    let framed = [&len.to_be_bytes()[..], response].concat();
+    table::check(&framed).map_err(|_| malformed("AMQPLAIN auth info is no field table"))?;
+    let field = |name: &str| match table::find(&framed, name.as_bytes()) {
+        Some(AMQPValue::LongString(value)) => Some(value.as_bytes().to_vec()),
+        _ => None,
+    };
+    field("LOGIN")
+        .zip(field("PASSWORD"))
+        .ok_or_else(|| malformed("AMQPLAIN auth info is missing LOGIN or PASSWORD field"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn codes(mechanism: &str, response: &[u8]) -> u16 {
+        match read_response(mechanism, response) {
+            Err(LoginRefused::Malformed(fault)) => fault.code.number(),
+            Err(LoginRefused::Credentials(_)) => 403,
+            Ok(_) => 0,
+        }
+    }
+
+    #[test]
+    fn plain_is_nul_user_nul_password_and_nothing_more() {
+        let read = read_response("PLAIN", b"\0guest\0p w").unwrap();
+        assert_eq!(read, Credentials { user: "guest".into(), password: b"p w".to_vec() });
+        assert_eq!(codes("PLAIN", b"guest\0guest\0guest"), 502);
+        assert_eq!(codes("PLAIN", b"\0guest\0guest\0"), 502);
+        assert_eq!(codes("PLAIN", b"\0guest"), 502);
+        assert_eq!(codes("CRAM-MD5", b""), 503);
+        assert_eq!(codes("PLAIN", b"\0\xff\0x"), 403);
+    }
+
+    #[test]
+    fn amqplain_is_a_table_without_its_length() {
+        let response = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x02pw";
+        let read = read_response("AMQPLAIN", response).unwrap();
+        assert_eq!(read, Credentials { user: "guest".into(), password: b"pw".to_vec() });
+        assert_eq!(codes("AMQPLAIN", b"\x05LOGINS\0\0\0\x05guest"), 502);
+        assert_eq!(codes("AMQPLAIN", b"\x05LOG"), 502);
+    }
+
+    #[test]
+    fn a_hash_fits_its_password_and_an_empty_one_fits_none() {
+        let hash = PasswordHash::new([1, 2, 3, 4], "secret");
+        assert_eq!(hash.as_bytes().len(), 36);
+        assert!(hash.fits(b"secret"));
+        assert!(!hash.fits(b"Secret") && !hash.fits(b""));
+        assert!(!PasswordHash::new([1, 2, 3, 4], "").fits(b""));
+        assert!(!PasswordHash::from_bytes(vec![1, 2, 3, 4]).fits(b"x"));
+    }
+}

@@ -1,0 +1,193 @@
+//! The port: the broker as one connection sees it. It logs in, checks permissions, routes by the view, and sorts what
+//! is to be done by who does it. What needs an owner's word is sent to the catalog or a shard; the server carries
+//! `outgoing` there.
+
+mod publish;
+mod requests;
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use crate::model::consuming::Settlement;
+use crate::model::event::{ConfirmToken, SessionEvent};
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, ShardIndex, Timestamp};
+use crate::model::message::Message;
+use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
+use crate::model::request::{Reply, Request};
+
+use super::command::{CatalogCommand, ShardCommand};
+use super::direct_reply;
+use super::login;
+use super::route_cache::RouteCache;
+use super::view::View;
+
+/// What a connection has to say to others. The server empties the lists; the order within each is binding.
+#[derive(Debug, Default)]
+pub struct Outgoing {
+    /// One list per shard.
+    pub shards: Vec<Vec<ShardCommand>>,
+    pub catalog: Vec<CatalogCommand>,
+    /// Answers to direct reply-to consumers, straight to their connections.
+    pub direct: Vec<(ConnectionId, SessionEvent)>,
+}
+
+impl Outgoing {
+    fn to_shard(&mut self, shard: ShardIndex, command: ShardCommand) {
+        if let Some(commands) = self.shards.get_mut(usize::from(shard.0)) {
+            commands.push(command);
+        }
+    }
+}
+
+/// One connection's way to the broker.
+#[derive(Debug)]
+pub struct Port {
+    connection: ConnectionId,
+    view: Arc<View>,
+    seed: u64,
+    user: Name,
+    vhost: Name,
+    cache: RouteCache,
+    arena: BytesMut,
+    outgoing: Outgoing,
+    /// How many names were made up so far.
+    made_up: u64,
+    /// Open direct reply-to addresses.
+    direct_replies: Vec<(ConsumerNumber, Name)>,
+    /// There may be exclusive queues to delete at the end.
+    had_exclusive: bool,
+}
+
+impl Port {
+    /// A port of a connection that has not logged in. `seed` is secret and another one at every start of the broker:
+    /// names made up from it cannot be guessed.
+    #[must_use]
+    pub fn new(connection: ConnectionId, shards: u16, view: Arc<View>, seed: u64) -> Port {
+        let outgoing = Outgoing { shards: (0..shards).map(|_| Vec::new()).collect(), ..Outgoing::default() };
+        Port {
+            connection,
+            view,
+            seed,
+            user: "".into(),
+            vhost: "".into(),
+            cache: RouteCache::default(),
+            arena: BytesMut::new(),
+            outgoing,
+            made_up: 0,
+            direct_replies: Vec::new(),
+            had_exclusive: false,
+        }
+    }
+
+    /// What was said since the lists were last emptied.
+    pub fn take_outgoing(&mut self) -> &mut Outgoing {
+        &mut self.outgoing
+    }
+}
+
+impl BrokerPort for Port {
+    fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused> {
+        let credentials = login::read_response(mechanism, response)?;
+        let refused = |why: &str| LoginRefused::Credentials(format!("user '{}' {why}", credentials.user));
+        let state = self.view.read();
+        let user = state.user(&credentials.user).ok_or_else(|| refused("does not exist"))?;
+        if !user.password.fits(&credentials.password) {
+            return Err(refused("gave a wrong password"));
+        }
+        if user.loopback_only && !loopback {
+            return Err(refused("can only connect via localhost"));
+        }
+        self.user = user.name.clone();
+        Ok(())
+    }
+
+    fn open_vhost(&mut self, vhost: &str) -> Result<(), Fault> {
+        let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
+        let state = self.view.read();
+        let Some(found) = state.vhost(vhost) else { return refused(format!("vhost {vhost} not found")) };
+        if state.permissions(vhost, &self.user).is_none() {
+            return refused(format!("access to vhost '{vhost}' refused for user '{}'", self.user));
+        }
+        self.vhost = found.name.clone();
+        Ok(())
+    }
+
+    fn user(&self) -> &Name {
+        &self.user
+    }
+
+    fn route(&mut self, _now: Timestamp, message: Arc<Message>) -> Result<RoutedPublish, Fault> {
+        self.route_publish(message)
+    }
+
+    fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
+        self.submit_publish(publish, confirm)
+    }
+
+    fn request(&mut self, _now: Timestamp, request: Request) -> Progress {
+        self.start(request).unwrap_or_else(|fault| Progress::Done(Reply::Refused(fault)))
+    }
+
+    fn settle(
+        &mut self,
+        queue: QueueRef,
+        consumer: ConsumerNumber,
+        range: PositionRange,
+        settlement: Settlement,
+    ) {
+        let command = ShardCommand::Settle { queue: queue.queue, consumer, range, settlement };
+        self.outgoing.to_shard(queue.shard, command);
+    }
+
+    fn detach(&mut self, queue: QueueRef, consumer: ConsumerNumber) {
+        self.outgoing.to_shard(queue.shard, ShardCommand::Detach { queue: queue.queue, consumer });
+    }
+
+    fn set_paused(&mut self, queue: QueueRef, consumer: ConsumerNumber, paused: bool) {
+        self.outgoing.to_shard(queue.shard, ShardCommand::SetPaused { queue: queue.queue, consumer, paused });
+    }
+
+    fn barrier(&mut self, token: ConfirmToken) -> usize {
+        for commands in &mut self.outgoing.shards {
+            commands.push(ShardCommand::Barrier { token });
+        }
+        self.outgoing.shards.len()
+    }
+
+    fn open_direct_reply(&mut self, consumer: ConsumerNumber) -> Name {
+        self.made_up += 1;
+        let address = direct_reply::address(self.seed, self.connection, consumer, self.made_up);
+        self.view.direct_replies.open(address.clone(), self.connection, consumer);
+        self.direct_replies.push((consumer, address.clone()));
+        address
+    }
+
+    fn close_direct_reply(&mut self, consumer: ConsumerNumber) {
+        let replies = &self.view.direct_replies;
+        self.direct_replies.retain(|(open, address)| {
+            if *open == consumer {
+                replies.close(address);
+            }
+            *open != consumer
+        });
+    }
+
+    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault> {
+        let fits = self.view.read().user(&self.user).is_some_and(|user| user.password.fits(secret));
+        if fits {
+            return Ok(());
+        }
+        Err(Fault::new(ReplyCode::NotAllowed, "New secret was refused by one of the backends"))
+    }
+}
+
+impl Drop for Port {
+    /// Nobody else knows which addresses lead here.
+    fn drop(&mut self) {
+        for (_, address) in &self.direct_replies {
+            self.view.direct_replies.close(address);
+        }
+    }
+}

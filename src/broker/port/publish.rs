@@ -1,0 +1,202 @@
+//! Publishing: the checks in their order, and the way to the queues (semantics.md 9.1 to 9.4, 5.24, 15.3). The size of
+//! a message was checked by the session.
+
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::Port;
+use crate::broker::access::{self, Operation};
+use crate::broker::command::ShardCommand;
+use crate::broker::copies::{self, BCC, CC};
+use crate::broker::direct_reply;
+use crate::broker::queue_arguments::LONGEST_TIME;
+use crate::broker::route_cache::{Known, Targets};
+use crate::broker::view::ViewState;
+use crate::model::consuming::Delivery;
+use crate::model::event::{ConfirmToken, SessionEvent};
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ConsumerNumber, ExchangeId, Position, QueueId, QueueRef, ShardIndex};
+use crate::model::message::Message;
+use crate::model::port::RoutedPublish;
+use crate::model::resource::Resource;
+use crate::routing::route;
+
+impl Port {
+    /// Checks and routes a publish.
+    pub(super) fn route_publish(&mut self, message: Arc<Message>) -> Result<RoutedPublish, Fault> {
+        let generation = self.view.generation();
+        let known = self.cache.find(generation, message.exchange(), message.routing_key());
+        if known == Known::Nothing {
+            let id = self.check_exchange(&message)?;
+            self.cache.add_exchange(generation, message.exchange(), id);
+        }
+        self.check_properties(&message)?;
+        if message.exchange().is_empty() && direct_reply::is_address(message.routing_key()) {
+            let direct_reply = self.view.direct_replies.find(message.routing_key());
+            return Ok(RoutedPublish { message, queues: SmallVec::new(), direct_reply });
+        }
+        let (message, copies) = self.take_copies(message)?;
+        let queues = match known {
+            Known::Route(targets) if copies.is_empty() => targets,
+            _ => self.find_targets(&message, &copies),
+        };
+        Ok(RoutedPublish { message, queues, direct_reply: None })
+    }
+
+    /// Whether this connection may publish to the exchange of a message: 403, 404, 403.
+    fn check_exchange(&self, message: &Message) -> Result<ExchangeId, Fault> {
+        let name = std::str::from_utf8(message.exchange()).unwrap_or("\u{fffd}");
+        let resource = Resource::exchange(name, &self.vhost);
+        let state = self.view.read();
+        self.check(&state, Operation::Write, resource)?;
+        let exchange = state.exchange(&self.vhost, name).ok_or_else(|| Fault::not_found(resource))?;
+        if exchange.internal {
+            return Err(Fault::new(
+                ReplyCode::AccessRefused,
+                format!("cannot publish to internal {resource}"),
+            ));
+        }
+        Ok(exchange.id)
+    }
+
+    /// Whether the user of this connection may do this; 403.
+    pub(super) fn check(
+        &self,
+        state: &ViewState,
+        operation: Operation,
+        resource: Resource<'_>,
+    ) -> Result<(), Fault> {
+        access::check(state.permissions(&self.vhost, &self.user), &self.user, operation, resource)
+    }
+
+    /// `user_id` and `expiration` (9.3, 9.4).
+    fn check_properties(&self, message: &Message) -> Result<(), Fault> {
+        let properties = message.properties();
+        if let Some(claimed) = properties.user_id()
+            && claimed != self.user.as_bytes()
+        {
+            let may_claim = self.view.read().user(&self.user).is_some_and(|user| user.is_impersonator());
+            if !may_claim {
+                return Err(Fault::precondition(format!(
+                    "user_id property set to '{}' but authenticated user was '{}'",
+                    String::from_utf8_lossy(claimed),
+                    self.user
+                )));
+            }
+        }
+        match properties.expiration() {
+            Some(text) if !is_time(message.expiration()) => Err(invalid_expiration(text)),
+            _ => Ok(()),
+        }
+    }
+
+    /// The keys in CC and BCC; the message loses its BCC.
+    fn take_copies(&mut self, message: Arc<Message>) -> Result<(Arc<Message>, Vec<Vec<u8>>), Fault> {
+        let mut keys = Vec::new();
+        let properties = message.properties();
+        if properties.raw_headers().is_none() {
+            return Ok((message, keys));
+        }
+        copies::keys(properties, CC, &mut keys)?;
+        let others = keys.len();
+        copies::keys(properties, BCC, &mut keys)?;
+        let message =
+            if keys.len() > others { copies::without_bcc(&message, &mut self.arena) } else { message };
+        Ok((message, keys))
+    }
+
+    /// Routes by the view, and remembers the result where exchange and key alone led to it.
+    fn find_targets(&mut self, message: &Message, copies: &[Vec<u8>]) -> Targets {
+        let mut targets = Targets::new();
+        let mut keys: SmallVec<[&[u8]; 4]> = smallvec![message.routing_key()];
+        keys.extend(copies.iter().map(Vec::as_slice));
+        let state = self.view.read();
+        // Under the lock, so that it is the generation of what is read.
+        let generation = self.view.generation();
+        let name = std::str::from_utf8(message.exchange()).unwrap_or("\u{fffd}");
+        // Deleted since it was checked: then the message reaches nobody.
+        let Some(exchange) = state.exchange(&self.vhost, name) else { return targets };
+        let by_keys_alone = route(&*state, exchange.id, &keys, message.properties(), &mut targets);
+        if by_keys_alone && copies.is_empty() {
+            self.cache.add_route(generation, message.exchange(), message.routing_key(), &targets);
+        }
+        targets
+    }
+
+    /// One command per shard that has a queue of the message.
+    pub(super) fn submit_publish(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
+        let RoutedPublish { message, mut queues, direct_reply } = publish;
+        if let Some((connection, consumer)) = direct_reply {
+            let delivery = direct_delivery(consumer, Arc::clone(&message));
+            self.outgoing.direct.push((connection, SessionEvent::Deliver(delivery)));
+        }
+        queues.sort_unstable_by_key(|at| at.shard);
+        let mut commands = 0;
+        for same_shard in queues.chunk_by(|a, b| a.shard == b.shard) {
+            let Some(shard) = same_shard.first().map(|at| at.shard) else { continue };
+            let queues: SmallVec<[QueueId; 2]> = same_shard.iter().map(|at| at.queue).collect();
+            let message = Arc::clone(&message);
+            self.outgoing.to_shard(shard, ShardCommand::Publish { queues, message, confirm });
+            commands += 1;
+        }
+        if confirm.is_some() { commands } else { 0 }
+    }
+}
+
+/// A direct reply: from no queue, and nothing to settle.
+fn direct_delivery(consumer: ConsumerNumber, message: Arc<Message>) -> Delivery {
+    Delivery {
+        consumer,
+        queue: QueueRef { queue: QueueId::default(), shard: ShardIndex::default() },
+        position: Position::default(),
+        message,
+        redelivered: false,
+        delivery_count: None,
+        no_ack: true,
+    }
+}
+
+fn is_time(millis: Option<u64>) -> bool {
+    millis.and_then(|millis| i64::try_from(millis).ok()).is_some_and(|millis| millis <= LONGEST_TIME)
+}
+
+/// 406, in RabbitMQ's words (9.3).
+fn invalid_expiration(text: &[u8]) -> Fault {
+    let text = String::from_utf8_lossy(text);
+    let digits = text.strip_prefix('-').unwrap_or(&text);
+    let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
+    let (digits, rest) = digits.split_at(end);
+    let reason = if digits.is_empty() {
+        "no_integer".to_owned()
+    } else if !rest.is_empty() {
+        format!("{{leftover_string,\"{rest}\"}}")
+    } else if text.starts_with('-') {
+        format!("{{value_negative,{text}}}")
+    } else {
+        format!("{{value_too_large,{text}}}")
+    };
+    Fault::precondition(format!("invalid expiration '{text}': {reason}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_expiration_is_refused_in_the_words_of_rabbitmq() {
+        let cases = [
+            ("abc", "no_integer"),
+            ("", "no_integer"),
+            (" 1", "no_integer"),
+            ("-1", "{value_negative,-1}"),
+            ("1x", "{leftover_string,\"x\"}"),
+            ("1.5", "{leftover_string,\".5\"}"),
+            ("315360000001", "{value_too_large,315360000001}"),
+        ];
+        for (text, reason) in cases {
+            let fault = invalid_expiration(text.as_bytes());
+            assert_eq!(fault.explanation, format!("invalid expiration '{text}': {reason}"));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Requests: names cleaned, permissions and owners checked, then answered from the view or sent to the owner
+//! (semantics.md sections 5 to 8, 10, 16.2).
+
+use super::Port;
+use crate::broker::access::Operation;
+use crate::broker::arguments::{string, without_line_ends};
+use crate::broker::catalog::kind;
+use crate::broker::command::{
+    BindingEnds, CatalogCommand, CatalogRequest, QueueDeclare, QueueLabel, ShardCommand,
+};
+use crate::broker::direct_reply::{self, PSEUDO_QUEUE, unguessable};
+use crate::broker::view::ViewState;
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{Name, QueueRef};
+use crate::model::port::Progress;
+use crate::model::request::{Binding, DeclareExchange, DeclareQueue, Reply, Request};
+use crate::model::resource::Resource;
+
+impl Port {
+    /// Starts a request; a fault is its answer.
+    pub(super) fn start(&mut self, request: Request) -> Result<Progress, Fault> {
+        match request {
+            Request::DeclareExchange(declare) => self.declare_exchange(declare),
+            Request::DeleteExchange { name, if_unused } => self.delete_exchange(&name, if_unused),
+            Request::BindExchange(binding) => {
+                let binding = self.check_binding(BindingEnds::Exchange, binding)?;
+                Ok(self.ask_catalog(CatalogRequest::Bind(BindingEnds::Exchange, binding)))
+            }
+            Request::UnbindExchange(binding) => {
+                let binding = self.check_binding(BindingEnds::Exchange, binding)?;
+                Ok(self.ask_catalog(CatalogRequest::Unbind(BindingEnds::Exchange, binding)))
+            }
+            Request::DeclareQueue(declare) => self.declare_queue(declare),
+            Request::DeleteQueue { name, if_unused, if_empty } => {
+                self.delete_queue(&name, if_unused, if_empty)
+            }
+            Request::BindQueue(binding) => {
+                let binding = self.check_binding(BindingEnds::Queue, binding)?;
+                Ok(self.ask_catalog(CatalogRequest::Bind(BindingEnds::Queue, binding)))
+            }
+            Request::UnbindQueue(binding) => {
+                let binding = self.check_binding(BindingEnds::Queue, binding)?;
+                Ok(self.ask_catalog(CatalogRequest::Unbind(BindingEnds::Queue, binding)))
+            }
+            Request::PurgeQueue { name } => {
+                let (at, label) = self.readable_queue(&name)?;
+                Ok(self.ask_shard(at, ShardCommand::Purge { queue: at.queue, label }))
+            }
+            Request::Consume { queue, channel: _, consumer, options } => {
+                let (at, label) = self.readable_queue(&queue)?;
+                let command = ShardCommand::Consume { queue: at.queue, label, consumer, options };
+                Ok(self.ask_shard(at, command))
+            }
+            Request::Cancel { queue, consumer } => {
+                Ok(self.ask_shard(queue, ShardCommand::Cancel { queue: queue.queue, consumer }))
+            }
+            Request::Get { queue, channel: _, consumer, no_ack } => {
+                let (at, label) = self.readable_queue(&queue)?;
+                Ok(self.ask_shard(at, ShardCommand::Get { queue: at.queue, label, consumer, no_ack }))
+            }
+            Request::CloseConnection => Ok(self.close_connection()),
+        }
+    }
+
+    fn ask_catalog(&mut self, request: CatalogRequest) -> Progress {
+        let (connection, vhost) = (self.connection, self.vhost.clone());
+        self.outgoing.catalog.push(CatalogCommand::Request { connection, vhost, request });
+        Progress::Pending
+    }
+
+    fn ask_shard(&mut self, at: QueueRef, command: ShardCommand) -> Progress {
+        self.outgoing.to_shard(at.shard, command);
+        Progress::Pending
+    }
+
+    fn declare_exchange(&mut self, declare: DeclareExchange) -> Result<Progress, Fault> {
+        let name = without_line_ends(&declare.name);
+        check_not_default(&name)?;
+        let resource = Resource::exchange(&name, &self.vhost);
+        let state = self.view.read();
+        if declare.passive {
+            return match state.exchange(&self.vhost, &name) {
+                Some(_) => Ok(Progress::Done(Reply::Done)),
+                None => Err(Fault::not_found(resource)),
+            };
+        }
+        kind(&declare.kind)?;
+        self.check(&state, Operation::Configure, resource)?;
+        if let Some(alternate) = declare.arguments.inner().get("alternate-exchange").and_then(string) {
+            self.check(&state, Operation::Read, resource)?;
+            self.check(&state, Operation::Write, Resource::exchange(&alternate, &self.vhost))?;
+        }
+        drop(state);
+        Ok(self.ask_catalog(CatalogRequest::DeclareExchange(DeclareExchange { name, ..declare })))
+    }
+
+    fn delete_exchange(&mut self, name: &Name, if_unused: bool) -> Result<Progress, Fault> {
+        let name = without_line_ends(name);
+        check_not_default(&name)?;
+        self.check(&self.view.read(), Operation::Configure, Resource::exchange(&name, &self.vhost))?;
+        Ok(self.ask_catalog(CatalogRequest::DeleteExchange { name, if_unused }))
+    }
+
+    /// Write on the destination, read on the source, neither of them the default exchange (6.3).
+    fn check_binding(&self, to: BindingEnds, binding: Binding) -> Result<Binding, Fault> {
+        let source = without_line_ends(&binding.source);
+        let destination = without_line_ends(&binding.destination);
+        let state = self.view.read();
+        let end = match to {
+            BindingEnds::Queue => Resource::queue(&destination, &self.vhost),
+            BindingEnds::Exchange => Resource::exchange(&destination, &self.vhost),
+        };
+        self.check(&state, Operation::Write, end)?;
+        if to == BindingEnds::Exchange {
+            check_not_default(&destination)?;
+        }
+        check_not_default(&source)?;
+        self.check(&state, Operation::Read, Resource::exchange(&source, &self.vhost))?;
+        drop(state);
+        Ok(Binding { source, destination, ..binding })
+    }
+
+    fn declare_queue(&mut self, declare: DeclareQueue) -> Result<Progress, Fault> {
+        let name = without_line_ends(&declare.name);
+        if let Some(reply) = self.inspect_direct_reply(&name)? {
+            return Ok(Progress::Done(reply));
+        }
+        if declare.passive {
+            return self.inspect_queue(&name);
+        }
+        let server_named = name.is_empty();
+        let name = if server_named { self.make_up_name() } else { name };
+        let resource = Resource::queue(&name, &self.vhost);
+        let state = self.view.read();
+        self.check(&state, Operation::Configure, resource)?;
+        if let Some(target) = declare.arguments.inner().get("x-dead-letter-exchange").and_then(string) {
+            self.check(&state, Operation::Read, resource)?;
+            self.check(&state, Operation::Write, Resource::exchange(&target, &self.vhost))?;
+        }
+        drop(state);
+        self.had_exclusive |= declare.exclusive;
+        self.outgoing.catalog.push(CatalogCommand::DeclareQueue(Box::new(QueueDeclare {
+            connection: self.connection,
+            vhost: self.vhost.clone(),
+            server_named,
+            request: DeclareQueue { name, ..declare },
+        })));
+        Ok(Progress::Pending)
+    }
+
+    /// The pseudo-queue of direct reply-to, or an address of it, is declared to see whether somebody is there (15.3).
+    fn inspect_direct_reply(&self, name: &Name) -> Result<Option<Reply>, Fault> {
+        let is_address = direct_reply::is_address(name.as_bytes());
+        if !is_address && &**name != PSEUDO_QUEUE {
+            return Ok(None);
+        }
+        if is_address && self.view.direct_replies.find(name.as_bytes()).is_none() {
+            return Err(Fault::not_found(Resource::queue(name, &self.vhost)));
+        }
+        Ok(Some(Reply::QueueDeclared { name: name.clone(), messages: 0, consumers: 1 }))
+    }
+
+    /// A passive declare: any permission will do (7.5).
+    fn inspect_queue(&mut self, name: &Name) -> Result<Progress, Fault> {
+        let resource = Resource::queue(name, &self.vhost);
+        let state = self.view.read();
+        let may = |operation| self.check(&state, operation, resource);
+        may(Operation::Read).or_else(|_| may(Operation::Write)).or_else(|_| may(Operation::Configure))?;
+        let (at, label) = self.own_queue(&state, name)?;
+        drop(state);
+        Ok(self.ask_shard(at, ShardCommand::Inspect { queue: at.queue, label }))
+    }
+
+    fn delete_queue(&mut self, name: &Name, if_unused: bool, if_empty: bool) -> Result<Progress, Fault> {
+        let name = without_line_ends(name);
+        if &*name == PSEUDO_QUEUE {
+            return Ok(Progress::Done(Reply::Count { messages: 0 }));
+        }
+        self.check(&self.view.read(), Operation::Configure, Resource::queue(&name, &self.vhost))?;
+        Ok(self.ask_catalog(CatalogRequest::DeleteQueue { name, if_unused, if_empty }))
+    }
+
+    /// A queue this connection may read from: 403, 404, 405.
+    fn readable_queue(&self, name: &Name) -> Result<(QueueRef, QueueLabel), Fault> {
+        let name = without_line_ends(name);
+        let state = self.view.read();
+        self.check(&state, Operation::Read, Resource::queue(&name, &self.vhost))?;
+        self.own_queue(&state, &name)
+    }
+
+    /// A queue that exists and is not exclusive to another connection: 404, 405.
+    fn own_queue(&self, state: &ViewState, name: &str) -> Result<(QueueRef, QueueLabel), Fault> {
+        let queue = state
+            .queue(&self.vhost, name)
+            .ok_or_else(|| Fault::not_found(Resource::queue(name, &self.vhost)))?;
+        queue.check_owner(self.connection)?;
+        Ok((queue.at, queue.label.clone()))
+    }
+
+    fn close_connection(&mut self) -> Progress {
+        if !self.had_exclusive {
+            return Progress::Done(Reply::Done);
+        }
+        let command = CatalogCommand::ConnectionClosed { connection: self.connection, reply: true };
+        self.outgoing.catalog.push(command);
+        Progress::Pending
+    }
+
+    /// A name for a queue that was given none (7.1).
+    fn make_up_name(&mut self) -> Name {
+        let secret = [b"queue".as_slice(), &self.seed.to_be_bytes()].concat();
+        loop {
+            self.made_up += 1;
+            let what = [self.connection.0.to_be_bytes(), self.made_up.to_be_bytes()].concat();
+            let name: Name = format!("amq.gen-{}", unguessable(&secret, &what)).into();
+            if self.view.read().queue(&self.vhost, &name).is_none() {
+                return name;
+            }
+        }
+    }
+}
+
+/// 403: the default exchange is as it is (5.2, 5.9).
+fn check_not_default(exchange: &str) -> Result<(), Fault> {
+    if exchange.is_empty() {
+        return Err(Fault::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange"));
+    }
+    Ok(())
+}

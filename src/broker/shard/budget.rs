@@ -1,0 +1,66 @@
+//! How the shard's memory is shared out: every queue with ready messages may hold an equal window of them in memory.
+//! What a queue does with its window is its own.
+
+/// The smallest and the largest window, in bytes.
+const LEAST: usize = 64 << 10;
+const MOST: usize = 16 << 20;
+
+#[derive(Debug)]
+pub(super) struct Budget {
+    /// Bytes for ready messages of all queues.
+    bytes: usize,
+    /// Queues that have ready messages.
+    queues: usize,
+    /// For how many queues the window was made. A power of two that `queues` may outgrow, or fall below a quarter of,
+    /// before all windows change; so that a queue that fills and empties costs the others nothing.
+    made_for: usize,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize) -> Budget {
+        Budget { bytes, queues: 0, made_for: 1 }
+    }
+
+    /// What each queue may hold, in bytes.
+    pub(super) fn window(&self) -> usize {
+        (self.bytes / self.made_for).clamp(LEAST, MOST)
+    }
+
+    /// A queue has ready messages now, or has none any more. Returns whether the window of all queues is another.
+    pub(super) fn count(&mut self, has_ready: bool) -> bool {
+        self.queues = if has_ready { self.queues + 1 } else { self.queues.saturating_sub(1) };
+        if self.queues <= self.made_for && self.queues * 4 >= self.made_for {
+            return false;
+        }
+        let before = self.window();
+        self.made_for = self.queues.max(1).next_power_of_two();
+        before != self.window()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_window_is_an_equal_share_within_its_bounds() {
+        let mut budget = Budget::new(64 << 20);
+        assert_eq!(budget.window(), MOST);
+        let changes = (0..4096).filter(|_| budget.count(true)).count();
+        assert_eq!(budget.window(), LEAST);
+        assert!(changes <= 12, "{changes} changes of all windows");
+        for _ in 0..4096 {
+            budget.count(false);
+        }
+        assert_eq!(budget.window(), MOST);
+    }
+
+    #[test]
+    fn a_queue_that_fills_and_empties_changes_nothing() {
+        let mut budget = Budget::new(32 << 20);
+        for _ in 0..17 {
+            budget.count(true);
+        }
+        assert!((0..100).all(|round| !budget.count(round % 2 == 0)));
+    }
+}

@@ -1,0 +1,244 @@
+//! The commands of a shard, one by one. What follows from them at the end of the turn is in the shard itself.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::confirms::Waiter;
+use super::{Shard, Slot};
+use crate::broker::command::{CatalogCommand, Origin, QueueDeclare, QueueLabel, ShardCommand};
+use crate::model::consuming::ConsumeOptions;
+use crate::model::event::{ConfirmToken, SessionEvent};
+use crate::model::fault::Fault;
+use crate::model::ids::{ConnectionId, ConsumerKey, QueueId, QueueRef, Timestamp};
+use crate::model::message::Message;
+use crate::model::request::Reply;
+use crate::queue::{Pushed, Queue};
+
+impl Shard {
+    /// Carries out a command. What it leads to is handed out by [`Shard::finish_turn`].
+    pub fn handle(&mut self, now: Timestamp, origin: Origin, command: ShardCommand) {
+        if self.is_early(origin, &command) {
+            self.early.push((origin, command));
+            return;
+        }
+        match origin {
+            Origin::Connection(connection) => self.handle_client(now, connection, command),
+            Origin::Catalog | Origin::Shard(_) => self.handle_broker(now, command),
+        }
+        self.bury(now);
+    }
+
+    /// Whether a command has to wait for the creation of its queue, or for one before it that does.
+    fn is_early(&self, origin: Origin, command: &ShardCommand) -> bool {
+        let is_ahead = command.newest_queue().is_some_and(|queue| queue > self.newest);
+        is_ahead || self.early.iter().any(|(waiting, _)| *waiting == origin)
+    }
+
+    /// From a connection.
+    fn handle_client(&mut self, now: Timestamp, connection: ConnectionId, command: ShardCommand) {
+        let key = |number| ConsumerKey { connection, number };
+        match command {
+            ShardCommand::Publish { queues, message, confirm } => {
+                self.publish(now, connection, &queues, &message, confirm);
+            }
+            ShardCommand::Barrier { token } => self.barrier(connection, token),
+            ShardCommand::Settle { queue, consumer, range, settlement } => {
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.settle(now, key(consumer), range, settlement, &mut self.fx);
+                    self.touch(queue);
+                }
+            }
+            ShardCommand::SetPaused { queue, consumer, paused } => {
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.set_paused(key(consumer), paused);
+                    self.touch(queue);
+                }
+            }
+            ShardCommand::Detach { queue, consumer } => {
+                self.outboxes.remove_holder(connection, queue, consumer);
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.detach(now, key(consumer), &mut self.fx);
+                    self.touch(queue);
+                }
+            }
+            ShardCommand::Cancel { queue, consumer } => {
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.cancel(now, key(consumer), &mut self.fx);
+                    self.touch(queue);
+                }
+                self.out.reply(connection, Reply::Done);
+            }
+            ShardCommand::Consume { queue, label, consumer, options } => {
+                let reply = self.consume(now, key(consumer), queue, &label, options);
+                self.out.reply(connection, reply);
+            }
+            ShardCommand::Get { queue, label, consumer, no_ack } => {
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
+                    self.outboxes.add_holder(connection, queue, consumer);
+                    self.touch(queue);
+                } else {
+                    self.out.reply(connection, no_queue(&label));
+                }
+            }
+            ShardCommand::Purge { queue, label } => {
+                let reply = match self.queues.get_mut(&queue) {
+                    Some(slot) => Reply::Count { messages: slot.queue.purge(now, &mut self.fx) },
+                    None => no_queue(&label),
+                };
+                self.touch(queue);
+                self.out.reply(connection, reply);
+            }
+            ShardCommand::Inspect { queue, label } => {
+                let reply = self.inspect(now, queue).unwrap_or_else(|| no_queue(&label));
+                self.out.reply(connection, reply);
+            }
+            other => debug_assert!(false, "a connection has no business with {other:?}"),
+        }
+    }
+
+    /// From the catalog or another shard.
+    fn handle_broker(&mut self, now: Timestamp, command: ShardCommand) {
+        match command {
+            ShardCommand::CreateQueue { queue, label, settings } => {
+                let at = QueueRef { queue, shard: self.index };
+                self.add_queue(label, queue, Queue::new(at, *settings, now));
+                for (origin, command) in std::mem::take(&mut self.early) {
+                    self.handle(now, origin, command);
+                }
+            }
+            ShardCommand::Declared { queue, declare } => self.declared(now, queue, declare),
+            ShardCommand::DeleteQueue { queue, if_unused, if_empty, label, connection } => {
+                self.move_dead_letters(now);
+                self.delete_queue(queue, if_unused, if_empty, &label, connection);
+            }
+            ShardCommand::DropQueue { queue } => {
+                // Its last dead letters still need to know where they come from.
+                self.move_dead_letters(now);
+                if let Some(slot) = self.remove_queue(queue) {
+                    slot.queue.delete(&mut self.fx);
+                }
+            }
+            ShardCommand::DeadLetter { queue, message, awaited } => {
+                self.take_dead_letter(now, queue, message, awaited);
+            }
+            ShardCommand::DeadLettered { awaited } => self.dead_lettered(awaited),
+            other => debug_assert!(false, "only connections send {other:?}"),
+        }
+    }
+
+    /// Puts a message into its queues here. One confirm for all of them: refused if one of them refuses, and at once
+    /// where there is nothing to wait for.
+    fn publish(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        queues: &SmallVec<[QueueId; 2]>,
+        message: &Arc<Message>,
+        confirm: Option<ConfirmToken>,
+    ) {
+        let (mut is_rejected, mut is_stored) = (false, false);
+        for &queue in queues {
+            match self.push(now, queue, Arc::clone(message)) {
+                Pushed::Stored => is_stored = true,
+                Pushed::Accepted => (),
+                Pushed::Rejected => is_rejected = true,
+            }
+        }
+        let Some(token) = confirm else { return };
+        if is_stored && !is_rejected {
+            self.confirms.wait(Waiter::Connection(connection, token));
+        } else {
+            let event = SessionEvent::Confirm { token, accepted: !is_rejected };
+            self.out.to_connections.push((connection, event));
+        }
+    }
+
+    /// Confirms once all operations emitted so far are durable.
+    fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken) {
+        if self.fx.ops.is_empty() && self.confirms.is_settled() {
+            self.out.to_connections.push((connection, SessionEvent::Confirm { token, accepted: true }));
+        } else {
+            self.confirms.wait(Waiter::Connection(connection, token));
+        }
+    }
+
+    fn consume(
+        &mut self,
+        now: Timestamp,
+        key: ConsumerKey,
+        queue: QueueId,
+        label: &QueueLabel,
+        options: ConsumeOptions,
+    ) -> Reply {
+        let Some(slot) = self.queues.get_mut(&queue) else { return no_queue(label) };
+        if slot.queue.consume(now, key, options, &mut self.fx).is_err() {
+            return Reply::Refused(Fault::exclusive_use(label.resource()));
+        }
+        self.outboxes.add_holder(key.connection, queue, key.number);
+        self.touch(queue);
+        Reply::Consuming { queue: QueueRef { queue, shard: self.index } }
+    }
+
+    /// A declare of a queue that exists, as far as the catalog knew.
+    fn declared(&mut self, now: Timestamp, queue: QueueId, declare: Box<QueueDeclare>) {
+        match self.inspect(now, queue) {
+            Some(reply) => self.out.reply(declare.connection, reply),
+            None => self.out.to_catalog.push(CatalogCommand::DeclareQueue(declare)),
+        }
+    }
+
+    /// The counts of a queue, which this is a use of; None where it is gone.
+    fn inspect(&mut self, now: Timestamp, queue: QueueId) -> Option<Reply> {
+        let Slot { queue: state, label, .. } = self.queues.get_mut(&queue)?;
+        state.touch(now);
+        let counts = state.counts();
+        let reply = Reply::QueueDeclared {
+            name: label.name.clone(),
+            messages: clipped(counts.ready),
+            consumers: counts.consumers,
+        };
+        self.touch(queue);
+        Some(reply)
+    }
+
+    /// Deletes a queue for a connection (semantics.md 8.1). The reply comes from the catalog, once it has forgotten
+    /// the queue.
+    fn delete_queue(
+        &mut self,
+        queue: QueueId,
+        if_unused: bool,
+        if_empty: bool,
+        label: &QueueLabel,
+        connection: ConnectionId,
+    ) {
+        if let Some(slot) = self.queues.get(&queue) {
+            let counts = slot.queue.counts();
+            let refusal = if if_unused && counts.consumers > 0 {
+                Some("in use")
+            } else if if_empty && counts.ready > 0 {
+                Some("not empty")
+            } else {
+                None
+            };
+            if let Some(why) = refusal {
+                let fault = Fault::precondition(format!("{} {why}", label.resource()));
+                self.out.reply(connection, Reply::Refused(fault));
+                return;
+            }
+        }
+        let messages = self.remove_queue(queue).map_or(0, |slot| slot.queue.delete(&mut self.fx));
+        self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: Some((connection, messages)) });
+    }
+}
+
+/// 404: it was deleted on the way.
+fn no_queue(label: &QueueLabel) -> Reply {
+    Reply::Refused(Fault::not_found(label.resource()))
+}
+
+/// Counts on the wire are 32 bits.
+fn clipped(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}

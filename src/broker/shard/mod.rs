@@ -1,0 +1,345 @@
+//! A shard: the one owner of its queues. It carries out commands turn by turn, lets the queues it touched deliver,
+//! moves their dead letters, and knows who waits for which batch of operations to be durable. The rules of a queue
+//! are the queue's; names and bindings are the catalog's; when something is durable the store says.
+
+mod budget;
+mod commands;
+mod confirms;
+mod dead_letters;
+mod outbox;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use crate::model::event::SessionEvent;
+use crate::model::ids::{ConnectionId, ConsumerKey, Position, QueueId, QueueRef, ShardIndex, Timestamp};
+use crate::model::message::Message;
+use crate::model::op::{Fetch, Fetched, Op, RecoveredQueue};
+use crate::model::request::Reply;
+use crate::queue::{Pushed, Queue, QueueEffects};
+
+use super::Map;
+use super::catalog::CatalogQueue;
+use super::command::{CatalogCommand, Origin, QueueLabel, ShardCommand};
+use super::view::View;
+
+use budget::Budget;
+use confirms::{Confirms, Waiter};
+use outbox::Outboxes;
+
+/// How often in one turn dead letters may set off more work (a dead letter may overflow its target, and so on)
+/// before the rest is left to the next turn.
+const ROUNDS: usize = 32;
+
+/// What a turn has led to. The server empties the lists and hands them in again.
+#[derive(Debug, Default)]
+pub struct ShardEffects {
+    /// To be sent at once; confirms among them are due.
+    pub to_connections: Vec<(ConnectionId, SessionEvent)>,
+    /// To be submitted to the store as one batch of number `sequence`, unless there are none and `must_sync` is
+    /// false.
+    pub ops: Vec<Op>,
+    pub sequence: u64,
+    /// Somebody waits for this batch: it must become durable soon, even where it is empty and only those before
+    /// it have something to write.
+    pub must_sync: bool,
+    /// To be submitted after `ops`.
+    pub fetches: Vec<Fetch>,
+    pub to_shards: Vec<(ShardIndex, ShardCommand)>,
+    pub to_catalog: Vec<CatalogCommand>,
+}
+
+/// A queue and what the shard remembers of it.
+#[derive(Debug)]
+struct Slot {
+    queue: Queue,
+    label: QueueLabel,
+    /// It is on the list of queues to be pumped.
+    touched: bool,
+    /// It counts in the budget.
+    has_ready: bool,
+    /// Where it stands in the list of deadlines.
+    deadline: Option<Timestamp>,
+}
+
+/// The owner of some queues.
+#[derive(Debug)]
+pub struct Shard {
+    index: ShardIndex,
+    view: Arc<View>,
+    queues: Map<QueueId, Slot>,
+    /// The newest queue that was ever created here.
+    newest: QueueId,
+    /// Commands that came before the queue they are about: the view shows a queue a moment before its creation gets
+    /// here.
+    early: Vec<(Origin, ShardCommand)>,
+    /// Queues to be pumped at the end of the turn, each once.
+    touched: Vec<QueueId>,
+    deadlines: BTreeSet<(Timestamp, QueueId)>,
+    confirms: Confirms,
+    outboxes: Outboxes,
+    budget: Budget,
+    /// Dead letters of queues here: how many targets do not have them yet.
+    awaited: Map<(QueueId, Position), usize>,
+    /// What the queues of this turn asked for.
+    fx: QueueEffects,
+    /// What the shard itself has to say in this turn.
+    out: Outgoing,
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    to_connections: Vec<(ConnectionId, SessionEvent)>,
+    to_shards: Vec<(ShardIndex, ShardCommand)>,
+    to_catalog: Vec<CatalogCommand>,
+}
+
+impl Outgoing {
+    fn reply(&mut self, connection: ConnectionId, reply: Reply) {
+        self.to_connections.push((connection, SessionEvent::Reply(reply)));
+    }
+}
+
+impl Shard {
+    /// A shard without queues. `memory_budget`: bytes that ready messages of all its queues may take.
+    #[must_use]
+    pub fn new(index: ShardIndex, view: Arc<View>, memory_budget: usize) -> Shard {
+        Shard {
+            index,
+            view,
+            queues: Map::default(),
+            newest: QueueId::default(),
+            early: Vec::new(),
+            touched: Vec::new(),
+            deadlines: BTreeSet::new(),
+            confirms: Confirms::default(),
+            outboxes: Outboxes::default(),
+            budget: Budget::new(memory_budget),
+            awaited: Map::default(),
+            fx: QueueEffects::default(),
+            out: Outgoing::default(),
+        }
+    }
+
+    /// Takes over the durable queues of this shard with what the store found of them. What it found of queues that
+    /// the catalog does not know was deleted before the crash, and is deleted again.
+    pub fn recover(&mut self, now: Timestamp, queues: Vec<CatalogQueue>, found: Vec<RecoveredQueue>) {
+        let mut found: Map<QueueId, RecoveredQueue> =
+            found.into_iter().map(|recovered| (recovered.queue, recovered)).collect();
+        for CatalogQueue { queue: id, label, settings } in queues {
+            let at = QueueRef { queue: id, shard: self.index };
+            let recovered = found.remove(&id).unwrap_or_default();
+            self.add_queue(label, id, Queue::recover(at, settings, recovered, now));
+        }
+        let mut unknown: Vec<_> = found.into_keys().collect();
+        unknown.sort_unstable();
+        self.fx.ops.extend(unknown.into_iter().map(|queue| Op::DeleteQueue { queue }));
+    }
+
+    /// The store's answer to a fetch.
+    pub fn loaded(&mut self, now: Timestamp, fetched: Fetched) {
+        let queue = fetched.fetch.queue;
+        if let Some(slot) = self.queues.get_mut(&queue) {
+            slot.queue.loaded(now, fetched, &mut self.fx);
+            self.touch(queue);
+        }
+    }
+
+    /// Batches up to this one are durable.
+    pub fn durable(&mut self, _now: Timestamp, sequence: u64) {
+        self.confirms.reached(sequence);
+        while let Some(waiter) = self.confirms.next_done() {
+            match waiter {
+                Waiter::Connection(connection, token) => self
+                    .out
+                    .to_connections
+                    .push((connection, SessionEvent::Confirm { token, accepted: true })),
+                Waiter::Source(awaited) => self.tell_source(awaited),
+            }
+        }
+    }
+
+    /// Expires what is due.
+    pub fn tick(&mut self, now: Timestamp) {
+        while let Some(&(deadline, queue)) = self.deadlines.first()
+            && deadline <= now
+        {
+            self.deadlines.pop_first();
+            if let Some(slot) = self.queues.get_mut(&queue) {
+                slot.deadline = None;
+                slot.queue.tick(now, &mut self.fx);
+                self.touch(queue);
+            }
+        }
+    }
+
+    /// The connection has written, or will never write, deliveries of this shard with so many bytes of
+    /// [`Message::footprint`]s. Those that answer a `basic.get` do not count.
+    pub fn drained(&mut self, connection: ConnectionId, bytes: usize) {
+        for queue in self.outboxes.drained(connection, bytes) {
+            self.touch(queue);
+        }
+    }
+
+    /// The connection is gone: what it held unacked comes back as failed.
+    pub fn connection_gone(&mut self, now: Timestamp, connection: ConnectionId) {
+        self.early.retain(|(origin, _)| *origin != Origin::Connection(connection));
+        for (queue, number) in self.outboxes.remove(connection) {
+            if let Some(slot) = self.queues.get_mut(&queue) {
+                slot.queue.detach(now, ConsumerKey { connection, number }, &mut self.fx);
+                self.touch(queue);
+            }
+        }
+        self.bury(now);
+    }
+
+    /// When [`Shard::tick`] has something to do, or a turn was too long to be finished.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if !self.touched.is_empty() || !self.fx.dead_letters.is_empty() {
+            return Some(Timestamp(0));
+        }
+        self.deadlines.first().map(|&(deadline, _)| deadline)
+    }
+
+    /// Ends a turn: lets the queues it touched deliver, moves dead letters, and says what has to be done.
+    pub fn finish_turn(&mut self, now: Timestamp, fx: &mut ShardEffects) {
+        for _ in 0..ROUNDS {
+            self.pump(now);
+            self.move_dead_letters(now);
+            self.bury(now);
+            if self.touched.is_empty() && self.fx.dead_letters.is_empty() {
+                break;
+            }
+        }
+        self.hand_out(fx);
+    }
+
+    /// Pumps the queues that were touched.
+    fn pump(&mut self, now: Timestamp) {
+        let mut touched = std::mem::take(&mut self.touched);
+        let mut windows_changed = false;
+        for id in touched.drain(..) {
+            let Some(slot) = self.queues.get_mut(&id) else { continue };
+            slot.touched = false;
+            slot.queue.pump(now, &mut self.outboxes.gate(id), &mut self.fx);
+            let has_ready = slot.queue.counts().ready > 0;
+            if has_ready != slot.has_ready {
+                slot.has_ready = has_ready;
+                windows_changed |= self.budget.count(has_ready);
+            }
+            let deadline = slot.queue.next_deadline();
+            if deadline != slot.deadline {
+                if let Some(before) = slot.deadline {
+                    self.deadlines.remove(&(before, id));
+                }
+                self.deadlines.extend(deadline.map(|deadline| (deadline, id)));
+                slot.deadline = deadline;
+            }
+        }
+        if windows_changed {
+            self.set_windows();
+        }
+        if self.touched.is_empty() {
+            self.touched = touched;
+        }
+    }
+
+    fn set_windows(&mut self) {
+        let window = self.budget.window();
+        for slot in self.queues.values_mut() {
+            slot.queue.set_window(window);
+        }
+    }
+
+    /// Deletes the queues that say they are gone.
+    fn bury(&mut self, now: Timestamp) {
+        if self.fx.gone.is_empty() {
+            return;
+        }
+        // Their last dead letters still need to know where they come from.
+        self.move_dead_letters(now);
+        let mut gone = std::mem::take(&mut self.fx.gone);
+        for queue in gone.drain(..) {
+            if let Some(slot) = self.remove_queue(queue) {
+                slot.queue.delete(&mut self.fx);
+                self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: None });
+            }
+        }
+        self.fx.gone = gone;
+    }
+
+    fn hand_out(&mut self, fx: &mut ShardEffects) {
+        fx.to_connections.append(&mut self.out.to_connections);
+        fx.to_shards.append(&mut self.out.to_shards);
+        fx.to_catalog.append(&mut self.out.to_catalog);
+        fx.to_connections.extend(
+            self.fx
+                .cancelled
+                .drain(..)
+                .map(|key| (key.connection, SessionEvent::ConsumerCancelled(key.number))),
+        );
+        fx.to_connections.extend(
+            self.fx
+                .deliveries
+                .drain(..)
+                .map(|(connection, delivery)| (connection, SessionEvent::Deliver(delivery))),
+        );
+        fx.to_connections.extend(self.fx.got.drain(..).map(|got| {
+            let reply = match got.found {
+                Some((delivery, remaining)) => Reply::Got { delivery: Box::new(delivery), remaining },
+                None => Reply::GotEmpty,
+            };
+            (got.key.connection, SessionEvent::Reply(reply))
+        }));
+        fx.ops.append(&mut self.fx.ops);
+        fx.fetches.append(&mut self.fx.fetches);
+        if let Some((sequence, must_sync)) = self.confirms.end_batch(fx.ops.is_empty()) {
+            fx.sequence = sequence;
+            fx.must_sync = must_sync;
+        } else {
+            fx.must_sync = false;
+        }
+    }
+
+    fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
+        self.newest = self.newest.max(id);
+        queue.set_window(self.budget.window());
+        let slot = Slot { queue, label, touched: false, has_ready: false, deadline: None };
+        self.queues.insert(id, slot);
+        self.touch(id);
+    }
+
+    /// Takes a queue out of all that the shard remembers.
+    fn remove_queue(&mut self, id: QueueId) -> Option<Slot> {
+        let slot = self.queues.remove(&id)?;
+        if let Some(deadline) = slot.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if slot.has_ready && self.budget.count(false) {
+            self.set_windows();
+        }
+        Some(slot)
+    }
+
+    /// Puts a message into a queue. One that was deleted meanwhile takes everything (semantics.md 9.25).
+    fn push(&mut self, now: Timestamp, queue: QueueId, message: Arc<Message>) -> Pushed {
+        let Some(slot) = self.queues.get_mut(&queue) else { return Pushed::Accepted };
+        let pushed = slot.queue.push(now, message, &mut self.fx);
+        if !slot.touched {
+            slot.touched = true;
+            self.touched.push(queue);
+        }
+        pushed
+    }
+
+    /// Has a queue pumped at the end of the turn.
+    fn touch(&mut self, queue: QueueId) {
+        if let Some(slot) = self.queues.get_mut(&queue)
+            && !slot.touched
+        {
+            slot.touched = true;
+            self.touched.push(queue);
+        }
+    }
+}

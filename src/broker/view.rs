@@ -1,0 +1,267 @@
+//! The view: vhosts, exchanges, queues, users and permissions as they are now. It is the catalog's state, in one
+//! copy: the catalog alone changes it, in place; ports and shards read it. `generation` tells when something they
+//! remembered may be out of date. What may change, and what follows from a change, is the catalog's.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use leveret_codec::table::FieldTable;
+use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::model::fault::Fault;
+use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef};
+use crate::model::resource::Resource;
+use crate::model::settings::QueueSettings;
+use crate::routing::{Destination, ExchangeKind, ExchangeRoutes, Exchanges};
+
+use super::Map;
+use super::access::Permissions;
+use super::command::QueueLabel;
+use super::direct_reply::DirectReplies;
+use super::login::PasswordHash;
+
+/// The state and its generation.
+#[derive(Debug, Default)]
+pub struct View {
+    generation: AtomicU64,
+    state: RwLock<ViewState>,
+    pub(super) direct_replies: DirectReplies,
+}
+
+impl View {
+    /// An empty view, for a catalog to fill.
+    #[must_use]
+    pub fn new() -> Arc<View> {
+        Arc::default()
+    }
+
+    /// Grows with every change of what there is.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The state, for reading. Hold it for as short as you can: the catalog waits meanwhile.
+    pub fn read(&self) -> RwLockReadGuard<'_, ViewState> {
+        self.state.read()
+    }
+
+    /// The state, for the catalog.
+    pub(super) fn write(&self) -> RwLockWriteGuard<'_, ViewState> {
+        self.state.write()
+    }
+
+    /// Tells of a change. To be called before the lock of the change is given back.
+    pub(super) fn changed(&self) {
+        self.generation.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// All there is, by name and by id.
+#[derive(Debug, Default)]
+pub struct ViewState {
+    vhosts: Map<Name, Vhost>,
+    exchanges: Map<ExchangeId, Exchange>,
+    queues: Map<QueueId, Queue>,
+    users: Map<Name, User>,
+}
+
+#[derive(Debug)]
+pub struct Vhost {
+    pub name: Name,
+    pub(super) exchanges: Map<Name, ExchangeId>,
+    pub(super) queues: Map<Name, QueueId>,
+    /// By user.
+    pub(super) permissions: Map<Name, Arc<Permissions>>,
+}
+
+#[derive(Debug)]
+pub struct Exchange {
+    pub id: ExchangeId,
+    pub vhost: Name,
+    pub name: Name,
+    pub durable: bool,
+    pub auto_delete: bool,
+    pub internal: bool,
+    /// Where messages go that nothing matched; it may not exist (semantics.md 5.7).
+    pub alternate: Option<Name>,
+    pub arguments: FieldTable,
+    pub routes: ExchangeRoutes,
+}
+
+impl Exchange {
+    #[must_use]
+    pub fn kind(&self) -> ExchangeKind {
+        self.routes.kind()
+    }
+
+    /// The exchange as texts print it.
+    #[must_use]
+    pub fn resource(&self) -> Resource<'_> {
+        Resource::exchange(&self.name, &self.vhost)
+    }
+}
+
+#[derive(Debug)]
+pub struct Queue {
+    pub at: QueueRef,
+    pub label: QueueLabel,
+    /// The one connection that may use it (semantics.md 7.9).
+    pub exclusive_to: Option<ConnectionId>,
+    /// Durability and the auto-delete flag are among them.
+    pub settings: QueueSettings,
+    pub arguments: FieldTable,
+}
+
+impl Queue {
+    /// Whether queue and contents outlive a restart.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.settings.durable && self.exclusive_to.is_none()
+    }
+
+    /// 405 where it is exclusive to another connection (7.9).
+    pub(super) fn check_owner(&self, connection: ConnectionId) -> Result<(), Fault> {
+        match self.exclusive_to {
+            Some(owner) if owner != connection => Err(Fault::locked(self.label.resource())),
+            _ => Ok(()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub struct User {
+    pub name: Name,
+    pub(super) password: PasswordHash,
+    pub tags: Vec<Name>,
+    /// May log in from loopback addresses only (semantics.md 1.16).
+    pub loopback_only: bool,
+}
+
+impl User {
+    /// May publish in the name of others (semantics.md 9.4).
+    #[must_use]
+    pub fn is_impersonator(&self) -> bool {
+        self.tags.iter().any(|tag| &**tag == "impersonator")
+    }
+}
+
+impl ViewState {
+    #[must_use]
+    pub fn vhost(&self, name: &str) -> Option<&Vhost> {
+        self.vhosts.get(name)
+    }
+
+    #[must_use]
+    pub fn user(&self, name: &str) -> Option<&User> {
+        self.users.get(name)
+    }
+
+    #[must_use]
+    pub fn queue(&self, vhost: &str, name: &str) -> Option<&Queue> {
+        self.queues.get(self.vhosts.get(vhost)?.queues.get(name)?)
+    }
+
+    #[must_use]
+    pub fn queue_by_id(&self, id: QueueId) -> Option<&Queue> {
+        self.queues.get(&id)
+    }
+
+    #[must_use]
+    pub fn exchange(&self, vhost: &str, name: &str) -> Option<&Exchange> {
+        self.exchanges.get(self.vhosts.get(vhost)?.exchanges.get(name)?)
+    }
+
+    #[must_use]
+    pub fn exchange_by_id(&self, id: ExchangeId) -> Option<&Exchange> {
+        self.exchanges.get(&id)
+    }
+
+    /// All queues, in no order.
+    pub fn queues(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.values()
+    }
+
+    /// All exchanges, in no order.
+    pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+        self.exchanges.values()
+    }
+
+    pub(super) fn permissions(&self, vhost: &str, user: &str) -> Option<&Permissions> {
+        self.vhosts.get(vhost)?.permissions.get(user).map(|permissions| &**permissions)
+    }
+
+    pub(super) fn exchange_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
+        self.exchanges.get_mut(&id)
+    }
+
+    pub(super) fn add_vhost(&mut self, name: Name) {
+        let vhost = Vhost {
+            name: name.clone(),
+            exchanges: Map::default(),
+            queues: Map::default(),
+            permissions: Map::default(),
+        };
+        self.vhosts.insert(name, vhost);
+    }
+
+    pub(super) fn put_user(&mut self, user: User) {
+        self.users.insert(user.name.clone(), user);
+    }
+
+    pub(super) fn put_permissions(&mut self, vhost: &str, user: Name, permissions: Permissions) {
+        if let Some(vhost) = self.vhosts.get_mut(vhost) {
+            vhost.permissions.insert(user, Arc::new(permissions));
+        }
+    }
+
+    pub(super) fn add_exchange(&mut self, exchange: Exchange) {
+        if let Some(vhost) = self.vhosts.get_mut(&exchange.vhost) {
+            vhost.exchanges.insert(exchange.name.clone(), exchange.id);
+            self.exchanges.insert(exchange.id, exchange);
+        }
+    }
+
+    pub(super) fn remove_exchange(&mut self, id: ExchangeId) -> Option<Exchange> {
+        let exchange = self.exchanges.remove(&id)?;
+        if let Some(vhost) = self.vhosts.get_mut(&exchange.vhost) {
+            vhost.exchanges.remove(&exchange.name);
+        }
+        Some(exchange)
+    }
+
+    /// Adds a queue, and with it its binding to the default exchange (semantics.md 5.9).
+    pub(super) fn add_queue(&mut self, queue: Queue) {
+        let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) else { return };
+        vhost.queues.insert(queue.label.name.clone(), queue.at.queue);
+        if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(id)) {
+            let bound =
+                default.routes.bind(Destination::Queue(queue.at), &queue.label.name, &FieldTable::default());
+            debug_assert!(bound.is_ok(), "a direct exchange takes every key");
+        }
+        self.queues.insert(queue.at.queue, queue);
+    }
+
+    pub(super) fn remove_queue(&mut self, id: QueueId) -> Option<Queue> {
+        let queue = self.queues.remove(&id)?;
+        if let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) {
+            vhost.queues.remove(&queue.label.name);
+            if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(id)) {
+                default.routes.remove_destination(Destination::Queue(queue.at));
+            }
+        }
+        Some(queue)
+    }
+}
+
+impl Exchanges for ViewState {
+    fn routes(&self, id: ExchangeId) -> Option<&ExchangeRoutes> {
+        self.exchanges.get(&id).map(|exchange| &exchange.routes)
+    }
+
+    fn alternate(&self, id: ExchangeId) -> Option<ExchangeId> {
+        let exchange = self.exchanges.get(&id)?;
+        let alternate = exchange.alternate.as_ref()?;
+        self.vhosts.get(&exchange.vhost)?.exchanges.get(alternate).copied()
+    }
+}
