@@ -27,7 +27,7 @@ impl Gate for Closed<'_> {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Push(Spec),
     Consume(u32, ConsumeOptions),
