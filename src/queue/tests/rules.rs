@@ -7,7 +7,7 @@ use crate::model::ids::{
     ConnectionId, ConsumerKey, ConsumerNumber, Position, PositionRange, QueueId, QueueRef, ShardIndex,
     Timestamp,
 };
-use crate::model::op::{Op, RecoveredQueue, Span};
+use crate::model::op::{Fetched, Op, RecoveredQueue, Span};
 use crate::model::settings::{DeadLetterTarget, Overflow, QueueSettings};
 use crate::queue::{ConsumeRefused, Gate, Pushed, Queue, QueueEffects};
 
@@ -373,6 +373,7 @@ fn a_lower_limit_drops_what_is_stored_without_reading_it() {
     desk.pump();
     let settings = QueueSettings { durable: true, max_length: Some(10_000), ..QueueSettings::default() };
     desk.queue.set_settings(desk.now, settings, &mut desk.fx);
+    assert!(desk.queue.counts().ready < 12_000, "whole spans go at once");
     desk.pump();
     assert_eq!(desk.queue.counts().ready, 10_000);
     assert_eq!(desk.store.positions().next(), Some(Position(10_001)));
@@ -479,4 +480,62 @@ fn a_consumer_that_holds_one_message_for_long_costs_no_memory() {
     assert!(debug.matches("Position").count() < 60, "{debug}");
     desk.queue.detach(desk.now, key(1), &mut desk.fx);
     assert_eq!(desk.queue.counts().ready, 1);
+}
+
+/// 1 and 3 are paged out, a getter holds 2.
+fn a_hole_in_a_span(settings: QueueSettings) -> Desk {
+    let mut desk = Desk::new(settings);
+    desk.queue.set_window(0);
+    desk.push_many(3, PERSISTENT);
+    for who in [5, 6, 5] {
+        desk.queue.get(desk.now, key(who), false, &mut desk.fx);
+    }
+    desk.settle(5, 1, 3, Settlement::Release);
+    desk.pump();
+    assert_eq!(desk.queue.counts().ready, 2);
+    desk.fx.got.clear();
+    desk
+}
+
+#[test]
+fn what_returns_into_a_fetched_range_is_not_lost() {
+    let mut desk = a_hole_in_a_span(QueueSettings::default());
+    desk.queue.get(desk.now, key(5), false, &mut desk.fx);
+    let fetch = desk.fx.fetches.pop().unwrap();
+    let answer = desk.store.read(fetch);
+    desk.queue.detach(desk.now, key(5), &mut desk.fx);
+    desk.settle(6, 2, 2, Settlement::Release);
+    desk.pump();
+    desk.queue.loaded(desk.now, answer, &mut desk.fx);
+    desk.pump();
+    desk.consume(1, 0, 0);
+    desk.pump();
+    assert_eq!(desk.take_delivered(), [(1, 1), (1, 2), (1, 3)]);
+}
+
+#[test]
+fn a_span_dropped_unread_leaves_what_returned_into_it() {
+    let mut desk = a_hole_in_a_span(QueueSettings { durable: true, ..QueueSettings::default() });
+    desk.settle(6, 2, 2, Settlement::Release);
+    let settings = QueueSettings { durable: true, max_length: Some(1), ..QueueSettings::default() };
+    desk.queue.set_settings(desk.now, settings, &mut desk.fx);
+    desk.look();
+    assert_eq!(desk.store.positions().collect::<Vec<_>>(), [Position(2)]);
+    assert_eq!((desk.queue.counts().ready, desk.fetches), (1, 0));
+}
+
+#[test]
+fn a_fetch_that_read_nothing_is_asked_again() {
+    let mut desk = Desk::new(dead_lettering());
+    desk.queue.set_window(0);
+    desk.push(Spec { expiration: Some(10), ..PERSISTENT });
+    desk.pump();
+    desk.now = Timestamp(1010);
+    desk.tick();
+    let fetch = desk.fx.fetches.pop().unwrap();
+    let nothing = Fetched { fetch, entries: Vec::new(), through: Position(0) };
+    desk.queue.loaded(desk.now, nothing, &mut desk.fx);
+    assert_eq!(desk.queue.next_deadline(), Some(Timestamp(1010)));
+    desk.pump();
+    assert_eq!(desk.dead, [(1, DeathReason::Expired, true)]);
 }
