@@ -27,7 +27,7 @@ impl Gate for Closed<'_> {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Step {
     Push(Spec),
     Consume(u32, ConsumeOptions),
@@ -97,6 +97,34 @@ fn steps() -> impl Strategy<Value = Step> {
         8 => (0usize..3, any::<bool>()).prop_map(|(which, late)| Step::Answer(which, late)),
         2 => Just(Step::DeadLettered),
         6 => Just(Step::Pump),
+    ]
+}
+
+/// Histories in which consumers hold messages among each other's, and give them back while the queue pages.
+fn returning_steps() -> impl Strategy<Value = Step> {
+    let spec = (any::<bool>(), prop_oneof![Just(0usize), Just(40_000)]).prop_map(|(persistent, body)| Spec {
+        persistent,
+        body,
+        ..Spec::default()
+    });
+    let settlement = prop_oneof![
+        2 => Just(Settlement::Ack),
+        2 => Just(Settlement::Requeue { failed: false }),
+        1 => Just(Settlement::Release),
+        1 => Just(Settlement::Discard),
+    ];
+    let options = (1u16..6).prop_map(|prefetch| ConsumeOptions { prefetch, ..ConsumeOptions::default() });
+    prop_oneof![
+        8 => spec.prop_map(Step::Push),
+        1 => (0u32..3, options).prop_map(|(who, options)| Step::Consume(who, options)),
+        1 => (0u32..7).prop_map(Step::Detach),
+        8 => (5u32..7).prop_map(|who| Step::Get(who, false)),
+        8 => (0u32..7, 0usize..4, 1u64..3, settlement.clone())
+            .prop_map(|(who, from, len, settlement)| Step::Settle(who, from, len, settlement)),
+        2 => (0u32..7, settlement).prop_map(|(who, settlement)| Step::SettleAll(who, settlement)),
+        6 => (0usize..2, any::<bool>()).prop_map(|(which, late)| Step::Answer(which, late)),
+        1 => Just(Step::DeadLettered),
+        8 => Just(Step::Pump),
     ]
 }
 
@@ -332,6 +360,19 @@ proptest! {
     #[test]
     fn every_history_is_lawful(settings in settings(), steps in prop::collection::vec(steps(), 1..250)) {
         let mut run = Run::new(settings);
+        for step in steps {
+            run.step(step);
+        }
+        run.drain();
+    }
+
+    #[test]
+    fn messages_given_back_find_their_place_among_paged_ones(
+        dead in any::<bool>(),
+        steps in prop::collection::vec(returning_steps(), 1..250),
+    ) {
+        let dead_letter = dead.then(|| DeadLetterTarget { exchange: "dlx".into(), routing_key: None });
+        let mut run = Run::new(QueueSettings { durable: true, dead_letter, ..QueueSettings::default() });
         for step in steps {
             run.step(step);
         }

@@ -19,7 +19,6 @@ pub(super) struct FakeStore {
     kept: BTreeMap<Position, Kept>,
     /// Every position ever put.
     put: BTreeSet<Position>,
-    pub(super) deleted: bool,
 }
 
 impl FakeStore {
@@ -41,10 +40,7 @@ impl FakeStore {
                 kept.meta.redelivered = true;
                 kept.meta.delivery_count = *delivery_count;
             }
-            Op::DeleteQueue { .. } => {
-                self.kept.clear();
-                self.deleted = true;
-            }
+            Op::DeleteQueue { .. } => self.kept.clear(),
         }
     }
 
