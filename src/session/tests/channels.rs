@@ -24,7 +24,8 @@ fn a_channel_that_is_not_open_takes_only_open() {
     let expected = "CHANNEL_ERROR - expected 'channel.open'";
     assert_eq!(answer(&[raw_method(5, 60, 10, &[0; 7])]), [format!("0 close 504 60.10 {expected}")]);
     assert_eq!(answer(&[raw_method(5, 20, 41, &[])]), [format!("0 close 504 20.41 {expected}")]);
-    let not_a_method = "0 close 505 0.0 UNEXPECTED_FRAME - expected method frame, got non method frame instead";
+    let not_a_method =
+        "0 close 505 0.0 UNEXPECTED_FRAME - expected method frame, got non method frame instead";
     assert_eq!(answer(&[header_frame(5, 60, 0, 3, &[0, 0])]), [not_a_method]);
 }
 

@@ -64,18 +64,27 @@ fn frames_in_pieces_are_waited_for() {
 
 #[test]
 fn heartbeats_are_for_channel_0() {
-    assert_eq!(answer(&[frame_bytes(8, 1, b"")]), ["0 close 505 0.0 UNEXPECTED_FRAME - heartbeat on channel 1"]);
+    assert_eq!(
+        answer(&[frame_bytes(8, 1, b"")]),
+        ["0 close 505 0.0 UNEXPECTED_FRAME - heartbeat on channel 1"]
+    );
     assert!(answer(&[frame_bytes(8, 0, b""), frame_bytes(8, 0, b"abc")]).is_empty());
 }
 
 #[test]
 fn a_method_that_cannot_be_read_closes_the_connection() {
     let cases: [(Vec<u8>, &str); 6] = [
-        (frame_bytes(1, 1, &[0, 60, 0]), "501 0.0 FRAME_ERROR - method frame of 3 bytes is too short for its method"),
+        (
+            frame_bytes(1, 1, &[0, 60, 0]),
+            "501 0.0 FRAME_ERROR - method frame of 3 bytes is too short for its method",
+        ),
         (raw_method(1, 99, 1, &[]), "540 99.1 NOT_IMPLEMENTED - unknown method 99.1"),
         (raw_method(1, 60, 99, &[]), "540 60.99 NOT_IMPLEMENTED - unknown method 60.99"),
         (raw_method(1, 50, 30, &[0]), "501 50.30 FRAME_ERROR - method 50.30 could not be read"),
-        (raw_method(1, 50, 10, b"\0\0\x01\xff\0\0\0\0\0"), "501 0.0 FRAME_ERROR - Malformed UTF-8 in shortstr"),
+        (
+            raw_method(1, 50, 10, b"\0\0\x01\xff\0\0\0\0\0"),
+            "501 0.0 FRAME_ERROR - Malformed UTF-8 in shortstr",
+        ),
         (
             raw_method(1, 50, 10, b"\0\0\x01q\0\0\0\0\x03\x01aZ"),
             "501 50.10 FRAME_ERROR - method 50.10: unknown field type 0x5a",
@@ -106,7 +115,9 @@ fn content_out_of_sequence_is_505() {
     assert_eq!(answer(&[publish(), header(0), frame_bytes(3, 1, b"")]), [NOT_A_METHOD]);
     assert_eq!(
         answer(&[publish(), header_frame(1, 50, 0, 0, &[0, 0])]),
-        ["0 close 505 60.40 UNEXPECTED_FRAME - expected content header for class 60, got one for class 50 instead"]
+        [
+            "0 close 505 60.40 UNEXPECTED_FRAME - expected content header for class 60, got one for class 50 instead"
+        ]
     );
     let close = raw_method(1, 20, 40, &[0, 200, 0, 0, 0, 0, 0]);
     assert_eq!(answer(&[publish(), header(3), close]), [NOT_A_BODY]);

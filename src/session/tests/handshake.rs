@@ -39,7 +39,9 @@ fn protocol_0_9_is_taken_for_0_9_1() {
 
 #[test]
 fn any_other_protocol_is_answered_with_ours_and_the_end() {
-    for header in [b"GET / HT", b"AMQP\x01\x01\x08\x00", b"AMQP\x00\x01\x00\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01"] {
+    for header in
+        [b"GET / HT", b"AMQP\x01\x01\x08\x00", b"AMQP\x00\x01\x00\x00", b"\x16\x03\x01\x02\x00\x01\x00\x01"]
+    {
         let mut peer = Peer::connected(SessionLimits::default());
         peer.send_bytes(header);
         assert_eq!(peer.output(), b"AMQP\x00\x00\x09\x01");
@@ -53,7 +55,8 @@ fn start_names_the_product_the_capabilities_and_the_mechanisms() {
     peer.send_bytes(b"AMQP\0\0\x09\x01");
     let bytes = peer.output();
     let (_, method) = parse_class(&bytes[7..bytes.len() - 1]).expect("a method");
-    let AMQPClass::Connection(AMQPMethod::Start(Start { server_properties, mechanisms, locales, .. })) = method
+    let AMQPClass::Connection(AMQPMethod::Start(Start { server_properties, mechanisms, locales, .. })) =
+        method
     else {
         panic!("not connection.start");
     };
@@ -152,34 +155,52 @@ fn methods_out_of_order_are_504_with_the_state() {
     let close = AMQPClass::Connection(AMQPMethod::Close(Close::default()));
     let mut peer = Peer::started();
     peer.send(0, close.clone());
-    assert_eq!(peer.said(), ["0 close 504 10.50 CHANNEL_ERROR - unexpected method in connection state starting"]);
+    assert_eq!(
+        peer.said(),
+        ["0 close 504 10.50 CHANNEL_ERROR - unexpected method in connection state starting"]
+    );
     let mut peer = Peer::started();
     peer.start_ok("PLAIN", b"", &[]);
     peer.said();
     peer.send(0, AMQPClass::Connection(AMQPMethod::StartOk(StartOk::default())));
-    assert_eq!(peer.said(), ["0 close 504 10.11 CHANNEL_ERROR - unexpected method in connection state tuning"]);
+    assert_eq!(
+        peer.said(),
+        ["0 close 504 10.11 CHANNEL_ERROR - unexpected method in connection state tuning"]
+    );
     let mut peer = Peer::started();
     peer.start_ok("PLAIN", b"", &[]);
     peer.tune_ok(10, 4096, 0);
     peer.said();
     peer.send(0, close);
-    assert_eq!(peer.said(), ["0 close 504 10.50 CHANNEL_ERROR - unexpected method in connection state opening"]);
+    assert_eq!(
+        peer.said(),
+        ["0 close 504 10.50 CHANNEL_ERROR - unexpected method in connection state opening"]
+    );
     let mut peer = Peer::started();
     peer.send(0, AMQPClass::Connection(AMQPMethod::SecureOk(SecureOk::default())));
-    assert_eq!(peer.said(), ["0 close 504 10.21 CHANNEL_ERROR - unexpected method in connection state starting"]);
+    assert_eq!(
+        peer.said(),
+        ["0 close 504 10.21 CHANNEL_ERROR - unexpected method in connection state starting"]
+    );
     let mut peer = Peer::started();
     peer.send_bytes(&raw_method(0, 60, 80, &[0; 9]));
-    assert_eq!(peer.said(), ["0 close 504 60.80 CHANNEL_ERROR - unexpected method in connection state starting"]);
+    assert_eq!(
+        peer.said(),
+        ["0 close 504 60.80 CHANNEL_ERROR - unexpected method in connection state starting"]
+    );
 }
 
 #[test]
 fn frames_of_channels_are_505_before_open() {
-    for (frame, kind, channel) in
-        [(raw_method(1, 20, 10, &[0]), 1, 1), (frame_bytes(3, 1, b"x"), 3, 1), (frame_bytes(2, 0, b"x"), 2, 0)]
-    {
+    for (frame, kind, channel) in [
+        (raw_method(1, 20, 10, &[0]), 1, 1),
+        (frame_bytes(3, 1, b"x"), 3, 1),
+        (frame_bytes(2, 0, b"x"), 2, 0),
+    ] {
         let mut peer = Peer::started();
         peer.send_bytes(&frame);
-        let text = format!("UNEXPECTED_FRAME - frame of type {kind} on channel {channel} before connection.open");
+        let text =
+            format!("UNEXPECTED_FRAME - frame of type {kind} on channel {channel} before connection.open");
         assert_eq!(peer.said(), [format!("0 close 505 0.0 {text}")]);
     }
 }
@@ -204,7 +225,8 @@ fn heartbeats_and_pipelining_are_welcome_early() {
 fn frames_before_tune_ok_are_bounded() {
     let mut peer = Peer::started();
     peer.send_bytes(&[1, 0, 0, 0, 0, 0x20, 1]);
-    let text = "FRAME_ERROR - type 1, channel 0: frame of 8193 bytes is larger than the negotiated frame_max 8192";
+    let text =
+        "FRAME_ERROR - type 1, channel 0: frame of 8193 bytes is larger than the negotiated frame_max 8192";
     assert_eq!(peer.said(), [format!("0 close 501 0.0 {text}")]);
     assert!(peer.input.is_empty());
 }

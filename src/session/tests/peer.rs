@@ -107,10 +107,6 @@ impl Peer {
         self.send(1, AMQPClass::Basic(method));
     }
 
-    pub(super) fn queue(&mut self, method: queue::AMQPMethod) {
-        self.send(1, AMQPClass::Queue(method));
-    }
-
     /// A method on channel 1 by its numbers and its arguments in bytes.
     pub(super) fn raw_method(&mut self, class: u16, method: u16, arguments: &[u8]) {
         self.send_bytes(&raw_method(1, class, method, arguments));
@@ -259,7 +255,13 @@ pub(super) fn publish_method(channel: ChannelNumber, exchange: &str, key: &str, 
     raw_method(channel, 60, 40, &arguments)
 }
 
-pub(super) fn header_frame(channel: ChannelNumber, class: u16, weight: u16, size: u64, props: &[u8]) -> Vec<u8> {
+pub(super) fn header_frame(
+    channel: ChannelNumber,
+    class: u16,
+    weight: u16,
+    size: u64,
+    props: &[u8],
+) -> Vec<u8> {
     let mut payload = Vec::new();
     payload.put_u16(class);
     payload.put_u16(weight);

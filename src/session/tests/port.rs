@@ -8,9 +8,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::model::consuming::Settlement;
 use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{
-    ConsumerNumber, Name, PositionRange, QueueId, QueueRef, ShardIndex, Timestamp,
-};
+use crate::model::ids::{ConsumerNumber, Name, PositionRange, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
@@ -147,4 +145,3 @@ impl BrokerPort for FakePort {
         self.secret.clone()
     }
 }
-
