@@ -87,6 +87,12 @@ impl UnackedTags {
         self.slots.iter().filter(|slot| !slot.settled).map(|slot| &slot.entry)
     }
 
+    /// What it takes in memory, in entries.
+    #[cfg(test)]
+    pub(super) fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     fn outstanding(&self, tag: u64) -> Option<usize> {
         let first = self.slots.front()?.entry.tag;
         let guess = usize::try_from(tag.checked_sub(first)?).ok()?;

@@ -1,1 +1,16 @@
-//! t
+//! Scenarios of a session: a client that speaks frames on one side, a scripted broker on the other. One file per
+//! part of semantics.md; the tools are in `peer.rs` and `port.rs`.
+
+mod channels;
+mod closing;
+mod consuming;
+mod frames;
+mod handshake;
+mod methods;
+mod peer;
+mod port;
+mod publishing;
+mod random;
+mod settling;
+mod tx;
+mod units;

@@ -1,0 +1,147 @@
+//! A scripted broker: answers at once with what is usual, or as told; remembers every call as a line of text.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::model::consuming::Settlement;
+use crate::model::event::ConfirmToken;
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ConsumerNumber, Name, PositionRange, QueueId, QueueRef, ShardIndex, Timestamp};
+use crate::model::message::Message;
+use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
+use crate::model::request::{Reply, Request};
+use crate::model::resource::Resource;
+
+pub(super) const QUEUE: QueueRef = QueueRef { queue: QueueId(7), shard: ShardIndex(0) };
+
+#[derive(Debug)]
+pub(super) struct FakePort {
+    pub calls: Vec<String>,
+    pub messages: Vec<Arc<Message>>,
+    /// What the next requests are answered; None: later. When it is empty, with what is usual.
+    pub script: VecDeque<Option<Reply>>,
+    /// How many confirms each publish and barrier will get.
+    pub confirms: usize,
+    pub login: Result<(), LoginRefused>,
+    pub secret: Result<(), Fault>,
+    user: Name,
+}
+
+impl Default for FakePort {
+    fn default() -> FakePort {
+        FakePort {
+            calls: Vec::new(),
+            messages: Vec::new(),
+            script: VecDeque::new(),
+            confirms: 1,
+            login: Ok(()),
+            secret: Ok(()),
+            user: Name::from("guest"),
+        }
+    }
+}
+
+impl FakePort {
+    fn usual(request: &Request) -> Reply {
+        match request {
+            Request::DeclareQueue(declare) => {
+                let name =
+                    if declare.name.is_empty() { Name::from("amq.gen-1") } else { declare.name.clone() };
+                Reply::QueueDeclared { name, messages: 3, consumers: 1 }
+            }
+            Request::DeleteQueue { .. } | Request::PurgeQueue { .. } => Reply::Count { messages: 5 },
+            Request::Consume { .. } => Reply::Consuming { queue: QUEUE },
+            Request::Get { .. } => Reply::GotEmpty,
+            _ => Reply::Done,
+        }
+    }
+}
+
+impl BrokerPort for FakePort {
+    fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused> {
+        let response = String::from_utf8_lossy(response).replace('\0', "|");
+        self.calls.push(format!("login {mechanism} {response} {loopback}"));
+        self.login.clone()
+    }
+
+    fn open_vhost(&mut self, vhost: &str) -> Result<(), Fault> {
+        self.calls.push(format!("open {vhost}"));
+        if vhost == "/" {
+            Ok(())
+        } else {
+            Err(Fault::new(ReplyCode::NotAllowed, format!("vhost {vhost} not found")))
+        }
+    }
+
+    fn user(&self) -> &Name {
+        &self.user
+    }
+
+    /// `missing` is no exchange, `down` fails, a key `nowhere` reaches nobody.
+    fn route(&mut self, _: Timestamp, message: Arc<Message>) -> Result<RoutedPublish, Fault> {
+        let queues: SmallVec<[QueueRef; 2]> = match (message.exchange(), message.routing_key()) {
+            (b"missing", _) => return Err(Fault::not_found(Resource::exchange("missing", "/"))),
+            (b"down", _) => return Err(Fault::new(ReplyCode::InternalError, "down")),
+            (_, b"nowhere") => smallvec![],
+            _ => smallvec![QUEUE],
+        };
+        self.messages.push(message.clone());
+        Ok(RoutedPublish { message, queues, direct_reply: None })
+    }
+
+    fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
+        let key = String::from_utf8_lossy(publish.message.routing_key()).into_owned();
+        let token = confirm.map_or(String::new(), |token| format!(" #{}", token.sequence));
+        self.calls.push(format!("submit {key}{token}"));
+        if confirm.is_some() { self.confirms } else { 0 }
+    }
+
+    fn request(&mut self, _: Timestamp, request: Request) -> Progress {
+        self.calls.push(format!("{request:?}"));
+        match self.script.pop_front() {
+            Some(Some(reply)) => Progress::Done(reply),
+            Some(None) => Progress::Pending,
+            None => Progress::Done(FakePort::usual(&request)),
+        }
+    }
+
+    fn settle(
+        &mut self,
+        queue: QueueRef,
+        consumer: ConsumerNumber,
+        range: PositionRange,
+        settlement: Settlement,
+    ) {
+        let (first, last) = (range.first, range.last);
+        self.calls.push(format!("settle q{} c{consumer} {first}-{last} {settlement:?}", queue.queue));
+    }
+
+    fn detach(&mut self, queue: QueueRef, consumer: ConsumerNumber) {
+        self.calls.push(format!("detach q{} c{consumer}", queue.queue));
+    }
+
+    fn set_paused(&mut self, queue: QueueRef, consumer: ConsumerNumber, paused: bool) {
+        self.calls.push(format!("pause q{} c{consumer} {paused}", queue.queue));
+    }
+
+    fn barrier(&mut self, token: ConfirmToken) -> usize {
+        self.calls.push(format!("barrier #{}", token.sequence));
+        self.confirms
+    }
+
+    fn open_direct_reply(&mut self, consumer: ConsumerNumber) -> Name {
+        self.calls.push(format!("open reply c{consumer}"));
+        Name::from("amq.rabbitmq.reply-to.opaque")
+    }
+
+    fn close_direct_reply(&mut self, consumer: ConsumerNumber) {
+        self.calls.push(format!("close reply c{consumer}"));
+    }
+
+    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault> {
+        self.calls.push(format!("secret {}", String::from_utf8_lossy(secret)));
+        self.secret.clone()
+    }
+}

@@ -1,0 +1,185 @@
+//! semantics.md section 9: publishes, returns, confirms.
+
+use leveret_codec::method::amqp::{AMQPClass, confirm};
+
+use super::peer::{Peer, publish_frames, publish_method, raw_method};
+use crate::model::event::{ConfirmToken, SessionEvent};
+
+fn confirming() -> Peer {
+    let mut peer = Peer::running();
+    let select = confirm::Select { nowait: false };
+    peer.send(1, AMQPClass::Confirm(confirm::AMQPMethod::Select(select)));
+    assert_eq!(peer.said(), ["1 85.11"]);
+    peer
+}
+
+#[test]
+fn a_publish_is_routed_and_submitted() {
+    let mut peer = Peer::running();
+    peer.publish("x", "key", b"body", false);
+    assert_eq!(peer.calls(), ["submit key"]);
+    let message = peer.session.port().messages.remove(0);
+    assert_eq!((message.exchange(), message.routing_key()), (&b"x"[..], &b"key"[..]));
+    assert!(peer.batch().is_empty(), "no confirm without confirm.select");
+}
+
+#[test]
+fn properties_are_passed_on_as_they_came() {
+    let raw = [0xA0, 0, 4, b't', b'e', b'x', b't', 0, 0, 0, 5, 1, b'a', b'b', 7, 9];
+    let mut raw = raw.to_vec();
+    raw[10] = 4;
+    raw.truncate(15);
+    let mut peer = Peer::running();
+    peer.send_bytes(&publish_frames(1, "", "k", &raw, b"x", false));
+    assert_eq!(peer.session.port().messages[0].properties().raw(), raw);
+}
+
+#[test]
+fn a_refused_publish_closes_what_its_fault_says() {
+    let mut peer = Peer::running();
+    peer.publish("missing", "k", b"x", false);
+    assert_eq!(peer.said(), ["1 close 404 60.40 NOT_FOUND - no exchange 'missing' in vhost '/'"]);
+    let mut peer = Peer::running();
+    peer.publish("down", "k", b"x", false);
+    assert_eq!(peer.said(), ["0 close 541 60.40 INTERNAL_ERROR - down"]);
+}
+
+#[test]
+fn immediate_is_540() {
+    let mut peer = Peer::running();
+    let mut bytes = publish_method(1, "", "k", 2);
+    bytes.extend(publish_frames(1, "", "k", &[0, 0], b"x", false));
+    peer.send_bytes(&bytes);
+    assert_eq!(peer.said(), ["0 close 540 60.40 NOT_IMPLEMENTED - immediate=true"]);
+    assert_eq!(peer.calls(), ["CloseConnection"], "its content is swallowed");
+}
+
+#[test]
+fn what_is_mandatory_and_reaches_nobody_comes_back() {
+    let mut peer = Peer::running();
+    peer.publish("x", "nowhere", b"body", true);
+    assert_eq!(peer.said(), ["1 return 312 NO_ROUTE x/nowhere", "1 header 4", "1 body body"]);
+    peer.publish("x", "nowhere", b"body", false);
+    assert!(peer.said().is_empty());
+    peer.publish("x", "k", b"body", true);
+    assert!(peer.said().is_empty());
+}
+
+#[test]
+fn returns_go_before_their_ack() {
+    let mut peer = confirming();
+    peer.publish("x", "nowhere", b"b", true);
+    peer.publish("x", "nowhere", b"", false);
+    assert_eq!(
+        peer.batch(),
+        ["1 return 312 NO_ROUTE x/nowhere", "1 header 1", "1 body b", "1 ack 2 multiple"]
+    );
+}
+
+#[test]
+fn confirms_are_counted_from_select_and_come_when_all_queues_are_done() {
+    let mut peer = Peer::running();
+    peer.publish("x", "before", b"", false);
+    peer.raw_method(85, 10, &[1]);
+    assert!(peer.said().is_empty(), "nowait");
+    peer.session.port().confirms = 2;
+    peer.publish("x", "k", b"", false);
+    assert_eq!(peer.calls(), ["submit before", "submit k #1"]);
+    peer.confirm(1, true);
+    assert!(peer.batch().is_empty());
+    peer.confirm(1, true);
+    assert_eq!(peer.batch(), ["1 ack 1"]);
+    peer.confirm(1, true);
+    assert!(peer.batch().is_empty(), "once");
+    peer.raw_method(85, 10, &[0]);
+    assert_eq!(peer.said(), ["1 85.11"]);
+    peer.publish("x", "k", b"", false);
+    assert_eq!(peer.calls(), ["submit k #2"], "a second select changes nothing");
+}
+
+#[test]
+fn a_publish_that_nobody_needs_to_confirm_is_acked_at_once() {
+    let mut peer = confirming();
+    peer.session.port().confirms = 0;
+    peer.publish("x", "k", b"", false);
+    assert_eq!(peer.batch(), ["1 ack 1"]);
+}
+
+#[test]
+fn acks_are_multiple_where_nothing_before_is_open() {
+    let mut peer = confirming();
+    for _ in 0..6 {
+        peer.publish("x", "k", b"", false);
+    }
+    for sequence in [2, 1, 5, 3] {
+        peer.confirm(sequence, true);
+    }
+    assert_eq!(peer.batch(), ["1 ack 3 multiple", "1 ack 5"]);
+    peer.confirm(6, true);
+    assert_eq!(peer.batch(), ["1 ack 6"]);
+    peer.confirm(4, true);
+    assert_eq!(peer.batch(), ["1 ack 4"], "5 and 6 were acked before");
+}
+
+#[test]
+fn a_refusal_of_any_queue_nacks() {
+    let mut peer = confirming();
+    peer.session.port().confirms = 2;
+    for _ in 0..3 {
+        peer.publish("x", "k", b"", false);
+    }
+    peer.confirm(2, false);
+    for sequence in [1, 1, 2, 3, 3] {
+        peer.confirm(sequence, true);
+    }
+    assert_eq!(
+        peer.batch(),
+        ["1 nack 2", "1 ack 3 multiple"],
+        "the nack goes before an ack that would cover it"
+    );
+}
+
+#[test]
+fn a_late_confirm_is_not_for_a_new_channel() {
+    let mut peer = confirming();
+    peer.publish("x", "k", b"", false);
+    peer.close_channel();
+    peer.said();
+    peer.open_channel(1);
+    peer.raw_method(85, 10, &[0]);
+    peer.publish("x", "k", b"", false);
+    peer.said();
+    peer.confirm(1, true);
+    assert!(peer.batch().is_empty());
+    let token = ConfirmToken { channel: 1, epoch: 2, sequence: 1 };
+    peer.event(SessionEvent::Confirm { token, accepted: true });
+    assert_eq!(peer.batch(), ["1 ack 1"]);
+}
+
+#[test]
+fn confirms_that_are_due_go_before_a_close_and_none_after() {
+    let mut peer = confirming();
+    peer.publish("x", "nowhere", b"", false);
+    peer.publish("x", "k", b"", false);
+    peer.publish("missing", "k", b"", false);
+    peer.confirm(2, true);
+    let close = "1 close 404 60.40 NOT_FOUND - no exchange 'missing' in vhost '/'";
+    assert_eq!(peer.batch(), ["1 ack 1", close]);
+    let mut peer = confirming();
+    peer.publish("x", "nowhere", b"", false);
+    peer.send_bytes(&raw_method(0, 10, 50, &[0, 200, 0, 0, 0, 0, 0]));
+    assert_eq!(peer.said(), ["1 ack 1", "0 10.51"]);
+}
+
+#[test]
+fn confirm_and_tx_exclude_each_other() {
+    let mut peer = confirming();
+    peer.raw_method(90, 10, &[]);
+    let text = "PRECONDITION_FAILED - cannot switch from confirm to tx mode";
+    assert_eq!(peer.said(), [format!("1 close 406 90.10 {text}")]);
+    let mut peer = Peer::running();
+    peer.raw_method(90, 10, &[]);
+    peer.raw_method(85, 10, &[0]);
+    let text = "PRECONDITION_FAILED - cannot switch from tx to confirm mode";
+    assert_eq!(peer.said(), ["1 90.11".to_owned(), format!("1 close 406 85.10 {text}")]);
+}
