@@ -278,7 +278,7 @@ mod tests {
 
     use super::*;
 
-    fn content<'a>(slices: &'a [Bytes]) -> Content<'static, impl Iterator<Item = &'a Bytes>> {
+    fn content(slices: &[Bytes]) -> Content<'static, impl Iterator<Item = &Bytes>> {
         let body_len = slices.iter().map(Bytes::len).sum();
         Content { properties: Properties::default(), body_len, body: slices.iter() }
     }
@@ -321,7 +321,7 @@ mod tests {
     fn a_large_body_is_sent_from_where_it_is() {
         let body = Bytes::from(vec![7; SENT_IN_PLACE]);
         let mut output = Output::default();
-        returned(&mut output, &[body.clone()], 0);
+        returned(&mut output, std::slice::from_ref(&body), 0);
         returned(&mut output, &[body.slice(1..)], 0);
         let mut slices = [IoSlice::new(&[]); 4];
         assert_eq!(output.chunks(&mut slices), 3);
