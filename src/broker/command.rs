@@ -90,6 +90,16 @@ pub enum ShardCommand {
 }
 
 impl ShardCommand {
+    /// What the command holds in memory while it is on its way, about, in bytes.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        let held = match self {
+            ShardCommand::Publish { message, .. } => message.footprint(),
+            _ => 0,
+        };
+        size_of::<ShardCommand>() + held
+    }
+
     /// The newest queue the command is about, where it may arrive before that queue's creation.
     pub(super) fn newest_queue(&self) -> Option<QueueId> {
         match self {

@@ -18,7 +18,7 @@ use super::catalog_task::CatalogInput;
 use super::clock::Clock;
 use super::hub::{ConnectionMailbox, Hub};
 use super::shard_task::ShardInput;
-use crate::broker::command::Origin;
+use crate::broker::command::{Origin, ShardCommand};
 use crate::broker::port::Port;
 use crate::broker::view::View;
 use crate::model::event::SessionEvent;
@@ -236,7 +236,7 @@ impl Connection {
                 continue;
             }
             let commands = std::mem::take(commands);
-            let bytes = commands.iter().map(crate::broker::command::ShardCommand::footprint).sum();
+            let bytes = commands.iter().map(ShardCommand::footprint).sum();
             let ticket = Some(self.budget.ticket(bytes));
             hub.shard(index).post(ShardInput::Commands {
                 origin: Origin::Connection(self.id),

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{error, info};
 
 use super::catalog_task::{self, CatalogInput};
 use super::clock::Clock;
@@ -23,22 +23,20 @@ use super::listener;
 use super::mailbox::ThreadMailbox;
 use super::shard_task::{self, ShardInput};
 use super::store_thread::{self, StoreRequest};
-use crate::broker::catalog::{Catalog, RecordError};
+use crate::broker::catalog::{Catalog, CatalogEffects};
 use crate::broker::shard::Shard;
 use crate::broker::view::View;
 use crate::config::ServeConfig;
 use crate::model::ids::{QueueId, ShardIndex, Timestamp};
 use crate::model::op::RecoveredQueue;
 use crate::session::SessionLimits;
-use crate::store::{self, OpenError, StoreError, StoreOptions};
+use crate::store::{self, OpenError, Store, StoreError, StoreOptions};
 
 /// Why the broker could not start, or had to stop. Each is one clear line.
 #[derive(Debug, Error)]
 pub enum ServeError {
     #[error("cannot use the data directory {directory}: {source}")]
     Open { directory: String, source: OpenError },
-    #[error("the catalog in {directory} cannot be read: {source}")]
-    Catalog { directory: String, source: RecordError },
     #[error("cannot listen on {address}: {source}; give another address with --listen")]
     Listen { address: String, source: io::Error },
     #[error("cannot start: {0}")]
@@ -74,17 +72,23 @@ struct Broker {
 impl Broker {
     fn start(config: &ServeConfig, shards: u16) -> Result<Broker, ServeError> {
         let directory = config.data_dir.display().to_string();
-        let (store, recovered) = store::open(&config.data_dir, &StoreOptions::default())
-            .map_err(|source| ServeError::Open { directory: directory.clone(), source })?;
+        let (mut store, recovered) = store::open(&config.data_dir, &StoreOptions::default())
+            .map_err(|source| ServeError::Open { directory, source })?;
         // The port is taken before anything is started that would have to be stopped again.
         let listener = listener::bind(config.listen)
             .map_err(|source| ServeError::Listen { address: config.listen.to_string(), source })?;
 
         let clock = Clock::new();
         let seed = random_seed();
-        let view = Arc::new(View::new());
-        let catalog = Catalog::new(Arc::clone(&view), shards, seed, recovered.catalog)
-            .map_err(|source| ServeError::Catalog { directory, source })?;
+        let view = View::new();
+        let mut found = CatalogEffects::default();
+        let catalog = Catalog::new(Arc::clone(&view), shards, seed, recovered.catalog, &mut found);
+        for bad in catalog.bad_records() {
+            error!(key = %bad.key.escape_ascii(), error = %bad.error, "a record of the catalog was passed over");
+        }
+        if !found.ops.is_empty() {
+            store.commit(&[], &found.ops)?;
+        }
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
@@ -94,9 +98,8 @@ impl Broker {
 
         let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
         let share = memory / usize::from(shards).max(1);
-        let mut owned: Vec<Shard> = (0..shards)
-            .map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), share))
-            .collect();
+        let mut owned: Vec<Shard> =
+            (0..shards).map(|index| Shard::new(ShardIndex(index), Arc::clone(&view), share)).collect();
         let queues = restore_queues(&catalog, recovered.queues, &mut owned, clock.now());
         let mut owners = JoinSet::new();
         for (index, shard) in (0..).map(ShardIndex).zip(owned) {
@@ -159,15 +162,21 @@ fn restore_queues(
     shards: &mut [Shard],
     now: Timestamp,
 ) -> usize {
-    let mut found: HashMap<QueueId, RecoveredQueue> =
-        found.into_iter().map(|queue| (queue.queue, queue)).collect();
     let queues = catalog.recovered_queues();
-    let count = queues.len();
-    for queue in queues {
-        let messages = found.remove(&queue.place.queue).unwrap_or_default();
-        if let Some(shard) = shards.get_mut(usize::from(queue.place.shard.0)) {
-            shard.recover(now, queue, messages);
-        }
+    let count = queues.iter().map(Vec::len).sum();
+    let mut messages: Vec<Vec<RecoveredQueue>> = queues.iter().map(|_| Vec::new()).collect();
+    let owner: HashMap<QueueId, usize> = queues
+        .iter()
+        .enumerate()
+        .flat_map(|(shard, queues)| queues.iter().map(move |queue| (queue.queue, shard)))
+        .collect();
+    for recovered in found {
+        // A queue the catalog does not know was being deleted; any shard can finish that.
+        let shard = owner.get(&recovered.queue).copied().unwrap_or(0);
+        messages[shard].push(recovered);
+    }
+    for (shard, (queues, messages)) in shards.iter_mut().zip(queues.into_iter().zip(messages)) {
+        shard.recover(now, queues, messages);
     }
     count
 }

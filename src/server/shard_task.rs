@@ -46,13 +46,15 @@ pub(crate) async fn run(index: ShardIndex, mut shard: Shard, hub: Arc<Hub>, cloc
     let mailbox = hub.shard(index);
     let mut inputs = Vec::new();
     let mut effects = ShardEffects::default();
+    // What recovery had to undo is said in the first turn.
+    let mut first_turn = true;
     loop {
         mailbox.take(&mut inputs);
         let now = clock.now();
         let mut tickets = Vec::new();
         let mut stop = false;
         let mut barriers = Vec::new();
-        let worked = !inputs.is_empty();
+        let worked = std::mem::take(&mut first_turn) || !inputs.is_empty();
         for input in inputs.drain(..) {
             match input {
                 ShardInput::Commands { origin, commands, ticket } => {
@@ -64,7 +66,7 @@ pub(crate) async fn run(index: ShardIndex, mut shard: Shard, hub: Arc<Hub>, cloc
                 ShardInput::Durable { sequence } => shard.durable(now, sequence),
                 ShardInput::Loaded(fetched) => shard.loaded(now, fetched),
                 ShardInput::Drained { connection, bytes } => shard.drained(connection, bytes),
-                ShardInput::ConnectionGone(connection) => shard.connection_gone(connection),
+                ShardInput::ConnectionGone(connection) => shard.connection_gone(now, connection),
                 ShardInput::Barrier(done) => barriers.push(done),
                 ShardInput::Stop => stop = true,
             }
