@@ -449,6 +449,8 @@ fn lower_floors_and_own_modules_are_let_in() {
     let text = "//! [`crate::store`]\nuse crate::model::ids::Name;\nuse super::store::Own; // crate::store\n\
                 use leveret_codec::table;\nconst S: &str = \"crate::store\";\nuse crate::queue::lane;";
     assert!(lines(floors, "src/queue/ready.rs", text).is_empty());
+    let inner = "#[cfg(test)]\nmod tests {\n    use super::super::store::Own;\n}";
+    assert!(lines(floors, "src/queue/ready.rs", inner).is_empty());
     assert!(lines(floors, "src/session/mod.rs", "use crate::{model, queue, routing, store};").is_empty());
     assert!(lines(floors, "src/lib.rs", "pub use crate::server::run;").is_empty());
 }
