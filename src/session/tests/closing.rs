@@ -68,7 +68,7 @@ fn a_fault_closes_and_waits_for_the_answer() {
     peer.send_bytes(&close());
     assert_eq!(peer.said(), ["0 10.51"], "a crossing close is answered");
     assert!(!peer.session.is_over());
-    peer.send(0, close_ok());
+    peer.send(0, &close_ok());
     assert!(peer.session.is_over());
 }
 

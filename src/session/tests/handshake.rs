@@ -154,7 +154,7 @@ fn a_vhost_that_is_refused_is_530_on_open() {
 fn methods_out_of_order_are_504_with_the_state() {
     let close = AMQPClass::Connection(AMQPMethod::Close(Close::default()));
     let mut peer = Peer::started();
-    peer.send(0, close.clone());
+    peer.send(0, &close);
     assert_eq!(
         peer.said(),
         ["0 close 504 10.50 CHANNEL_ERROR - unexpected method in connection state starting"]
@@ -162,7 +162,7 @@ fn methods_out_of_order_are_504_with_the_state() {
     let mut peer = Peer::started();
     peer.start_ok("PLAIN", b"", &[]);
     peer.said();
-    peer.send(0, AMQPClass::Connection(AMQPMethod::StartOk(StartOk::default())));
+    peer.send(0, &AMQPClass::Connection(AMQPMethod::StartOk(StartOk::default())));
     assert_eq!(
         peer.said(),
         ["0 close 504 10.11 CHANNEL_ERROR - unexpected method in connection state tuning"]
@@ -171,13 +171,13 @@ fn methods_out_of_order_are_504_with_the_state() {
     peer.start_ok("PLAIN", b"", &[]);
     peer.tune_ok(10, 4096, 0);
     peer.said();
-    peer.send(0, close);
+    peer.send(0, &close);
     assert_eq!(
         peer.said(),
         ["0 close 504 10.50 CHANNEL_ERROR - unexpected method in connection state opening"]
     );
     let mut peer = Peer::started();
-    peer.send(0, AMQPClass::Connection(AMQPMethod::SecureOk(SecureOk::default())));
+    peer.send(0, &AMQPClass::Connection(AMQPMethod::SecureOk(SecureOk::default())));
     assert_eq!(
         peer.said(),
         ["0 close 504 10.21 CHANNEL_ERROR - unexpected method in connection state starting"]
@@ -212,10 +212,10 @@ fn heartbeats_and_pipelining_are_welcome_early() {
     all.extend(frame_bytes(8, 0, b""));
     all.extend(raw_method(0, 10, 11, b"\0\0\0\0\x05PLAIN\0\0\0\x02\0\0\x05en_US"));
     all.extend(raw_method(0, 10, 31, &[0, 10, 0, 1, 0, 0, 0, 0]));
-    all.extend(raw_method(0, 10, 40, b"\x01/\0\0"));
-    all.extend(raw_method(1, 20, 10, &[0]));
     // Allowed by what was just negotiated, and not by the limit before it.
     all.extend(frame_bytes(8, 0, &[0; 20_000]));
+    all.extend(raw_method(0, 10, 40, b"\x01/\0\0"));
+    all.extend(raw_method(1, 20, 10, &[0]));
     peer.send_bytes(&all);
     assert_eq!(peer.said(), ["0 10.10", "0 10.30", "0 10.41", "1 20.11"]);
     assert!(peer.input.is_empty());

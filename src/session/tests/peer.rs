@@ -63,7 +63,7 @@ impl Peer {
     }
 
     pub(super) fn open_channel(&mut self, channel: ChannelNumber) {
-        self.send(channel, AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
+        self.send(channel, &AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
         assert_eq!(self.said(), [format!("{channel} 20.11")]);
     }
 
@@ -81,17 +81,17 @@ impl Peer {
             response: response.into(),
             locale: short("en_US"),
         };
-        self.send(0, AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)));
+        self.send(0, &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)));
     }
 
     pub(super) fn tune_ok(&mut self, channel_max: u16, frame_max: u32, heartbeat: u16) {
         let tune_ok = connection::TuneOk { channel_max, frame_max, heartbeat };
-        self.send(0, AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)));
+        self.send(0, &AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)));
     }
 
     pub(super) fn open(&mut self, vhost: &str) {
         let open = connection::Open { virtual_host: short(vhost) };
-        self.send(0, AMQPClass::Connection(connection::AMQPMethod::Open(open)));
+        self.send(0, &AMQPClass::Connection(connection::AMQPMethod::Open(open)));
     }
 
     pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
@@ -99,12 +99,12 @@ impl Peer {
         self.session.receive(self.now, &mut self.input);
     }
 
-    pub(super) fn send(&mut self, channel: ChannelNumber, method: AMQPClass) {
-        self.send_bytes(&method_frame(channel, &method));
+    pub(super) fn send(&mut self, channel: ChannelNumber, method: &AMQPClass) {
+        self.send_bytes(&method_frame(channel, method));
     }
 
     pub(super) fn basic(&mut self, method: basic::AMQPMethod) {
-        self.send(1, AMQPClass::Basic(method));
+        self.send(1, &AMQPClass::Basic(method));
     }
 
     /// A method on channel 1 by its numbers and its arguments in bytes.
@@ -132,11 +132,11 @@ impl Peer {
 
     pub(super) fn close_channel(&mut self) {
         let close = channel::Close { reply_code: 200, ..channel::Close::default() };
-        self.send(1, AMQPClass::Channel(channel::AMQPMethod::Close(close)));
+        self.send(1, &AMQPClass::Channel(channel::AMQPMethod::Close(close)));
     }
 
     pub(super) fn channel_close_ok(&mut self) {
-        self.send(1, AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
+        self.send(1, &AMQPClass::Channel(channel::AMQPMethod::CloseOk(channel::CloseOk {})));
     }
 
     pub(super) fn event(&mut self, event: SessionEvent) {

@@ -112,9 +112,13 @@ fn what_was_gathered_goes_before_what_comes_after_it() {
     peer.send_bytes(&bytes);
     assert_eq!(peer.calls(), ["settle q7 c2 11-11 Ack", "PurgeQueue { name: \"q\" }"]);
     let mut bytes = super::peer::raw_method(1, 60, 80, &[0, 0, 0, 0, 0, 0, 0, 2, 0]);
+    bytes.extend(super::peer::raw_method(1, 60, 80, &[0, 0, 0, 0, 0, 0, 0, 4, 1]));
+    peer.send_bytes(&bytes);
+    assert_eq!(peer.calls(), ["settle q7 c2 12-12 Ack", "settle q7 c2 13-14 Ack"]);
+    let mut bytes = super::peer::raw_method(1, 60, 80, &[0, 0, 0, 0, 0, 0, 0, 5, 0]);
     bytes.extend(super::peer::raw_method(1, 20, 40, &[0, 200, 0, 0, 0, 0, 0]));
     peer.send_bytes(&bytes);
-    assert_eq!(peer.calls(), ["settle q7 c2 12-12 Ack", "detach q7 c2"]);
+    assert_eq!(peer.calls(), ["settle q7 c2 15-15 Ack", "detach q7 c2"]);
 }
 
 #[test]
