@@ -356,7 +356,6 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
     #[test]
     fn every_history_is_lawful(settings in settings(), steps in prop::collection::vec(steps(), 1..250)) {
         let mut run = Run::new(settings);

@@ -373,7 +373,7 @@ fn a_lower_limit_drops_what_is_stored_without_reading_it() {
     desk.pump();
     let settings = QueueSettings { durable: true, max_length: Some(10_000), ..QueueSettings::default() };
     desk.queue.set_settings(desk.now, settings, &mut desk.fx);
-    assert!(desk.queue.counts().ready < 12_000, "whole spans go at once");
+    assert!(desk.queue.counts().ready < 13_000, "whole spans go at once");
     desk.pump();
     assert_eq!(desk.queue.counts().ready, 10_000);
     assert_eq!(desk.store.positions().next(), Some(Position(10_001)));
@@ -507,7 +507,7 @@ fn what_returns_into_a_fetched_range_is_not_lost() {
     desk.settle(6, 2, 2, Settlement::Release);
     desk.pump();
     desk.queue.loaded(desk.now, answer, &mut desk.fx);
-    desk.pump();
+    assert_eq!(desk.queue.counts().ready, 3);
     desk.consume(1, 0, 0);
     desk.pump();
     assert_eq!(desk.take_delivered(), [(1, 1), (1, 2), (1, 3)]);
