@@ -213,16 +213,25 @@ fn a_disk_that_lies_is_found_out() {
     assert!(lost >= 10, "only {lost} of 20 lives with a lying disk were found out");
 }
 
+/// How far a workload came.
+struct Failed {
+    error: StoreError,
+    under_way: Option<Model>,
+    store: Option<RedbStore>,
+}
+
+impl Failed {
+    fn with(error: StoreError) -> Box<Failed> {
+        Box::new(Failed { error, under_way: None, store: None })
+    }
+}
+
 /// A small workload that meets rotation, copying forward and removal.
-fn small_workload(
-    disk: &SimulatedDisk,
-    model: &mut Model,
-) -> Result<(), (StoreError, Option<Model>, Option<RedbStore>)> {
-    let unopened = |error| match error {
-        OpenError::Store(error) => (error, None, None),
-        other => (StoreError::Damaged(other.to_string()), None, None),
-    };
-    let (mut store, recovered) = open(disk).map_err(unopened)?;
+fn small_workload(disk: &SimulatedDisk, model: &mut Model) -> Result<(), Box<Failed>> {
+    let (mut store, recovered) = open(disk).map_err(|error| match error {
+        OpenError::Store(error) => Failed::with(error),
+        other => Failed::with(StoreError::Damaged(other.to_string())),
+    })?;
     model.restart(recovered.clean);
     let mut workload = Workload::new(7);
     for _ in 0..12 {
@@ -231,13 +240,16 @@ fn small_workload(
         after.apply(&ops, &catalog);
         match store.commit(&ops, &catalog) {
             Ok(()) => *model = after,
-            Err(error) => return Err((error, Some(after), Some(store))),
+            Err(error) => {
+                return Err(Box::new(Failed { error, under_way: Some(after), store: Some(store) }));
+            }
         }
         if let Err(why) = model.compare(&mut store, &mut Random(1)) {
-            return Err((StoreError::Damaged(why), None, Some(store)));
+            let error = StoreError::Damaged(why);
+            return Err(Box::new(Failed { error, under_way: None, store: Some(store) }));
         }
     }
-    Box::new(store).close().map_err(|error| (error, None, None))
+    Box::new(store).close().map_err(Failed::with)
 }
 
 #[test]
@@ -251,14 +263,14 @@ fn every_operation_may_fail_once() {
         disk.trouble(Trouble { fail_at: Some(at), full: true, ..Trouble::default() });
         let mut model = Model::default();
         let mut under_way = None;
-        if let Err((error, after, store)) = small_workload(&disk, &mut model) {
+        if let Err(failed) = small_workload(&disk, &mut model) {
             errors += 1;
-            full += u64::from(matches!(error, StoreError::NoSpace));
-            if let Some(mut store) = store {
+            full += u64::from(matches!(failed.error, StoreError::NoSpace));
+            if let Some(mut store) = failed.store {
                 let refused = store.commit(&[], &[]);
                 assert!(matches!(refused, Err(StoreError::Latched(_))), "operation {at}: {refused:?}");
             }
-            under_way = after;
+            under_way = failed.under_way;
         }
         let (mut store, recovered) = open(&disk).unwrap_or_else(|error| panic!("operation {at}: {error}"));
         let sound = std::iter::once(model).chain(under_way).any(|mut model| {

@@ -170,7 +170,9 @@ fn read_lane(
 }
 
 fn bytes_of(message: &Message) -> Bytes {
-    message.body().slices().flat_map(|slice| slice.to_vec()).collect()
+    let mut bytes = BytesMut::new();
+    message.body().slices().for_each(|slice| bytes.extend_from_slice(slice));
+    bytes.freeze()
 }
 
 /// Makes commits as queues would: positions grow, some messages go to several queues, some come late.
@@ -230,7 +232,8 @@ impl Workload {
         };
         let mut body = Body::default();
         let mut fill = Random(self.made);
-        let bytes: Vec<u8> = (0..len).map(|_| fill.next() as u8).collect();
+        let words: Vec<[u8; 8]> = (0..len.div_ceil(8)).map(|_| fill.next().to_le_bytes()).collect();
+        let bytes = &words.as_flattened()[..len as usize];
         bytes.chunks(40_000).for_each(|slice| body.push(Bytes::copy_from_slice(slice)));
         let mut arena = BytesMut::new();
         let made = Message::new(&mut arena, b"ex", b"key", Properties::default(), body, Origin::Client);
