@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn sizes_that_fit_are_one_chunk() {
-        assert_eq!(chunks(4064).collect::<Vec<_>>(), [0..4064]);
+        assert!(chunks(4064).eq(std::iter::once(0..4064)));
         assert_eq!(chunks((1 << 20) - 32).count(), 1);
         assert_eq!(chunks(1 << 20).collect::<Vec<_>>(), [0..1_048_544, 1_048_544..1_048_576]);
         assert_eq!(chunks(0).count(), 0);

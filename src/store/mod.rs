@@ -89,11 +89,14 @@ impl Default for StoreOptions {
     }
 }
 
+/// Keys and values of a catalog.
+pub type CatalogRecords = Vec<(Vec<u8>, Vec<u8>)>;
+
 /// What was found on opening.
 #[derive(Clone, Debug, Default)]
 pub struct Recovered {
     /// The catalog's records, in order of key.
-    pub catalog: Vec<(Vec<u8>, Vec<u8>)>,
+    pub catalog: CatalogRecords,
     /// Queues with messages, in order of id.
     pub queues: Vec<RecoveredQueue>,
     /// The directory was closed cleanly, or is new.

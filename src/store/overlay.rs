@@ -138,7 +138,7 @@ mod tests {
                     overlay.set_len(offset).unwrap();
                     naive.resize(usize::try_from(offset).unwrap(), 0);
                 } else {
-                    let data = vec![step as u8 + 1; len];
+                    let data = vec![u8::try_from(step).unwrap() + 1; len];
                     overlay.write(offset, &data).unwrap();
                     let offset = usize::try_from(offset).unwrap();
                     naive.resize(naive.len().max(offset + len), 0);

@@ -174,7 +174,7 @@ impl Opening {
             store.index.gone.insert(bucket, set);
         }
         for (number, row) in store.shelf.active.rows(RowsOf::Trash)? {
-            let len = <[u8; 8]>::try_from(&row[..]).map(u64::from_le_bytes).unwrap_or(0);
+            let len = <[u8; 8]>::try_from(&row[..]).map_or(0, u64::from_le_bytes);
             store.trash.push_back(Trash { number, len, noted: true });
             store.allocated += chunk::allocated(len);
             store.index.next_number = store.index.next_number.max(number + 1);

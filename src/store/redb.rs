@@ -13,6 +13,7 @@ use redb::{
     ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction,
 };
 
+use super::CatalogRecords;
 use super::changes::{Changes, NewBlob, Rows};
 use super::chunk;
 use super::disk::{Disk, DiskFile};
@@ -122,7 +123,7 @@ impl DataFile {
         fill: impl FnOnce(&DataFile) -> Result<(), StoreError>,
     ) -> Result<DataFile, StoreError> {
         let temporary = format!("{name}.tmp");
-        let data = DataFile::with(disk.create(&temporary)?, builder(cache, name, true))?;
+        let data = DataFile::with(disk.create(&temporary)?, &builder(cache, name, true))?;
         let Some(data) = data else { return Err(StoreError::Damaged(format!("{name} is new and damaged"))) };
         fill(&data)?;
         data.file.sync()?;
@@ -141,10 +142,10 @@ impl DataFile {
     ) -> Result<Option<DataFile>, StoreError> {
         let file = disk.open(name)?;
         let file = if mode == Mode::Write { file } else { Arc::new(Overlay::new(file)?) };
-        DataFile::with(file, builder(cache, name, mode != Mode::Sealed))
+        DataFile::with(file, &builder(cache, name, mode != Mode::Sealed))
     }
 
-    fn with(file: Arc<dyn DiskFile>, builder: Builder) -> Result<Option<DataFile>, StoreError> {
+    fn with(file: Arc<dyn DiskFile>, builder: &Builder) -> Result<Option<DataFile>, StoreError> {
         let failed = Arc::new(AtomicBool::new(false));
         let backend = Backend { file: Arc::clone(&file), failed: Arc::clone(&failed) };
         match builder.create_with_backend(backend) {
@@ -233,7 +234,7 @@ impl DataFile {
     }
 
     /// All records of a catalog, in order of key.
-    pub(super) fn records(&self) -> Result<Vec<(Vec<u8>, Vec<u8>)>, StoreError> {
+    pub(super) fn records(&self) -> Result<CatalogRecords, StoreError> {
         let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
         let mut records = Vec::new();
         for row in table.iter().map_err(fault)? {

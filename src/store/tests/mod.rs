@@ -1,5 +1,7 @@
 //! Tests of the whole room, on real files in a temporary folder. Power cuts are in `tests/power_cut.rs`.
 
+#![allow(clippy::cast_possible_truncation)]
+
 mod damage;
 mod files;
 

@@ -1,0 +1,293 @@
+//! The promise of the store, tried: cut the power at any moment, and everything that was committed is there, whole
+//! and in order, nothing that was settled comes back, and the commit under way is there whole or not at all. The
+//! whole store runs on the simulated disk, rotation, copying forward and removal of files included.
+//!
+//! A thousand cuts run with the other tests. More, with figures:
+//! `POWER_CUTS=20000 cargo test --release --test power_cut power_cuts -- --nocapture`; `POWER_CUT_SEED=n` begins
+//! with another seed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
+
+#[path = "power_cut/disk.rs"]
+mod disk;
+#[path = "power_cut/model.rs"]
+mod model;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use disk::{Random, SimulatedDisk, Trouble};
+use leveret::store::disk::Disk;
+use leveret::store::{OpenError, Recovered, RedbStore, Store, StoreError, StoreOptions, open_on, verify_on};
+use model::{Model, Workload};
+
+/// Files so small that every few commits begin one, and one that is emptied at the first occasion.
+const OPTIONS: StoreOptions = StoreOptions { file_bytes: 120_000, cache_bytes: 256 << 10, quiet_commits: 2 };
+/// Cuts that one directory lives through.
+const CUTS_PER_LIFE: u64 = 20;
+
+#[derive(Debug, Default)]
+struct Figures {
+    cuts: u64,
+    /// Cuts that came while the store was being opened.
+    cuts_opening: u64,
+    commits: u64,
+    messages: u64,
+    /// Commits under way at a cut that were there afterwards.
+    kept_under_way: u64,
+    journal_files: u64,
+}
+
+fn open(disk: &SimulatedDisk) -> Result<(RedbStore, Recovered), OpenError> {
+    open_on(Arc::new(disk.clone()), &OPTIONS)
+}
+
+/// How the store was stopped before it is opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stop {
+    Clean,
+    Unclean,
+    /// The power went while it was closed, or marked as open.
+    Either,
+}
+
+/// One directory that loses power again and again.
+struct Life {
+    random: Random,
+    disk: SimulatedDisk,
+    workload: Workload,
+    /// What was committed.
+    model: Model,
+    /// The same with the commit under way.
+    under_way: Option<Model>,
+    stop: Stop,
+    figures: Figures,
+}
+
+impl Life {
+    fn new(seed: u64) -> Life {
+        Life {
+            random: Random(seed),
+            disk: SimulatedDisk::default(),
+            workload: Workload::new(seed ^ 0xabcd),
+            model: Model::default(),
+            under_way: None,
+            stop: Stop::Clean,
+            figures: Figures::default(),
+        }
+    }
+
+    fn live(&mut self, cuts: u64, lying: bool) -> Result<(), String> {
+        for _ in 0..cuts {
+            let soon = self.random.percent(30);
+            let cut_after = Some(1 + self.random.below(if soon { 30 } else { 600 }));
+            self.disk.trouble(Trouble { cut_after, lying, ..Trouble::default() });
+            self.until_the_cut()?;
+            self.figures.cuts += 1;
+            self.figures.journal_files = self.figures.journal_files.max(self.disk.names().len() as u64);
+            self.disk = self.disk.after_power_cut(&mut self.random);
+        }
+        self.reopen().map(drop)
+    }
+
+    /// Opens, commits, now and then closes, until the power goes.
+    fn until_the_cut(&mut self) -> Result<(), String> {
+        loop {
+            let Some(mut store) = self.reopen()? else { return Ok(()) };
+            while !self.random.percent(3) {
+                if !self.commit(&mut store) {
+                    return Ok(());
+                }
+                if self.random.percent(5) {
+                    let compared = self.model.compare(&mut store, &mut self.random);
+                    if self.disk.is_off() {
+                        return Ok(());
+                    }
+                    compared?;
+                }
+            }
+            self.stop = Stop::Either;
+            if Box::new(store).close().is_err() {
+                return Ok(());
+            }
+            self.stop = Stop::Clean;
+        }
+    }
+
+    /// Opens the store and compares; None where the power went meanwhile.
+    fn reopen(&mut self) -> Result<Option<RedbStore>, String> {
+        let (mut store, recovered) = match open(&self.disk) {
+            Ok(opened) => opened,
+            Err(_) if self.disk.is_off() => {
+                self.figures.cuts_opening += 1;
+                if self.stop == Stop::Clean {
+                    self.stop = Stop::Either;
+                }
+                return Ok(None);
+            }
+            Err(error) => return Err(format!("could not be opened: {error}")),
+        };
+        if self.stop != Stop::Either && recovered.clean != (self.stop == Stop::Clean) {
+            return Err(format!("stopped {:?}, found clean: {}", self.stop, recovered.clean));
+        }
+        self.stop = Stop::Unclean;
+        let mut differences = Vec::new();
+        for (at, model) in std::iter::once(&self.model).chain(&self.under_way).enumerate() {
+            let mut model = model.clone();
+            model.restart(recovered.clean);
+            let compared = model
+                .compare_recovered(&recovered)
+                .and_then(|()| model.compare(&mut store, &mut self.random));
+            if self.disk.is_off() {
+                self.figures.cuts_opening += 1;
+                return Ok(None);
+            }
+            match compared {
+                Ok(()) => {
+                    self.figures.kept_under_way += at as u64;
+                    self.model = model;
+                    self.under_way = None;
+                    return Ok(Some(store));
+                }
+                Err(difference) => differences.push(difference),
+            }
+        }
+        Err(differences.join("; or: "))
+    }
+
+    /// Whether the power is still on.
+    fn commit(&mut self, store: &mut RedbStore) -> bool {
+        let (ops, catalog) = self.workload.commit(&self.model);
+        let mut after = self.model.clone();
+        after.apply(&ops, &catalog);
+        if store.commit(&ops, &catalog).is_err() {
+            assert!(self.disk.is_off(), "an error without a cause");
+            self.under_way = Some(after);
+            return false;
+        }
+        self.figures.commits += 1;
+        self.figures.messages += after.messages().saturating_sub(self.model.messages());
+        self.model = after;
+        !self.disk.is_off()
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).map_or(default, |value| value.parse().expect("a number"))
+}
+
+#[test]
+fn power_cuts_lose_nothing_that_was_committed() {
+    let cuts = number("POWER_CUTS", 1000);
+    let first_seed = number("POWER_CUT_SEED", 1);
+    let mut all = Figures::default();
+    let mut seed = first_seed;
+    while all.cuts < cuts {
+        let mut life = Life::new(seed);
+        if let Err(why) = life.live(CUTS_PER_LIFE, false) {
+            panic!("seed {seed} (POWER_CUT_SEED), cut {}: {why}", life.figures.cuts);
+        }
+        all.cuts += life.figures.cuts;
+        all.cuts_opening += life.figures.cuts_opening;
+        all.commits += life.figures.commits;
+        all.messages += life.figures.messages;
+        all.kept_under_way += life.figures.kept_under_way;
+        all.journal_files = all.journal_files.max(life.figures.journal_files);
+        seed += 1;
+    }
+    println!("seeds {first_seed}..{seed}: {all:?}; lost 0");
+    assert!(all.cuts_opening > 0 && all.kept_under_way > 0 && all.journal_files > 4, "{all:?}");
+}
+
+/// The control: a disk that lies about syncing must be found out, or the test above proves nothing.
+#[test]
+fn a_disk_that_lies_is_found_out() {
+    let quiet = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| ()));
+    let lost = (1..=20).filter(|&seed| {
+        let life = catch_unwind(AssertUnwindSafe(|| Life::new(seed).live(5, true)));
+        !matches!(life, Ok(Ok(())))
+    });
+    let lost = lost.count();
+    std::panic::set_hook(quiet);
+    assert!(lost >= 10, "only {lost} of 20 lives with a lying disk were found out");
+}
+
+/// How far a workload came.
+struct Failed {
+    error: StoreError,
+    under_way: Option<Model>,
+    store: Option<RedbStore>,
+}
+
+impl Failed {
+    fn with(error: StoreError) -> Box<Failed> {
+        Box::new(Failed { error, under_way: None, store: None })
+    }
+}
+
+/// A small workload that meets rotation, copying forward and removal.
+fn small_workload(disk: &SimulatedDisk, model: &mut Model) -> Result<(), Box<Failed>> {
+    let (mut store, recovered) = open(disk).map_err(|error| match error {
+        OpenError::Store(error) => Failed::with(error),
+        other => Failed::with(StoreError::Damaged(other.to_string())),
+    })?;
+    model.restart(recovered.clean);
+    let mut workload = Workload::new(7);
+    for _ in 0..12 {
+        let (ops, catalog) = workload.commit(model);
+        let mut after = model.clone();
+        after.apply(&ops, &catalog);
+        match store.commit(&ops, &catalog) {
+            Ok(()) => *model = after,
+            Err(error) => {
+                return Err(Box::new(Failed { error, under_way: Some(after), store: Some(store) }));
+            }
+        }
+        if let Err(why) = model.compare(&mut store, &mut Random(1)) {
+            let error = StoreError::Damaged(why);
+            return Err(Box::new(Failed { error, under_way: None, store: Some(store) }));
+        }
+    }
+    Box::new(store).close().map_err(Failed::with)
+}
+
+#[test]
+fn every_operation_may_fail_once() {
+    let healthy = SimulatedDisk::default();
+    assert!(small_workload(&healthy, &mut Model::default()).is_ok());
+    let operations = healthy.operations();
+    let (mut errors, mut full) = (0, 0);
+    for at in 0..operations {
+        let disk = SimulatedDisk::default();
+        disk.trouble(Trouble { fail_at: Some(at), full: true, ..Trouble::default() });
+        let mut model = Model::default();
+        let mut under_way = None;
+        if let Err(failed) = small_workload(&disk, &mut model) {
+            errors += 1;
+            full += u64::from(matches!(failed.error, StoreError::NoSpace));
+            if let Some(mut store) = failed.store {
+                let refused = store.commit(&[], &[]);
+                assert!(matches!(refused, Err(StoreError::Latched(_))), "operation {at}: {refused:?}");
+            }
+            under_way = failed.under_way;
+        }
+        let (mut store, recovered) = open(&disk).unwrap_or_else(|error| panic!("operation {at}: {error}"));
+        let sound = std::iter::once(model).chain(under_way).any(|mut model| {
+            model.restart(recovered.clean);
+            model.compare_recovered(&recovered).is_ok() && model.compare(&mut store, &mut Random(1)).is_ok()
+        });
+        assert!(sound, "operation {at} of {operations}");
+    }
+    assert!(errors > operations / 2 && full > errors / 2, "{errors} errors, {full} of {operations}");
+}
+
+#[test]
+fn verify_finds_nothing_wrong_after_power_cuts() {
+    let mut life = Life::new(99);
+    life.live(10, false).unwrap();
+    let disk: Arc<dyn Disk> = Arc::new(life.disk.clone());
+    let report = verify_on(&disk).unwrap();
+    assert!(report.is_sound(), "{report}");
+    assert_eq!(report.queues.values().sum::<u64>(), life.model.messages());
+}

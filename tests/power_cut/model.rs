@@ -1,0 +1,334 @@
+//! What a store should hold, kept the simplest way there is, and random commits to try it with.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use leveret::model::ids::{Position, PositionRange, QueueId, Timestamp};
+use leveret::model::message::{Body, Message, Origin};
+use leveret::model::op::{CatalogOp, EntryMeta, Fetch, Lane, Op};
+use leveret::store::{Recovered, RedbStore, Store};
+use leveret_codec::properties::Properties;
+
+use crate::disk::Random;
+
+/// Queues that are in use at a time.
+const QUEUES: usize = 5;
+const LANES: u64 = 2;
+
+#[derive(Clone, Debug, PartialEq)]
+struct Held {
+    body: Bytes,
+    meta: EntryMeta,
+    durable: bool,
+}
+
+/// Queue, then position; the lane of a message is part of its key, as positions are the queue's.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Model {
+    queues: BTreeMap<QueueId, BTreeMap<Position, (Lane, Held)>>,
+    catalog: BTreeMap<Vec<u8>, Vec<u8>>,
+}
+
+impl Model {
+    pub(crate) fn apply(&mut self, ops: &[Op], catalog: &[CatalogOp]) {
+        for op in ops {
+            match op {
+                Op::Put { queue, lane, position, message, meta, durable } => {
+                    let held = Held { body: bytes_of(message), meta: *meta, durable: *durable };
+                    self.queues.entry(*queue).or_default().insert(*position, (*lane, held));
+                }
+                Op::Remove { queue, range } => {
+                    let held = self.queues.entry(*queue).or_default();
+                    held.retain(|&position, _| !range.contains(position));
+                }
+                Op::Requeue { queue, position, delivery_count } => {
+                    let held = self.queues.entry(*queue).or_default().get_mut(position);
+                    if let Some((_, held)) = held {
+                        held.meta.redelivered = true;
+                        held.meta.delivery_count = *delivery_count;
+                    }
+                }
+                Op::DeleteQueue { queue } => drop(self.queues.remove(queue)),
+            }
+        }
+        for op in catalog {
+            match op {
+                CatalogOp::Put { key, value } => drop(self.catalog.insert(key.clone(), value.clone())),
+                CatalogOp::Delete { key } => drop(self.catalog.remove(key)),
+            }
+        }
+        self.queues.retain(|_, held| !held.is_empty());
+    }
+
+    /// What is left after a restart.
+    pub(crate) fn restart(&mut self, clean: bool) {
+        for held in self.queues.values_mut() {
+            held.retain(|_, (_, held)| held.durable);
+            held.values_mut().for_each(|(_, held)| held.meta.redelivered |= !clean);
+        }
+        self.queues.retain(|_, held| !held.is_empty());
+    }
+
+    pub(crate) fn messages(&self) -> u64 {
+        self.queues.values().map(|held| held.len() as u64).sum()
+    }
+
+    /// Compares with what the store reads back; what differs, in words.
+    pub(crate) fn compare(&self, store: &mut RedbStore, random: &mut Random) -> Result<(), String> {
+        for (&queue, held) in &self.queues {
+            for lane in 0..=LANES as Lane {
+                let expected: Vec<_> = held.iter().filter(|(_, (own, _))| *own == lane).collect();
+                let found = read_lane(store, queue, lane, random)?;
+                if found.len() != expected.len() {
+                    return Err(format!(
+                        "queue {queue} lane {lane}: {:?} found, {:?} expected",
+                        found.iter().map(|found| found.0.0).collect::<Vec<_>>(),
+                        expected.iter().map(|expected| expected.0.0).collect::<Vec<_>>()
+                    ));
+                }
+                for ((position, body, meta), (expected, (_, held))) in found.iter().zip(expected) {
+                    if position != expected || *body != held.body || *meta != held.meta {
+                        return Err(format!(
+                            "queue {queue} lane {lane}: at {position} {} bytes {meta:?}, expected {expected} \
+                             {} bytes {:?}",
+                            body.len(),
+                            held.body.len(),
+                            held.meta
+                        ));
+                    }
+                }
+            }
+        }
+        let messages = store.usage().messages;
+        if messages != self.messages() {
+            return Err(format!("{messages} messages are counted, {} expected", self.messages()));
+        }
+        Ok(())
+    }
+
+    /// Compares with what recovery reported.
+    pub(crate) fn compare_recovered(&self, recovered: &Recovered) -> Result<(), String> {
+        let catalog: BTreeMap<_, _> = recovered.catalog.iter().cloned().collect();
+        if catalog != self.catalog {
+            return Err(format!("catalog: {catalog:?}, expected {:?}", self.catalog));
+        }
+        let found: Vec<_> = recovered.queues.iter().map(|queue| queue.queue).collect();
+        let expected: Vec<_> = self.queues.keys().copied().collect();
+        if found != expected {
+            return Err(format!("queues {found:?}, expected {expected:?}"));
+        }
+        for queue in &recovered.queues {
+            let held = &self.queues[&queue.queue];
+            let spans = queue.lanes.iter().flat_map(|(_, spans)| spans);
+            let (count, bytes) =
+                spans.fold((0, 0), |(count, bytes), span| (count + span.count, bytes + span.bytes));
+            let body_bytes = held.values().map(|(_, held)| held.body.len() as u64).sum::<u64>();
+            if (count, bytes) != (held.len() as u64, body_bytes) {
+                return Err(format!("queue {}: spans count {count}, {bytes} bytes", queue.queue));
+            }
+            if held.keys().next_back().is_some_and(|last| *last >= queue.next_position) {
+                return Err(format!("queue {}: next position {}", queue.queue, queue.next_position));
+            }
+            for (lane, spans) in &queue.lanes {
+                for (position, _) in held.iter().filter(|(_, (own, _))| own == lane) {
+                    if !spans.iter().any(|span| span.range.contains(*position)) {
+                        return Err(format!("queue {}: no span has {position}", queue.queue));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+type Read = (Position, Bytes, EntryMeta);
+
+fn read_lane(
+    store: &mut RedbStore,
+    queue: QueueId,
+    lane: Lane,
+    random: &mut Random,
+) -> Result<Vec<Read>, String> {
+    let mut found: Vec<Read> = Vec::new();
+    let mut range = PositionRange { first: Position(0), last: Position(1 << 40) };
+    loop {
+        let max_bytes = 1 << random.below(18);
+        let fetch = Fetch { queue, lane, range, max_bytes };
+        let fetched = store.fetch(&fetch).map_err(|error| error.to_string())?;
+        for entry in fetched.entries {
+            if found.last().is_some_and(|last| last.0 >= entry.position) || entry.position > fetched.through {
+                return Err(format!("queue {queue} lane {lane}: {} out of order", entry.position));
+            }
+            found.push((entry.position, bytes_of(&entry.message), entry.meta));
+        }
+        if fetched.through >= range.last {
+            return Ok(found);
+        }
+        range.first = fetched.through.next();
+    }
+}
+
+fn bytes_of(message: &Message) -> Bytes {
+    let mut bytes = BytesMut::new();
+    message.body().slices().for_each(|slice| bytes.extend_from_slice(slice));
+    bytes.freeze()
+}
+
+/// Makes commits as queues would: positions grow, some messages go to several queues, some come late.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    random: Random,
+    queues: Vec<(QueueId, u64)>,
+    next_queue: u64,
+    /// Positions given out and not put yet.
+    late: Vec<(QueueId, u64)>,
+    recent: Vec<Arc<Message>>,
+    made: u64,
+}
+
+impl Workload {
+    pub(crate) fn new(seed: u64) -> Workload {
+        let queues = (1..=QUEUES as u64).map(|queue| (QueueId(queue), 1)).collect();
+        let next_queue = QUEUES as u64 + 1;
+        Workload { random: Random(seed), queues, next_queue, late: Vec::new(), recent: Vec::new(), made: 0 }
+    }
+
+    pub(crate) fn commit(&mut self, model: &Model) -> (Vec<Op>, Vec<CatalogOp>) {
+        let mut ops = Vec::new();
+        for _ in 0..self.random.below(10) {
+            match self.random.below(100) {
+                0..50 => self.publish(&mut ops),
+                50..75 => self.remove(model, &mut ops),
+                75..80 => self.remove_range(&mut ops),
+                80..92 => self.requeue(model, &mut ops),
+                92..98 => self.put_late(&mut ops),
+                _ => self.delete(&mut ops),
+            }
+        }
+        let mut catalog = Vec::new();
+        while self.random.percent(25) {
+            let key = vec![self.random.below(6) as u8];
+            catalog.push(if self.random.percent(70) {
+                CatalogOp::Put { key, value: self.random.next().to_le_bytes().to_vec() }
+            } else {
+                CatalogOp::Delete { key }
+            });
+        }
+        (ops, catalog)
+    }
+
+    /// How many bytes a body has: mostly few.
+    fn message(&mut self) -> Arc<Message> {
+        if !self.recent.is_empty() && self.random.percent(20) {
+            let at = self.random.below(self.recent.len() as u64) as usize;
+            return Arc::clone(&self.recent[at]);
+        }
+        self.made += 1;
+        let len = match self.random.below(100) {
+            0..70 => self.random.below(200),
+            70..95 => self.random.below(10_000),
+            _ => self.random.below(150_000),
+        };
+        let mut body = Body::default();
+        let mut fill = Random(self.made);
+        let words: Vec<[u8; 8]> = (0..len.div_ceil(8)).map(|_| fill.next().to_le_bytes()).collect();
+        let bytes = &words.as_flattened()[..len as usize];
+        bytes.chunks(40_000).for_each(|slice| body.push(Bytes::copy_from_slice(slice)));
+        let mut arena = BytesMut::new();
+        let made = Message::new(&mut arena, b"ex", b"key", Properties::default(), body, Origin::Client);
+        let message = Arc::new(made);
+        if self.recent.len() > 8 {
+            self.recent.remove(0);
+        }
+        self.recent.push(Arc::clone(&message));
+        message
+    }
+
+    fn put(&mut self, queue: QueueId, position: u64, message: &Arc<Message>, ops: &mut Vec<Op>) {
+        let expires_at = self.random.percent(10).then(|| Timestamp(self.random.below(1000)));
+        let redelivered = self.random.percent(5);
+        let delivery_count = if redelivered { self.random.below(3) as u32 } else { 0 };
+        ops.push(Op::Put {
+            queue,
+            // Positions belong to one lane each, so that a late one is of the lane it would have had.
+            lane: (position % (LANES + 1)) as Lane,
+            position: Position(position),
+            message: Arc::clone(message),
+            meta: EntryMeta { expires_at, delivery_count, redelivered },
+            durable: self.random.percent(85),
+        });
+    }
+
+    fn publish(&mut self, ops: &mut Vec<Op>) {
+        for _ in 0..=self.random.below(6) {
+            let message = self.message();
+            let start = self.random.below(QUEUES as u64) as usize;
+            let fan_out = if self.random.percent(25) { 1 + self.random.below(3) as usize } else { 1 };
+            for at in 0..fan_out {
+                let slot = (start + at) % QUEUES;
+                let (queue, position) = self.queues[slot];
+                self.queues[slot].1 += 1;
+                if self.random.percent(6) {
+                    self.late.push((queue, position));
+                } else {
+                    self.put(queue, position, &message, ops);
+                }
+            }
+        }
+    }
+
+    fn put_late(&mut self, ops: &mut Vec<Op>) {
+        for (queue, position) in std::mem::take(&mut self.late) {
+            if self.queues.iter().any(|(known, _)| *known == queue) {
+                let message = self.message();
+                self.put(queue, position, &message, ops);
+            }
+        }
+    }
+
+    /// Some of the messages at the head, as consumers do, or one from anywhere.
+    fn remove(&mut self, model: &Model, ops: &mut Vec<Op>) {
+        let (queue, _) = self.queues[self.random.below(QUEUES as u64) as usize];
+        let Some(held) = model.queues.get(&queue) else { return };
+        if self.random.percent(60) {
+            let count = self.random.below(held.len() as u64 * 3 / 2 + 1) as usize;
+            let (Some(first), Some(last)) = (held.keys().next(), held.keys().take(count).last()) else {
+                return;
+            };
+            let range = PositionRange { first: *first, last: *last };
+            ops.push(Op::Remove { queue, range });
+        } else {
+            let at = self.random.below(held.len() as u64) as usize;
+            let range = held.keys().nth(at).map(|position| PositionRange::single(*position));
+            ops.extend(range.map(|range| Op::Remove { queue, range }));
+        }
+    }
+
+    /// Positions around the tail, whether there is anything or not: it may meet what this commit puts.
+    fn remove_range(&mut self, ops: &mut Vec<Op>) {
+        let (queue, next) = self.queues[self.random.below(QUEUES as u64) as usize];
+        let first = next.saturating_sub(self.random.below(12));
+        let last = first + self.random.below(8);
+        // A position that was given out and is gone is never put.
+        self.late.retain(|(late, position)| *late != queue || !(first..=last).contains(position));
+        let range = PositionRange { first: Position(first), last: Position(last.min(next.max(1) - 1)) };
+        if range.first <= range.last {
+            ops.push(Op::Remove { queue, range });
+        }
+    }
+
+    fn requeue(&mut self, model: &Model, ops: &mut Vec<Op>) {
+        let (queue, next) = self.queues[self.random.below(QUEUES as u64) as usize];
+        let held = model.queues.get(&queue).map_or(0, BTreeMap::len) as u64;
+        let position = Position(next.saturating_sub(self.random.below(held * 2 + 3)));
+        ops.push(Op::Requeue { queue, position, delivery_count: self.random.below(4) as u32 });
+    }
+
+    fn delete(&mut self, ops: &mut Vec<Op>) {
+        let slot = self.random.below(QUEUES as u64) as usize;
+        let (queue, _) = std::mem::replace(&mut self.queues[slot], (QueueId(self.next_queue), 1));
+        self.next_queue += 1;
+        ops.push(Op::DeleteQueue { queue });
+    }
+}
