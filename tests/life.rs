@@ -118,7 +118,7 @@ fn verify_reports_a_stopped_directory_as_sound_and_a_damaged_one_as_not() {
         declare(&channel, "checked").await;
         publish_confirmed(&channel, "checked", &[0x5A; 3000], 2).await;
     });
-    broker.kill();
+    assert!(broker.terminate());
     let verify = || leveret().args(["verify", "--data-dir"]).arg(&data).output().unwrap();
     let sound = verify();
     assert!(sound.status.success(), "{}", String::from_utf8_lossy(&sound.stdout));

@@ -107,7 +107,9 @@ impl Connection {
             let now = self.around.clock.now();
             self.mailbox.take(&mut events);
             self.hear(now, &mut events);
-            if self.session.wants_input() && self.may_read() {
+            let reading = self.may_read();
+            self.session.set_reading(reading);
+            if reading && self.session.wants_input() {
                 self.read()?;
                 if !self.input.is_empty() {
                     self.session.receive(now, &mut self.input);

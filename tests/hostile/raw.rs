@@ -9,27 +9,27 @@ use leveret_codec::method::{Method, amqp::AMQPClass, amqp::channel, amqp::connec
 
 /// What the broker said next.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     ConnectionClosed { code: u16, text: String },
     ChannelClosed { code: u16, text: String },
     Other(Box<AMQPClass>),
     Eof,
 }
 
-pub struct RawClient {
+pub(crate) struct RawClient {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl RawClient {
-    pub fn connect(port: u16) -> RawClient {
+    pub(crate) fn connect(port: u16) -> RawClient {
         let stream = TcpStream::connect(("127.0.0.1", port)).expect("the broker listens");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout can be set");
         RawClient { stream, received: Vec::new() }
     }
 
     /// Up to connection.start.
-    pub fn greet(port: u16) -> RawClient {
+    pub(crate) fn greet(port: u16) -> RawClient {
         let mut client = RawClient::connect(port);
         client.send(&PROTOCOL_HEADER);
         assert!(matches!(client.answer(), Answer::Other(_)), "connection.start");
@@ -37,7 +37,7 @@ impl RawClient {
     }
 
     /// Up to an open channel 1.
-    pub fn open_channel(port: u16) -> RawClient {
+    pub(crate) fn open_channel(port: u16) -> RawClient {
         let mut client = RawClient::greet(port);
         client.send(&frame(1, 0, &start_ok(&[0, 0, 0, 0])));
         assert!(matches!(client.answer(), Answer::Other(_)), "connection.tune");
@@ -50,22 +50,22 @@ impl RawClient {
         client
     }
 
-    pub fn wait_at_most(&mut self, patience: Duration) {
+    pub(crate) fn wait_at_most(&mut self, patience: Duration) {
         self.stream.set_read_timeout(Some(patience)).expect("a timeout can be set");
     }
 
     /// Sends; a broker that has closed already may refuse it.
-    pub fn send(&mut self, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, bytes: &[u8]) {
         let _ = self.stream.write_all(bytes);
     }
 
     /// Nothing more will be sent.
-    pub fn finish(&mut self) {
+    pub(crate) fn finish(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// The next method the broker sends, heartbeats passed over.
-    pub fn answer(&mut self) -> Answer {
+    pub(crate) fn answer(&mut self) -> Answer {
         loop {
             if let Ok(Some(frame)) = frame::decode(&self.received, 0) {
                 let len = frame.wire_len();
@@ -102,7 +102,7 @@ fn read_method(payload: &[u8]) -> Answer {
     }
 }
 
-pub fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
+pub(crate) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = vec![kind];
     bytes.extend_from_slice(&channel.to_be_bytes());
     bytes.extend_from_slice(&u32::try_from(payload.len()).expect("a small payload").to_be_bytes());
@@ -120,7 +120,7 @@ fn start_ok(client_properties: &[u8]) -> Vec<u8> {
 }
 
 /// A start-ok frame whose client properties nest this deep.
-pub fn nested_start_ok(levels: usize) -> Vec<u8> {
+pub(crate) fn nested_start_ok(levels: usize) -> Vec<u8> {
     let mut table: Vec<u8> = Vec::new();
     for _ in 0..levels {
         let mut outer = vec![1, b'a', b'F'];
@@ -133,7 +133,7 @@ pub fn nested_start_ok(levels: usize) -> Vec<u8> {
     frame(1, 0, &start_ok(&properties))
 }
 
-pub fn publish_method(exchange: &str, routing_key: &str) -> Vec<u8> {
+pub(crate) fn publish_method(exchange: &str, routing_key: &str) -> Vec<u8> {
     let mut payload = vec![0, 60, 0, 40, 0, 0];
     for text in [exchange, routing_key] {
         payload.push(u8::try_from(text.len()).expect("a short string"));
@@ -144,7 +144,7 @@ pub fn publish_method(exchange: &str, routing_key: &str) -> Vec<u8> {
 }
 
 /// A content header without properties.
-pub fn content_header(body_size: u64) -> Vec<u8> {
+pub(crate) fn content_header(body_size: u64) -> Vec<u8> {
     let mut payload = vec![0, 60, 0, 0];
     payload.extend_from_slice(&body_size.to_be_bytes());
     payload.extend_from_slice(&[0, 0]);

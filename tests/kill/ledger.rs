@@ -7,18 +7,18 @@ use std::sync::Mutex;
 
 /// Publisher, queue, number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct MessageName {
-    pub publisher: u32,
-    pub queue: u32,
-    pub number: u64,
+pub(crate) struct MessageName {
+    pub(crate) publisher: u32,
+    pub(crate) queue: u32,
+    pub(crate) number: u64,
 }
 
 impl MessageName {
-    pub fn encode(self) -> Vec<u8> {
+    pub(crate) fn encode(self) -> Vec<u8> {
         format!("{} {} {}", self.publisher, self.queue, self.number).into_bytes()
     }
 
-    pub fn decode(body: &[u8]) -> Option<MessageName> {
+    pub(crate) fn decode(body: &[u8]) -> Option<MessageName> {
         let mut words = std::str::from_utf8(body).ok()?.split(' ');
         Some(MessageName {
             publisher: words.next()?.parse().ok()?,
@@ -55,18 +55,18 @@ struct Entries {
 }
 
 #[derive(Default)]
-pub struct Ledger {
+pub(crate) struct Ledger {
     entries: Mutex<Entries>,
 }
 
 #[derive(Clone, Copy, Debug)]
-pub struct Figures {
-    pub published: usize,
-    pub confirmed: usize,
-    pub delivered: u64,
-    pub redelivered: u64,
-    pub committed_acks: usize,
-    pub lost: usize,
+pub(crate) struct Figures {
+    pub(crate) published: usize,
+    pub(crate) confirmed: usize,
+    pub(crate) delivered: u64,
+    pub(crate) redelivered: u64,
+    pub(crate) committed_acks: usize,
+    pub(crate) lost: usize,
 }
 
 impl fmt::Display for Figures {
@@ -81,7 +81,7 @@ impl fmt::Display for Figures {
 
 impl Ledger {
     /// The next message of a publisher to a queue.
-    pub fn publish(&self, publisher: u32, queue: u32) -> MessageName {
+    pub(crate) fn publish(&self, publisher: u32, queue: u32) -> MessageName {
         let mut entries = self.lock();
         let next = entries.next_number.entry((publisher, queue)).or_default();
         *next += 1;
@@ -90,12 +90,12 @@ impl Ledger {
         name
     }
 
-    pub fn confirm(&self, name: MessageName) {
+    pub(crate) fn confirm(&self, name: MessageName) {
         self.lock().fates.entry(name).or_default().confirmed = true;
     }
 
     /// A message came out of a queue, on the one channel that consumes it in this life.
-    pub fn deliver(&self, queue: u32, body: &[u8], redelivered: bool) -> Option<MessageName> {
+    pub(crate) fn deliver(&self, queue: u32, body: &[u8], redelivered: bool) -> Option<MessageName> {
         let mut entries = self.lock();
         let Some(name) = MessageName::decode(body) else {
             entries.faults.push(format!("queue {queue} delivered a body nobody sent: {body:?}"));
@@ -125,22 +125,22 @@ impl Ledger {
     }
 
     /// An ack was handed to the client library.
-    pub fn ack(&self, name: MessageName) {
+    pub(crate) fn ack(&self, name: MessageName) {
         self.lock().fates.entry(name).or_default().acked = true;
     }
 
     /// tx.commit-ok came for the ack.
-    pub fn commit_ack(&self, name: MessageName) {
+    pub(crate) fn commit_ack(&self, name: MessageName) {
         self.lock().fates.entry(name).or_default().ack_committed = true;
     }
 
     /// The broker was killed.
-    pub fn next_life(&self) {
+    pub(crate) fn next_life(&self) {
         self.lock().newest_in_life.clear();
     }
 
     /// Everything that broke a promise; confirmed messages that are gone are added, so call it after a drain.
-    pub fn faults(&self) -> Vec<String> {
+    pub(crate) fn faults(&self) -> Vec<String> {
         let entries = self.lock();
         let mut faults = entries.faults.clone();
         faults.extend(
@@ -154,7 +154,7 @@ impl Ledger {
         faults
     }
 
-    pub fn figures(&self) -> Figures {
+    pub(crate) fn figures(&self) -> Figures {
         let entries = self.lock();
         let fates = entries.fates.values();
         Figures {

@@ -14,23 +14,23 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties, Consumer
 use super::Broker;
 
 /// How long a delivery that must come may take on a slow day.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// How long nothing may come before we believe that nothing will.
-pub const SILENCE: Duration = Duration::from_millis(200);
+pub(crate) const SILENCE: Duration = Duration::from_millis(200);
 
 /// Runs a test with a fresh broker and a connection to it.
-pub fn with_broker<F: Future<Output = lapin::Result<()>>>(test: impl FnOnce(Connection) -> F) {
+pub(crate) fn with_broker<F: Future<Output = lapin::Result<()>>>(test: impl FnOnce(Connection) -> F) {
     let broker = Broker::start();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async { test(connect(&broker).await?).await }).unwrap();
 }
 
-pub async fn connect(broker: &Broker) -> lapin::Result<Connection> {
+pub(crate) async fn connect(broker: &Broker) -> lapin::Result<Connection> {
     Connection::connect(&broker.uri(), ConnectionProperties::default()).await
 }
 
 /// A table of arguments.
-pub fn arguments(fields: &[(&str, AMQPValue)]) -> FieldTable {
+pub(crate) fn arguments(fields: &[(&str, AMQPValue)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in fields {
         table.insert((*name).into(), value.clone());
@@ -38,37 +38,41 @@ pub fn arguments(fields: &[(&str, AMQPValue)]) -> FieldTable {
     table
 }
 
-pub fn text(value: &str) -> AMQPValue {
+pub(crate) fn text(value: &str) -> AMQPValue {
     AMQPValue::LongString(value.into())
 }
 
-pub fn persistent() -> BasicProperties {
+pub(crate) fn persistent() -> BasicProperties {
     BasicProperties::default().with_delivery_mode(2)
 }
 
 /// Declares a durable queue.
-pub async fn declare(channel: &Channel, name: &str, fields: &[(&str, AMQPValue)]) -> lapin::Result<()> {
+pub(crate) async fn declare(
+    channel: &Channel,
+    name: &str,
+    fields: &[(&str, AMQPValue)],
+) -> lapin::Result<()> {
     let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
     channel.queue_declare(name.into(), options, arguments(fields)).await?;
     Ok(())
 }
 
-pub async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::Result<()> {
+pub(crate) async fn declare_exchange(channel: &Channel, name: &str, kind: ExchangeKind) -> lapin::Result<()> {
     let options = ExchangeDeclareOptions::default();
     channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await
 }
 
-pub async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
+pub(crate) async fn bind(channel: &Channel, queue: &str, exchange: &str, key: &str) -> lapin::Result<()> {
     let options = QueueBindOptions::default();
     channel.queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default()).await
 }
 
 /// Publishes and waits for nothing.
-pub async fn publish(channel: &Channel, exchange: &str, key: &str, body: &str) -> lapin::Result<()> {
+pub(crate) async fn publish(channel: &Channel, exchange: &str, key: &str, body: &str) -> lapin::Result<()> {
     publish_with(channel, exchange, key, body, persistent()).await
 }
 
-pub async fn publish_with(
+pub(crate) async fn publish_with(
     channel: &Channel,
     exchange: &str,
     key: &str,
@@ -80,13 +84,13 @@ pub async fn publish_with(
     Ok(())
 }
 
-pub async fn consume(channel: &Channel, queue: &str, no_ack: bool) -> lapin::Result<Consumer> {
+pub(crate) async fn consume(channel: &Channel, queue: &str, no_ack: bool) -> lapin::Result<Consumer> {
     let options = BasicConsumeOptions { no_ack, ..BasicConsumeOptions::default() };
     channel.basic_consume(queue.into(), "".into(), options, FieldTable::default()).await
 }
 
 /// The next delivery, which must come.
-pub async fn next(consumer: &mut Consumer) -> Delivery {
+pub(crate) async fn next(consumer: &mut Consumer) -> Delivery {
     tokio::time::timeout(PATIENCE, consumer.next())
         .await
         .expect("a delivery in time")
@@ -94,26 +98,26 @@ pub async fn next(consumer: &mut Consumer) -> Delivery {
         .unwrap()
 }
 
-pub async fn next_body(consumer: &mut Consumer) -> String {
+pub(crate) async fn next_body(consumer: &mut Consumer) -> String {
     body(&next(consumer).await)
 }
 
-pub fn body(delivery: &Delivery) -> String {
+pub(crate) fn body(delivery: &Delivery) -> String {
     String::from_utf8(delivery.data.clone()).unwrap()
 }
 
-pub async fn assert_silent(consumer: &mut Consumer) {
+pub(crate) async fn assert_silent(consumer: &mut Consumer) {
     assert!(tokio::time::timeout(SILENCE, consumer.next()).await.is_err(), "nothing more was to come");
 }
 
 /// Takes one message, settled at once; None where the queue is empty.
-pub async fn take(channel: &Channel, queue: &str) -> lapin::Result<Option<Delivery>> {
+pub(crate) async fn take(channel: &Channel, queue: &str) -> lapin::Result<Option<Delivery>> {
     let got = channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await?;
     Ok(got.map(|message| message.delivery))
 }
 
 /// Takes one message that must come, however long the broker needs to put it there.
-pub async fn take_soon(channel: &Channel, queue: &str) -> lapin::Result<Delivery> {
+pub(crate) async fn take_soon(channel: &Channel, queue: &str) -> lapin::Result<Delivery> {
     let since = std::time::Instant::now();
     loop {
         if let Some(delivery) = take(channel, queue).await? {

@@ -3,7 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
-pub mod lapin_client;
+pub(crate) mod lapin_client;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
@@ -16,7 +16,7 @@ use tempfile::TempDir;
 /// How long a broker may take to be ready, on the slowest day of the slowest machine.
 const START: Duration = Duration::from_secs(60);
 
-pub struct Broker {
+pub(crate) struct Broker {
     process: Child,
     port: u16,
     data: PathBuf,
@@ -26,7 +26,7 @@ pub struct Broker {
 
 impl Broker {
     /// A broker on a fresh data directory.
-    pub fn start() -> Broker {
+    pub(crate) fn start() -> Broker {
         let directory = TempDir::new().expect("a temporary directory");
         let data = directory.path().join("data");
         let mut broker = Broker::start_on(&data);
@@ -35,42 +35,42 @@ impl Broker {
     }
 
     /// A broker on this data directory, which stays.
-    pub fn start_on(data: &Path) -> Broker {
+    pub(crate) fn start_on(data: &Path) -> Broker {
         let port = free_port();
         let process = spawn(data, port);
         Broker { process, port, data: data.to_owned(), _directory: None }
     }
 
-    pub fn port(&self) -> u16 {
+    pub(crate) fn port(&self) -> u16 {
         self.port
     }
 
-    pub fn data(&self) -> &Path {
+    pub(crate) fn data(&self) -> &Path {
         &self.data
     }
 
-    pub fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.process.id()
     }
 
-    pub fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }
 
     /// SIGKILL, and the same directory and port again.
-    pub fn kill_and_restart(&mut self) {
+    pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
         self.process = spawn(&self.data, self.port);
     }
 
     /// SIGKILL, and nothing else.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.process.kill().expect("the broker can be killed");
         self.process.wait().expect("the broker can be waited for");
     }
 
     /// SIGTERM; returns whether it ended with success in time.
-    pub fn terminate(&mut self) -> bool {
+    pub(crate) fn terminate(&mut self) -> bool {
         let pid = self.process.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill(1) is there");
         assert!(sent.success());
@@ -85,7 +85,7 @@ impl Broker {
     }
 
     /// Starts again after [`Broker::terminate`] or [`Broker::kill`].
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.process = spawn(&self.data, self.port);
     }
 }
@@ -98,12 +98,12 @@ impl Drop for Broker {
 }
 
 /// A command for the binary under test.
-pub fn leveret() -> Command {
+pub(crate) fn leveret() -> Command {
     Command::new(env!("CARGO_BIN_EXE_leveret"))
 }
 
 /// A port that nobody listens on at this moment.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
