@@ -29,14 +29,16 @@ enum First {
 impl Queue {
     /// Delivers what can be delivered, answers gets, then enforces expiry, limits and the window.
     pub fn pump(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) {
+        let delivered = fx.deliveries.len();
         self.deliver_to_consumers(now, gate, fx);
+        let served = fx.deliveries.len() > delivered;
         self.consumers.end_turn(self.settings.single_active_consumer);
         self.serve_gets(now, fx);
         self.fresh_from = self.next_position;
         self.expire(now, fx);
         self.enforce_limits(fx);
         self.backlog = !self.ready.is_empty();
-        self.balance_memory(fx);
+        self.balance_memory(served, fx);
     }
 
     /// Answers a `basic.get` in `fx.got`: at once, or in a later pump where the message has to be fetched or a consumer

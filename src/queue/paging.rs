@@ -54,14 +54,15 @@ impl Queue {
         }
     }
 
-    /// Keeps memory within the window, and the head of the lane that is being served filled.
-    pub(super) fn balance_memory(&mut self, fx: &mut QueueEffects) {
+    /// Keeps memory within the window, and the head of the lane that is being served filled. Only after something was
+    /// `served`: otherwise what is fetched ahead could be paged out and fetched again for ever.
+    pub(super) fn balance_memory(&mut self, served: bool, fx: &mut QueueEffects) {
         let in_use = !self.consumers.is_empty() || !self.gets.is_empty() || self.drops_head();
         let window = if in_use { self.window.max(FLOOR) } else { self.window };
         if self.ready.memory() > window {
             self.page_out(window, in_use, fx);
         }
-        if self.consumers.is_empty() {
+        if !served {
             return;
         }
         let low = (window / 4).min(MOST_FETCHED);
@@ -73,7 +74,7 @@ impl Queue {
     }
 
     /// Pages out the newest messages of all lanes, then, down to half of the window, what stands before the spans:
-    /// the lowest lane first. A lane that waits for a fetch keeps what stands before the place it will be read to.
+    /// the lowest lane first. A queue in use keeps the next message to be delivered and the next to be dropped. A lane that waits for a fetch keeps what stands before the place it will be read to.
     fn page_out(&mut self, window: usize, in_use: bool, fx: &mut QueueEffects) {
         let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
         for lane in 0..=highest {
@@ -84,8 +85,9 @@ impl Queue {
                 return;
             }
         }
-        let kept = usize::from(in_use);
+        let ends = [self.ready.highest(), self.ready.lowest()];
         for lane in 0..=highest {
+            let kept = usize::from(in_use && ends.contains(&Some(lane)));
             while self.ready.memory() > window / 2 && self.ready.lanes[usize::from(lane)].may_page_front(kept)
             {
                 let Some(entry) = self.ready.page_front(lane) else { break };

@@ -220,6 +220,7 @@ mod tests {
                         newest += 1 + gap;
                         map.insert(Position(newest), (number % 3) as u8);
                         model.insert(newest, (number % 3) as u8);
+                        prop_assert!(map.ring.len() <= map.taken * SPARSE + SLACK);
                     }
                     Step::Again(back) => {
                         let at = newest.saturating_sub(back);
@@ -245,7 +246,6 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(map.len(), model.len());
-                prop_assert!(map.ring.len() <= map.taken * SPARSE + SLACK);
                 let range = PositionRange { first: Position(newest / 2), last: Position(newest) };
                 let inside: Vec<u64> = map.positions_in(range).map(|at| at.0).collect();
                 let expected: Vec<u64> = model.range(newest / 2..=newest).map(|(&at, _)| at).collect();

@@ -140,13 +140,13 @@ impl Ready {
     /// Takes the oldest of a lane's tail out of memory and makes it part of the spans.
     pub(super) fn page_tail(&mut self, number: op::Lane) -> Option<Entry> {
         let entry = self.lanes[usize::from(number)].pop_tail()?;
-        Some(self.to_spans(number, entry))
+        Some(self.page(number, entry))
     }
 
     /// Takes the last before a lane's spans out of memory and makes it part of them.
     pub(super) fn page_front(&mut self, number: op::Lane) -> Option<Entry> {
         let entry = self.lanes[usize::from(number)].pop_front_back()?;
-        Some(self.to_spans(number, entry))
+        Some(self.page(number, entry))
     }
 
     /// Changes the spans of a lane and keeps the totals right. [`Ready::rejoin`] has to follow.
@@ -232,7 +232,7 @@ impl Ready {
         (0..).zip(&self.lanes).find_map(|(number, lane)| Some((number, lane.expired_front(now, fresh_from)?)))
     }
 
-    fn to_spans(&mut self, number: op::Lane, entry: Entry) -> Entry {
+    fn page(&mut self, number: op::Lane, entry: Entry) -> Entry {
         let (bytes, expiry) = (entry.body_bytes(), entry.expiry);
         let entry = self.count_out(number, entry);
         let position = entry.position;

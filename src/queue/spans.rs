@@ -213,3 +213,54 @@ fn shrink(span: &mut Span, bytes: u64, messages_in_all: &mut u64, bytes_in_all: 
 fn earlier(one: Option<Timestamp>, other: Option<Timestamp>) -> Option<Timestamp> {
     Expiry::from(one).min(other.into()).time()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(first: u64, last: u64, count: u64) -> Span {
+        let range = PositionRange { first: Position(first), last: Position(last) };
+        Span { range, count, bytes: count * 10, earliest_expiry: None }
+    }
+
+    #[test]
+    fn what_was_not_found_in_a_part_that_was_read_is_forgotten() {
+        let mut spans = Spans::default();
+        spans.append(span(1, 10, 10));
+        spans.take_front(Position(1), 10);
+        spans.take_front(Position(3), 10);
+        spans.advance(Position(5));
+        assert_eq!((spans.messages(), spans.first()), (5, Some(Position(6))));
+        spans.advance(Position(10));
+        assert_eq!((spans.messages(), spans.bytes(), spans.is_empty()), (0, 0, true));
+    }
+
+    #[test]
+    fn messages_are_inserted_where_they_belong_and_runs_stay_bounded() {
+        let mut spans = Spans::default();
+        for position in (1..=3 * MERGED).rev() {
+            spans.insert(Position(position), 1, Expiry::NEVER);
+        }
+        assert_eq!((spans.messages(), spans.list.len()), (3 * MERGED, 3));
+        spans.insert(Position(4 * MERGED), 1, Expiry::NEVER);
+        spans.insert(Position(5 * MERGED), 1, Expiry::NEVER);
+        assert_eq!(spans.list.len(), 4);
+        assert!(spans.list.iter().zip(spans.list.iter().skip(1)).all(|(a, b)| a.range.last < b.range.first));
+    }
+
+    #[test]
+    fn a_scan_finds_the_earliest_expiry_anew() {
+        let mut spans = Spans::default();
+        for (position, expiry) in [(1, 50), (2, 10), (3, 30)] {
+            spans.insert(Position(position), 1, Some(Timestamp(expiry)).into());
+        }
+        assert_eq!(spans.start_scan(Timestamp(9)), None);
+        assert!(spans.start_scan(Timestamp(10)).is_some());
+        spans.survives(Position(1), Some(Timestamp(50)).into());
+        assert!(spans.leaves(Position(2), 1));
+        spans.survives(Position(3), Some(Timestamp(30)).into());
+        assert_eq!(spans.earliest().time(), Some(Timestamp(30)));
+        assert!(!spans.leaves(Position(9), 1));
+        assert_eq!((spans.messages(), spans.bytes()), (2, 2));
+    }
+}

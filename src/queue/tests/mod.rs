@@ -1,3 +1,7 @@
 //! Tests of the queue as a whole, from outside: rules one by one, and random histories against a model.
 
+mod history;
+mod judge;
+mod rules;
+mod store;
 pub(super) mod support;

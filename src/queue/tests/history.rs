@@ -1,0 +1,380 @@
+//! Random histories: a queue with tiny windows on a slow store, judged after every step.
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+
+use super::judge::Judge;
+use super::store::FakeStore;
+use super::support::{Spec, message};
+use crate::model::consuming::{ConsumeOptions, Settlement};
+use crate::model::ids::{
+    ConnectionId, ConsumerKey, ConsumerNumber, Position, PositionRange, QueueId, QueueRef, ShardIndex,
+    Timestamp,
+};
+use crate::model::op::{Fetch, Fetched, RecoveredQueue};
+use crate::model::settings::{DeadLetterTarget, QueueSettings};
+use crate::queue::{Gate, Pushed, Queue, QueueEffects};
+
+/// More than what a queue in use keeps whatever its window, and a message on top.
+const FLOOR: u64 = 128 * 1024 + 42_000;
+
+struct Closed<'a>(&'a BTreeSet<ConnectionId>);
+
+impl Gate for Closed<'_> {
+    fn admits(&mut self, connection: ConnectionId, _bytes: usize) -> bool {
+        !self.0.contains(&connection)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Push(Spec),
+    Consume(u32, ConsumeOptions),
+    Cancel(u32),
+    Detach(u32),
+    Get(u32, bool),
+    /// Of what the consumer holds: from this one on, so many in a row.
+    Settle(u32, usize, u64, Settlement),
+    SettleAll(u32, Settlement),
+    Pause(u32, bool),
+    Gate(u32, bool),
+    Window(usize),
+    Purge,
+    Pass(u64),
+    /// Answers a fetch: with what the store has now, or had when it was asked.
+    Answer(usize, bool),
+    DeadLettered,
+    Pump,
+}
+
+fn specs() -> impl Strategy<Value = Spec> {
+    (
+        any::<bool>(),
+        prop::option::of(0u8..5),
+        prop::option::weighted(0.3, 0u64..40),
+        prop_oneof![Just(0usize), Just(100), Just(15_000), Just(40_000)],
+    )
+        .prop_map(|(persistent, priority, expiration, body)| Spec {
+            persistent,
+            priority,
+            expiration,
+            body,
+        })
+}
+
+fn settlements() -> impl Strategy<Value = Settlement> {
+    prop_oneof![
+        4 => Just(Settlement::Ack),
+        1 => Just(Settlement::Discard),
+        1 => Just(Settlement::Requeue { failed: true }),
+        1 => Just(Settlement::Requeue { failed: false }),
+        1 => Just(Settlement::Release),
+    ]
+}
+
+fn steps() -> impl Strategy<Value = Step> {
+    let options = (any::<bool>(), 0u16..5, 0i32..2).prop_map(|(no_ack, prefetch, priority)| ConsumeOptions {
+        no_ack: no_ack && prefetch == 0,
+        exclusive: false,
+        prefetch,
+        priority,
+    });
+    prop_oneof![
+        20 => specs().prop_map(Step::Push),
+        3 => (0u32..5, options).prop_map(|(who, options)| Step::Consume(who, options)),
+        1 => (0u32..5).prop_map(Step::Cancel),
+        2 => (0u32..7).prop_map(Step::Detach),
+        3 => (5u32..7, any::<bool>()).prop_map(|(who, no_ack)| Step::Get(who, no_ack)),
+        8 => (0u32..7, 0usize..4, 1u64..6, settlements())
+            .prop_map(|(who, from, len, settlement)| Step::Settle(who, from, len, settlement)),
+        2 => (0u32..7, settlements()).prop_map(|(who, settlement)| Step::SettleAll(who, settlement)),
+        1 => (0u32..5, any::<bool>()).prop_map(|(who, paused)| Step::Pause(who, paused)),
+        1 => (0u32..5, any::<bool>()).prop_map(|(who, closed)| Step::Gate(who, closed)),
+        1 => prop_oneof![Just(0usize), Just(50_000), Just(400_000)].prop_map(Step::Window),
+        1 => Just(Step::Purge),
+        4 => (1u64..15).prop_map(Step::Pass),
+        8 => (0usize..3, any::<bool>()).prop_map(|(which, late)| Step::Answer(which, late)),
+        2 => Just(Step::DeadLettered),
+        6 => Just(Step::Pump),
+    ]
+}
+
+/// Histories in which consumers hold messages among each other's, and give them back while the queue pages.
+fn returning_steps() -> impl Strategy<Value = Step> {
+    let spec = (any::<bool>(), prop_oneof![Just(0usize), Just(40_000)]).prop_map(|(persistent, body)| Spec {
+        persistent,
+        body,
+        ..Spec::default()
+    });
+    let settlement = prop_oneof![
+        2 => Just(Settlement::Ack),
+        2 => Just(Settlement::Requeue { failed: false }),
+        1 => Just(Settlement::Release),
+        1 => Just(Settlement::Discard),
+    ];
+    let options = (1u16..6).prop_map(|prefetch| ConsumeOptions { prefetch, ..ConsumeOptions::default() });
+    prop_oneof![
+        8 => spec.prop_map(Step::Push),
+        1 => (0u32..3, options).prop_map(|(who, options)| Step::Consume(who, options)),
+        1 => (0u32..7).prop_map(Step::Detach),
+        8 => (5u32..7).prop_map(|who| Step::Get(who, false)),
+        8 => (0u32..7, 0usize..4, 1u64..3, settlement.clone())
+            .prop_map(|(who, from, len, settlement)| Step::Settle(who, from, len, settlement)),
+        2 => (0u32..7, settlement).prop_map(|(who, settlement)| Step::SettleAll(who, settlement)),
+        6 => (0usize..2, any::<bool>()).prop_map(|(which, late)| Step::Answer(which, late)),
+        1 => Just(Step::DeadLettered),
+        8 => Just(Step::Pump),
+    ]
+}
+
+/// Without a dead-letter target there is neither TTL nor limit here: their drops would not be seen.
+fn settings() -> impl Strategy<Value = QueueSettings> {
+    (
+        (any::<bool>(), any::<bool>(), prop::option::of(Just(2u8)), any::<bool>()),
+        prop::option::of(0u64..60),
+        prop::option::weighted(0.3, 0u64..12),
+        prop::option::weighted(0.2, 0u64..200_000),
+        prop::option::of(0u32..3),
+    )
+        .prop_map(|((dead, durable, max_priority, sac), message_ttl, max_length, bytes, limit)| {
+            QueueSettings {
+                durable,
+                dead_letter: dead.then(|| DeadLetterTarget { exchange: "dlx".into(), routing_key: None }),
+                message_ttl: message_ttl.filter(|_| dead),
+                max_length: max_length.filter(|_| dead),
+                max_length_bytes: bytes.filter(|_| dead),
+                max_priority,
+                single_active_consumer: sac && limit == Some(0),
+                delivery_limit: limit,
+                ..QueueSettings::default()
+            }
+        })
+}
+
+const QUEUE: QueueId = QueueId(7);
+
+fn key(who: u32) -> ConsumerKey {
+    ConsumerKey { connection: ConnectionId(u64::from(who % 3)), number: ConsumerNumber(who) }
+}
+
+/// The queue, its store and its judge.
+struct Run {
+    queue: Queue,
+    store: FakeStore,
+    judge: Judge,
+    fx: QueueEffects,
+    asked: Vec<(Fetch, Fetched)>,
+    window: usize,
+}
+
+impl Run {
+    fn new(settings: QueueSettings) -> Run {
+        let now = Timestamp(1000);
+        let id = QueueRef { queue: QUEUE, shard: ShardIndex(0) };
+        let mut queue = Queue::recover(id, settings.clone(), RecoveredQueue::default(), now);
+        queue.set_window(0);
+        let judge = Judge::new(settings, now);
+        Run {
+            queue,
+            store: FakeStore::default(),
+            judge,
+            fx: QueueEffects::default(),
+            asked: Vec::new(),
+            window: 0,
+        }
+    }
+
+    fn step(&mut self, step: Step) {
+        let now = self.judge.now;
+        let Run { queue, judge, fx, .. } = self;
+        match step {
+            Step::Push(mut spec) => {
+                // Their deaths would not be seen.
+                spec.expiration = spec.expiration.filter(|_| judge.settings.dead_letter.is_some());
+                let message = message(spec);
+                let pushed = queue.push(now, message.clone(), fx);
+                let durable = judge.settings.durable && spec.persistent;
+                assert_eq!(pushed, if durable { Pushed::Stored } else { Pushed::Accepted });
+                judge.pushed(&message, durable);
+            }
+            Step::Consume(who, options) => {
+                if !judge.is_registered(key(who)) {
+                    queue.consume(now, key(who), options, fx).unwrap();
+                    judge.consume(key(who), options);
+                }
+            }
+            Step::Cancel(who) => {
+                judge.cancel(key(who));
+                queue.cancel(now, key(who), fx);
+            }
+            Step::Detach(who) => {
+                // A get that waits would not be answered; sessions ask for one thing at a time.
+                if judge.gets == 0 {
+                    judge.cancel(key(who));
+                    let all = PositionRange { first: Position(0), last: Position(u64::MAX) };
+                    judge.settle(key(who), all, Settlement::Requeue { failed: true });
+                    queue.detach(now, key(who), fx);
+                }
+            }
+            Step::Get(who, no_ack) => {
+                judge.gets += 1;
+                queue.get(now, key(who), no_ack, fx);
+            }
+            Step::Settle(who, from, len, settlement) => {
+                if let Some(&first) = judge.held(key(who)).get(from) {
+                    let range = PositionRange { first, last: Position(first.0 + len - 1) };
+                    judge.settle(key(who), range, settlement);
+                    queue.settle(now, key(who), range, settlement, fx);
+                }
+            }
+            Step::SettleAll(who, settlement) => {
+                let range = PositionRange { first: Position(1), last: Position(u64::MAX) };
+                judge.settle(key(who), range, settlement);
+                queue.settle(now, key(who), range, settlement, fx);
+            }
+            Step::Pause(who, paused) => {
+                judge.pause(key(who), paused);
+                queue.set_paused(key(who), paused);
+            }
+            Step::Gate(who, closed) => {
+                if closed {
+                    judge.closed.insert(key(who).connection);
+                } else {
+                    judge.closed.remove(&key(who).connection);
+                }
+            }
+            Step::Window(bytes) => {
+                self.window = bytes;
+                queue.set_window(bytes);
+            }
+            Step::Purge => assert_eq!(queue.purge(now, fx), judge.purged()),
+            Step::Pass(millis) => {
+                judge.now = now.plus_millis(millis);
+                if queue.next_deadline().is_some_and(|deadline| deadline <= judge.now) {
+                    queue.tick(judge.now, fx);
+                }
+            }
+            Step::Answer(which, late) => return self.answer(which, late),
+            Step::DeadLettered => {
+                if let Some(position) = judge.awaited.pop_first() {
+                    queue.dead_lettered(position, fx);
+                }
+            }
+            Step::Pump => return self.pump(),
+        }
+        self.review();
+    }
+
+    fn answer(&mut self, which: usize, late: bool) {
+        if which < self.asked.len() {
+            let (fetch, then) = self.asked.remove(which);
+            let fetched = if late { self.store.read(fetch) } else { then };
+            self.queue.loaded(self.judge.now, fetched, &mut self.fx);
+            self.review();
+        }
+    }
+
+    fn pump(&mut self) {
+        self.queue.pump(self.judge.now, &mut Closed(&self.judge.closed), &mut self.fx);
+        self.review();
+        self.judge.end_turn();
+        if self.asked.is_empty() {
+            self.judge.check_at_rest();
+            let window = (self.window as u64).max(FLOOR);
+            let unacked: u64 = self.judge.unacked.len() as u64 * 42_000;
+            assert!(self.queue.counts().memory_bytes <= window + unacked);
+        }
+    }
+
+    /// Looks at all effects and compares queue, store and judge.
+    fn review(&mut self) {
+        for op in &self.fx.ops {
+            self.store.apply(QUEUE, op);
+        }
+        for (connection, delivery) in &self.fx.deliveries {
+            self.judge.delivered(*connection, delivery);
+        }
+        for got in &self.fx.got {
+            self.judge.got(got);
+        }
+        for dead in &self.fx.dead_letters {
+            self.judge.dead_letter(dead);
+        }
+        for &fetch in &self.fx.fetches {
+            assert!(self.asked.iter().all(|(other, _)| other.lane != fetch.lane), "one fetch per lane");
+            self.asked.push((fetch, self.store.read(fetch)));
+        }
+        self.fx.clear();
+        self.judge.check_counts(self.queue.counts());
+        let judge = &self.judge;
+        let alive = |at: &Position| {
+            judge.ready.contains_key(at) || judge.unacked.contains_key(at) || judge.awaited.contains(at)
+        };
+        for at in self.store.positions() {
+            assert!(alive(&at), "{at} has left, but not the store");
+        }
+        let known = judge.ready.iter().chain(judge.unacked.iter().map(|(at, (_, known))| (at, known)));
+        for (&at, known) in known {
+            assert!(self.store.has(at) || !(known.durable || self.store.was_put(at)), "{at} is lost");
+        }
+        assert!(judge.awaited.iter().all(|&at| self.store.has(at)));
+    }
+
+    /// Answers all fetches and pumps until nothing moves.
+    fn settle_down(&mut self) {
+        self.pump();
+        for _ in 0..10_000 {
+            if self.asked.is_empty() {
+                return;
+            }
+            self.answer(0, true);
+            self.pump();
+        }
+        panic!("the queue fetches for ever");
+    }
+
+    /// Everything comes out in the end, and the store is empty.
+    fn drain(&mut self) {
+        self.judge.closed.clear();
+        for who in 0..7 {
+            self.step(Step::Pump);
+            self.settle_down();
+            self.step(Step::Detach(who));
+        }
+        self.settle_down();
+        assert_eq!(self.judge.consumer_count(), 0);
+        self.step(Step::Consume(9, ConsumeOptions { no_ack: true, ..ConsumeOptions::default() }));
+        self.settle_down();
+        while !self.judge.awaited.is_empty() {
+            self.step(Step::DeadLettered);
+        }
+        assert!(self.judge.ready.is_empty() && self.judge.unacked.is_empty());
+        assert_eq!(self.store.positions().count(), 0);
+        assert_eq!(self.queue.counts().memory_bytes, 0);
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_history_is_lawful(settings in settings(), steps in prop::collection::vec(steps(), 1..250)) {
+        let mut run = Run::new(settings);
+        for step in steps {
+            run.step(step);
+        }
+        run.drain();
+    }
+
+    #[test]
+    fn messages_given_back_find_their_place_among_paged_ones(
+        dead in any::<bool>(),
+        steps in prop::collection::vec(returning_steps(), 1..250),
+    ) {
+        let dead_letter = dead.then(|| DeadLetterTarget { exchange: "dlx".into(), routing_key: None });
+        let mut run = Run::new(QueueSettings { durable: true, dead_letter, ..QueueSettings::default() });
+        for step in steps {
+            run.step(step);
+        }
+        run.drain();
+    }
+}
