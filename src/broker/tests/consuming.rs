@@ -96,6 +96,7 @@ fn memory_is_bounded_and_a_long_queue_comes_back_in_order() {
         broker.settle();
     }
     assert_eq!(lengths, (0..count).collect::<Vec<_>>());
+    assert!(broker.fetched > 0, "four megabytes do not fit into one");
     assert!(broker.stored.is_empty());
     assert!(broker.ops.iter().any(|op| matches!(op, Op::Remove { .. })));
 }

@@ -36,6 +36,8 @@ pub(super) struct Broker {
     pub(super) stored: Stored,
     /// Every operation of a shard, in order.
     pub(super) ops: Vec<Op>,
+    /// How many fetches the store has answered.
+    pub(super) fetched: usize,
     /// Batches are not durable until [`Broker::let_go`].
     pub(super) held: bool,
     /// Commands to shards are not carried out (but kept) while this is set.
@@ -86,6 +88,7 @@ impl Broker {
             records,
             stored,
             ops: Vec::new(),
+            fetched: 0,
             held: false,
             shards_stand: false,
             ports: BTreeMap::new(),
@@ -340,6 +343,7 @@ impl Broker {
         }
         for fetch in fx.fetches {
             let fetched = self.fetch(fetch);
+            self.fetched += 1;
             self.shards[index].loaded(self.now, fetched);
         }
         for (connection, event) in fx.to_connections {
