@@ -28,27 +28,19 @@ impl Operation {
 
 /// The permissions of a user on a vhost.
 #[derive(Clone, Debug)]
-pub struct Permissions {
-    spec: PermissionSpec,
+pub(super) struct Permissions {
     configure: Pattern,
     write: Pattern,
     read: Pattern,
 }
 
 impl Permissions {
-    pub(super) fn new(spec: PermissionSpec) -> Permissions {
+    pub(super) fn new(spec: &PermissionSpec) -> Permissions {
         Permissions {
             configure: Pattern::new(&spec.configure),
             write: Pattern::new(&spec.write),
             read: Pattern::new(&spec.read),
-            spec,
         }
-    }
-
-    /// The expressions as they were given.
-    #[must_use]
-    pub fn spec(&self) -> &PermissionSpec {
-        &self.spec
     }
 
     fn pattern(&self, operation: Operation) -> &Pattern {
@@ -115,7 +107,7 @@ mod tests {
     use super::*;
 
     fn permissions(write: &str) -> Permissions {
-        Permissions::new(PermissionSpec { configure: "".into(), write: write.into(), read: ".*".into() })
+        Permissions::new(&PermissionSpec { configure: "".into(), write: write.into(), read: ".*".into() })
     }
 
     fn may_write(write: &str, name: &str) -> bool {

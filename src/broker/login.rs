@@ -8,7 +8,7 @@ use crate::model::port::LoginRefused;
 
 /// A salted SHA-256 of a password, as RabbitMQ keeps it: four bytes of salt, then the hash of salt and password.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PasswordHash(Vec<u8>);
+pub(super) struct PasswordHash(Vec<u8>);
 
 const SALT: usize = 4;
 
@@ -54,7 +54,7 @@ pub(super) struct Credentials {
 
 /// Reads a SASL response. 503 for a mechanism that does not exist (1.13), 502 for a response that cannot be read.
 pub(super) fn read_response(mechanism: &str, response: &[u8]) -> Result<Credentials, LoginRefused> {
-    let malformed = |fault| LoginRefused::Malformed(fault);
+    let malformed = LoginRefused::Malformed;
     let (user, password) = match mechanism {
         "PLAIN" => read_plain(response).map_err(malformed)?,
         "AMQPLAIN" => read_amqplain(response).map_err(malformed)?,

@@ -215,7 +215,7 @@ fn check_value(check: Check, value: &AMQPValue) -> Result<(), String> {
     match check {
         Check::Any => Ok(()),
         Check::Integer => number().map(|_| ()),
-        Check::Time { least } => at_least(least, number()?).and_then(|time| at_most_ten_years(time)),
+        Check::Time { least } => at_least(least, number()?).and_then(at_most_ten_years),
         Check::Size => at_least(0, number()?).map(|_| ()),
         Check::Count => at_least(1, number()?).map(|_| ()),
         Check::Priority => match at_least(0, number()?)? {

@@ -87,7 +87,7 @@ impl Catalog {
         fx: &mut CatalogEffects,
     ) -> Catalog {
         let mut catalog = Catalog {
-            view: view.clone(),
+            view,
             shards: shards.max(1),
             seed,
             next_queue: 1,
@@ -97,6 +97,7 @@ impl Catalog {
             exclusive: Map::default(),
             bad_records: Vec::new(),
         };
+        let view = catalog.view.clone();
         let mut state = view.write();
         catalog.recover(&mut state, records, fx);
         view.changed();
@@ -152,10 +153,10 @@ impl Catalog {
                 }
                 gone
             }
-            CatalogCommand::AddVhost { name } => self.add_vhost(&mut state, name, fx),
+            CatalogCommand::AddVhost { name } => self.add_vhost(&mut state, &name, fx),
             CatalogCommand::PutUser { name, user } => self.put_user(&mut state, name, user, fx),
             CatalogCommand::PutPermissions { user, vhost, permissions } => {
-                self.put_permissions(&mut state, &vhost, user, permissions, fx)
+                self.put_permissions(&mut state, &vhost, user, &permissions, fx)
             }
         };
         if changed || fx.ops.len() > changes {

@@ -39,7 +39,7 @@ impl Catalog {
         }
         match check_new(&declare) {
             Ok(settings) => {
-                self.create_queue(state, declare, settings, fx);
+                self.create_queue(state, *declare, settings, fx);
                 true
             }
             Err(fault) => {
@@ -52,11 +52,11 @@ impl Catalog {
     fn create_queue(
         &mut self,
         state: &mut ViewState,
-        declare: Box<QueueDeclare>,
+        declare: QueueDeclare,
         settings: QueueSettings,
         fx: &mut CatalogEffects,
     ) {
-        let QueueDeclare { connection, vhost, request, .. } = *declare;
+        let QueueDeclare { connection, vhost, request, .. } = declare;
         let id = self.next_queue_id(fx);
         let at = self.place(id);
         let label = QueueLabel { vhost, name: request.name };

@@ -39,7 +39,7 @@ impl Catalog {
     fn restore(&mut self, state: &mut ViewState, record: Record) -> Result<(), RecordError> {
         match record {
             Record::NextQueue(next) => self.restore_next_queue(next),
-            Record::Vhost { name } => self.restore_vhost(state, name),
+            Record::Vhost { name } => self.restore_vhost(state, &name),
             Record::User { name, password, tags, loopback_only } => {
                 let password = PasswordHash::from_bytes(password);
                 state.put_user(User { name, password, tags, loopback_only });
@@ -47,7 +47,7 @@ impl Catalog {
             Record::Permissions { vhost, user, configure, write, read } => {
                 known_vhost(state, &vhost)?;
                 let spec = PermissionSpec { configure, write, read };
-                state.put_permissions(&vhost, user, Permissions::new(spec));
+                state.put_permissions(&vhost, user, Permissions::new(&spec));
             }
             Record::Exchange { vhost, name, kind, auto_delete, internal, arguments } => {
                 known_vhost(state, &vhost)?;

@@ -13,16 +13,16 @@ impl Catalog {
     /// The vhost `/` and the user guest, as a new broker has them.
     pub(super) fn first_start(&mut self, state: &mut ViewState, fx: &mut CatalogEffects) {
         let (vhost, guest): (Name, Name) = ("/".into(), "guest".into());
-        self.add_vhost(state, vhost.clone(), fx);
+        self.add_vhost(state, &vhost, fx);
         let user =
             UserSpec { password: "guest".into(), tags: vec!["administrator".into()], loopback_only: true };
         self.put_user(state, guest.clone(), user, fx);
         let all = PermissionSpec { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
-        self.put_permissions(state, &vhost, guest, all, fx);
+        self.put_permissions(state, &vhost, guest, &all, fx);
     }
 
-    pub(super) fn add_vhost(&mut self, state: &mut ViewState, name: Name, fx: &mut CatalogEffects) -> bool {
-        if state.vhost(&name).is_some() {
+    pub(super) fn add_vhost(&mut self, state: &mut ViewState, name: &Name, fx: &mut CatalogEffects) -> bool {
+        if state.vhost(name).is_some() {
             return false;
         }
         fx.ops.push(Record::Vhost { name: name.clone() }.put());
@@ -30,9 +30,9 @@ impl Catalog {
         true
     }
 
-    pub(super) fn restore_vhost(&mut self, state: &mut ViewState, name: Name) {
+    pub(super) fn restore_vhost(&mut self, state: &mut ViewState, name: &Name) {
         state.add_vhost(name.clone());
-        self.predeclare(state, &name);
+        self.predeclare(state, name);
     }
 
     pub(super) fn put_user(
@@ -61,7 +61,7 @@ impl Catalog {
         state: &mut ViewState,
         vhost: &Name,
         user: Name,
-        spec: PermissionSpec,
+        spec: &PermissionSpec,
         fx: &mut CatalogEffects,
     ) -> bool {
         if state.vhost(vhost).is_none() {

@@ -34,7 +34,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    fn to_shard(&mut self, shard: ShardIndex, command: ShardCommand) {
+    fn push(&mut self, shard: ShardIndex, command: ShardCommand) {
         if let Some(commands) = self.shards.get_mut(usize::from(shard.0)) {
             commands.push(command);
         }
@@ -138,15 +138,15 @@ impl BrokerPort for Port {
         settlement: Settlement,
     ) {
         let command = ShardCommand::Settle { queue: queue.queue, consumer, range, settlement };
-        self.outgoing.to_shard(queue.shard, command);
+        self.outgoing.push(queue.shard, command);
     }
 
     fn detach(&mut self, queue: QueueRef, consumer: ConsumerNumber) {
-        self.outgoing.to_shard(queue.shard, ShardCommand::Detach { queue: queue.queue, consumer });
+        self.outgoing.push(queue.shard, ShardCommand::Detach { queue: queue.queue, consumer });
     }
 
     fn set_paused(&mut self, queue: QueueRef, consumer: ConsumerNumber, paused: bool) {
-        self.outgoing.to_shard(queue.shard, ShardCommand::SetPaused { queue: queue.queue, consumer, paused });
+        self.outgoing.push(queue.shard, ShardCommand::SetPaused { queue: queue.queue, consumer, paused });
     }
 
     fn barrier(&mut self, token: ConfirmToken) -> usize {

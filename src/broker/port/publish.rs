@@ -12,7 +12,7 @@ use crate::broker::copies::{self, BCC, CC};
 use crate::broker::direct_reply;
 use crate::broker::queue_arguments::LONGEST_TIME;
 use crate::broker::route_cache::{Known, Targets};
-use crate::broker::view::ViewState;
+use crate::broker::view::{User, ViewState};
 use crate::model::consuming::Delivery;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
@@ -76,7 +76,7 @@ impl Port {
         if let Some(claimed) = properties.user_id()
             && claimed != self.user.as_bytes()
         {
-            let may_claim = self.view.read().user(&self.user).is_some_and(|user| user.is_impersonator());
+            let may_claim = self.view.read().user(&self.user).is_some_and(User::is_impersonator);
             if !may_claim {
                 return Err(Fault::precondition(format!(
                     "user_id property set to '{}' but authenticated user was '{}'",
@@ -137,7 +137,7 @@ impl Port {
             let Some(shard) = same_shard.first().map(|at| at.shard) else { continue };
             let queues: SmallVec<[QueueId; 2]> = same_shard.iter().map(|at| at.queue).collect();
             let message = Arc::clone(&message);
-            self.outgoing.to_shard(shard, ShardCommand::Publish { queues, message, confirm });
+            self.outgoing.push(shard, ShardCommand::Publish { queues, message, confirm });
             commands += 1;
         }
         if confirm.is_some() { commands } else { 0 }

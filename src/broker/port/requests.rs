@@ -69,7 +69,7 @@ impl Port {
     }
 
     fn ask_shard(&mut self, at: QueueRef, command: ShardCommand) -> Progress {
-        self.outgoing.to_shard(at.shard, command);
+        self.outgoing.push(at.shard, command);
         Progress::Pending
     }
 

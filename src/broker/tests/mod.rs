@@ -1,1 +1,11 @@
-//! Scenarios
+//! Scenarios over the whole room: what clients see of declarations, publishes, confirms and dead letters.
+
+mod access;
+mod confirms;
+mod consuming;
+mod dead_letters;
+mod exchanges;
+mod harness;
+mod publish;
+mod queues;
+mod recovery;

@@ -1,0 +1,115 @@
+//! Logging in, vhosts and permissions (semantics.md 1.8 to 1.20, section 16).
+
+use super::harness::{
+    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, message, short, text,
+};
+use crate::broker::command::{CatalogCommand, UserSpec};
+use crate::model::consuming::ConsumeOptions;
+use crate::model::port::{BrokerPort, LoginRefused};
+use crate::model::request::{Reply, Request};
+use leveret_codec::properties::Field;
+
+fn refused(text: &str) -> String {
+    format!("ACCESS_REFUSED - {text} refused for user 'bob'")
+}
+
+#[test]
+fn guest_logs_in_from_loopback_alone_and_nobody_without_a_password() {
+    let mut broker = Broker::new();
+    let nobody = UserSpec { password: String::new(), tags: Vec::new(), loopback_only: false };
+    broker.tell_catalog(CatalogCommand::PutUser { name: "nobody".into(), user: nobody });
+    let mut port = broker.port(1);
+    assert_eq!(port.authenticate("PLAIN", b"\0guest\0guest", true), Ok(()));
+    assert_eq!(&**port.user(), "guest");
+    let mut login = |response: &[u8], loopback| match port.authenticate("PLAIN", response, loopback) {
+        Err(LoginRefused::Credentials(text)) => text,
+        other => format!("{other:?}"),
+    };
+    assert_eq!(login(b"\0guest\0guest", false), "user 'guest' can only connect via localhost");
+    assert_eq!(login(b"\0guest\0wrong", true), "user 'guest' gave a wrong password");
+    assert_eq!(login(b"\0nobody\0", true), "user 'nobody' gave a wrong password");
+    assert_eq!(login(b"\0who\0x", true), "user 'who' does not exist");
+}
+
+#[test]
+fn a_vhost_must_exist_and_be_allowed() {
+    let mut broker = Broker::new();
+    broker.tell_catalog(CatalogCommand::AddVhost { name: "other".into() });
+    let mut port = broker.port(1);
+    port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
+    assert_eq!(port.open_vhost("nope").unwrap_err().text(), "NOT_ALLOWED - vhost nope not found");
+    assert_eq!(
+        port.open_vhost("other").unwrap_err().text(),
+        "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
+    );
+    assert!(port.open_vhost("/").is_ok());
+    assert!(broker.view.read().exchange("other", "amq.topic").is_some());
+}
+
+#[test]
+fn every_request_needs_its_permission() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, declare_queue("q", |_| ()));
+    broker.add_user("bob", "^c", "^w", "^r");
+    broker.connect_as(2, "bob", "pw");
+    let queue =
+        |operation: &str, name: &str| refused(&format!("{operation} access to queue '{name}' in vhost '/'"));
+    let exchange = |operation: &str, name: &str| {
+        refused(&format!("{operation} access to exchange '{name}' in vhost '/'"))
+    };
+    assert_eq!(broker.text(2, declare_queue("q", |_| ())), queue("configure", "q"));
+    assert_eq!(broker.text(2, declare_queue("cq", |_| ())), "");
+    assert_eq!(broker.text(2, delete_queue("q", false, false)), queue("configure", "q"));
+    assert_eq!(broker.text(2, declare_exchange("x", "direct", |_| ())), exchange("configure", "x"));
+    assert_eq!(broker.text(2, Request::PurgeQueue { name: "q".into() }), queue("read", "q"));
+    let Reply::Refused(fault) = broker.consume(2, "q", 1, ConsumeOptions::default()) else { panic!() };
+    assert_eq!(fault.text(), queue("read", "q"));
+    assert_eq!(broker.text(2, Request::BindQueue(binding("rx", "q", ""))), queue("write", "q"));
+    assert_eq!(broker.text(2, Request::BindQueue(binding("x", "wq", ""))), exchange("read", "x"));
+    let with_dlx = declare_queue("crq", |declare| {
+        declare.arguments = arguments(&[("x-dead-letter-exchange", text("d"))]);
+    });
+    assert_eq!(broker.text(2, with_dlx), queue("read", "crq"));
+    let Reply::Refused(fault) = broker.ask(2, declare_queue("", |_| ())) else { panic!() };
+    assert!(fault.text().starts_with("ACCESS_REFUSED - configure access to queue 'amq.gen-"));
+    let published = broker.route(2, message("", "q", &[])).unwrap_err();
+    assert_eq!(published.text(), exchange("write", "amq.default"));
+}
+
+#[test]
+fn a_permission_taken_away_is_gone_at_the_next_publish() {
+    let mut broker = Broker::new();
+    broker.add_user("bob", "", ".*", "");
+    broker.connect_as(2, "bob", "pw");
+    assert!(broker.route(2, message("amq.direct", "k", &[])).is_ok());
+    broker.add_user("bob", "", "", "");
+    assert!(broker.route(2, message("amq.direct", "k", &[])).is_err());
+}
+
+#[test]
+fn only_an_impersonator_publishes_in_the_name_of_others() {
+    let mut broker = Broker::new();
+    broker.add_user("bob", ".*", ".*", ".*");
+    broker.connect_as(2, "bob", "pw");
+    let as_alice = || message("", "q", &[short(Field::UserId, "alice")]);
+    assert_eq!(
+        broker.route(2, as_alice()).unwrap_err().text(),
+        "PRECONDITION_FAILED - user_id property set to 'alice' but authenticated user was 'bob'"
+    );
+    assert!(broker.route(2, message("", "q", &[short(Field::UserId, "bob")])).is_ok());
+    let user = UserSpec { password: "pw".into(), tags: vec!["impersonator".into()], loopback_only: false };
+    broker.tell_catalog(CatalogCommand::PutUser { name: "bob".into(), user });
+    assert!(broker.route(2, as_alice()).is_ok());
+}
+
+#[test]
+fn a_new_secret_is_checked_as_the_password() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    assert!(broker.port_mut(1).update_secret(b"guest").is_ok());
+    assert_eq!(
+        broker.port_mut(1).update_secret(b"other").unwrap_err().text(),
+        "NOT_ALLOWED - New secret was refused by one of the backends"
+    );
+}

@@ -1,0 +1,124 @@
+//! Confirms: what they wait for, over shards, refusals and deletions (semantics.md 9.20 to 9.25, 14.2).
+
+use super::harness::{
+    Broker, SHARDS, binding, declare_queue, delete_queue, int, message, persistent, queue_with, text,
+};
+use crate::broker::command::{Origin, ShardCommand};
+use crate::model::event::ConfirmToken;
+use crate::model::ids::{ConnectionId, QueueId};
+use crate::model::port::BrokerPort;
+use crate::model::request::Request;
+
+fn token(sequence: u64) -> ConfirmToken {
+    ConfirmToken { channel: 1, epoch: 0, sequence }
+}
+
+/// Two durable queues on two shards, bound to amq.fanout.
+fn broker() -> Broker {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    for name in ["a", "b"] {
+        broker.ask(1, declare_queue(name, |_| ()));
+        broker.ask(1, Request::BindQueue(binding("amq.fanout", name, "")));
+    }
+    broker.events(1);
+    let state = broker.view.read();
+    assert_ne!(state.queue("/", "a").unwrap().at.shard, state.queue("/", "b").unwrap().at.shard);
+    drop(state);
+    broker
+}
+
+#[test]
+fn a_persistent_message_is_confirmed_by_every_shard_once_it_is_durable() {
+    let mut broker = broker();
+    broker.held = true;
+    assert_eq!(broker.publish(1, message("amq.fanout", "", &[persistent()]), Some(1)), 2);
+    assert_eq!(broker.confirms(1), []);
+    broker.let_go();
+    assert_eq!(broker.confirms(1), [(1, true), (1, true)]);
+}
+
+#[test]
+fn what_is_not_stored_is_confirmed_at_once() {
+    let mut broker = broker();
+    broker.ask(1, declare_queue("t", |declare| declare.durable = false));
+    broker.held = true;
+    assert_eq!(broker.publish(1, message("", "a", &[]), Some(1)), 1);
+    assert_eq!(broker.confirms(1), [(1, true)], "a transient message");
+    broker.publish(1, message("", "t", &[persistent()]), Some(2));
+    assert_eq!(broker.confirms(1), [(2, true)], "a transient queue");
+    assert_eq!(broker.publish(1, message("", "nowhere", &[]), Some(3)), 0);
+    assert_eq!(broker.publish(1, message("", "a", &[persistent()]), None), 0);
+    assert_eq!(broker.confirms(1), []);
+}
+
+#[test]
+fn a_full_queue_refuses_at_once() {
+    let mut broker = broker();
+    let full = [("x-max-length", int(1)), ("x-overflow", text("reject-publish"))];
+    broker.ask(1, queue_with("full", &full));
+    broker.publish(1, message("", "full", &[]), Some(1));
+    broker.held = true;
+    broker.publish(1, message("", "full", &[persistent()]), Some(2));
+    assert_eq!(broker.confirms(1), [(1, true), (2, false)]);
+}
+
+#[test]
+fn a_publish_to_a_queue_that_was_deleted_on_the_way_is_accepted() {
+    let mut broker = broker();
+    let routed = broker.route(1, message("", "a", &[persistent()])).unwrap();
+    broker.ask(1, delete_queue("a", false, false));
+    assert_eq!(broker.port_mut(1).submit(routed, Some(token(1))), 1);
+    broker.settle();
+    assert_eq!(broker.confirms(1), [(1, true)]);
+}
+
+#[test]
+fn a_publish_that_comes_before_its_queue_waits_for_it() {
+    let mut broker = broker();
+    broker.shards_stand = true;
+    let now = broker.now;
+    // The view shows the queue before its shard has heard of it.
+    broker.port_mut(1).request(now, declare_queue("new", |_| ()));
+    broker.settle();
+    let at = broker.view.read().queue("/", "new").unwrap().at;
+    let routed = broker.route(1, message("", "new", &[])).unwrap();
+    let early = ShardCommand::Publish {
+        queues: [at.queue].into_iter().collect(),
+        message: routed.message,
+        confirm: Some(token(1)),
+    };
+    let shard = &mut broker.shards[usize::from(at.shard.0)];
+    shard.handle(now, Origin::Connection(ConnectionId(1)), early);
+    broker.shards_stand = false;
+    broker.settle();
+    assert_eq!(broker.confirms(1), [(1, true)]);
+    assert_eq!(broker.counts(1, "new"), (1, 0), "and it is in the queue");
+}
+
+#[test]
+fn a_barrier_waits_for_what_was_sent_before() {
+    let mut broker = broker();
+    assert_eq!(broker.port_mut(1).barrier(token(0)), usize::from(SHARDS));
+    broker.settle();
+    assert_eq!(broker.confirms(1), [(0, true), (0, true)], "nothing to wait for");
+    broker.held = true;
+    broker.publish(1, message("", "a", &[persistent()]), None);
+    broker.port_mut(1).barrier(token(0));
+    broker.settle();
+    assert_eq!(broker.confirms(1), [(0, true)], "the shard of the other queue");
+    broker.let_go();
+    assert_eq!(broker.confirms(1), [(0, true)]);
+}
+
+#[test]
+fn an_unknown_queue_of_the_store_is_deleted_at_recovery() {
+    let mut broker = broker();
+    broker.publish(1, message("", "a", &[persistent()]), Some(1));
+    let entry = broker.stored.first_key_value().map(|((_, lane, at), entry)| ((*lane, *at), entry.clone()));
+    let ((lane, at), entry) = entry.unwrap();
+    broker.stored.insert((QueueId(900), lane, at), entry);
+    let broker = broker.restarted();
+    assert!(broker.stored.keys().all(|(queue, _, _)| *queue != QueueId(900)));
+    assert_eq!(broker.stored.len(), 1);
+}

@@ -1,0 +1,232 @@
+//! Dead letters: where they go, what they carry, and that none is lost on the way (semantics.md 12.4 to 12.7).
+
+use leveret_codec::properties::Field;
+use leveret_codec::table::{AMQPValue, FieldTable};
+
+use super::harness::{
+    Broker, binding, declare_exchange, declare_queue, headers, int, message, persistent, queue_with, short,
+    text, texts,
+};
+use crate::model::consuming::{Delivery, Settlement};
+use crate::model::ids::{ConsumerNumber, PositionRange};
+use crate::model::message::Message;
+use crate::model::op::Op;
+use crate::model::port::BrokerPort;
+use crate::model::request::{Reply, Request};
+
+/// `src` dead-letters over the fanout exchange `dx` to `dead`, which lives on the other shard.
+fn broker() -> Broker {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, queue_with("src", &[("x-dead-letter-exchange", text("dx"))]));
+    broker.ask(1, declare_queue("dead", |_| ()));
+    broker.ask(1, declare_exchange("dx", "fanout", |_| ()));
+    broker.ask(1, Request::BindQueue(binding("dx", "dead", "")));
+    let state = broker.view.read();
+    assert_ne!(state.queue("/", "src").unwrap().at.shard, state.queue("/", "dead").unwrap().at.shard);
+    drop(state);
+    broker
+}
+
+/// Gets a message and rejects it without requeue.
+fn reject(broker: &mut Broker, queue: &str) -> Delivery {
+    let consumer = ConsumerNumber(9);
+    let get = Request::Get { queue: queue.into(), channel: 1, consumer, no_ack: false };
+    let Reply::Got { delivery, .. } = broker.ask(1, get) else { panic!("{queue} is empty") };
+    let range = PositionRange::single(delivery.position);
+    broker.port_mut(1).settle(delivery.queue, consumer, range, Settlement::Discard);
+    broker.settle();
+    *delivery
+}
+
+fn deaths(message: &Message) -> Vec<FieldTable> {
+    let Some(AMQPValue::FieldArray(deaths)) = message.properties().header("x-death") else {
+        return Vec::new();
+    };
+    deaths
+        .as_slice()
+        .iter()
+        .map(|death| match death {
+            AMQPValue::FieldTable(death) => death.clone(),
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+fn field(death: &FieldTable, name: &str) -> AMQPValue {
+    death.inner().get(name).cloned().unwrap_or(AMQPValue::Void)
+}
+
+/// Queue, reason and count of each death.
+fn summary(message: &Message) -> Vec<(String, String, i64)> {
+    deaths(message)
+        .iter()
+        .map(|death| match (field(death, "queue"), field(death, "reason"), field(death, "count")) {
+            (AMQPValue::LongString(queue), AMQPValue::LongString(reason), AMQPValue::LongLongInt(count)) => {
+                (queue.to_string(), reason.to_string(), count)
+            }
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_dead_letter_carries_its_death_and_not_its_expiration() {
+    let mut broker = broker();
+    let properties = [
+        headers(&[("CC", texts(&["c1"])), ("BCC", texts(&["b1"])), ("zz", int(1))]),
+        short(Field::Expiration, "40"),
+        persistent(),
+        short(Field::AppId, "app"),
+    ];
+    broker.publish(1, message("", "src", &properties), None);
+    broker.pass(40);
+    let dead = broker.get(1, "dead").unwrap().message;
+    assert_eq!((dead.exchange(), dead.routing_key()), (&b"dx"[..], &b"src"[..]));
+    let properties = dead.properties();
+    assert_eq!(properties.expiration(), None);
+    assert!(dead.is_persistent());
+    assert_eq!(properties.short_string(Field::AppId), Some(&b"app"[..]));
+    let [death] = &deaths(&dead)[..] else { panic!() };
+    assert_eq!(death.inner().len(), 7);
+    assert_eq!(field(death, "count"), AMQPValue::LongLongInt(1));
+    assert_eq!(field(death, "reason"), text("expired"));
+    assert_eq!(field(death, "queue"), text("src"));
+    assert_eq!(field(death, "time"), AMQPValue::Timestamp(1000));
+    assert_eq!(field(death, "exchange"), text(""));
+    assert_eq!(field(death, "routing-keys"), texts(&["src", "c1"]));
+    assert_eq!(field(death, "original-expiration"), text("40"));
+    for when in ["first", "last"] {
+        assert_eq!(properties.header(&format!("x-{when}-death-queue")), Some(text("src")));
+        assert_eq!(properties.header(&format!("x-{when}-death-reason")), Some(text("expired")));
+        assert_eq!(properties.header(&format!("x-{when}-death-exchange")), Some(text("")));
+    }
+    assert_eq!(properties.header("CC"), Some(texts(&["c1"])));
+    assert_eq!(properties.header("BCC"), None);
+    assert_eq!(properties.header("zz"), Some(int(1)));
+}
+
+#[test]
+fn what_a_client_says_of_deaths_is_replaced() {
+    let mut broker = broker();
+    let mut claimed = FieldTable::default();
+    claimed.insert("queue".into(), text("src"));
+    claimed.insert("reason".into(), text("rejected"));
+    claimed.insert("count".into(), AMQPValue::LongLongInt(5));
+    let claims = AMQPValue::FieldArray(vec![AMQPValue::FieldTable(claimed)].into());
+    let claims = headers(&[("x-death", claims), ("x-first-death-queue", text("foo"))]);
+    broker.publish(1, message("", "src", &[claims]), None);
+    reject(&mut broker, "src");
+    let dead = broker.get(1, "dead").unwrap().message;
+    assert_eq!(summary(&dead), [("src".into(), "rejected".into(), 1)]);
+    assert_eq!(dead.properties().header("x-first-death-queue"), Some(text("src")));
+}
+
+#[test]
+fn deaths_are_counted_newest_first() {
+    let mut broker = broker();
+    let to = |key| [("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text(key))];
+    broker.ask(1, queue_with("c2", &to("c1")));
+    let mut delayed = to("c2").to_vec();
+    delayed.push(("x-message-ttl", int(60)));
+    broker.ask(1, queue_with("c1", &delayed));
+    broker.publish(1, message("", "c1", &[]), None);
+    let summary_of = |expired, rejected| {
+        let mut all = vec![("c1".to_owned(), "expired".to_owned(), expired)];
+        if rejected > 0 {
+            all.push(("c2".to_owned(), "rejected".to_owned(), rejected));
+        }
+        all
+    };
+    for round in 0..3 {
+        broker.pass(60);
+        let delivery = reject(&mut broker, "c2");
+        assert_eq!(summary(&delivery.message), summary_of(round + 1, round));
+        let properties = delivery.message.properties();
+        assert_eq!(properties.header("x-first-death-queue"), Some(text("c1")));
+        assert_eq!(properties.header("x-last-death-queue"), Some(text("c1")));
+    }
+}
+
+#[test]
+fn a_circle_without_a_rejection_ends() {
+    let mut broker = broker();
+    let to = |key| {
+        [
+            ("x-dead-letter-exchange", text("")),
+            ("x-dead-letter-routing-key", text(key)),
+            ("x-message-ttl", int(60)),
+        ]
+    };
+    broker.ask(1, queue_with("cy1", &to("cy2")));
+    broker.ask(1, queue_with("cy2", &to("cy1")));
+    broker.publish(1, message("", "cy1", &[persistent()]), None);
+    broker.pass(60);
+    assert_eq!((broker.counts(1, "cy1").0, broker.counts(1, "cy2").0), (0, 1));
+    broker.pass(60);
+    assert_eq!((broker.counts(1, "cy1").0, broker.counts(1, "cy2").0), (0, 0));
+    assert!(broker.stored.is_empty(), "and nothing of it is left in the store");
+}
+
+#[test]
+fn the_source_keeps_a_durable_message_until_its_target_has_it() {
+    let mut broker = broker();
+    broker.publish(1, message("", "src", &[persistent()]), None);
+    let source = broker.view.read().queue("/", "src").unwrap().at.queue;
+    let removed = |broker: &Broker| {
+        broker.ops.iter().any(|op| matches!(op, Op::Remove { queue, .. } if *queue == source))
+    };
+    broker.held = true;
+    reject(&mut broker, "src");
+    assert_eq!(broker.counts(1, "dead").0, 1);
+    assert!(!removed(&broker), "the target is not durable yet");
+    broker.let_go();
+    assert!(removed(&broker));
+    assert_eq!(broker.stored.len(), 1);
+}
+
+#[test]
+fn a_crash_between_leaves_the_message_in_its_source() {
+    let mut broker = broker();
+    broker.publish(1, message("", "src", &[persistent()]), None);
+    broker.held = true;
+    broker.shards_stand = false;
+    reject(&mut broker, "src");
+    let target = broker.view.read().queue("/", "dead").unwrap().at.queue;
+    // What was not durable is lost.
+    broker.stored.retain(|(queue, _, _), _| *queue != target);
+    let mut broker = broker.restarted();
+    broker.connect(1);
+    assert_eq!((broker.counts(1, "src").0, broker.counts(1, "dead").0), (1, 0));
+}
+
+#[test]
+fn a_missing_exchange_drops_and_a_full_queue_has_a_reason_of_its_own() {
+    let mut broker = broker();
+    broker.ask(1, queue_with("lost", &[("x-dead-letter-exchange", text("nowhere"))]));
+    broker.publish(1, message("", "lost", &[persistent()]), None);
+    reject(&mut broker, "lost");
+    assert!(broker.stored.is_empty());
+    let short = [("x-dead-letter-exchange", text("dx")), ("x-max-length", int(1))];
+    broker.ask(1, queue_with("short", &short));
+    broker.publish(1, message("", "short", &[]), None);
+    broker.publish(1, message("", "short", &[]), None);
+    let dead = broker.get(1, "dead").unwrap().message;
+    assert_eq!(summary(&dead), [("short".into(), "maxlen".into(), 1)]);
+}
+
+#[test]
+fn a_replaced_key_routes_alone_and_stays_replaced() {
+    let mut broker = broker();
+    let replaced = [("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text("src"))];
+    broker.ask(1, queue_with("k", &replaced));
+    broker.ask(1, declare_queue("c1", |_| ()));
+    broker.publish(1, message("", "k", &[headers(&[("CC", texts(&["nowhere"]))])]), None);
+    broker.ask(1, declare_queue("nowhere", |_| ()));
+    reject(&mut broker, "k");
+    assert_eq!(broker.counts(1, "nowhere").0, 0, "CC does not route where the key was replaced");
+    reject(&mut broker, "src");
+    let dead = broker.get(1, "dead").unwrap().message;
+    assert_eq!(field(&deaths(&dead)[0], "routing-keys"), texts(&["src"]), "nor later");
+    assert_eq!(dead.properties().header("CC"), Some(texts(&["nowhere"])));
+}
