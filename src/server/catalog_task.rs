@@ -54,16 +54,17 @@ pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
                 CatalogInput::Stop => stop = true,
             }
         }
-        for (shard, command) in effects.to_shards.drain(..) {
-            let origin = Origin::Catalog;
-            hub.shard(shard).post(ShardInput::Commands { origin, commands: vec![command], ticket: None });
-        }
+        // The store hears of a queue before its shard does, so that no message of the queue is durable without it.
         if effects.ops.is_empty() {
             hub.send(&mut effects.to_connections);
         } else {
             sequence += 1;
             hub.store().post(StoreRequest::Catalog { sequence, ops: std::mem::take(&mut effects.ops) });
             held.push_back(Held { sequence, answers: std::mem::take(&mut effects.to_connections) });
+        }
+        for (shard, command) in effects.to_shards.drain(..) {
+            let origin = Origin::Catalog;
+            hub.shard(shard).post(ShardInput::Commands { origin, commands: vec![command], ticket: None });
         }
         if stop {
             return;
