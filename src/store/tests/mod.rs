@@ -4,6 +4,7 @@
 
 mod damage;
 mod files;
+mod pure;
 
 use std::path::Path;
 use std::sync::Arc;
