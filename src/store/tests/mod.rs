@@ -193,6 +193,22 @@ fn requeued_messages_are_remembered_and_so_is_an_unclean_stop() {
 }
 
 #[test]
+fn a_new_message_is_not_suspect_though_all_suspects_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = start(folder.path());
+    let ops: Vec<_> = (1..=5).map(|at| put(at, 1, &message(b"one"))).collect();
+    store.commit(&ops, &[]).unwrap();
+    drop(store);
+    let (mut store, _) = start(folder.path());
+    store.commit(&(1..=5).map(|queue| range(queue, 1, 1)).collect::<Vec<_>>(), &[]).unwrap();
+    close(store);
+    let (mut store, recovered) = start(folder.path());
+    assert!(recovered.clean);
+    store.commit(&[put(1, 2, &message(b"one"))], &[]).unwrap();
+    assert!(!store.fetch(&fetch(1, 1, 9, 1)).unwrap().entries[0].meta.redelivered);
+}
+
+#[test]
 fn spilled_messages_are_served_until_a_restart() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = start(folder.path());
