@@ -210,12 +210,10 @@ impl RedbStore {
         records.collect()
     }
 
-    /// Where the message lies in the active file, if it does. A blob of a sealed file is not pointed at, so that a
-    /// run and its blob always lie in one file.
+    /// Where the message lies in the active file, if it does. Sealed files are not pointed into (a rotation forgets
+    /// what is recent), so that a run and its blob always lie in one file.
     fn stored(&self, put: &Put<'_>) -> Option<Location> {
-        let location = self.recent.find(put.message)?;
-        (location.blob >= self.index.active_from() && self.index.blob(location.blob).is_some())
-            .then_some(location)
+        self.recent.find(put.message).filter(|location| self.index.blob(location.blob).is_some())
     }
 
     /// Takes new blobs and runs into the index and into the transaction.
@@ -223,6 +221,7 @@ impl RedbStore {
         let lens: foldhash::HashMap<u64, u64> =
             packed.blobs.iter().map(|blob| (blob.number, blob.len)).collect();
         for new in packed.runs {
+            debug_assert!(new.blob >= self.index.active_from(), "a run and its blob lie in one file");
             let known = || self.index.blob(new.blob).map(|blob| blob.len);
             let blob_len = lens.get(&new.blob).copied().or_else(known).unwrap_or(0);
             let encoded = run::encode(new.blob, blob_len, &new.entries);

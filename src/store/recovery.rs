@@ -140,7 +140,8 @@ impl Opening {
             index.files.push(FileRuns { file, first_number, live_runs: 0, touched: 0, kept: false });
         }
         shelf.set_files(spans);
-        index.next_number = index.active_from().max(1);
+        // Above whatever is said about numbers, also where nothing is left of what had them.
+        index.next_number = index.active_from().max(suspect_below).max(1);
         let store = RedbStore {
             options: *options,
             disk,

@@ -37,6 +37,22 @@ fn full_files_are_sealed_and_removed_once_settled() {
 }
 
 #[test]
+fn a_message_of_a_sealed_file_is_written_again_for_another_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path(), &tiny()).unwrap();
+    let shared = message(&[9; 10_000]);
+    store.commit(&[put(1, 1, &shared)], &[]).unwrap();
+    for at in 1..=40 {
+        store.commit(&[put(2, at, &message(&[1; 10_000]))], &[]).unwrap();
+    }
+    store.commit(&[put(3, 1, &shared)], &[]).unwrap();
+    store.commit(&[range(1, 1, 1), range(2, 1, 40)], &[]).unwrap();
+    assert!(!folder.path().join("journal-00000001.redb").exists());
+    let found = store.fetch(&fetch(3, 1, 1, 1)).unwrap();
+    assert_eq!(body_of(&found.entries[0].message), vec![9; 10_000]);
+}
+
+#[test]
 fn what_was_noted_of_a_file_outlives_the_file_it_was_noted_in() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = open(folder.path(), &StoreOptions { quiet_commits: 1 << 40, ..tiny() }).unwrap();
@@ -151,8 +167,10 @@ fn unneeded_blobs_are_given_back_over_several_commits_and_a_restart() {
     }
     store.commit(&[Op::DeleteQueue { queue: QueueId(1) }], &[]).unwrap();
     assert!(store.allocated > 10 << 20, "not all at once");
+    let left = store.allocated;
     drop(store);
     let (mut store, _) = start(folder.path());
+    assert!(store.allocated + (9 << 20) > left, "what is left is known after a restart");
     for at in 1..=5 {
         store.commit(&[put(2, at, &one), range(2, at - 1, at - 1)], &[]).unwrap();
     }

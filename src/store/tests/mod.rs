@@ -4,6 +4,7 @@
 
 mod damage;
 mod files;
+mod pure;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -189,6 +190,22 @@ fn requeued_messages_are_remembered_and_so_is_an_unclean_stop() {
     assert!(recovered.clean, "a clean stop does not make up for the unclean one before");
     assert_eq!(metas(&mut store)[..5], suspect);
     assert_eq!(metas(&mut store)[5], (false, 0));
+}
+
+#[test]
+fn a_new_message_is_not_suspect_though_all_suspects_are_gone() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = start(folder.path());
+    let ops: Vec<_> = (1..=5).map(|at| put(at, 1, &message(b"one"))).collect();
+    store.commit(&ops, &[]).unwrap();
+    drop(store);
+    let (mut store, _) = start(folder.path());
+    store.commit(&(1..=5).map(|queue| range(queue, 1, 1)).collect::<Vec<_>>(), &[]).unwrap();
+    close(store);
+    let (mut store, recovered) = start(folder.path());
+    assert!(recovered.clean);
+    store.commit(&[put(1, 2, &message(b"one"))], &[]).unwrap();
+    assert!(!store.fetch(&fetch(1, 1, 9, 1)).unwrap().entries[0].meta.redelivered);
 }
 
 #[test]
