@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
@@ -35,6 +35,8 @@ const PIECES: usize = 64;
 const REPORTED_DRAIN: usize = 128 << 10;
 /// How long a stopping broker waits for a client to answer connection.close.
 const GOODBYE: Duration = Duration::from_secs(3);
+/// How long a client may take to close its side after the last word was said.
+const LINGER: Duration = Duration::from_secs(1);
 
 /// What every connection shares.
 pub(crate) struct Surroundings {
@@ -87,6 +89,9 @@ impl Connection {
     pub(crate) async fn run(mut self, peer: SocketAddr) {
         debug!(connection = self.id.0, %peer, "accepted");
         let outcome = self.serve().await;
+        if outcome.is_ok() && !self.end_of_input {
+            self.linger().await;
+        }
         let now = self.around.clock.now();
         self.session.lost(now);
         self.send_wishes();
@@ -138,6 +143,19 @@ impl Connection {
             }
             self.wait(goodbye).await?;
         }
+    }
+
+    /// Says that nothing more comes, and reads on until the client has gone too: a socket closed over unread input is
+    /// reset, and the client would lose our last words.
+    async fn linger(&mut self) {
+        let farewell = async {
+            self.stream.shutdown().await?;
+            let mut discarded = [0; 4096];
+            while self.stream.read(&mut discarded).await? > 0 {}
+            io::Result::Ok(())
+        };
+        // Whatever goes wrong now only means that the client has gone.
+        let _ = tokio::time::timeout(LINGER, farewell).await;
     }
 
     /// Returns once there may be something to do.
