@@ -3,7 +3,7 @@
 //! whole store runs on the simulated disk, rotation, copying forward and removal of files included.
 //!
 //! A thousand cuts run with the other tests. More, with figures:
-//! `POWER_CUTS=20000 cargo test --release --test power_cut power_cuts -- --nocapture`; `POWER_CUT_SEED=n` begins
+//! `LEVERET_POWER_CUTS=20000 cargo test --release --test power_cut power_cuts -- --nocapture`; `LEVERET_POWER_CUT_SEED=n` begins
 //! with another seed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
@@ -178,14 +178,14 @@ fn number(name: &str, default: u64) -> u64 {
 
 #[test]
 fn power_cuts_lose_nothing_that_was_committed() {
-    let cuts = number("POWER_CUTS", 1000);
-    let first_seed = number("POWER_CUT_SEED", 1);
+    let cuts = number("LEVERET_POWER_CUTS", 1000);
+    let first_seed = number("LEVERET_POWER_CUT_SEED", 1);
     let mut all = Figures::default();
     let mut seed = first_seed;
     while all.cuts < cuts {
         let mut life = Life::new(seed);
         if let Err(why) = life.live(CUTS_PER_LIFE, false) {
-            panic!("seed {seed} (POWER_CUT_SEED), cut {}: {why}", life.figures.cuts);
+            panic!("seed {seed} (LEVERET_POWER_CUT_SEED), cut {}: {why}", life.figures.cuts);
         }
         all.cuts += life.figures.cuts;
         all.cuts_opening += life.figures.cuts_opening;
