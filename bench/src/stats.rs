@@ -133,8 +133,7 @@ pub(crate) struct Quantile {
 const LONGEST: u64 = 600_000_000_000;
 
 /// The quantiles of a curve: dense towards the end, where it matters.
-const QUANTILES: [f64; 12] =
-    [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1.0];
+const QUANTILES: [f64; 12] = [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99, 0.995, 0.999, 0.9999, 1.0];
 
 impl Default for Latencies {
     fn default() -> Latencies {

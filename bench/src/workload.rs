@@ -95,6 +95,14 @@ impl Topology {
         }
     }
 
+    /// Bindings to be declared that are worth timing.
+    pub(crate) fn bindings(self) -> usize {
+        match self {
+            Topology::Topic(bindings) | Topology::Headers(bindings) => bindings,
+            Topology::Queues(_) | Topology::Fanout(_) => 0,
+        }
+    }
+
     pub(crate) fn queues(self) -> usize {
         match self {
             Topology::Queues(queues) | Topology::Fanout(queues) => queues,
@@ -113,20 +121,23 @@ impl Workload {
         }
     }
 
-    /// The same with every count of stored messages, connections and bindings multiplied by `scale`.
-    pub(crate) fn scaled(mut self, scale: f64) -> Workload {
-        let shrink = |count: u64| ((count as f64 * scale).ceil().max(1.0)) as u64;
-        let shrink_few = |count: usize| ((count as f64 * scale).ceil().max(1.0)) as usize;
+    /// The same with every count of stored messages, connections and bindings divided by `divisor`, but for a rest.
+    pub(crate) fn shrunk(mut self, divisor: u32) -> Workload {
+        let divisor = divisor.max(1);
+        let shrink = |count: u64, least: u64| (count / u64::from(divisor)).max(least.min(count));
+        let shrink_few = |count: usize, least: usize| {
+            (count / usize::try_from(divisor).unwrap_or(usize::MAX)).max(least.min(count))
+        };
         match &mut self.kind {
-            Kind::Backlog(backlog) => backlog.messages = shrink(backlog.messages).max(1000),
-            Kind::Idle { connections } => *connections = shrink(*connections).max(10),
-            Kind::Restart { messages } => *messages = shrink(*messages).max(1000),
+            Kind::Backlog(backlog) => backlog.messages = shrink(backlog.messages, 1000),
+            Kind::Idle { connections } => *connections = shrink(*connections, 10),
+            Kind::Restart { messages } => *messages = shrink(*messages, 1000),
             Kind::Flow(flow) => match &mut flow.topology {
                 Topology::Topic(bindings) | Topology::Headers(bindings) => {
-                    *bindings = shrink_few(*bindings).max(10);
+                    *bindings = shrink_few(*bindings, 10);
                 }
-                Topology::Queues(queues) if *queues > 64 => *queues = shrink_few(*queues).max(64),
-                Topology::Queues(_) | Topology::Fanout(_) => {}
+                Topology::Queues(queues) => *queues = shrink_few(*queues, 64),
+                Topology::Fanout(_) => {}
             },
             Kind::Churn { .. } => {}
         }
@@ -181,8 +192,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     flow("t16", T16, "1 publisher, 1 consumer, automatic acks, 16 B"),
     flow("t1k", Flow { body: 1024, ..T16 }, "1 publisher, 1 consumer, automatic acks, 1 KB"),
     flow("pub16", Flow { consumers: 0, ..T16 }, "1 publisher, nobody consumes, 16 B"),
-    row("con16", "con16", Kind::Backlog(Backlog { messages: 3_000_000, body: 16, persistent: false, unconfirmed: None, acks: Acks::Automatic }),
-        "a queue with 3 million messages of 16 B is drained, automatic acks"),
+    row("con16", "con16", Kind::Backlog(Backlog { messages: 2_000_000, body: 16, persistent: false, unconfirmed: None, acks: Acks::Automatic }),
+        "a queue with 2 million messages of 16 B is drained, automatic acks"),
     flow("ack16", Flow { acks: HUNDREDS, ..T16 }, "16 B, prefetch 1000, ack multiple after every 100"),
     flow("ack1", Flow { acks: EACH, ..T16 }, "16 B, prefetch 100, every message acked by itself"),
     flow("p1k-c1", Flow { unconfirmed: Some(1), beside: Beside::Disk, ..P1K }, "1 KB persistent, 1 unconfirmed, consumer acks every 100"),
@@ -246,13 +257,15 @@ mod tests {
     }
 
     #[test]
-    fn scaling_shrinks_counts_but_never_to_nothing() {
+    fn counts_shrink_but_never_to_nothing() {
         let [backlog] = select(&["backlog".to_owned()]).unwrap()[..] else { panic!() };
-        let Kind::Backlog(small) = backlog.scaled(0.01).kind else { panic!() };
-        assert_eq!(small.messages, 100_000);
-        let Kind::Backlog(least) = backlog.scaled(1e-9).kind else { panic!() };
-        assert_eq!(least.messages, 1000);
-        let Kind::Backlog(whole) = backlog.scaled(1.0).kind else { panic!() };
-        assert_eq!(whole.messages, 10_000_000);
+        let messages = |divisor| match backlog.shrunk(divisor).kind {
+            Kind::Backlog(small) => small.messages,
+            _ => 0,
+        };
+        assert_eq!([1, 100, u32::MAX].map(messages), [10_000_000, 100_000, 1000]);
+        let [t16] = select(&["t16".to_owned()]).unwrap()[..] else { panic!() };
+        let Kind::Flow(flow) = t16.shrunk(1000).kind else { panic!() };
+        assert_eq!(flow.topology, Topology::Queues(1));
     }
 }

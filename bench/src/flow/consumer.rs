@@ -26,6 +26,8 @@ pub(crate) struct Consumer<'a> {
     tally: Tally,
     /// The last tag that was acked.
     acked: u64,
+    /// Stops by itself after so many messages.
+    limit: u64,
     latencies: Latencies,
 }
 
@@ -64,13 +66,20 @@ impl<'a> Consumer<'a> {
             stamped,
             tally: Tally::default(),
             acked: 0,
+            limit: u64::MAX,
             latencies: Latencies::default(),
         })
     }
 
+    /// Stops by itself after so many messages.
+    pub(crate) fn until(mut self, limit: u64) -> Consumer<'a> {
+        self.limit = limit;
+        self
+    }
+
     /// Consumes until told to stop. Returns the latencies of stamped messages.
     pub(crate) fn run(mut self) -> Result<Latencies> {
-        while self.progress.consuming() {
+        while self.progress.consuming() && self.progress.counts().delivered < self.limit {
             if self.connection.read()? {
                 self.take()?;
             }
@@ -97,7 +106,7 @@ impl<'a> Consumer<'a> {
                 self.latencies.record(Duration::from_nanos(now.saturating_sub(self.tally.stamp)));
             }
             if let Acks::Every { messages, .. } = self.acks
-                && self.tally.tag - self.acked >= u64::from(messages)
+                && self.tally.tag.saturating_sub(self.acked) >= u64::from(messages)
             {
                 self.acked = self.tally.tag;
                 self.connection.outbox.ack(CHANNEL, self.acked, messages > 1);

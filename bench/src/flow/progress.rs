@@ -37,6 +37,16 @@ pub(crate) struct Counts {
     pub(crate) delivered: u64,
 }
 
+impl Counts {
+    pub(crate) fn since(self, earlier: Counts) -> Counts {
+        Counts {
+            published: self.published - earlier.published,
+            confirmed: self.confirmed - earlier.confirmed,
+            delivered: self.delivered - earlier.delivered,
+        }
+    }
+}
+
 impl Progress {
     /// Each message is delivered `copies` times, and at most `ahead` deliveries are on their way.
     pub(crate) fn new(copies: u64, ahead: u64) -> Progress {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::confirms::Unconfirmed;
 use super::progress::Progress;
-use super::topology::{Declared, confirm_select, message_count};
+use super::topology::{confirm_select, message_count};
 use crate::stats::Latencies;
 use crate::wire::{Connection, Event, Ring, event};
 
@@ -65,9 +65,9 @@ impl<'a> Publisher<'a> {
         self
     }
 
-    /// Publishes until told to stop, then waits until the broker has taken all of it. Returns the latencies of the
-    /// confirms.
-    pub(crate) fn run(mut self, declared: &Declared) -> Result<Latencies> {
+    /// Publishes until told to stop, then waits until the broker has taken all of it: the confirms, or an answer about
+    /// `queue` on the same channel. Returns the latencies of the confirms.
+    pub(crate) fn run(mut self, queue: &str) -> Result<Latencies> {
         // The default of 50 microseconds would be most of what a paced run measures.
         rustix::thread::set_current_timer_slack(NonZeroU64::new(1)).context("timer slack")?;
         if let Some(pace) = &mut self.pace {
@@ -79,8 +79,7 @@ impl<'a> Publisher<'a> {
         while self.unconfirmed.len() > 0 {
             self.read_confirms()?;
         }
-        // An answer on the same channel: everything published before has been worked on.
-        message_count(&mut self.connection, declared.first_queue())?;
+        message_count(&mut self.connection, queue)?;
         self.connection.close()?;
         Ok(self.latencies)
     }

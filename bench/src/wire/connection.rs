@@ -151,18 +151,14 @@ impl Connection {
             response: response.into(),
             locale: "en_US".into(),
         };
-        let answer =
-            self.call(0, &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)))?;
+        let answer = self.call(0, &AMQPClass::Connection(connection::AMQPMethod::StartOk(start_ok)))?;
         let AMQPClass::Connection(connection::AMQPMethod::Tune(tune)) = answer else {
             bail!("no connection.tune")
         };
         self.frame_max = if tune.frame_max == 0 { FRAME_MAX } else { tune.frame_max.min(FRAME_MAX) };
         self.inbox.bound(self.frame_max);
-        let tune_ok = connection::TuneOk {
-            channel_max: tune.channel_max,
-            frame_max: self.frame_max,
-            heartbeat: 0,
-        };
+        let tune_ok =
+            connection::TuneOk { channel_max: tune.channel_max, frame_max: self.frame_max, heartbeat: 0 };
         self.outbox.method(0, &AMQPClass::Connection(connection::AMQPMethod::TuneOk(tune_ok)));
         let virtual_host = ShortString::try_new(uri.vhost.clone()).context("vhost")?;
         let open = connection::Open { virtual_host };
@@ -218,7 +214,8 @@ fn connect(uri: &Uri) -> io::Result<TcpStream> {
 
 fn client_properties() -> FieldTable {
     let mut capabilities = FieldTable::default();
-    for name in ["publisher_confirms", "basic.nack", "consumer_cancel_notify", "authentication_failure_close"] {
+    for name in ["publisher_confirms", "basic.nack", "consumer_cancel_notify", "authentication_failure_close"]
+    {
         capabilities.insert(name.into(), AMQPValue::Boolean(true));
     }
     let mut properties = FieldTable::default();

@@ -5,6 +5,6 @@ mod connection;
 mod inbox;
 mod ring;
 
-pub(crate) use connection::{Connection, Event};
+pub(crate) use connection::{Connection, Event, event};
 pub(crate) use inbox::Inbox;
 pub(crate) use ring::{Ring, Template, header_properties, plain_properties};
