@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use rustix::time::{ClockId, clock_gettime};
 
 /// What was used from [`Meter::start`] on.
 #[derive(Clone, Copy, Debug, Default)]
@@ -53,7 +54,7 @@ impl Meter {
         let mut meter = Meter {
             pid,
             started: Instant::now(),
-            own_cpu: cpu_seconds(std::process::id())?,
+            own_cpu: own_cpu_seconds(),
             before: pid.map(read).transpose()?,
             most: Memory::default(),
         };
@@ -90,7 +91,7 @@ impl Meter {
             }
             _ => None,
         };
-        Ok(Usage { seconds, own_cpu: cpu_seconds(std::process::id())? - self.own_cpu, broker })
+        Ok(Usage { seconds, own_cpu: own_cpu_seconds() - self.own_cpu, broker })
     }
 }
 
@@ -112,6 +113,12 @@ fn read(pid: u32) -> Result<Reading> {
 fn cpu_seconds(pid: u32) -> Result<f64> {
     let ticks = cpu_ticks(&read_proc(pid, "stat")?).context("/proc/PID/stat has an unknown form")?;
     Ok(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// The same for this process, to the nanosecond: it may have used very little.
+fn own_cpu_seconds() -> f64 {
+    let used = clock_gettime(ClockId::ProcessCPUTime);
+    used.tv_sec as f64 + used.tv_nsec as f64 / 1e9
 }
 
 fn read_proc(pid: u32, file: &str) -> Result<String> {

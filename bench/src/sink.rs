@@ -85,7 +85,10 @@ struct Client {
     inbox: Inbox,
     outbox: Output,
     stored: Arc<AtomicU64>,
+    /// Messages that came on this connection.
     published: u64,
+    /// How many of them were added to `stored`.
+    added: u64,
     confirming: bool,
 }
 
@@ -100,6 +103,7 @@ impl Client {
             outbox: Output::default(),
             stored,
             published: 0,
+            added: 0,
             confirming: false,
         })
     }
@@ -120,7 +124,7 @@ impl Client {
         while self.inbox.fill(&mut self.stream)? > 0 {
             let before = self.published;
             self.read_frames()?;
-            self.stored.fetch_add(self.published - before, Relaxed);
+            self.store();
             if self.confirming && self.published > before {
                 self.outbox.ack(1, self.published, true);
             }
@@ -144,13 +148,22 @@ impl Client {
                 AMQPClass::Basic(basic::AMQPMethod::Consume(_)) => self.feed(channel),
                 AMQPClass::Connection(connection::AMQPMethod::TuneOk(_)) => {}
                 class => {
+                    self.store();
                     self.confirming |= matches!(class, AMQPClass::Confirm(_));
-                    let stored = self.stored.load(Relaxed) + self.published;
+                    if matches!(class, AMQPClass::Queue(queue::AMQPMethod::Delete(_))) {
+                        self.stored.store(0, Relaxed);
+                    }
+                    let stored = self.stored.load(Relaxed);
                     self.outbox.method(channel, &answer(&class, stored)?);
                 }
             }
         }
         Ok(())
+    }
+
+    fn store(&mut self) {
+        self.stored.fetch_add(self.published - self.added, Relaxed);
+        self.added = self.published;
     }
 
     /// Starts the thread that writes deliveries.

@@ -84,7 +84,7 @@ impl<'a> Consumer<'a> {
                 self.take()?;
             }
         }
-        if self.tally.tag > self.acked {
+        if self.acks != Acks::Automatic && self.tally.tag > self.acked {
             self.connection.outbox.ack(CHANNEL, self.tally.tag, true);
             self.connection.flush()?;
         }
