@@ -146,7 +146,7 @@ impl Extent {
             (self.seconds, self.shrink, rounds)
         };
         let workloads = select(words)?.into_iter().map(|row: Workload| row.shrunk(shrink)).collect();
-        Ok(Plan { workloads, brokers, rounds, seconds, disk: self.disk.clone() })
+        Ok(Plan { workloads, brokers, rounds, seconds, shrink, disk: self.disk.clone() })
     }
 }
 

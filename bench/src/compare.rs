@@ -31,6 +31,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: usize,
     /// Length of a measured window.
     pub(crate) seconds: f64,
+    /// What the counts of the workloads were divided by.
+    pub(crate) shrink: u32,
     pub(crate) disk: Option<PathBuf>,
 }
 

@@ -15,6 +15,7 @@ use leveret_codec::frame::{FrameKind, PROTOCOL_HEADER};
 use leveret_codec::method::amqp::{AMQPClass, basic, channel, confirm, connection, exchange, queue};
 use leveret_codec::method::{Method, MethodId, method_id, parse_method};
 use leveret_codec::properties::Properties;
+use leveret_codec::table::{AMQPValue, FieldTable};
 use leveret_codec::write::{Content, Output};
 
 use crate::target::{Address, Uri};
@@ -111,10 +112,12 @@ impl Client {
     fn serve(mut self) -> Result<()> {
         let mut header = [0; PROTOCOL_HEADER.len()];
         io::Read::read_exact(&mut self.stream, &mut header)?;
+        let mut server_properties = FieldTable::default();
+        server_properties.insert("product".into(), AMQPValue::LongString("sink".into()));
         let start = connection::Start {
             version_major: 0,
             version_minor: 9,
-            server_properties: leveret_codec::table::FieldTable::default(),
+            server_properties,
             mechanisms: "PLAIN".into(),
             locales: "en_US".into(),
         };

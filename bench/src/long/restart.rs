@@ -1,6 +1,6 @@
 //! SIGKILL with messages stored, and the time from the start of the restart command to the first delivery.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -21,7 +21,7 @@ use crate::wire::{Connection, Inbox};
 use crate::workload::{Acks, Backlog, Topology};
 
 /// A broker that is not back after this time is given up.
-const PATIENCE: Duration = Duration::from_secs(1800);
+const PATIENCE: Duration = Duration::from_secs(900);
 const RETRY: Duration = Duration::from_millis(2);
 const DELIVER: MethodId = MethodId { class: 60, method: 60 };
 
@@ -40,11 +40,11 @@ pub(crate) fn run(messages: u64, job: &Job<'_>) -> Result<Ran> {
     kill(pid)?;
     job.tell("starting again");
     let started = Instant::now();
-    let (mut restarting, output) = start(command)?;
-    let mut connection = first_delivery(job.uri, declared.first_queue(), started)?;
+    let mut restart = Restart::start(command)?;
+    let mut connection = first_delivery(job.uri, declared.first_queue(), &mut restart)?;
     let seconds = started.elapsed().as_secs_f64();
 
-    let new_pid = finish(&mut restarting, output)?;
+    let new_pid = restart.finish()?;
     let ready = message_count(&mut connection, declared.first_queue())?;
     declared.delete(&mut connection)?;
     connection.close()?;
@@ -66,47 +66,66 @@ fn kill(pid: u32) -> Result<()> {
     Ok(())
 }
 
-/// A process that ended but was not waited for by its parent (Z) runs no more.
+/// A process that ended but was not waited for by its parent (Z) runs no more, once its last thread has gone: until
+/// then its sockets are open.
 fn is_running(pid: u32) -> bool {
-    let stat = std::fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("stat"));
-    stat.is_ok_and(|stat| !stat.rsplit_once(')').is_some_and(|(_, after)| after.starts_with(" Z")))
+    let folder = Path::new("/proc").join(pid.to_string());
+    let Ok(stat) = fs::read_to_string(folder.join("stat")) else { return false };
+    let ended = stat.rsplit_once(')').is_some_and(|(_, after)| after.starts_with(" Z"));
+    let threads = fs::read_dir(folder.join("task")).map_or(0, Iterator::count);
+    !ended || threads > 1
 }
 
-/// Starts the command with its output going to a file: a pipe would be held open by the broker it starts.
-fn start(command: &str) -> Result<(Child, File)> {
-    let path = std::env::temp_dir().join(format!("leveret-bench-{}.restart", std::process::id()));
-    let output = File::options().read(true).write(true).create_new(true).open(&path)?;
-    std::fs::remove_file(&path)?;
-    let child = Command::new("sh")
-        .args(["-c", command])
-        .stdin(Stdio::null())
-        .stdout(output.try_clone()?)
-        .spawn()
-        .context("running the restart command")?;
-    Ok((child, output))
+/// The command that starts the broker again, while it runs.
+struct Restart {
+    command: Child,
+    /// Its output. A pipe would be held open by the broker it starts.
+    output: File,
 }
 
-/// Waits for the command to end and reads the process id it printed last.
-fn finish(command: &mut Child, mut output: File) -> Result<u32> {
-    let status = command.wait()?;
-    ensure!(status.success(), "the restart command ended with {status}");
-    let mut text = String::new();
-    output.rewind()?;
-    output.read_to_string(&mut text)?;
-    let last = text.lines().last().unwrap_or_default().trim();
-    last.parse().with_context(|| format!("the restart command's last line is no process id: {last:?}"))
+impl Restart {
+    fn start(command: &str) -> Result<Restart> {
+        let path = std::env::temp_dir().join(format!("leveret-bench-{}.restart", std::process::id()));
+        let output = File::options().read(true).write(true).create_new(true).open(&path)?;
+        fs::remove_file(&path)?;
+        let command = Command::new("sh")
+            .args(["-c", command])
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .spawn()
+            .context("running the restart command")?;
+        Ok(Restart { command, output })
+    }
+
+    fn has_ended(&mut self) -> Result<bool> {
+        Ok(self.command.try_wait()?.is_some())
+    }
+
+    /// Waits for the command to end and reads the process id it printed last.
+    fn finish(&mut self) -> Result<u32> {
+        let status = self.command.wait()?;
+        ensure!(status.success(), "the restart command ended with {status}");
+        let mut text = String::new();
+        self.output.rewind()?;
+        self.output.read_to_string(&mut text)?;
+        let last = text.lines().last().unwrap_or_default().trim();
+        last.parse().with_context(|| format!("the restart command's last line is no process id: {last:?}"))
+    }
 }
 
 /// Tries to connect and consume until a message comes.
-fn first_delivery(uri: &Uri, queue: &str, started: Instant) -> Result<Connection> {
+fn first_delivery(uri: &Uri, queue: &str, restart: &mut Restart) -> Result<Connection> {
+    let started = Instant::now();
     loop {
-        match try_delivery(uri, queue) {
+        let error = match try_delivery(uri, queue) {
             Ok(connection) => return Ok(connection),
-            Err(error) if started.elapsed() > PATIENCE => {
-                return Err(error.context("the broker did not come back"));
-            }
-            Err(_) => std::thread::sleep(RETRY),
+            Err(error) => error,
+        };
+        if restart.has_ended()? {
+            restart.finish()?;
         }
+        ensure!(started.elapsed() < PATIENCE, "the broker did not come back: {error:#}");
+        std::thread::sleep(RETRY);
     }
 }
 
@@ -133,12 +152,10 @@ mod tests {
 
     #[test]
     fn the_last_line_of_the_restart_command_is_the_process_id() {
-        let (mut child, output) = start("echo starting; echo ' 4711 '").unwrap();
-        assert_eq!(finish(&mut child, output).unwrap(), 4711);
-        let (mut child, output) = start("echo 4711; exit 3").unwrap();
-        assert!(finish(&mut child, output).unwrap_err().to_string().contains('3'));
-        let (mut child, output) = start("echo done").unwrap();
-        assert!(finish(&mut child, output).is_err());
+        let finish = |command| Restart::start(command).unwrap().finish();
+        assert_eq!(finish("echo starting; echo ' 4711 '").unwrap(), 4711);
+        assert!(finish("echo 4711; exit 3").unwrap_err().to_string().contains('3'));
+        assert!(finish("echo done").is_err());
     }
 
     #[test]

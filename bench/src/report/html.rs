@@ -53,6 +53,9 @@ fn heading(report: &Report) -> String {
         report.seconds,
         escape(&report.command),
     );
+    if let Some(caution) = report.caution() {
+        let _ = write!(html, "<li class='trouble'>{}</li>", escape(&caution));
+    }
     for (n, broker) in report.brokers.iter().enumerate() {
         let _ = write!(
             html,
@@ -168,11 +171,13 @@ mod tests {
             brokers: vec![broker("a"), broker("b"), broker("c")],
             rounds: 3,
             seconds: 1.0,
+            shrink: 1000,
             workloads: vec![super::super::tests::report()],
         };
         let html = page(&report);
         assert!(html.contains("200 (100 to 300)") && html.contains("<b>2.00x</b>"));
         assert!(html.contains("<polyline") && html.contains("no &lt;answer&gt;"));
+        assert!(html.contains("divided by 1000"));
         assert!(!html.contains("<script>") && !html.contains("http"));
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Report {
     pub(crate) brokers: Vec<BrokerReport>,
     pub(crate) rounds: usize,
     pub(crate) seconds: f64,
+    /// What the counts of stored messages, connections and bindings were divided by.
+    pub(crate) shrink: u32,
     pub(crate) workloads: Vec<WorkloadReport>,
 }
 
@@ -69,6 +71,12 @@ pub(crate) struct Trouble {
 }
 
 impl Report {
+    /// A warning where the counts are not those the workloads' descriptions name.
+    pub(crate) fn caution(&self) -> Option<String> {
+        (self.shrink > 1)
+            .then(|| format!("messages stored, connections and bindings are divided by {}", self.shrink))
+    }
+
     pub(crate) fn new(plan: &Plan, servers: &[String]) -> Report {
         let name = |(broker, server): (&crate::compare::Broker, &String)| BrokerReport {
             name: broker.name.clone(),
@@ -83,6 +91,7 @@ impl Report {
             brokers: plan.brokers.iter().zip(servers).map(name).collect(),
             rounds: plan.rounds,
             seconds: plan.seconds,
+            shrink: plan.shrink,
             workloads: Vec::new(),
         }
     }

@@ -14,6 +14,9 @@ pub(crate) fn heading(report: &Report) -> String {
         "{}, {} cores, {memory}, Linux {}; {} rounds of {} s\n",
         machine.processor, machine.cores, machine.kernel, report.rounds, report.seconds
     );
+    if let Some(caution) = report.caution() {
+        let _ = writeln!(text, "{caution}");
+    }
     for broker in &report.brokers {
         let _ = writeln!(text, "{}: {}", broker.name, broker.server);
     }
