@@ -6,7 +6,7 @@ use std::io::{self, BufRead, BufReader, IoSlice, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -91,6 +91,14 @@ struct Client {
     /// How many of them were added to `stored`.
     added: u64,
     confirming: bool,
+    /// Tells the thread that feeds a consumer that nobody reads any more.
+    gone: Arc<AtomicBool>,
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        self.gone.store(true, Relaxed);
+    }
 }
 
 impl Client {
@@ -106,6 +114,7 @@ impl Client {
             published: 0,
             added: 0,
             confirming: false,
+            gone: Arc::default(),
         })
     }
 
@@ -172,9 +181,10 @@ impl Client {
     /// Starts the thread that writes deliveries.
     fn feed(&self, channel: u16) {
         let (write, stored) = (Arc::clone(&self.write), Arc::clone(&self.stored));
+        let gone = Arc::clone(&self.gone);
         let (block, one) = (deliveries(channel, BLOCK), deliveries(channel, 1));
         std::thread::spawn(move || {
-            loop {
+            while !gone.load(Relaxed) {
                 let waiting = stored.load(Relaxed);
                 let (bytes, count) = match waiting {
                     0 => {
