@@ -1,0 +1,53 @@
+//! All cases, section by section of semantics.md.
+
+mod s07;
+
+use crate::runner::Case;
+
+/// The sections with cases, in the order of the table.
+pub(crate) const SECTIONS: &[(u32, &str)] = &[
+    (0, "errors"),
+    (1, "negotiation"),
+    (2, "frames"),
+    (3, "heartbeats"),
+    (4, "channels"),
+    (5, "exchanges"),
+    (6, "bindings"),
+    (7, "queue declare"),
+    (8, "queue delete, purge, expiry"),
+    (9, "publish and confirms"),
+    (10, "consume, get, cancel"),
+    (11, "ack, reject, recover"),
+    (12, "ttl, length, dead-letter"),
+    (14, "transactions"),
+    (15, "direct reply-to"),
+    (16, "permissions"),
+];
+
+const FILES: &[&[Case]] = &[s07::CASES];
+
+pub(crate) fn all() -> impl Iterator<Item = Case> {
+    FILES.iter().flat_map(|cases| cases.iter().copied())
+}
+
+pub(crate) fn section(case: &Case) -> u32 {
+    case.statement().0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_of_a_section() {
+        let names: BTreeSet<&str> = all().map(|case| case.name).collect();
+        assert_eq!(names.len(), all().count());
+        for case in all() {
+            let (section, statement) = case.statement();
+            assert!(SECTIONS.iter().any(|(number, _)| *number == section), "{}", case.name);
+            assert!(statement > 0, "{}", case.name);
+        }
+    }
+}

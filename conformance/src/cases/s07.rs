@@ -1,0 +1,517 @@
+//! Section 7: declaring queues.
+
+use crate::channel::{bind, delete, get};
+use crate::entity::{Consume, Queue};
+use crate::outcome::{Step, ensure, equal, fail};
+use crate::runner::cases;
+use crate::test::Test;
+use crate::wire::{Payload, Table, id};
+
+cases! {
+    s7_01_server_named: "a declare without a name is answered with amq.gen- and 22 url-safe characters";
+    s7_01_server_named_quorum: "a quorum queue cannot be server-named: 406";
+    s7_01_line_ends_stripped: "CR and LF are stripped from a queue's name";
+    s7_02_reserved_prefix: "a new name that starts with amq. is 403";
+    s7_02_generated_name_again: "a generated name can be declared again";
+    s7_03_exclusive_locked: "the exclusive queue of another connection is 405 for declare and passive declare";
+    s7_03_exclusive_flag_differs: "an exclusive flag that differs is 405, not 406";
+    s7_03_exclusive_before_durable: "the exclusive check comes before that of durable";
+    s7_04_durable_differs: "durable that differs is 406 with both values in the text";
+    s7_04_auto_delete_differs: "auto_delete that differs is 406 with both values in the text";
+    s7_04_argument_differs: "an argument that differs is 406 and named with values and types";
+    s7_04_argument_added: "an argument where there was none is 406";
+    s7_04_argument_dropped: "an argument left out where there was one is 406";
+    s7_04_unknown_argument_ignored: "arguments the queue type does not know are not compared";
+    s7_04_integer_types_equal: "integers of different wire types are the same value";
+    s7_04_classic_is_the_default: "x-queue-type classic is the same as none";
+    s7_05_passive_ignores_flags: "a passive declare compares neither flags nor arguments";
+    s7_05_passive_missing: "a passive declare of a missing queue is 404 at 50.10";
+    s7_06_count_is_ready_only: "message_count counts ready messages, not unacked ones";
+    s7_06_consumer_count: "consumer_count counts consumers";
+    s7_07_nowait_is_silent: "a declare with no-wait is not answered";
+    s7_07_nowait_error_closes: "a declare with no-wait that fails closes the channel";
+    s7_08_last_declared: "an empty queue name means the queue declared last on this channel";
+    s7_08_last_declared_passive: "a passive declare sets the last declared queue too";
+    s7_08_none_declared: "an empty queue name on a channel that declared none is 404";
+    s7_09_exclusive_other_channel: "other channels of the connection may use its exclusive queue";
+    s7_09_exclusive_bind: "bind on somebody's exclusive queue is 405";
+    s7_09_exclusive_unbind: "unbind on somebody's exclusive queue is 405";
+    s7_09_exclusive_consume: "consume from somebody's exclusive queue is 405";
+    s7_09_exclusive_get: "get from somebody's exclusive queue is 405";
+    s7_09_exclusive_purge: "purge of somebody's exclusive queue is 405";
+    s7_09_exclusive_delete: "delete of somebody's exclusive queue is 405";
+    s7_09_exclusive_publish: "publishing to somebody's exclusive queue is allowed";
+    s7_09_exclusive_goes_with_connection: "an exclusive queue, even a durable one, goes with its connection";
+    s7_10_auto_delete_by_cancel: "an auto-delete queue goes with the cancel of its last consumer";
+    s7_10_auto_delete_by_channel: "an auto-delete queue goes when the channel of its last consumer closes";
+    s7_10_auto_delete_by_cut: "an auto-delete queue goes when the connection of its last consumer is cut";
+    s7_10_auto_delete_never_consumed: "an auto-delete queue that never had a consumer stays";
+    s7_10_get_does_not_count: "basic.get is no consumer to auto-delete";
+    s7_11_transient_shared: "a queue neither durable nor exclusive",
+        differs("541", "declared", "older applications declare such queues; Leveret accepts them");
+    s7_13_unknown_type: "an unknown x-queue-type is 406";
+    s7_13_ttl_negative: "x-message-ttl below zero is 406";
+    s7_13_ttl_text: "x-message-ttl that is a text is 406";
+    s7_13_expires_zero: "x-expires of zero is 406";
+    s7_13_max_length_negative: "x-max-length below zero is 406";
+    s7_13_overflow_unknown: "an unknown x-overflow is 406";
+    s7_13_dead_letter_key_alone: "x-dead-letter-routing-key without an exchange is 406";
+    s7_13_dead_letter_exchange_type: "x-dead-letter-exchange that is no text is 406";
+    s7_13_max_priority_range: "x-max-priority above 255 is 406";
+    s7_13_single_active_type: "x-single-active-consumer that is no bool is 406";
+    s7_13_unknown_argument_accepted: "arguments nobody knows are accepted";
+    s7_14_argument_of_other_type: "x-max-priority on a quorum queue is 406 and names the queue type";
+    s7_15_quorum_exclusive: "a quorum queue cannot be exclusive: 406";
+    s7_15_quorum_transient: "a quorum queue cannot be transient: 406";
+}
+
+fn s7_01_server_named(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let first = channel.declare(&Queue::new("").exclusive())?.name;
+    let second = channel.declare(&Queue::new("").exclusive())?.name;
+    let Some(random) = first.strip_prefix("amq.gen-") else { return fail(format!("the name is {first}")) };
+    equal("random characters", random.len(), 22)?;
+    let url_safe = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+    ensure(random.bytes().all(url_safe), "characters that are not url-safe base64")?;
+    ensure(first != second, "the same name twice")
+}
+
+fn s7_01_server_named_quorum(test: &Test) -> Step {
+    let channel = test.channel()?;
+    channel.send(Queue::new("").with("x-queue-type", "quorum").payload());
+    let text = "PRECONDITION_FAILED - Cannot declare a server-named queue for type *";
+    channel.closes(406, id(50, 10), text)
+}
+
+fn s7_01_line_ends_stripped(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    let declared = channel.declare(&Queue::new(&format!("\r{name}\n")))?;
+    equal("name", declared.name, name.clone())?;
+    channel.count(&name).map(drop)
+}
+
+fn s7_02_reserved_prefix(test: &Test) -> Step {
+    let channel = test.channel()?;
+    channel.send(Queue::new("amq.conformance").payload());
+    let text = "ACCESS_REFUSED - queue name 'amq.conformance' contains reserved prefix 'amq.*'";
+    channel.closes(403, id(50, 10), text)
+}
+
+fn s7_02_generated_name_again(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = channel.declare(&Queue::new("").exclusive())?.name;
+    equal("name", channel.declare(&Queue::new(&name).exclusive())?.name, name)
+}
+
+fn locked(test: &Test, queue: &str) -> String {
+    format!(
+        "RESOURCE_LOCKED - cannot obtain exclusive access to locked {}. It could be originally declared on another \
+         connection or the exclusive property value does not match that of the original declaration.",
+        test.queue_text(queue)
+    )
+}
+
+fn s7_03_exclusive_locked(test: &Test) -> Step {
+    let (owner, other) = (test.channel()?, test.connect()?);
+    let name = test.queue("q");
+    owner.declare(&Queue::new(&name).exclusive())?;
+    for again in [Queue::new(&name).exclusive(), Queue::new(&name), Queue::new(&name).passive()] {
+        let channel = other.channel()?;
+        channel.send(again.payload());
+        channel.closes(405, id(50, 10), &locked(test, &name))?;
+    }
+    Ok(())
+}
+
+fn s7_03_exclusive_flag_differs(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name))?;
+    channel.send(Queue::new(&name).exclusive().payload());
+    channel.closes(405, id(50, 10), &locked(test, &name))
+}
+
+fn s7_03_exclusive_before_durable(test: &Test) -> Step {
+    let (owner, other) = (test.channel()?, test.channel()?);
+    let name = test.queue("q");
+    owner.declare(&Queue::new(&name).transient().exclusive())?;
+    other.send(Queue::new(&name).exclusive().auto_delete().payload());
+    other.closes(405, id(50, 10), &locked(test, &name))
+}
+
+/// Declares `first`, then `second`, which is refused with this explanation.
+fn inequivalent(test: &Test, name: &str, first: &Queue, second: &Queue, explanation: &str) -> Step {
+    let channel = test.channel()?;
+    channel.declare(first)?;
+    channel.send(second.payload());
+    let text = format!("PRECONDITION_FAILED - inequivalent arg {explanation}");
+    channel.closes(406, id(50, 10), &text.replace("$Q", &test.queue_text(name)))
+}
+
+fn s7_04_durable_differs(test: &Test) -> Step {
+    let name = test.queue("q");
+    let (first, second) = (Queue::new(&name).exclusive(), Queue::new(&name).transient().exclusive());
+    inequivalent(test, &name, &first, &second, "'durable' for $Q: received 'false' but current is 'true'")
+}
+
+fn s7_04_auto_delete_differs(test: &Test) -> Step {
+    let name = test.queue("q");
+    let (first, second) = (Queue::new(&name), Queue::new(&name).auto_delete());
+    inequivalent(test, &name, &first, &second, "'auto_delete' for $Q: received 'true' but current is 'false'")
+}
+
+fn s7_04_argument_differs(test: &Test) -> Step {
+    let name = test.queue("q");
+    let (first, second) =
+        (Queue::new(&name).with("x-max-length", 5), Queue::new(&name).with("x-max-length", 6_i64));
+    let text = "'x-max-length' for $Q: received the value '6' of type 'long' but current is the value '5' of type \
+                'signedint'";
+    inequivalent(test, &name, &first, &second, text)
+}
+
+fn s7_04_argument_added(test: &Test) -> Step {
+    let name = test.queue("q");
+    let (first, second) = (Queue::new(&name), Queue::new(&name).with("x-message-ttl", 1000));
+    let text =
+        "'x-message-ttl' for $Q: received the value '1000' of type 'signedint' but current is none";
+    inequivalent(test, &name, &first, &second, text)
+}
+
+fn s7_04_argument_dropped(test: &Test) -> Step {
+    let name = test.queue("q");
+    let (first, second) = (Queue::new(&name).with("x-dead-letter-exchange", "dlx"), Queue::new(&name));
+    let text =
+        "'x-dead-letter-exchange' for $Q: received none but current is the value 'dlx' of type 'longstr'";
+    inequivalent(test, &name, &first, &second, text)
+}
+
+fn s7_04_unknown_argument_ignored(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name).with("x-foo", 1))?;
+    channel.declare(&Queue::new(&name))?;
+    channel.declare(&Queue::new(&name).with("x-foo", "else").with("x-bar", true)).map(drop)
+}
+
+fn s7_04_integer_types_equal(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name).with("x-max-length", 5))?;
+    for same in [&b"l\0\0\0\0\0\0\0\x05"[..], b"b\x05", b"s\0\x05", b"u\0\x05", b"i\0\0\0\x05", b"L\0\0\0\0\0\0\0\x05"] {
+        channel.declare(&Queue::new(&name).raw("x-max-length", same))?;
+    }
+    Ok(())
+}
+
+fn s7_04_classic_is_the_default(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let (first, second) = (test.queue("first"), test.queue("second"));
+    channel.declare(&Queue::new(&first))?;
+    channel.declare(&Queue::new(&first).with("x-queue-type", "classic"))?;
+    channel.declare(&Queue::new(&second).with("x-queue-type", "classic"))?;
+    channel.declare(&Queue::new(&second)).map(drop)
+}
+
+fn s7_05_passive_ignores_flags(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name).with("x-max-length", 5))?;
+    let passive = Queue::new(&name).transient().auto_delete().passive().with("x-max-length", 9);
+    let declared = channel.declare(&passive)?;
+    equal("name", declared.name, name)
+}
+
+fn s7_05_passive_missing(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.send(Queue::new(&name).passive().payload());
+    channel.closes(404, id(50, 10), &format!("NOT_FOUND - no {}", test.queue_text(&name)))
+}
+
+fn s7_06_count_is_ready_only(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name))?;
+    for body in ["a", "b", "c"] {
+        channel.put(&name, body);
+    }
+    channel.becomes(&name, 3)?;
+    ensure(channel.get(&name, false)?.is_some(), "nothing to get")?;
+    equal("ready", channel.count(&name)?.0, 2)
+}
+
+fn s7_06_consumer_count(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name))?;
+    channel.consume(&name, "one")?;
+    channel.consume(&name, "two")?;
+    equal("consumers", channel.count(&name)?.1, 2)
+}
+
+fn s7_07_nowait_is_silent(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.send(Queue::new(&name).nowait().payload());
+    channel.silent()?;
+    channel.count(&name).map(drop)
+}
+
+fn s7_07_nowait_error_closes(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name))?;
+    channel.send(Queue::new(&name).auto_delete().nowait().payload());
+    channel.closes(406, id(50, 10), "PRECONDITION_FAILED - inequivalent arg 'auto_delete' for *")
+}
+
+fn s7_08_last_declared(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let (first, second) = (test.queue("first"), test.queue("second"));
+    channel.declare(&Queue::new(&first))?;
+    channel.declare(&Queue::new(&second))?;
+    channel.put(&second, "x");
+    channel.becomes(&second, 1)?;
+    channel.send(get("", true));
+    channel.expect(id(60, 71))?;
+    equal("purged", channel.purge("")?, 0)?;
+    channel.send(delete("", false, false));
+    channel.expect(id(50, 41))?;
+    channel.count(&first).map(drop)
+}
+
+fn s7_08_last_declared_passive(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let (first, second) = (test.queue("first"), test.queue("second"));
+    channel.declare(&Queue::new(&first))?;
+    channel.declare(&Queue::new(&second))?;
+    channel.declare(&Queue::new(&first).passive())?;
+    channel.put(&first, "x");
+    channel.becomes(&first, 1)?;
+    equal("body", channel.take("")?.body(), "x")
+}
+
+fn s7_08_none_declared(test: &Test) -> Step {
+    let connection = test.connect()?;
+    connection.channel()?.declare(&Queue::new("").exclusive())?;
+    let channel = connection.channel()?;
+    channel.send(get("", true));
+    channel.closes(404, id(60, 70), "NOT_FOUND - no previously declared queue")
+}
+
+fn s7_09_exclusive_other_channel(test: &Test) -> Step {
+    let connection = test.connect()?;
+    let (one, two) = (connection.channel()?, connection.channel()?);
+    let name = test.queue("q");
+    one.declare(&Queue::new(&name).exclusive())?;
+    two.declare(&Queue::new(&name).exclusive())?;
+    two.bind(&name, "amq.direct", &name)?;
+    two.consume(&name, "c")
+}
+
+/// A method on somebody's exclusive queue closes the channel with 405.
+fn locked_for(test: &Test, method: impl FnOnce(&str) -> Payload, class: u16, number: u16) -> Step {
+    let (owner, other) = (test.channel()?, test.channel()?);
+    let name = test.queue("q");
+    owner.declare(&Queue::new(&name).exclusive())?;
+    other.send(method(&name));
+    other.closes(405, id(class, number), &locked(test, &name))?;
+    owner.count(&name).map(drop)
+}
+
+fn s7_09_exclusive_bind(test: &Test) -> Step {
+    locked_for(test, |name| bind(name, "amq.direct", name, &Table::new()), 50, 20)
+}
+
+fn s7_09_exclusive_unbind(test: &Test) -> Step {
+    let unbind = |name: &str| {
+        Payload::method(50, 50).short(0).text(name).text("amq.direct").text(name).table(&Table::new())
+    };
+    locked_for(test, unbind, 50, 50)
+}
+
+fn s7_09_exclusive_consume(test: &Test) -> Step {
+    locked_for(test, |name| Consume::new(name, "c").payload(), 60, 20)
+}
+
+fn s7_09_exclusive_get(test: &Test) -> Step {
+    locked_for(test, |name| get(name, true), 60, 70)
+}
+
+fn s7_09_exclusive_purge(test: &Test) -> Step {
+    locked_for(test, |name| Payload::method(50, 30).short(0).text(name).bits(&[false]), 50, 30)
+}
+
+fn s7_09_exclusive_delete(test: &Test) -> Step {
+    locked_for(test, |name| delete(name, false, false), 50, 40)
+}
+
+fn s7_09_exclusive_publish(test: &Test) -> Step {
+    let (owner, other) = (test.channel()?, test.channel()?);
+    let name = test.queue("q");
+    owner.declare(&Queue::new(&name).exclusive())?;
+    other.put(&name, "x");
+    other.sync()?;
+    equal("body", owner.take_soon(&name)?.body(), "x")
+}
+
+fn s7_09_exclusive_goes_with_connection(test: &Test) -> Step {
+    let (owner, other) = (test.connect()?, test.channel()?);
+    let name = test.queue("q");
+    owner.channel()?.declare(&Queue::new(&name).exclusive())?;
+    owner.close()?;
+    other.send(Queue::new(&name).passive().payload());
+    other.closes(404, id(50, 10), &format!("NOT_FOUND - no {}", test.queue_text(&name)))
+}
+
+/// Waits until a queue is gone.
+fn goes(test: &Test, name: &str) -> Step {
+    let connection = test.connect()?;
+    for _ in 0..100 {
+        let channel = connection.channel()?;
+        channel.send(Queue::new(name).passive().payload());
+        match channel.event(crate::connection::PATIENCE)? {
+            Some(event) if event.id == id(20, 40) => return Ok(()),
+            _ => std::thread::sleep(std::time::Duration::from_millis(50)),
+        }
+        channel.close()?;
+    }
+    fail("the queue stays")
+}
+
+fn s7_10_auto_delete_by_cancel(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name).auto_delete())?;
+    channel.consume(&name, "one")?;
+    channel.consume(&name, "two")?;
+    channel.cancel("one")?;
+    channel.count(&name)?;
+    channel.cancel("two")?;
+    goes(test, &name)
+}
+
+fn s7_10_auto_delete_by_channel(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name).auto_delete())?;
+    channel.consume(&name, "c")?;
+    channel.close()?;
+    goes(test, &name)
+}
+
+fn s7_10_auto_delete_by_cut(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name).auto_delete())?;
+    channel.consume(&name, "c")?;
+    channel.connection.cut();
+    goes(test, &name)
+}
+
+fn s7_10_auto_delete_never_consumed(test: &Test) -> Step {
+    let (owner, other) = (test.channel()?, test.channel()?);
+    let name = test.queue("q");
+    owner.declare(&Queue::new(&name).auto_delete())?;
+    owner.connection.close()?;
+    other.count(&name).map(drop)
+}
+
+fn s7_10_get_does_not_count(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.declare(&Queue::new(&name).auto_delete())?;
+    channel.put(&name, "x");
+    channel.take_soon(&name)?;
+    channel.connection.channel()?.count(&name).map(drop)
+}
+
+fn s7_11_transient_shared(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.send(Queue::new(&name).transient().payload());
+    let Some(event) = channel.event(crate::connection::PATIENCE)? else { return fail("no answer") };
+    if event.id == id(50, 11) {
+        test.answered("declared");
+        return Ok(());
+    }
+    test.answered("541");
+    crate::connection::check_close(&event, id(10, 50), 541, id(50, 10), "INTERNAL_ERROR - *")
+}
+
+/// The argument is refused with 406 and this explanation.
+fn invalid(test: &Test, queue: impl FnOnce(Queue) -> Queue, explanation: &str) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue("q");
+    channel.send(queue(Queue::new(&name)).payload());
+    let text = format!("PRECONDITION_FAILED - {}", explanation.replace("$Q", &test.queue_text(&name)));
+    channel.closes(406, id(50, 10), &text)
+}
+
+fn s7_13_unknown_type(test: &Test) -> Step {
+    invalid(test, |queue| queue.with("x-queue-type", "nonsense"), "*x-queue-type*")
+}
+
+fn s7_13_ttl_negative(test: &Test) -> Step {
+    let text = "invalid arg 'x-message-ttl' for $Q: {value_negative,-1}";
+    invalid(test, |queue| queue.with("x-message-ttl", -1), text)
+}
+
+fn s7_13_ttl_text(test: &Test) -> Step {
+    let text = "invalid arg 'x-message-ttl' for $Q: {unacceptable_type,longstr}";
+    invalid(test, |queue| queue.with("x-message-ttl", "1000"), text)
+}
+
+fn s7_13_expires_zero(test: &Test) -> Step {
+    invalid(test, |queue| queue.with("x-expires", 0), "invalid arg 'x-expires' for $Q: {value_zero,0}")
+}
+
+fn s7_13_max_length_negative(test: &Test) -> Step {
+    let text = "invalid arg 'x-max-length' for $Q: {value_negative,-1}";
+    invalid(test, |queue| queue.with("x-max-length", -1), text)
+}
+
+fn s7_13_overflow_unknown(test: &Test) -> Step {
+    invalid(test, |queue| queue.with("x-overflow", "spill"), "invalid arg 'x-overflow' for $Q: *")
+}
+
+fn s7_13_dead_letter_key_alone(test: &Test) -> Step {
+    let text = "invalid arg 'x-dead-letter-routing-key' for $Q: routing_key_but_no_dlx_defined";
+    invalid(test, |queue| queue.with("x-dead-letter-routing-key", "k"), text)
+}
+
+fn s7_13_dead_letter_exchange_type(test: &Test) -> Step {
+    let text = "invalid type 'signedint' for arg 'x-dead-letter-exchange' in $Q";
+    invalid(test, |queue| queue.with("x-dead-letter-exchange", 5), text)
+}
+
+fn s7_13_max_priority_range(test: &Test) -> Step {
+    invalid(test, |queue| queue.with("x-max-priority", 256), "invalid arg 'x-max-priority' for $Q: *")
+}
+
+fn s7_13_single_active_type(test: &Test) -> Step {
+    let text = "invalid arg 'x-single-active-consumer' for $Q: *";
+    invalid(test, |queue| queue.with("x-single-active-consumer", "yes"), text)
+}
+
+fn s7_13_unknown_argument_accepted(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let queue = Queue::new(&test.queue("q")).with("x-conformance", true).with("x-ha-policy", "all");
+    channel.declare(&queue).map(drop)
+}
+
+fn s7_14_argument_of_other_type(test: &Test) -> Step {
+    let text = "invalid arg 'x-max-priority' for $Q of queue type rabbit_quorum_queue";
+    invalid(test, |queue| queue.with("x-queue-type", "quorum").with("x-max-priority", 5), text)
+}
+
+fn s7_15_quorum_exclusive(test: &Test) -> Step {
+    let text = "invalid property 'exclusive-owner' for $Q";
+    invalid(test, |queue| queue.with("x-queue-type", "quorum").exclusive(), text)
+}
+
+fn s7_15_quorum_transient(test: &Test) -> Step {
+    let text = "invalid property 'non-durable' for $Q";
+    invalid(test, |queue| queue.with("x-queue-type", "quorum").transient(), text)
+}

@@ -1,0 +1,114 @@
+//! The conformance suite: arguments to a selection of cases, a selection to a table and an exit code.
+
+mod cases;
+mod channel;
+mod connection;
+mod entity;
+mod outcome;
+mod report;
+mod runner;
+mod test;
+mod wire;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use amq_protocol_uri::AMQPUri;
+use anyhow::{Context, Result, anyhow, bail};
+use clap::Parser;
+use leveret_codec::table::AMQPValue;
+
+use crate::connection::{Connection, Greeting, Target};
+use crate::outcome::Stop;
+use crate::runner::{Case, Verdict};
+use crate::test::Trace;
+
+/// Checks an AMQP 0-9-1 broker, frame by frame.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// The broker to check.
+    #[arg(long, default_value = "amqp://guest:guest@127.0.0.1:5672")]
+    uri: String,
+    /// Only the cases of this section of semantics.md; may be given more than once.
+    #[arg(long)]
+    section: Vec<u32>,
+    /// Only cases whose name contains this; may be given more than once.
+    #[arg(long)]
+    case: Vec<String>,
+    /// Write the verdicts here.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    /// How many cases run side by side.
+    #[arg(long, default_value_t = 8)]
+    jobs: usize,
+    /// Say how long each case took.
+    #[arg(long)]
+    times: bool,
+    /// List the cases and run none.
+    #[arg(long)]
+    list: bool,
+}
+
+fn main() -> Result<ExitCode> {
+    let arguments = Arguments::parse();
+    let cases: Vec<Case> = cases::all().filter(|case| arguments.wants(case)).collect();
+    if cases.is_empty() {
+        bail!("no case fits the selection");
+    }
+    if arguments.list {
+        print!("{}", report::list(&cases));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let target = target(&arguments.uri)?;
+    let (product, version) = broker(&target)?;
+    println!("{} cases against {product} {version} at {}:{}", cases.len(), target.host, target.port);
+    let ran = runner::run(&cases, &target, arguments.jobs);
+    if arguments.times {
+        for ran in &ran {
+            println!("{:<44} {:>6} ms", ran.case.name, ran.took.as_millis());
+        }
+    }
+    print!("{}", report::table(&ran));
+    if let Some(path) = &arguments.json {
+        let text = report::json(&product, &version, &ran)?;
+        std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+    }
+    let failed = ran.iter().any(|ran| matches!(ran.verdict, Verdict::Failed(_)));
+    Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+impl Arguments {
+    fn wants(&self, case: &Case) -> bool {
+        (self.section.is_empty() || self.section.contains(&cases::section(case)))
+            && (self.case.is_empty() || self.case.iter().any(|part| case.name.contains(part)))
+    }
+}
+
+fn target(uri: &str) -> Result<Target> {
+    let uri: AMQPUri = uri.parse().map_err(|error| anyhow!("--uri: {error}"))?;
+    Ok(Target {
+        host: uri.authority.host,
+        port: uri.authority.port,
+        user: uri.authority.userinfo.username,
+        password: uri.authority.userinfo.password,
+        vhost: uri.vhost,
+    })
+}
+
+/// Product and version, as the broker says in its server properties. A broker that calls itself RabbitMQ for its
+/// clients' sake may tell its name in `information`, up to the first comma.
+fn broker(target: &Target) -> Result<(String, String)> {
+    let greeting = Connection::tcp(target, &Trace::default()).and_then(|connection| connection.greet());
+    let Greeting { properties, .. } = match greeting {
+        Ok(greeting) => greeting,
+        Err(Stop::Fail(reason) | Stop::Skip(reason)) => bail!("{}:{}: {reason}", target.host, target.port),
+    };
+    let text = |name: &str| match properties.inner().get(name) {
+        Some(AMQPValue::LongString(text)) => text.to_string(),
+        _ => String::new(),
+    };
+    let information = text("information");
+    let named = information.split_once(", a message broker").map(|(name, _)| name.to_owned());
+    Ok((named.unwrap_or_else(|| text("product")), text("version")))
+}

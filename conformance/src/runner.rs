@@ -1,0 +1,129 @@
+//! Runs cases side by side, each on connections of its own, and says how each one ended.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::connection::Target;
+use crate::outcome::{Step, Stop};
+use crate::test::Test;
+
+/// One promise, and how to see whether it is kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    /// `s7_03_exclusive_locked`: the statement of semantics.md, and a word on it.
+    pub(crate) name: &'static str,
+    /// What must be so, in one line.
+    pub(crate) about: &'static str,
+    pub(crate) run: fn(&Test<'_>) -> Step,
+    pub(crate) difference: Option<Difference>,
+}
+
+/// Two brokers answer this case differently on purpose; either answer is expected.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Difference {
+    pub(crate) rabbitmq: &'static str,
+    pub(crate) leveret: &'static str,
+    pub(crate) why: &'static str,
+}
+
+impl Case {
+    /// `sN_NN_...` to (N, NN).
+    pub(crate) fn statement(&self) -> (u32, u32) {
+        let mut parts = self.name.trim_start_matches('s').split('_').map(str::parse);
+        let mut number = || parts.next().and_then(Result::ok).unwrap_or_default();
+        (number(), number())
+    }
+
+    pub(crate) const fn differs(
+        mut self,
+        rabbitmq: &'static str,
+        leveret: &'static str,
+        why: &'static str,
+    ) -> Case {
+        self.difference = Some(Difference { rabbitmq, leveret, why });
+        self
+    }
+}
+
+/// The table of a section: each function with a line on what it shows.
+macro_rules! cases {
+    ($($run:ident: $about:literal $(, differs($rabbitmq:literal, $leveret:literal, $why:literal))?;)*) => {
+        pub(crate) const CASES: &[crate::runner::Case] = &[$(
+            crate::runner::Case { name: stringify!($run), about: $about, run: $run, difference: None }
+                $(.differs($rabbitmq, $leveret, $why))?,
+        )*];
+    };
+}
+pub(crate) use cases;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Passed,
+    Failed(String),
+    Skipped(String),
+}
+
+/// A case that ran.
+#[derive(Clone, Debug)]
+pub(crate) struct Ran {
+    pub(crate) case: Case,
+    pub(crate) verdict: Verdict,
+    /// Which answer was seen, where two are expected.
+    pub(crate) answer: Option<&'static str>,
+    /// The last frames, of a case that failed.
+    pub(crate) frames: Vec<String>,
+    pub(crate) took: Duration,
+}
+
+/// Runs the cases on `jobs` threads and returns them in the order given.
+pub(crate) fn run(cases: &[Case], target: &Target, jobs: usize) -> Vec<Ran> {
+    let waiting: Mutex<VecDeque<(usize, Case)>> = Mutex::new(cases.iter().copied().enumerate().collect());
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..jobs.max(1) {
+            scope.spawn(|| {
+                while let Some((at, case)) = locked(&waiting).pop_front() {
+                    let ran = run_one(case, target);
+                    locked(&done).push((at, ran));
+                }
+            });
+        }
+    });
+    let mut done = std::mem::take(&mut *locked(&done));
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, ran)| ran).collect()
+}
+
+fn run_one(case: Case, target: &Target) -> Ran {
+    let start = Instant::now();
+    let test = Test::new(target, case.name);
+    let ended = catch_unwind(AssertUnwindSafe(|| (case.run)(&test)))
+        .unwrap_or_else(|_| Err(Stop::Fail("the case panicked".into())));
+    let cleaned = test.clean_up();
+    let answer = test.answer();
+    let verdict = match (ended, cleaned) {
+        (Err(Stop::Skip(reason)), _) => Verdict::Skipped(reason),
+        (Err(Stop::Fail(reason)), _) => Verdict::Failed(reason),
+        (Ok(()), Err(Stop::Fail(reason) | Stop::Skip(reason))) => {
+            Verdict::Failed(format!("cleaning up: {reason}"))
+        }
+        (Ok(()), Ok(())) => judge(case, answer),
+    };
+    let frames = if matches!(verdict, Verdict::Failed(_)) { test.trace.lines() } else { vec![] };
+    Ran { case, verdict, answer, frames, took: start.elapsed() }
+}
+
+/// A documented difference wants one of its two answers to have been seen.
+fn judge(case: Case, answer: Option<&'static str>) -> Verdict {
+    match (case.difference, answer) {
+        (None, None) => Verdict::Passed,
+        (Some(two), Some(answer)) if [two.rabbitmq, two.leveret].contains(&answer) => Verdict::Passed,
+        (_, answer) => Verdict::Failed(format!("an answer that is not documented: {answer:?}")),
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
