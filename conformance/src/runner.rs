@@ -98,7 +98,7 @@ pub(crate) fn run(cases: &[Case], target: &Target, jobs: usize) -> Vec<Ran> {
 
 fn run_one(case: Case, target: &Target) -> Ran {
     let start = Instant::now();
-    let test = Test::new(target, case.name);
+    let test = Test::new(target);
     let ended = catch_unwind(AssertUnwindSafe(|| (case.run)(&test)))
         .unwrap_or_else(|_| Err(Stop::Fail("the case panicked".into())));
     let cleaned = test.clean_up();

@@ -81,18 +81,18 @@ pub(crate) struct Test<'a> {
 }
 
 impl<'a> Test<'a> {
-    pub(crate) fn new(target: &'a Target, case: &str) -> Test<'a> {
+    pub(crate) fn new(target: &'a Target) -> Test<'a> {
         Test {
             target,
             trace: Trace::default(),
-            prefix: format!("conformance.{case}.{:08x}", rand::random::<u32>()),
+            prefix: format!("conformance.{:08x}", rand::random::<u32>()),
             queues: RefCell::default(),
             exchanges: RefCell::default(),
             answer: Cell::default(),
         }
     }
 
-    /// A name for a queue nobody else has; what is declared by it is deleted after the case.
+    /// A name for a queue nobody else has, short enough for the longest reply text to end before its 255 bytes do; what is declared by it is deleted after the case.
     pub(crate) fn queue(&self, name: &str) -> String {
         let name = format!("{}.{name}", self.prefix);
         self.queues.borrow_mut().push(name.clone());
