@@ -1,6 +1,8 @@
 //! The flows of the RabbitMQ tutorials, through a real socket with lapin: hello world, work queues, publish/subscribe,
 //! routing, topics, RPC, publisher confirms. The same flows run from other languages in `conformance/clients`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "support/mod.rs"]
 mod support;
 

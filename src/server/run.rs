@@ -9,7 +9,7 @@ use std::thread::{self, JoinHandle};
 use thiserror::Error;
 use tokio::runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,7 @@ use tracing::{error, info};
 use super::catalog_task::{self, CatalogInput};
 use super::clock::Clock;
 use super::connection_task::Surroundings;
+use super::disk_guard::DiskGuard;
 use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
@@ -93,7 +94,10 @@ impl Broker {
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
         let failed = stop.clone();
-        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), move || failed.cancel())
+        let (low, disk_is_low) = watch::channel(false);
+        let guard = DiskGuard::new(config.data_dir.clone(), u64::from(config.disk_free_limit) << 20, low);
+        let stop_all = move || failed.cancel();
+        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, stop_all)
             .map_err(ServeError::Start)?;
 
         let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
@@ -108,7 +112,7 @@ impl Broker {
         owners.spawn(catalog_task::run(catalog, Arc::clone(&hub), clock));
 
         let limits = Arc::new(SessionLimits::default());
-        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop });
+        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop, disk_is_low });
         let connections = TaskTracker::new();
         connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
         info!(
