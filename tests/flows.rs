@@ -138,7 +138,10 @@ fn rpc_by_reply_queue_and_by_direct_reply_to() {
             server.basic_publish("".into(), reply_key, publish, b"832040", properties).await?;
             let reply = next(&mut replies).await;
             assert_eq!(reply.data, b"832040");
-            assert_eq!(reply.properties.correlation_id().as_ref().map(|id| id.as_str()), Some("30"));
+            assert_eq!(
+                reply.properties.correlation_id().as_ref().map(lapin::types::ShortString::as_str),
+                Some("30")
+            );
         }
         Ok(())
     });
