@@ -269,7 +269,8 @@ impl Client {
         let mut heard = String::new();
         for (number, said) in link.reader.said()? {
             heard.push_str(&summary(number, &said));
-            self.hear(broker, model, now, number, said)?;
+            self.hear(model, now, number, said)
+                .map_err(|violation| format!("hears {heard}\n{violation}"))?;
         }
         Ok(heard)
     }
@@ -282,7 +283,6 @@ impl Client {
 
     fn hear(
         &mut self,
-        broker: &mut Broker,
         model: &mut Model,
         now: Timestamp,
         number: u16,
@@ -295,11 +295,11 @@ impl Client {
             return Err(format!("channel {number} is not open and hears {said:?}"));
         };
         match said {
-            // What comes after the client asked to close is nothing to it.
-            Said::Content(..) if channel.closing => Ok(()),
             Said::Content(basic::AMQPMethod::Return(_), content) => {
                 model.returned(channel.serial, message_id(&content)?)
             }
+            // What is delivered after the client asked to close is nothing to it.
+            Said::Content(..) if channel.closing => Ok(()),
             Said::Content(method, content) => self.hear_message(model, now, number, &method, &content),
             Said::Method(AMQPClass::Basic(basic::AMQPMethod::Ack(ack))) => {
                 let serial = channel.serial;
@@ -313,7 +313,7 @@ impl Client {
                 self.link.as_mut().and_then(|link| link.channels.remove(&number));
                 Ok(())
             }
-            Said::Method(method) => self.hear_answer(broker, model, number, &method),
+            Said::Method(method) => self.hear_answer(model, number, &method),
         }
     }
 
@@ -360,13 +360,12 @@ impl Client {
 
     fn hear_answer(
         &mut self,
-        broker: &mut Broker,
         model: &mut Model,
         number: u16,
         method: &AMQPClass,
     ) -> Result<(), Violation> {
         let id = (method.get_amqp_class_id(), method.get_amqp_method_id());
-        let Some(channel) = self.channel(number) else { return Ok(()) };
+        let Some(channel) = self.channel(number).filter(|channel| !channel.closing) else { return Ok(()) };
         let expected = channel.expected.pop_front();
         match (&expected, id) {
             (Some(Expected::Ok(class, number)), _) if (*class, *number) == id => {}
@@ -380,7 +379,6 @@ impl Client {
                 }
             }
             _ => {
-                let _ = broker;
                 return Err(format!("channel {number} hears {method:?} where {expected:?} was due"));
             }
         }

@@ -124,7 +124,7 @@ impl Client {
         }
         let queue = random.below(model.topology.queues.len());
         let prefetch = random.pick(&[0, 1, 2, 5]);
-        let no_ack = random.percent(8);
+        let no_ack = model.topology.without_acks && random.percent(20);
         self.consume(broker, model, number, queue, (prefetch, no_ack));
         format!("consumes from {queue} on {number}, prefetch {prefetch}, no_ack {no_ack}")
     }
@@ -135,7 +135,10 @@ impl Client {
         format!("gets from {queue} on {number}")
     }
 
-    pub(crate) fn get_from(&mut self, broker: &mut Broker, model: &Model, number: u16, queue: usize) {
+    pub(crate) fn get_from(&mut self, broker: &mut Broker, model: &mut Model, number: u16, queue: usize) {
+        if let Some(channel) = self.channel(number) {
+            model.get_asked(channel.serial, queue);
+        }
         let name = short_string(&model.topology.queues[queue].name);
         let get = basic::Get { queue: name, no_ack: false };
         let expected = Expected::Get { queue, no_ack: false };

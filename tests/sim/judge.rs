@@ -294,7 +294,9 @@ impl Model {
     /// a consumer could take them.
     pub(crate) fn judge_ready(&self, queue: QueueNumber, ready: u64) -> Result<(), Violation> {
         let plan = &self.topology.queues[queue];
-        require(plan.max_length.is_none_or(|max| ready <= max), || {
+        // What is requeued may overfill a queue that rejects.
+        let limit = plan.max_length.filter(|_| plan.full == Full::DropHead);
+        require(limit.is_none_or(|max| ready <= max), || {
             format!("queue {queue} holds {ready} ready messages with a limit of {:?}", plan.max_length)
         })?;
         let has_room = |held: u32, prefetch: u32| prefetch == 0 || held < prefetch;
@@ -329,7 +331,7 @@ impl Model {
         let Some(message) = self.messages.get(id) else { return Err("never sent".into()) };
         let (plan, copy) = (&self.topology.queues[*queue], self.copies.get(key));
         let end = copy.and_then(|copy| copy.end.map(|end| end.how));
-        if end == Some(How::Ack) {
+        if end == Some(How::Ack) || *id <= self.queues[*queue].leaked {
             return Ok(());
         }
         let restarted = message.life < self.life;

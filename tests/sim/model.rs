@@ -102,6 +102,10 @@ pub(crate) struct Queue {
     pub(crate) clean_from: MessageId,
     pub(crate) disturbed: bool,
     pub(crate) published: u64,
+    /// A consumer without acks is gone, and what it was sent last may be lost unseen.
+    pub(crate) leaking: bool,
+    /// Messages up to here may have been lost so.
+    pub(crate) leaked: MessageId,
 }
 
 #[derive(Debug, Default)]
@@ -112,6 +116,8 @@ pub(crate) struct Channel {
     /// Sent as mandatory to where nobody is, and not returned yet.
     pub(crate) unroutable: BTreeSet<MessageId>,
     pub(crate) last_tag: u64,
+    /// Queues it has asked for single messages.
+    pub(crate) gets: BTreeSet<QueueNumber>,
     /// Shared by its consumers; 0: none.
     pub(crate) prefetch: u32,
     pub(crate) held: u32,
@@ -225,6 +231,12 @@ impl Model {
         self.messages.insert(sent.id, Message { sent, at: now, life: self.life, fate: Fate::Open });
     }
 
+    pub(crate) fn get_asked(&mut self, channel: ChannelSerial, queue: QueueNumber) {
+        if let Some(channel) = self.channels.get_mut(&channel) {
+            channel.gets.insert(queue);
+        }
+    }
+
     pub(crate) fn consumer_asked(&mut self, serial: ConsumerSerial, consumer: Consumer) {
         self.consumers.insert(serial, consumer);
     }
@@ -291,12 +303,11 @@ impl Model {
     pub(crate) fn channel_closed(&mut self, channel: ChannelSerial) {
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.open = false;
+        std::mem::take(&mut state.gets).into_iter().for_each(|queue| self.queues[queue].disturbed = true);
         for consumer in self.consumers.values_mut().filter(|consumer| consumer.channel == channel) {
             consumer.alive = false;
             self.queues[consumer.queue].disturbed = true;
-            if consumer.no_ack {
-                unseen_deliveries(&mut self.copies, consumer.queue);
-            }
+            self.queues[consumer.queue].leaking |= consumer.no_ack;
         }
         let held: Vec<_> = self.holdings.range((channel, 0)..=(channel, u64::MAX)).map(|(key, _)| *key).collect();
         for key in held {
@@ -354,6 +365,9 @@ impl Model {
             if std::mem::take(&mut queue.disturbed) {
                 queue.clean_from = next;
             }
+            if std::mem::take(&mut queue.leaking) {
+                queue.leaked = self.issued;
+            }
         }
         for message in self.messages.values_mut().filter(|message| message.fate == Fate::Open) {
             message.fate = Fate::Promised;
@@ -372,11 +386,4 @@ fn unsure(copy: &mut Copy, dead_letters: bool) {
     let dropped = copy.end.is_some_and(|end| end.how == How::Ack) || !dead_letters;
     copy.maybe_gone |= dropped;
     copy.end = None;
-}
-
-/// What was delivered without acks to a consumer that is gone may be lost unseen.
-fn unseen_deliveries(copies: &mut BTreeMap<CopyKey, Copy>, lost: QueueNumber) {
-    for ((_, queue, _), copy) in copies {
-        copy.maybe_gone |= *queue == lost && copy.end.is_none();
-    }
 }

@@ -116,6 +116,8 @@ impl QueuePlan {
 #[derive(Clone, Debug)]
 pub(crate) struct Topology {
     pub(crate) queues: Vec<QueuePlan>,
+    /// Some consumers ask for no acks.
+    pub(crate) without_acks: bool,
 }
 
 impl Topology {
@@ -132,7 +134,7 @@ impl Topology {
         }
         queues.push(dead);
         queues.push(QueuePlan { takes_publishes: false, ..QueuePlan::plain("dead-2") });
-        Topology { queues }
+        Topology { queues, without_acks: random.percent(25) }
     }
 
     /// The queues a publish to the fanout exchange reaches.

@@ -17,7 +17,7 @@ use crate::random::Random;
 use crate::topology::{DEAD, FANOUT, Topology};
 
 /// How many of the last steps a failure shows.
-const SHOWN: usize = 60;
+const SHOWN: usize = 2000;
 /// Everything comes to rest within so many steps, or never.
 const RESTLESS: usize = 200_000;
 
@@ -49,8 +49,10 @@ pub(crate) fn run(seed: u64, steps: usize) -> Result<Figures, String> {
         Ok(()) => Ok(world.model.figures),
         Err(violation) => {
             let steps: Vec<String> = world.log.into();
-            let topology = format!("{:#?}", world.model.topology.queues);
-            Err(format!("{}\nqueues: {topology}\n{:?}\n{violation}", steps.join("\n"), world.layout))
+            let queues = world.model.topology.queues.iter().enumerate();
+            let plans: Vec<String> = queues.map(|(number, plan)| format!("{number}: {plan:?}")).collect();
+            let (steps, plans) = (steps.join("\n"), plans.join("\n"));
+            Err(format!("{steps}\n{plans}\n{:?}\n{violation}", world.layout))
         }
     }
 }
@@ -314,7 +316,7 @@ impl World {
     fn drain_by_gets(&mut self, queue: usize, ready: u32) -> Result<(), Violation> {
         let observer = self.observer();
         for left in (0..ready).rev() {
-            self.clients[observer].get_from(&mut self.broker, &self.model, 1, queue);
+            self.clients[observer].get_from(&mut self.broker, &mut self.model, 1, queue);
             self.rest()?;
             let remaining = self.clients[observer].remaining;
             if remaining != Some(left) {
@@ -323,7 +325,7 @@ impl World {
             self.clients[observer].ack_all(&mut self.broker, &mut self.model, 1);
         }
         self.clients[observer].got_empty = false;
-        self.clients[observer].get_from(&mut self.broker, &self.model, 1, queue);
+        self.clients[observer].get_from(&mut self.broker, &mut self.model, 1, queue);
         self.rest()?;
         if self.clients[observer].got_empty { Ok(()) } else { Err(format!("queue {queue} is not empty")) }
     }
