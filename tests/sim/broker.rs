@@ -127,6 +127,9 @@ impl Broker {
 
     /// Everybody who has something to do now.
     pub(crate) fn runnable(&mut self, now: Timestamp) -> Vec<Actor> {
+        self.connections.retain(|_, connection| {
+            !(connection.over && connection.client_gone.is_some() && connection.outbox.is_empty())
+        });
         let mut actors = Vec::new();
         if !self.catalog.outbox.is_empty() || !self.catalog.mailbox.is_empty() {
             actors.push(Actor::Catalog);

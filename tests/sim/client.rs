@@ -277,7 +277,9 @@ impl Client {
 
     fn hung_up(&mut self, broker: &mut Broker) -> Result<String, Violation> {
         let Some(link) = self.link.take() else { return Ok(String::new()) };
-        broker.connections.remove(&link.connection);
+        if let Some(connection) = broker.connections.get_mut(&link.connection) {
+            connection.client_gone = Some(Gone::Closed);
+        }
         if link.closing { Ok("the broker hung up".into()) } else { Err("the broker hung up".into()) }
     }
 

@@ -253,6 +253,11 @@ impl Model {
         if accepted {
             message.fate = Fate::Promised;
             self.figures.confirmed += 1;
+            for &queue in &message.sent.targets {
+                if let Some(copy) = self.copies.get_mut(&(id, queue, Path::new())) {
+                    copy.maybe_refused = false;
+                }
+            }
             return Ok(());
         }
         self.figures.refused += 1;
@@ -265,7 +270,7 @@ impl Model {
                 require(copy.deliveries == 0 || !rejects(&queue) || message.sent.targets.len() > 1, || {
                     format!("publish {id} is refused after it was delivered")
                 })?;
-                copy.maybe_gone = true;
+                copy.maybe_refused = true;
             }
         }
         Ok(())
@@ -341,7 +346,7 @@ impl Model {
             && plan.dead_letters.is_some()
             && message.sent.targets.len() == 1
             && !restarted;
-        if copy.is_some_and(|copy| copy.maybe_gone) && !dead_lettered {
+        if copy.is_some_and(|copy| copy.maybe_gone || copy.maybe_refused) && !dead_lettered {
             return Ok(());
         }
         if !path.is_empty() && restarted && !message.sent.persistent {

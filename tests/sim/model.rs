@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leveret::model::ids::Timestamp;
 
-use crate::topology::{QueueNumber, Topology};
+use crate::topology::{Full, QueueNumber, Topology};
 
 pub(crate) type MessageId = u64;
 /// A channel, over all connections and restarts; the same for consumers.
@@ -89,6 +89,8 @@ pub(crate) struct Copy {
     pub(crate) end: Option<End>,
     /// Some client has rejected it without requeue.
     pub(crate) rejected: bool,
+    /// Its queue refuses messages when it is full, and nobody was told that it took this one.
+    pub(crate) maybe_refused: bool,
     /// It may be gone for a reason that nobody saw.
     pub(crate) maybe_gone: bool,
     /// Known to be on disk; of dead letters only.
@@ -226,7 +228,9 @@ impl Model {
         }
         for &queue in &sent.targets {
             self.queues[queue].published += 1;
-            self.copies.insert((sent.id, queue, Path::new()), Copy::default());
+            let maybe_refused = self.topology.queues[queue].full != Full::DropHead;
+            let copy = Copy { maybe_refused, ..Copy::default() };
+            self.copies.insert((sent.id, queue, Path::new()), copy);
         }
         self.messages.insert(sent.id, Message { sent, at: now, life: self.life, fate: Fate::Open });
     }
@@ -370,7 +374,10 @@ impl Model {
             }
         }
         for message in self.messages.values_mut().filter(|message| message.fate == Fate::Open) {
-            message.fate = Fate::Promised;
+            let refuses = |queue: &QueueNumber| self.topology.queues[*queue].full != Full::DropHead;
+            if !message.sent.targets.iter().any(refuses) {
+                message.fate = Fate::Promised;
+            }
         }
         for copy in self.copies.values_mut() {
             copy.committed = copy.deliveries > 0;

@@ -17,7 +17,7 @@ use crate::random::Random;
 use crate::topology::{DEAD, FANOUT, Topology};
 
 /// How many of the last steps a failure shows.
-const SHOWN: usize = 2000;
+const SHOWN: usize = 60;
 /// Everything comes to rest within so many steps, or never.
 const RESTLESS: usize = 200_000;
 
