@@ -6,12 +6,14 @@
 //!
 //! 200 seeds run with the other tests. The long run:
 //! `LEVERET_SIM_SEEDS=10000 cargo test --release --test sim seeds -- --nocapture`. `LEVERET_SIM_SEED=n` repeats one, with the
-//! last steps where it fails.
+//! last steps where it fails. The ledger's own tests are in `sim/checks.rs`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 #[path = "sim/broker.rs"]
 mod broker;
+#[path = "sim/checks.rs"]
+mod checks;
 #[path = "sim/client.rs"]
 mod client;
 #[path = "sim/connection.rs"]

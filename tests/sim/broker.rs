@@ -218,7 +218,8 @@ impl CatalogActor {
                 CatalogInput::Durable(sequence) => {
                     while self.held.front().is_some_and(|(held, _)| *held <= sequence) {
                         let (_, answers) = self.held.pop_front().unwrap_or_default();
-                        self.outbox.extend(answers.into_iter().map(|(id, event)| Post::Connection(id, event)));
+                        self.outbox
+                            .extend(answers.into_iter().map(|(id, event)| Post::Connection(id, event)));
                     }
                 }
             }

@@ -30,7 +30,10 @@ pub(crate) enum Expected {
     Ok(u16, u16),
     Consume(ConsumerSerial),
     Cancel(String),
-    Get { queue: QueueNumber, no_ack: bool },
+    Get {
+        queue: QueueNumber,
+        no_ack: bool,
+    },
     Commit(Vec<MessageId>),
     Declared(QueueNumber),
 }
@@ -102,8 +105,13 @@ impl Client {
         let tune_ok = connection::TuneOk { channel_max: 100, frame_max: 8192, heartbeat: 0 };
         let open = connection::Open { virtual_host: short_string("/") };
         let handshake = VecDeque::from([(10, 10), (10, 30), (10, 41)]);
-        let link =
-            Link { connection, reader: Reader::default(), channels: BTreeMap::new(), closing: false, handshake };
+        let link = Link {
+            connection,
+            reader: Reader::default(),
+            channels: BTreeMap::new(),
+            closing: false,
+            handshake,
+        };
         self.link = Some(link);
         self.write(broker, &PROTOCOL_HEADER);
         for method in [
@@ -269,8 +277,7 @@ impl Client {
         let mut heard = String::new();
         for (number, said) in link.reader.said()? {
             heard.push_str(&summary(number, &said));
-            self.hear(model, now, number, said)
-                .map_err(|violation| format!("hears {heard}\n{violation}"))?;
+            self.hear(model, now, number, said).map_err(|violation| format!("hears {heard}\n{violation}"))?;
         }
         Ok(heard)
     }
@@ -283,13 +290,7 @@ impl Client {
         if link.closing { Ok("the broker hung up".into()) } else { Err("the broker hung up".into()) }
     }
 
-    fn hear(
-        &mut self,
-        model: &mut Model,
-        now: Timestamp,
-        number: u16,
-        said: Said,
-    ) -> Result<(), Violation> {
+    fn hear(&mut self, model: &mut Model, now: Timestamp, number: u16, said: Said) -> Result<(), Violation> {
         if number == 0 {
             return self.hear_connection(&said);
         }
@@ -337,7 +338,9 @@ impl Client {
         method: &basic::AMQPMethod,
         content: &Content,
     ) -> Result<(), Violation> {
-        let Some(arrival) = Arrival::of(method) else { return Err(format!("unexpected content: {method:?}")) };
+        let Some(arrival) = Arrival::of(method) else {
+            return Err(format!("unexpected content: {method:?}"));
+        };
         if let basic::AMQPMethod::GetOk(got) = method {
             self.remaining = Some(got.message_count);
         }
@@ -360,12 +363,7 @@ impl Client {
         model.delivered(now, to, seen)
     }
 
-    fn hear_answer(
-        &mut self,
-        model: &mut Model,
-        number: u16,
-        method: &AMQPClass,
-    ) -> Result<(), Violation> {
+    fn hear_answer(&mut self, model: &mut Model, number: u16, method: &AMQPClass) -> Result<(), Violation> {
         let id = (method.get_amqp_class_id(), method.get_amqp_method_id());
         let Some(channel) = self.channel(number).filter(|channel| !channel.closing) else { return Ok(()) };
         let expected = channel.expected.pop_front();

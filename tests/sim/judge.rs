@@ -237,7 +237,8 @@ impl Model {
             format!("publish {sequence} of channel {channel} is confirmed twice")
         })?;
         let first = if multiple { 0 } else { sequence };
-        let done: Vec<u64> = state.unconfirmed.range(first..=sequence).map(|(sequence, _)| *sequence).collect();
+        let done: Vec<u64> =
+            state.unconfirmed.range(first..=sequence).map(|(sequence, _)| *sequence).collect();
         require(!done.is_empty(), || format!("confirm {sequence} of channel {channel} confirms nothing"))?;
         let ids: Vec<MessageId> =
             done.iter().filter_map(|sequence| state.unconfirmed.remove(sequence)).collect();
@@ -264,7 +265,9 @@ impl Model {
         message.fate = Fate::Refused;
         let targets = message.sent.targets.clone();
         let rejects = |queue: &QueueNumber| self.topology.queues[*queue].full != Full::DropHead;
-        require(targets.iter().any(rejects), || format!("publish {id} is refused, and no queue of it refuses"))?;
+        require(targets.iter().any(rejects), || {
+            format!("publish {id} is refused, and no queue of it refuses")
+        })?;
         for queue in targets {
             if let Some(copy) = self.copies.get_mut(&(id, queue, Path::new())) {
                 require(copy.deliveries == 0 || !rejects(&queue) || message.sent.targets.len() > 1, || {
@@ -286,7 +289,9 @@ impl Model {
     pub(crate) fn judge_quiet(&self) -> Result<(), Violation> {
         for (serial, channel) in self.channels.iter().filter(|(_, channel)| channel.open) {
             if let Some((sequence, id)) = channel.unconfirmed.first_key_value() {
-                return Err(format!("publish {sequence} (message {id}) of channel {serial} is never confirmed"));
+                return Err(format!(
+                    "publish {sequence} (message {id}) of channel {serial} is never confirmed"
+                ));
             }
             if let Some(id) = channel.unroutable.first() {
                 return Err(format!("message {id} reaches nobody and is never returned"));

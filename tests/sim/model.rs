@@ -313,7 +313,8 @@ impl Model {
             self.queues[consumer.queue].disturbed = true;
             self.queues[consumer.queue].leaking |= consumer.no_ack;
         }
-        let held: Vec<_> = self.holdings.range((channel, 0)..=(channel, u64::MAX)).map(|(key, _)| *key).collect();
+        let held: Vec<_> =
+            self.holdings.range((channel, 0)..=(channel, u64::MAX)).map(|(key, _)| *key).collect();
         for key in held {
             let Some(holding) = self.holdings.remove(&key) else { continue };
             self.queues[holding.copy.1].disturbed = true;
@@ -345,7 +346,8 @@ impl Model {
     /// The broker stopped and is started again on what was on its disk.
     pub(crate) fn restarted(&mut self) {
         self.figures.restarts += 1;
-        let open: Vec<_> = self.channels.iter().filter(|(_, channel)| channel.open).map(|(id, _)| *id).collect();
+        let open: Vec<_> =
+            self.channels.iter().filter(|(_, channel)| channel.open).map(|(id, _)| *id).collect();
         open.into_iter().for_each(|channel| self.channel_lost(channel));
         self.life += 1;
         for ((id, queue, path), copy) in &mut self.copies {

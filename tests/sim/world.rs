@@ -282,7 +282,11 @@ impl World {
         let counts = self.clients[self.observer()].counts.clone();
         for (queue, ready) in counts {
             let before = self.model.figures.delivered;
-            if self.random.percent(50) { self.drain_by_gets(queue, ready)? } else { self.drain_queue(queue)? }
+            if self.random.percent(50) {
+                self.drain_by_gets(queue, ready)?
+            } else {
+                self.drain_queue(queue)?
+            }
             let delivered = self.model.figures.delivered - before;
             if delivered != u64::from(ready) {
                 return Err(format!("queue {queue} counted {ready} messages and delivered {delivered}"));
