@@ -360,7 +360,7 @@ impl Client {
         if !no_ack {
             channel.held.push(arrival.tag);
         }
-        model.delivered(now, to, seen)
+        model.delivered(now, to, &seen)
     }
 
     fn hear_answer(&mut self, model: &mut Model, number: u16, method: &AMQPClass) -> Result<(), Violation> {

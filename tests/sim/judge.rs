@@ -34,17 +34,17 @@ fn require(holds: bool, broken: impl FnOnce() -> String) -> Result<(), Violation
 
 impl Model {
     /// A client got a message.
-    pub(crate) fn delivered(&mut self, now: Timestamp, to: Receiver, seen: Seen) -> Result<(), Violation> {
+    pub(crate) fn delivered(&mut self, now: Timestamp, to: Receiver, seen: &Seen) -> Result<(), Violation> {
         self.figures.delivered += 1;
         self.figures.redelivered += u64::from(seen.redelivered);
         self.figures.dead_letters += u64::from(!seen.path.is_empty());
         self.judge_tag(to)?;
-        self.judge_origin(now, to.queue, &seen)?;
+        self.judge_origin(now, to.queue, seen)?;
         let key: CopyKey = (seen.id, to.queue, seen.path.clone());
-        self.judge_copy(&key, &seen)?;
-        self.judge_count(&key, &seen)?;
+        self.judge_copy(&key, seen)?;
+        self.judge_count(&key, seen)?;
         if let Some(consumer) = to.consumer {
-            self.judge_order(consumer, &key, &seen)?;
+            self.judge_order(consumer, &key, seen)?;
             self.judge_single_active(consumer, to.queue)?;
             self.judge_prefetch(consumer, to)?;
         }

@@ -13,7 +13,7 @@ use crate::wire::Content;
 /// The body of a message: its number, and bytes that follow from it.
 pub(crate) fn body(id: MessageId, size: usize) -> Vec<u8> {
     let mut body = id.to_be_bytes().to_vec();
-    body.extend((0..size).map(|at| u8::try_from((id as usize * 7 + at) % 251).unwrap_or(0)));
+    body.extend((0..size as u64).map(|at| u8::try_from((id * 7 + at) % 251).unwrap_or(0)));
     body
 }
 

@@ -100,7 +100,7 @@ impl World {
         self.drain()
     }
 
-    fn note(&mut self, what: String) {
+    fn note(&mut self, what: &str) {
         if self.log.len() == SHOWN {
             self.log.pop_front();
         }
@@ -145,7 +145,7 @@ impl World {
                 let heard = self.clients[index].read(&mut self.broker, &mut self.model, self.now, most);
                 match heard {
                     Ok(heard) if heard.is_empty() => {}
-                    Ok(heard) => self.note(format!("client {index} hears {heard}")),
+                    Ok(heard) => self.note(&format!("client {index} hears {heard}")),
                     Err(violation) => return Err(format!("client {index}: {violation}")),
                 }
             }
@@ -154,7 +154,7 @@ impl World {
                 let mut around = Around { broker, model, random: &mut self.random, now: self.now };
                 let told = self.clients[index].act(&mut around);
                 if !told.is_empty() {
-                    self.note(format!("client {index} {told}"));
+                    self.note(&format!("client {index} {told}"));
                 }
             }
         }
@@ -173,7 +173,7 @@ impl World {
                     assert!(self.broker.store_is_idle(), "nothing to do, and the store is busy");
                     self.model.judge_quiet()?;
                     self.model.quiet();
-                    self.note("all is quiet".into());
+                    self.note("all is quiet");
                     return Ok(());
                 }
             }
@@ -183,7 +183,7 @@ impl World {
 
     /// Everything stops at once; the broker comes back with what was on its disk.
     fn crash(&mut self) -> Result<(), Violation> {
-        self.note("the broker crashes".into());
+        self.note("the broker crashes");
         self.restart(false)
     }
 
@@ -191,7 +191,7 @@ impl World {
     fn restart_in_order(&mut self) -> Result<(), Violation> {
         self.close_all();
         self.rest()?;
-        self.note("the broker is restarted".into());
+        self.note("the broker is restarted");
         self.restart(true)
     }
 
@@ -277,15 +277,15 @@ impl World {
         self.now = self.now.plus_millis(1_000);
         self.rest()?;
         self.look()?;
-        self.note("the queues are drained".into());
+        self.note("the queues are drained");
         self.model.draining = true;
         let counts = self.clients[self.observer()].counts.clone();
         for (queue, ready) in counts {
             let before = self.model.figures.delivered;
             if self.random.percent(50) {
-                self.drain_by_gets(queue, ready)?
+                self.drain_by_gets(queue, ready)?;
             } else {
-                self.drain_queue(queue)?
+                self.drain_queue(queue)?;
             }
             let delivered = self.model.figures.delivered - before;
             if delivered != u64::from(ready) {
