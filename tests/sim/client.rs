@@ -372,7 +372,10 @@ impl Client {
             (Some(Expected::Consume(serial)), (60, 21)) => model.consumer_confirmed(*serial),
             (Some(Expected::Cancel(tag)), (60, 31)) => drop(channel.consumers.remove(tag)),
             (Some(Expected::Get { .. }), (60, 72)) => self.got_empty = true,
-            (Some(Expected::Commit(published)), (90, 21)) => model.committed(channel.serial, published),
+            (Some(Expected::Commit(published)), (90, 21)) => {
+                let is_last = !channel.expected.iter().any(|more| matches!(more, Expected::Commit(_)));
+                model.committed(channel.serial, published, is_last);
+            }
             (Some(Expected::Declared(queue)), (50, 11)) => {
                 if let AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) = method {
                     self.counts.push((*queue, ok.message_count));

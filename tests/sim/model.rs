@@ -289,15 +289,15 @@ impl Model {
     }
 
     /// The broker answered a commit: what was in it, and all before it on this channel, is on disk. A dead letter may
-    /// still be on its way.
-    pub(crate) fn committed(&mut self, channel: ChannelSerial, published: &[MessageId]) {
+    /// still be on its way. `is_last`: no other commit is under way, so that all that was settled was in it.
+    pub(crate) fn committed(&mut self, channel: ChannelSerial, published: &[MessageId], is_last: bool) {
         for id in published {
             if let Some(message) = self.messages.get_mut(id) {
                 message.fate = Fate::Promised;
             }
         }
         for ((_, queue, _), copy) in &mut self.copies {
-            if let Some(end) = copy.end.as_mut().filter(|end| end.by == channel) {
+            if let Some(end) = copy.end.as_mut().filter(|end| is_last && end.by == channel) {
                 end.sure |= end.how == How::Ack || self.topology.queues[*queue].dead_letters.is_none();
             }
         }
