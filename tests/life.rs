@@ -76,6 +76,13 @@ fn a_clean_stop_keeps_what_is_durable_and_exits_with_0() {
 }
 
 #[test]
+fn a_signal_right_after_the_start_is_a_clean_stop() {
+    for _ in 0..5 {
+        assert!(Broker::start().terminate());
+    }
+}
+
+#[test]
 fn a_second_process_on_the_same_directory_is_refused() {
     let broker = Broker::start();
     let complaint = refusal(broker.data(), free_port());

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -68,10 +68,15 @@ struct Broker {
     /// The catalog's task and the shards'.
     owners: JoinSet<()>,
     store: JoinHandle<Result<(), StoreError>>,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Broker {
     fn start(config: &ServeConfig, shards: u16) -> Result<Broker, ServeError> {
+        // Whoever reads that the startup is complete may send a signal at once.
+        let terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
         let directory = config.data_dir.display().to_string();
         let (mut store, recovered) = store::open(&config.data_dir, &StoreOptions::default())
             .map_err(|source| ServeError::Open { directory, source })?;
@@ -119,16 +124,14 @@ impl Broker {
             address = %config.listen, data = %config.data_dir.display(), queues, shards,
             clean = recovered.clean, "Server startup complete"
         );
-        Ok(Broker { around, connections, owners, store })
+        Ok(Broker { around, connections, owners, store, terminate, interrupt })
     }
 
     /// Serves until a signal or a failed store, then stops in order: clients, catalog, shards, store.
     async fn run(mut self) -> Result<(), ServeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
         tokio::select! {
-            _ = terminate.recv() => info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => info!("SIGINT: stopping"),
+            _ = self.terminate.recv() => info!("SIGTERM: stopping"),
+            _ = self.interrupt.recv() => info!("SIGINT: stopping"),
             () = self.around.stop.cancelled() => {}
             // No owner ends before it is told to. What it owned is lost to this process, and so is the process.
             Some(Err(defect)) = self.owners.join_next() => return Err(defect.into()),
