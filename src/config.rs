@@ -49,10 +49,14 @@ pub struct ServeConfig {
     /// How many shards own the queues; one per core by default.
     #[arg(long, env = "LEVERET_SHARDS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub shards: Option<u16>,
-    /// Memory for ready messages over all queues, in MiB; what is beyond lives on disk alone.
-    #[arg(long, env = "LEVERET_MESSAGE_MEMORY", value_name = "MIB", default_value_t = 64,
+    /// Memory for ready messages over all queues, in MiB; what is beyond lives on disk alone. Messages that are on disk
+    /// anyway take an eighth of it at the most.
+    #[arg(long, env = "LEVERET_MESSAGE_MEMORY", value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub message_memory: u32,
+    /// Free space on the data directory's disk, in MiB, below which publishers are not read any more; consumers go on.
+    #[arg(long, env = "LEVERET_DISK_FREE_LIMIT", value_name = "MIB", default_value_t = 200)]
+    pub disk_free_limit: u32,
 }
 
 #[derive(Clone, Debug, Args)]

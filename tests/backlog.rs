@@ -2,6 +2,8 @@
 //! first message is there at once. `cargo test` stores a few; the long form prints its figures:
 //! `LEVERET_BACKLOG=1000000 cargo test --release --test backlog -- --nocapture`
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "support/mod.rs"]
 mod support;
 

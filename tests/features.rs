@@ -1,6 +1,8 @@
 //! What RabbitMQ's users rely on beyond the tutorials, through real sockets: limits, expiry, dead letters, priorities,
 //! exclusive and single active consumers, alternate exchanges, transactions, and what a restart keeps.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "support/mod.rs"]
 mod support;
 

@@ -1,6 +1,8 @@
 //! What a hostile or broken client may send, through real sockets: each gets its error or is closed, and everybody
 //! else goes on. A bystander publishes and consumes during every attack.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "hostile/raw.rs"]
 mod raw;
 #[path = "support/mod.rs"]

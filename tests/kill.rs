@@ -6,6 +6,8 @@
 //! `cargo test --test kill` kills a few times. The long form prints its figures:
 //! `LEVERET_KILLS=100 cargo test --release --test kill -- --nocapture`
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "kill/ledger.rs"]
 mod ledger;
 #[path = "support/mod.rs"]

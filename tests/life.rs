@@ -1,5 +1,7 @@
 //! The life of the process: start, refusals that are one clear line, a clean stop, what survives it, and `verify`.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
+
 #[path = "support/mod.rs"]
 mod support;
 
@@ -8,6 +10,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
+use std::time::Duration;
 
 use lapin::options::{
     BasicAckOptions, BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, QueueDeclareOptions,
@@ -73,6 +76,13 @@ fn a_clean_stop_keeps_what_is_durable_and_exits_with_0() {
 }
 
 #[test]
+fn a_signal_right_after_the_start_is_a_clean_stop() {
+    for _ in 0..5 {
+        assert!(Broker::start().terminate());
+    }
+}
+
+#[test]
 fn a_second_process_on_the_same_directory_is_refused() {
     let broker = Broker::start();
     let complaint = refusal(broker.data(), free_port());
@@ -126,6 +136,25 @@ fn verify_reports_a_stopped_directory_as_sound_and_a_damaged_one_as_not() {
     flip_a_body_byte(&data);
     let damaged = verify();
     assert!(!damaged.status.success(), "{}", String::from_utf8_lossy(&damaged.stdout));
+}
+
+#[test]
+fn a_low_disk_stops_publishers_and_nobody_else() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    // More than any disk has free.
+    let broker = Broker::start_with(&["--disk-free-limit", "4294967295"]);
+    runtime.block_on(async {
+        let publisher = channel(&broker).await;
+        declare(&publisher, "low").await;
+        publish_confirmed(&publisher, "low", b"the first", 2).await;
+        let blocked = publish_confirmed(&publisher, "low", b"the second", 2);
+        assert!(tokio::time::timeout(Duration::from_millis(300), blocked).await.is_err(), "it is not read");
+        let consumer = channel(&broker).await;
+        let got = consumer.basic_get("low".into(), BasicGetOptions::default()).await.unwrap().unwrap();
+        assert_eq!(got.delivery.data, b"the first");
+        got.delivery.ack(BasicAckOptions::default()).await.unwrap();
+        assert!(consumer.basic_get("low".into(), BasicGetOptions::default()).await.unwrap().is_none());
+    });
 }
 
 /// Flips a byte in the middle of the 3000 equal ones, wherever they are stored.

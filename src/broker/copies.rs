@@ -6,7 +6,7 @@ use bytes::BytesMut;
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{self, AMQPValue};
 
-use super::arguments::type_name;
+use crate::model::argument::type_name;
 use crate::model::fault::Fault;
 use crate::model::message::Message;
 

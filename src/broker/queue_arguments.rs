@@ -3,13 +3,14 @@
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 
+use crate::model::argument::{integer, type_name};
 use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
 use crate::model::settings::{DeadLetterTarget, Overflow, QUORUM_DELIVERY_LIMIT, QueueSettings, QueueType};
 
-use super::arguments::{integer, string, type_name};
+use super::arguments::string;
 
 /// Ten years, the longest time a client may ask for, in milliseconds.
 pub(super) const LONGEST_TIME: i64 = 315_360_000_000;

@@ -102,13 +102,15 @@ impl Fault {
         Fault { scope: Scope::Connection, ..self }
     }
 
-    /// The reply text: `NAME - explanation`, cut to 255 bytes at a character boundary (semantics.md 0.1).
+    /// The reply text: `NAME - explanation`, cut to 255 bytes, the last of them `...` then (semantics.md 0.1; as 4.3
+    /// cuts).
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("{} - {}", self.code.name(), self.explanation);
         if text.len() > 255 {
-            let cut = (0..=255).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+            let cut = (0..=252).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
             text.truncate(cut);
+            text.push_str("...");
         }
         text
     }
@@ -163,6 +165,7 @@ mod tests {
     #[test]
     fn a_long_text_is_cut_at_a_character_boundary() {
         let fault = Fault::precondition("ü".repeat(200));
-        assert!(fault.text().len() <= 255);
+        let text = fault.text();
+        assert!(text.len() <= 255 && text.ends_with("ü..."), "{text}");
     }
 }

@@ -60,8 +60,7 @@ pub struct Queue {
     /// Messages from here on were pushed since the last pump: they do not expire before it, so that even those with
     /// a TTL of 0 may meet a consumer (semantics.md 12.2).
     fresh_from: Position,
-    /// Bytes of memory for ready messages.
-    window: usize,
+    window: Window,
     /// When it was last declared, asked by a get, or left by its last consumer (semantics.md 8.5).
     last_used: Timestamp,
     /// The shard has been told to delete it.
@@ -72,6 +71,14 @@ pub struct Queue {
     backlog: bool,
     /// Fetches under way, over all lanes.
     fetches: usize,
+}
+
+/// Bytes of memory for ready messages.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    /// For those that the store has too.
+    stored: usize,
+    all: usize,
 }
 
 /// A delivered message and who has it.
@@ -118,7 +125,7 @@ impl Queue {
             gets: VecDeque::new(),
             next_position,
             fresh_from: next_position,
-            window: usize::MAX,
+            window: Window { stored: usize::MAX, all: usize::MAX },
             last_used: now,
             gone: false,
             stored,
@@ -138,10 +145,11 @@ impl Queue {
         self.enforce_limits(fx);
     }
 
-    /// How many bytes of memory ready messages may take; the rest lives in the store. Obeyed at the next pump. While the
-    /// queue is in use, a small floor is kept so that it can work at all.
-    pub fn set_window(&mut self, bytes: usize) {
-        self.window = bytes;
+    /// How many bytes of memory ready messages may take: all of them, and those that the store has anyway, which cost
+    /// nothing to let go. The rest lives in the store. Obeyed at the next pump; a queue in use keeps a small floor so
+    /// that it can work at all.
+    pub fn set_window(&mut self, stored: usize, all: usize) {
+        self.window = Window { stored, all };
     }
 
     /// Takes a message in, or refuses it where the queue is full and rejects (semantics.md 12.3).

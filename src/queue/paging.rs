@@ -9,7 +9,7 @@ use crate::model::consuming::DeathReason;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{self, Fetch, Fetched, StoredEntry};
 
-/// Fetches ask for a quarter of the window, and for no less and no more than these bytes.
+/// Fetches ask for a quarter of the window of what is stored, and for no less and no more than these bytes.
 const LEAST_FETCHED: usize = 64 * 1024;
 const MOST_FETCHED: usize = 8 * 1024 * 1024;
 
@@ -58,14 +58,17 @@ impl Queue {
     /// `served`: otherwise what is fetched ahead could be paged out and fetched again for ever.
     pub(super) fn balance_memory(&mut self, served: bool, fx: &mut QueueEffects) {
         let in_use = !self.consumers.is_empty() || !self.gets.is_empty() || self.drops_head();
-        let window = if in_use { self.window.max(FLOOR) } else { self.window };
-        if self.ready.memory() > window {
-            self.page_out(window, in_use, fx);
+        let floor = if in_use { FLOOR } else { 0 };
+        let (stored, all) = (self.window.stored.max(floor), self.window.all.max(floor));
+        if self.ready.stored_memory() > stored {
+            self.page_out(stored, in_use, fx);
+        } else if self.ready.memory() > all {
+            self.page_out(all, in_use, fx);
         }
         if !served {
             return;
         }
-        let low = (window / 4).min(MOST_FETCHED);
+        let low = (stored / 4).min(MOST_FETCHED);
         if let Some(lane) = self.ready.highest()
             && self.ready.lanes[usize::from(lane)].front_bytes() < low
         {
@@ -109,7 +112,7 @@ impl Queue {
         if lane.in_flight.is_some() {
             return;
         }
-        let max_bytes = (self.window / 4).clamp(LEAST_FETCHED, MOST_FETCHED);
+        let max_bytes = (self.window.stored / 4).clamp(LEAST_FETCHED, MOST_FETCHED);
         let fetch = Fetch { queue: self.id.queue, lane: number, range, max_bytes };
         lane.in_flight = Some(InFlight { fetch, purpose, left: Vec::new() });
         self.fetches += 1;

@@ -19,6 +19,8 @@ pub(super) struct Ready {
     body_bytes: u64,
     /// Footprint of those in memory.
     memory: usize,
+    /// The part of it that the store does not have.
+    unstored: usize,
 }
 
 impl Ready {
@@ -32,6 +34,7 @@ impl Ready {
             count: 0,
             body_bytes: 0,
             memory: 0,
+            unstored: 0,
         }
     }
 
@@ -61,6 +64,11 @@ impl Ready {
 
     pub(super) fn memory(&self) -> usize {
         self.memory
+    }
+
+    /// Footprint of those in memory that the store has too.
+    pub(super) fn stored_memory(&self) -> usize {
+        self.memory - self.unstored
     }
 
     /// The highest lane that has messages.
@@ -219,6 +227,7 @@ impl Ready {
         self.occupied = LaneSet::default();
         self.body_bytes = 0;
         self.memory = 0;
+        self.unstored = 0;
         std::mem::take(&mut self.count)
     }
 
@@ -245,6 +254,7 @@ impl Ready {
         self.count += 1;
         self.body_bytes += entry.body_bytes();
         self.memory += entry.footprint();
+        self.unstored += entry.unstored_footprint();
         self.expires |= entry.expiry != Expiry::NEVER;
     }
 
@@ -252,6 +262,7 @@ impl Ready {
         self.count -= 1;
         self.body_bytes -= entry.body_bytes();
         self.memory -= entry.footprint();
+        self.unstored -= entry.unstored_footprint();
         if entry.indexed {
             self.index.remove(&(entry.expiry, number, entry.position));
             entry.indexed = false;

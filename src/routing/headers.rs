@@ -8,10 +8,11 @@ use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;
 use leveret_codec::table::{AMQPValue, FieldTable};
 
+use crate::model::argument::type_name;
 use crate::model::fault::Fault;
 
 use super::destinations::Destinations;
-use super::print::{term, type_name};
+use super::print::term;
 use super::value::Value;
 use super::{Binding, Destination, Matcher, Reads};
 

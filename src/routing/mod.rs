@@ -163,6 +163,12 @@ impl ExchangeRoutes {
         Ok(new)
     }
 
+    /// Whether there is this binding.
+    #[must_use]
+    pub fn has(&self, destination: Destination, routing_key: &str, arguments: &FieldTable) -> bool {
+        self.table.contains(destination, &Identity::new(routing_key, arguments))
+    }
+
     /// Removes a binding; false where there was none.
     pub fn unbind(&mut self, destination: Destination, routing_key: &str, arguments: &FieldTable) -> bool {
         let identity = Identity::new(routing_key, arguments);

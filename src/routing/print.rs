@@ -1,31 +1,10 @@
-//! Argument values and their types in reply texts, as RabbitMQ prints them. Nothing is decided by them.
+//! Argument values in reply texts, as RabbitMQ prints them. Nothing is decided by them.
 
 use std::fmt::Write;
 
 use leveret_codec::table::AMQPValue;
 
-/// RabbitMQ's name of a value's type.
-pub(super) fn type_name(value: &AMQPValue) -> &'static str {
-    match value {
-        AMQPValue::Boolean(_) => "bool",
-        AMQPValue::ShortShortInt(_) => "byte",
-        AMQPValue::ShortShortUInt(_) => "unsignedbyte",
-        AMQPValue::ShortInt(_) => "short",
-        AMQPValue::ShortUInt(_) => "unsignedshort",
-        AMQPValue::LongInt(_) => "signedint",
-        AMQPValue::LongUInt(_) => "unsignedint",
-        AMQPValue::LongLongInt(_) => "long",
-        AMQPValue::Float(_) => "float",
-        AMQPValue::Double(_) => "double",
-        AMQPValue::DecimalValue(_) => "decimal",
-        AMQPValue::ShortString(_) | AMQPValue::LongString(_) => "longstr",
-        AMQPValue::FieldArray(_) => "array",
-        AMQPValue::Timestamp(_) => "timestamp",
-        AMQPValue::FieldTable(_) => "table",
-        AMQPValue::ByteArray(_) => "binary",
-        AMQPValue::Void => "void",
-    }
-}
+use crate::model::argument::type_name;
 
 /// The value as an Erlang term, on one line. Nesting is bounded by the check every table went through.
 pub(super) fn term(value: &AMQPValue) -> String {

@@ -47,12 +47,15 @@ impl BindingTable {
         identity: &Identity,
         arguments: &FieldTable,
     ) -> bool {
-        let key = (destination, identity.clone());
-        let new = !self.0.contains_key(&key);
+        let new = !self.contains(destination, identity);
         if new {
-            self.0.insert(key, arguments.clone());
+            self.0.insert((destination, identity.clone()), arguments.clone());
         }
         new
+    }
+
+    pub(super) fn contains(&self, destination: Destination, identity: &Identity) -> bool {
+        self.0.contains_key(&(destination, identity.clone()))
     }
 
     pub(super) fn remove(&mut self, destination: Destination, identity: &Identity) -> Option<FieldTable> {

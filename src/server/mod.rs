@@ -5,6 +5,7 @@ mod budget;
 mod catalog_task;
 mod clock;
 mod connection_task;
+mod disk_guard;
 mod hub;
 mod listener;
 mod mailbox;

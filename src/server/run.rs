@@ -8,8 +8,8 @@ use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use tokio::runtime;
-use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::oneshot;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -18,6 +18,7 @@ use tracing::{error, info};
 use super::catalog_task::{self, CatalogInput};
 use super::clock::Clock;
 use super::connection_task::Surroundings;
+use super::disk_guard::DiskGuard;
 use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
@@ -67,10 +68,15 @@ struct Broker {
     /// The catalog's task and the shards'.
     owners: JoinSet<()>,
     store: JoinHandle<Result<(), StoreError>>,
+    terminate: Signal,
+    interrupt: Signal,
 }
 
 impl Broker {
     fn start(config: &ServeConfig, shards: u16) -> Result<Broker, ServeError> {
+        // Whoever reads that the startup is complete may send a signal at once.
+        let terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
         let directory = config.data_dir.display().to_string();
         let (mut store, recovered) = store::open(&config.data_dir, &StoreOptions::default())
             .map_err(|source| ServeError::Open { directory, source })?;
@@ -93,7 +99,10 @@ impl Broker {
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
         let failed = stop.clone();
-        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), move || failed.cancel())
+        let (low, disk_is_low) = watch::channel(false);
+        let guard = DiskGuard::new(config.data_dir.clone(), u64::from(config.disk_free_limit) << 20, low);
+        let stop_all = move || failed.cancel();
+        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, stop_all)
             .map_err(ServeError::Start)?;
 
         let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
@@ -108,23 +117,21 @@ impl Broker {
         owners.spawn(catalog_task::run(catalog, Arc::clone(&hub), clock));
 
         let limits = Arc::new(SessionLimits::default());
-        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop });
+        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop, disk_is_low });
         let connections = TaskTracker::new();
         connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
         info!(
             address = %config.listen, data = %config.data_dir.display(), queues, shards,
             clean = recovered.clean, "Server startup complete"
         );
-        Ok(Broker { around, connections, owners, store })
+        Ok(Broker { around, connections, owners, store, terminate, interrupt })
     }
 
     /// Serves until a signal or a failed store, then stops in order: clients, catalog, shards, store.
     async fn run(mut self) -> Result<(), ServeError> {
-        let mut terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
-        let mut interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
         tokio::select! {
-            _ = terminate.recv() => info!("SIGTERM: stopping"),
-            _ = interrupt.recv() => info!("SIGINT: stopping"),
+            _ = self.terminate.recv() => info!("SIGTERM: stopping"),
+            _ = self.interrupt.recv() => info!("SIGINT: stopping"),
             () = self.around.stop.cancelled() => {}
             // No owner ends before it is told to. What it owned is lost to this process, and so is the process.
             Some(Err(defect)) = self.owners.join_next() => return Err(defect.into()),

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use super::budget::Ticket;
+use super::disk_guard::DiskGuard;
 use super::hub::Hub;
 use super::mailbox::ThreadMailbox;
 use super::shard_task::ShardInput;
@@ -41,10 +42,11 @@ pub(crate) fn spawn(
     store: Box<dyn Store>,
     requests: Arc<ThreadMailbox<StoreRequest>>,
     hub: Arc<Hub>,
+    guard: DiskGuard,
     failed: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<Result<(), StoreError>>> {
     thread::Builder::new().name("store".into()).spawn(move || {
-        let outcome = Driver { store, hub, pending: Pending::default() }.run(&requests);
+        let outcome = Driver { store, hub, guard, pending: Pending::default() }.run(&requests);
         if let Err(error) = &outcome {
             error!(%error, "the store failed: what was not confirmed yet is unknown, nothing more is confirmed");
             failed();
@@ -81,6 +83,7 @@ impl Pending {
 struct Driver {
     store: Box<dyn Store>,
     hub: Arc<Hub>,
+    guard: DiskGuard,
     pending: Pending,
 }
 
@@ -88,8 +91,9 @@ impl Driver {
     fn run(mut self, requests: &ThreadMailbox<StoreRequest>) -> Result<(), StoreError> {
         let mut batch = Vec::new();
         loop {
-            let patience = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
-            requests.wait(&mut batch, patience);
+            let due = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
+            requests.wait(&mut batch, due.or(self.guard.patience()));
+            self.guard.look();
             let mut close = false;
             for request in batch.drain(..) {
                 match request {

@@ -3,8 +3,9 @@
 
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::{AMQPClass, basic};
-use leveret_codec::table::{AMQPValue, FieldTable};
+use leveret_codec::table::FieldTable;
 
+use crate::model::argument::{integer, type_name};
 use crate::model::consuming::ConsumeOptions;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
@@ -152,45 +153,12 @@ impl<P: BrokerPort> Turn<'_, P> {
 /// `x-priority`, cut to what we tell apart. 406 where it is no integer (semantics.md 10.6).
 fn priority(arguments: &FieldTable, queue: &str, vhost: &str) -> Result<i32, Fault> {
     let Some(value) = arguments.inner().get("x-priority") else { return Ok(0) };
-    let number = match value {
-        AMQPValue::ShortShortInt(number) => i64::from(*number),
-        AMQPValue::ShortShortUInt(number) => i64::from(*number),
-        AMQPValue::ShortInt(number) => i64::from(*number),
-        AMQPValue::ShortUInt(number) => i64::from(*number),
-        AMQPValue::LongInt(number) => i64::from(*number),
-        AMQPValue::LongUInt(number) => i64::from(*number),
-        AMQPValue::LongLongInt(number) => *number,
-        other => {
-            let queue = Resource::queue(queue, vhost);
-            let kind = kind_name(other);
-            return Err(Fault::precondition(format!(
-                "invalid arg 'x-priority' for {queue}: \"expected integer, got {kind}\""
-            )));
-        }
+    let Some(number) = integer(value) else {
+        let (queue, kind) = (Resource::queue(queue, vhost), type_name(value));
+        return Err(Fault::precondition(format!(
+            "invalid arg 'x-priority' for {queue}: \"expected integer, got {kind}\""
+        )));
     };
     let within = number.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
     Ok(i32::try_from(within).unwrap_or_default())
-}
-
-/// The type of a value as RabbitMQ names it in texts.
-fn kind_name(value: &AMQPValue) -> &'static str {
-    match value {
-        AMQPValue::Boolean(_) => "bool",
-        AMQPValue::Float(_) => "float",
-        AMQPValue::Double(_) => "double",
-        AMQPValue::DecimalValue(_) => "decimal",
-        AMQPValue::ShortString(_) | AMQPValue::LongString(_) => "longstr",
-        AMQPValue::FieldArray(_) => "array",
-        AMQPValue::Timestamp(_) => "timestamp",
-        AMQPValue::FieldTable(_) => "table",
-        AMQPValue::ByteArray(_) => "binary",
-        AMQPValue::Void => "void",
-        AMQPValue::ShortShortInt(_)
-        | AMQPValue::ShortShortUInt(_)
-        | AMQPValue::ShortInt(_)
-        | AMQPValue::ShortUInt(_)
-        | AMQPValue::LongInt(_)
-        | AMQPValue::LongUInt(_)
-        | AMQPValue::LongLongInt(_) => "integer",
-    }
 }

@@ -9,6 +9,7 @@ use leveret_codec::method::{Method, amqp::AMQPClass, amqp::channel, amqp::connec
 
 /// What the broker said next.
 #[derive(Debug)]
+#[allow(dead_code, reason = "the fields are printed when an assertion fails")]
 pub(crate) enum Answer {
     ConnectionClosed { code: u16, text: String },
     ChannelClosed { code: u16, text: String },

@@ -15,11 +15,12 @@ use tokio::task::JoinSet;
 
 use super::ledger::Ledger;
 
-/// Confirms a publisher waits for at the most.
-const UNCONFIRMED: usize = 100;
+/// Confirms a publisher waits for at the most: few, so that consumers keep up and are killed in the middle of fresh
+/// deliveries, not of a backlog.
+const UNCONFIRMED: usize = 10;
 /// Deliveries per transaction of a consumer.
-const ACKS_PER_COMMIT: usize = 20;
-const PREFETCH: u16 = 100;
+const ACKS_PER_COMMIT: usize = 50;
+const PREFETCH: u16 = 300;
 
 fn queue_name(queue: u32) -> String {
     format!("kill-{queue}")
@@ -118,10 +119,10 @@ async fn consume(uri: &str, ledger: &Ledger, queue: u32) -> lapin::Result<()> {
     while let Some(delivery) = consumer.next().await {
         let delivery = delivery?;
         let Some(name) = ledger.deliver(queue, &delivery.data, delivery.redelivered) else { continue };
-        ledger.ack(name);
-        delivery.ack(BasicAckOptions::default()).await?;
         in_transaction.push(name);
         if in_transaction.len() >= ACKS_PER_COMMIT {
+            in_transaction.iter().for_each(|name| ledger.ack(*name));
+            delivery.ack(BasicAckOptions { multiple: true }).await?;
             channel.tx_commit().await?;
             in_transaction.drain(..).for_each(|name| ledger.commit_ack(name));
         }

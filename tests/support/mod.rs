@@ -20,6 +20,7 @@ pub(crate) struct Broker {
     process: Child,
     port: u16,
     data: PathBuf,
+    arguments: Vec<String>,
     /// Removed with the broker that made it.
     _directory: Option<TempDir>,
 }
@@ -27,18 +28,28 @@ pub(crate) struct Broker {
 impl Broker {
     /// A broker on a fresh data directory.
     pub(crate) fn start() -> Broker {
+        Broker::start_with(&[])
+    }
+
+    /// A broker on a fresh data directory, with more arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Broker {
         let directory = TempDir::new().expect("a temporary directory");
         let data = directory.path().join("data");
-        let mut broker = Broker::start_on(&data);
+        let port = free_port();
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut broker = Broker::run(&data, port, arguments);
         broker._directory = Some(directory);
         broker
     }
 
     /// A broker on this data directory, which stays.
     pub(crate) fn start_on(data: &Path) -> Broker {
-        let port = free_port();
-        let process = spawn(data, port);
-        Broker { process, port, data: data.to_owned(), _directory: None }
+        Broker::run(data, free_port(), Vec::new())
+    }
+
+    fn run(data: &Path, port: u16, arguments: Vec<String>) -> Broker {
+        let process = spawn(data, port, &arguments);
+        Broker { process, port, data: data.to_owned(), arguments, _directory: None }
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -60,7 +71,7 @@ impl Broker {
     /// SIGKILL, and the same directory and port again.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
-        self.process = spawn(&self.data, self.port);
+        self.process = spawn(&self.data, self.port, &self.arguments);
     }
 
     /// SIGKILL, and nothing else.
@@ -86,7 +97,7 @@ impl Broker {
 
     /// Starts again after [`Broker::terminate`] or [`Broker::kill`].
     pub(crate) fn restart(&mut self) {
-        self.process = spawn(&self.data, self.port);
+        self.process = spawn(&self.data, self.port, &self.arguments);
     }
 }
 
@@ -108,11 +119,12 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Starts the binary and waits for the line that says clients can connect.
-fn spawn(data: &Path, port: u16) -> Child {
+fn spawn(data: &Path, port: u16, arguments: &[String]) -> Child {
     let since = Instant::now();
     let mut process = leveret()
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)
+        .args(arguments)
         .stderr(Stdio::piped())
         .spawn()
         .expect("the broker can be started");

@@ -66,6 +66,16 @@ impl End {
         }
     }
 
+    /// 405 where it is the exclusive queue of another connection.
+    fn check_owner(&self, state: &ViewState, connection: ConnectionId) -> Result<(), Fault> {
+        match self.destination {
+            Destination::Queue(at) => {
+                state.queue_by_id(at.queue).map_or(Ok(()), |queue| queue.check_owner(connection))
+            }
+            Destination::Exchange(_) => Ok(()),
+        }
+    }
+
     fn find(state: &ViewState, vhost: &str, to: BindingEnds, name: &str) -> Option<End> {
         match to {
             BindingEnds::Queue => End::queue(state, vhost, name),
@@ -102,11 +112,7 @@ impl Catalog {
                 BindingEnds::Exchange => Resource::exchange(&binding.destination, vhost),
             })
         })?;
-        if let Destination::Queue(at) = end.destination
-            && let Some(queue) = state.queue_by_id(at.queue)
-        {
-            queue.check_owner(connection)?;
-        }
+        end.check_owner(state, connection)?;
         let exchange = state.exchange_mut(source).ok_or_else(no_source)?;
         if !exchange.routes.bind(end.destination, &binding.routing_key, &binding.arguments)? {
             return Ok(false);
@@ -149,24 +155,29 @@ impl Catalog {
         bound
     }
 
-    /// Removes a binding. One that does not exist, or has no ends, is passed over (6.1). Returns whether the view
-    /// has changed.
+    /// Removes a binding. One that does not exist, or has no ends, is passed over (6.1), also one of somebody's
+    /// exclusive queue, which is 405 where it exists (6.4). Returns whether the view has changed.
     pub(super) fn unbind(
         &mut self,
         state: &mut ViewState,
+        connection: ConnectionId,
         vhost: &str,
         to: BindingEnds,
         binding: &Binding,
         fx: &mut CatalogEffects,
-    ) -> bool {
-        let Some(end) = End::find(state, vhost, to, &binding.destination) else { return false };
+    ) -> Result<bool, Fault> {
+        let Some(end) = End::find(state, vhost, to, &binding.destination) else { return Ok(false) };
+        let owner = end.check_owner(state, connection);
         let source = state.exchange(vhost, &binding.source).map(|exchange| exchange.id);
         let Some((source, exchange)) = source.and_then(|id| Some((id, state.exchange_mut(id)?))) else {
-            return false;
+            return Ok(false);
         };
-        if !exchange.routes.unbind(end.destination, &binding.routing_key, &binding.arguments) {
-            return false;
+        let Binding { routing_key, arguments, .. } = binding;
+        if !exchange.routes.has(end.destination, routing_key, arguments) {
+            return Ok(false);
         }
+        owner?;
+        exchange.routes.unbind(end.destination, routing_key, arguments);
         if exchange.routes.bindings_to(end.destination).next().is_none() {
             self.sources.remove(end.destination, source);
         }
@@ -182,7 +193,7 @@ impl Catalog {
         if exchange.auto_delete && exchange.routes.is_empty() {
             self.remove_exchange(state, source, fx);
         }
-        true
+        Ok(true)
     }
 
     /// Deletes a queue's bindings and the queue.

@@ -179,7 +179,7 @@ impl Catalog {
                 self.delete_exchange(state, vhost, &name, if_unused, fx)
             }
             CatalogRequest::Bind(to, binding) => self.bind(state, connection, vhost, to, &binding, fx),
-            CatalogRequest::Unbind(to, binding) => Ok(self.unbind(state, vhost, to, &binding, fx)),
+            CatalogRequest::Unbind(to, binding) => self.unbind(state, connection, vhost, to, &binding, fx),
             CatalogRequest::DeleteQueue { name, if_unused, if_empty } => {
                 match delete_queue(state, connection, vhost, &name, fx, if_unused, if_empty) {
                     Ok(()) => return false,

@@ -3,7 +3,10 @@
 
 /// The smallest and the largest window, in bytes.
 const LEAST: usize = 64 << 10;
-const MOST: usize = 16 << 20;
+const MOST: usize = 128 << 20;
+/// The part of a window for messages that the store has too: an eighth. Reading them again is cheap, keeping what was
+/// never written from being written is worth the memory.
+const STORED_SHARE: usize = 8;
 
 #[derive(Debug)]
 pub(super) struct Budget {
@@ -21,8 +24,13 @@ impl Budget {
         Budget { bytes, queues: 0, made_for: 1 }
     }
 
-    /// What each queue may hold, in bytes.
-    pub(super) fn window(&self) -> usize {
+    /// What each queue may hold, in bytes: of messages that the store has too, and of all.
+    pub(super) fn windows(&self) -> (usize, usize) {
+        let all = self.window();
+        ((all / STORED_SHARE).max(LEAST), all)
+    }
+
+    fn window(&self) -> usize {
         (self.bytes / self.made_for).clamp(LEAST, MOST)
     }
 
@@ -44,12 +52,12 @@ mod tests {
 
     #[test]
     fn the_window_is_an_equal_share_within_its_bounds() {
-        let mut budget = Budget::new(64 << 20);
+        let mut budget = Budget::new(256 << 20);
         assert_eq!(budget.window(), MOST);
-        let changes = (0..4096).filter(|_| budget.count(true)).count();
+        let changes = (0..8192).filter(|_| budget.count(true)).count();
         assert_eq!(budget.window(), LEAST);
-        assert!(changes <= 12, "{changes} changes of all windows");
-        for _ in 0..4096 {
+        assert!(changes <= 13, "{changes} changes of all windows");
+        for _ in 0..8192 {
             budget.count(false);
         }
         assert_eq!(budget.window(), MOST);

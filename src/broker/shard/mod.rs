@@ -246,9 +246,9 @@ impl Shard {
     }
 
     fn set_windows(&mut self) {
-        let window = self.budget.window();
+        let (stored, all) = self.budget.windows();
         for slot in self.queues.values_mut() {
-            slot.queue.set_window(window);
+            slot.queue.set_window(stored, all);
         }
     }
 
@@ -304,7 +304,8 @@ impl Shard {
 
     fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
         self.newest = self.newest.max(id);
-        queue.set_window(self.budget.window());
+        let (stored, all) = self.budget.windows();
+        queue.set_window(stored, all);
         let slot = Slot { queue, label, touched: false, has_ready: false, deadline: None };
         self.queues.insert(id, slot);
         self.touch(id);

@@ -141,8 +141,10 @@ fn an_exclusive_queue_is_for_its_connection_and_goes_with_it() {
     broker.connect(1);
     broker.connect(2);
     broker.ask(1, declare_queue("ex", |declare| declare.exclusive = true));
+    broker.ask(1, Request::BindQueue(binding("amq.direct", "ex", "bound")));
     let name = || "ex".into();
     let others = [
+        Request::UnbindQueue(binding("amq.direct", "ex", "bound")),
         declare_queue("ex", |declare| declare.exclusive = true),
         declare_queue("ex", |declare| declare.passive = true),
         Request::BindQueue(binding("amq.direct", "ex", "k")),
@@ -153,6 +155,8 @@ fn an_exclusive_queue_is_for_its_connection_and_goes_with_it() {
         let text = broker.text(2, request);
         assert!(text.starts_with("RESOURCE_LOCKED"), "{text}");
     }
+    // What is not there is no secret (as 4.3 answers).
+    assert_eq!(broker.text(2, Request::UnbindQueue(binding("amq.direct", "ex", "never"))), "");
     assert!(matches!(broker.consume(2, "ex", 1, ConsumeOptions::default()), Reply::Refused(_)));
     broker.publish(2, message("", "ex", &[]), None);
     assert_eq!(broker.counts(1, "ex"), (1, 0));

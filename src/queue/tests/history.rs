@@ -173,7 +173,7 @@ impl Run {
         let now = Timestamp(1000);
         let id = QueueRef { queue: QUEUE, shard: ShardIndex(0) };
         let mut queue = Queue::recover(id, settings.clone(), RecoveredQueue::default(), now);
-        queue.set_window(0);
+        queue.set_window(0, 0);
         let judge = Judge::new(settings, now);
         Run {
             queue,
@@ -246,7 +246,7 @@ impl Run {
             }
             Step::Window(bytes) => {
                 self.window = bytes;
-                queue.set_window(bytes);
+                queue.set_window(bytes, bytes);
             }
             Step::Purge => assert_eq!(queue.purge(now, fx), judge.purged()),
             Step::Pass(millis) => {

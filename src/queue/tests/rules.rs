@@ -309,7 +309,7 @@ fn an_ack_of_many_is_one_operation() {
 #[test]
 fn a_purge_leaves_what_is_unacked() {
     let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
-    desk.queue.set_window(0);
+    desk.queue.set_window(0, 0);
     desk.push_many(10, PERSISTENT);
     desk.pump();
     desk.consume(1, 3, 0);
@@ -325,7 +325,7 @@ fn a_purge_leaves_what_is_unacked() {
 #[test]
 fn a_long_backlog_costs_no_memory() {
     let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
-    desk.queue.set_window(100_000);
+    desk.queue.set_window(100_000, 100_000);
     for _ in 0..60 {
         desk.push_many(500, PERSISTENT);
         desk.pump();
@@ -368,7 +368,7 @@ fn a_recovered_queue_reads_its_messages_and_forgets_the_quarantined() {
 #[test]
 fn a_lower_limit_drops_what_is_stored_without_reading_it() {
     let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
-    desk.queue.set_window(0);
+    desk.queue.set_window(0, 0);
     desk.push_many(20_000, PERSISTENT);
     desk.pump();
     let settings = QueueSettings { durable: true, max_length: Some(10_000), ..QueueSettings::default() };
@@ -383,7 +383,7 @@ fn a_lower_limit_drops_what_is_stored_without_reading_it() {
 #[test]
 fn messages_expire_wherever_they_stand() {
     let mut desk = Desk::new(dead_lettering());
-    desk.queue.set_window(0);
+    desk.queue.set_window(0, 0);
     for expiration in [None, Some(50), Some(10), None, Some(30)] {
         desk.push(Spec { expiration, ..PERSISTENT });
     }
@@ -485,7 +485,7 @@ fn a_consumer_that_holds_one_message_for_long_costs_no_memory() {
 /// 1 and 3 are paged out, a getter holds 2.
 fn a_hole_in_a_span(settings: QueueSettings) -> Desk {
     let mut desk = Desk::new(settings);
-    desk.queue.set_window(0);
+    desk.queue.set_window(0, 0);
     desk.push_many(3, PERSISTENT);
     for who in [5, 6, 5] {
         desk.queue.get(desk.now, key(who), false, &mut desk.fx);
@@ -527,7 +527,7 @@ fn a_span_dropped_unread_leaves_what_returned_into_it() {
 #[test]
 fn a_fetch_that_read_nothing_is_asked_again() {
     let mut desk = Desk::new(dead_lettering());
-    desk.queue.set_window(0);
+    desk.queue.set_window(0, 0);
     desk.push(Spec { expiration: Some(10), ..PERSISTENT });
     desk.pump();
     desk.now = Timestamp(1010);

@@ -3,7 +3,8 @@
 use leveret_codec::table::{AMQPValue, DecimalValue, FieldArray};
 
 use super::*;
-use crate::routing::print::{term, type_name};
+use crate::model::argument::type_name;
+use crate::routing::print::term;
 
 #[test]
 fn values_are_printed_as_rabbitmq_prints_them() {

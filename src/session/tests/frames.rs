@@ -80,7 +80,10 @@ fn a_method_that_cannot_be_read_closes_the_connection() {
         ),
         (raw_method(1, 99, 1, &[]), "540 99.1 NOT_IMPLEMENTED - unknown method 99.1"),
         (raw_method(1, 60, 99, &[]), "540 60.99 NOT_IMPLEMENTED - unknown method 60.99"),
-        (raw_method(1, 50, 30, &[0]), "501 50.30 FRAME_ERROR - method 50.30 could not be read"),
+        (
+            raw_method(1, 50, 30, &[0]),
+            "501 50.30 FRAME_ERROR - method frame of 5 bytes is too short for its method",
+        ),
         (
             raw_method(1, 50, 10, b"\0\0\x01\xff\0\0\0\0\0"),
             "501 0.0 FRAME_ERROR - Malformed UTF-8 in shortstr",
