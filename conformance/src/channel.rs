@@ -328,9 +328,7 @@ impl Channel {
         while !open.is_empty() {
             let Some(event) = self.event(PATIENCE)? else { return fail(format!("unconfirmed: {open:?}")) };
             let (tag, multiple, settled) = match event.method {
-                AMQPClass::Basic(basic::AMQPMethod::Ack(ack)) => {
-                    (ack.delivery_tag, ack.multiple, &mut acked)
-                }
+                AMQPClass::Basic(basic::AMQPMethod::Ack(ack)) => (ack.delivery_tag, ack.multiple, &mut acked),
                 AMQPClass::Basic(basic::AMQPMethod::Nack(nack)) => {
                     (nack.delivery_tag, nack.multiple, &mut nacked)
                 }

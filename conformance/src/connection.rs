@@ -51,7 +51,11 @@ pub(crate) struct Content {
 /// What a read ended with.
 #[derive(Clone, Debug)]
 pub(crate) enum Input {
-    Frame { kind: FrameKind, channel: u16, payload: Vec<u8> },
+    Frame {
+        kind: FrameKind,
+        channel: u16,
+        payload: Vec<u8>,
+    },
     /// Bytes that are no frame: a protocol header.
     ProtocolHeader([u8; 8]),
     End,
@@ -96,9 +100,7 @@ impl Login {
             .set("basic.nack", true)
             .set("publisher_confirms", true);
         Login {
-            properties: Table::new()
-                .set("product", "leveret-conformance")
-                .set("capabilities", &capabilities),
+            properties: Table::new().set("product", "leveret-conformance").set("capabilities", &capabilities),
             mechanism: "PLAIN".into(),
             response: format!("\0{}\0{}", target.user, target.password).into_bytes(),
             channel_max: 2047,
@@ -291,9 +293,8 @@ impl Connection {
 
     /// connection.close with this code, failing method and text (`*`: anything); answers it, and sees the socket end.
     pub(crate) fn closes(&self, code: u16, at_fault: MethodId, text: &str) -> Step {
-        let event = match self.event(0, PATIENCE)? {
-            Some(event) => event,
-            None => return fail(format!("no connection.close with {code}")),
+        let Some(event) = self.event(0, PATIENCE)? else {
+            return fail(format!("no connection.close with {code}"));
         };
         check_close(&event, id(10, 50), code, at_fault, text)?;
         self.send(0, Payload::method(10, 51));
@@ -306,7 +307,8 @@ impl Connection {
             match self.read(PATIENCE)? {
                 Input::Frame { payload, .. } if method_id(&payload) == Some(id(10, 50)) => {
                     self.send(0, Payload::method(10, 51));
-                    let code = payload.get(4..6).map_or(0, |code| u16::from(code[0]) << 8 | u16::from(code[1]));
+                    let code =
+                        payload.get(4..6).map_or(0, |code| u16::from(code[0]) << 8 | u16::from(code[1]));
                     return Ok(code);
                 }
                 Input::Frame { .. } => {}

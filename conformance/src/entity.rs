@@ -13,11 +13,7 @@ pub(crate) struct Queue {
 
 impl Queue {
     pub(crate) fn new(name: &str) -> Queue {
-        Queue {
-            name: name.to_owned(),
-            bits: [false, true, false, false, false],
-            arguments: Table::new(),
-        }
+        Queue { name: name.to_owned(), bits: [false, true, false, false, false], arguments: Table::new() }
     }
 
     pub(crate) fn passive(mut self) -> Queue {
@@ -119,12 +115,7 @@ pub(crate) struct Consume {
 
 impl Consume {
     pub(crate) fn new(queue: &str, tag: &str) -> Consume {
-        Consume {
-            queue: queue.to_owned(),
-            tag: tag.to_owned(),
-            bits: [false; 4],
-            arguments: Table::new(),
-        }
+        Consume { queue: queue.to_owned(), tag: tag.to_owned(), bits: [false; 4], arguments: Table::new() }
     }
 
     pub(crate) fn no_local(mut self) -> Consume {

@@ -54,10 +54,12 @@ impl Trace {
 
     pub(crate) fn received(&self, input: &Input) {
         match input {
-            Input::Frame { kind: frame::FrameKind::Method, channel, payload } => match parse_method(payload) {
-                Ok(method) => self.note(&format!("<- {channel} {method:?}")),
-                Err(error) => self.note(&format!("<- {channel} {error}")),
-            },
+            Input::Frame { kind: frame::FrameKind::Method, channel, payload } => {
+                match parse_method(payload) {
+                    Ok(method) => self.note(&format!("<- {channel} {method:?}")),
+                    Err(error) => self.note(&format!("<- {channel} {error}")),
+                }
+            }
             Input::Frame { kind, channel, payload } => {
                 self.note(&format!("<- {channel} {kind:?} of {} bytes", payload.len()));
             }

@@ -175,8 +175,7 @@ fn s7_04_argument_differs(test: &Test) -> Step {
 fn s7_04_argument_added(test: &Test) -> Step {
     let name = test.queue("q");
     let (first, second) = (Queue::new(&name), Queue::new(&name).with("x-message-ttl", 1000));
-    let text =
-        "'x-message-ttl' for $Q: received the value '1000' of type 'signedint' but current is none";
+    let text = "'x-message-ttl' for $Q: received the value '1000' of type 'signedint' but current is none";
     inequivalent(test, &name, &first, &second, text)
 }
 
@@ -200,7 +199,14 @@ fn s7_04_integer_types_equal(test: &Test) -> Step {
     let channel = test.channel()?;
     let name = test.queue("q");
     channel.declare(&Queue::new(&name).with("x-max-length", 5))?;
-    for same in [&b"l\0\0\0\0\0\0\0\x05"[..], b"b\x05", b"s\0\x05", b"u\0\x05", b"i\0\0\0\x05", b"L\0\0\0\0\0\0\0\x05"] {
+    for same in [
+        &b"l\0\0\0\0\0\0\0\x05"[..],
+        b"b\x05",
+        b"s\0\x05",
+        b"u\0\x05",
+        b"i\0\0\0\x05",
+        b"L\0\0\0\0\0\0\0\x05",
+    ] {
         channel.declare(&Queue::new(&name).raw("x-max-length", same))?;
     }
     Ok(())
