@@ -227,7 +227,7 @@ fn spilled_messages_are_served_until_a_restart() {
     };
     let mixed: Vec<_> =
         (1..=20).map(|at| if at % 2 == 0 { spill(1, at) } else { put(1, at, &one) }).collect();
-    store.commit(mixed.to_vec(), vec![]).unwrap();
+    store.commit(mixed, vec![]).unwrap();
     store.commit((1..=20).map(|at| spill(2, at)).collect::<Vec<_>>(), vec![]).unwrap();
     assert_eq!((all(&mut store, 1).len(), all(&mut store, 2).len()), (20, 20));
     close(store);
