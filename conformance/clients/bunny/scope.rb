@@ -13,7 +13,7 @@ PATIENCE = 10
 # The connections of one check, and the names it declared.
 class Scope
   def initialize(uri)
-    @uri = uri.chomp('/')
+    @uri = uri
     @run = SecureRandom.hex(4)
     @connections = []
     @queues = []
