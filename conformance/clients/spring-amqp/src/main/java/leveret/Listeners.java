@@ -112,7 +112,8 @@ final class Listeners {
         var parked = template.receive(error);
         expectThat(parked != null, "nothing was republished");
         Map<String, Object> headers = parked.getMessageProperties().getHeaders();
-        expectThat(String.valueOf(headers.get("x-exception-stacktrace")).contains("as asked"), "no stack trace in " + headers);
+        var trace = String.valueOf(headers.get("x-exception-stacktrace"));
+        expectThat(trace.contains("as asked"), "no stack trace in " + headers);
         expect(headers.get("x-original-routingKey"), work, "original routing key");
         expect(headers.get("x-original-exchange"), "", "original exchange");
     }
@@ -302,7 +303,13 @@ final class Listeners {
         expect(text(received.next()), "before", "message");
         Scope.breakConnection(factory);
         template.convertAndSend(work, (Object) "after");
-        expect(text(received.next()), "after", "message");
+        var next = received.next();
+        // The container acknowledges after the listener returned: the connection may have closed in between.
+        if (next.getMessageProperties().isRedelivered()) {
+            expect(text(next), "before", "redelivered message");
+            next = received.next();
+        }
+        expect(text(next), "after", "message");
     }
 
     /** A second exclusive consumer is refused (403, which the container knows by its text), and tries until it is free. */
