@@ -27,6 +27,11 @@ impl Catalog {
         fx: &mut CatalogEffects,
     ) -> bool {
         let connection = declare.connection;
+        if declare.request.name.starts_with("amq.") && !declare.server_named {
+            // Also where it exists: only a passive declare, which does not come here, may name it again (7.2).
+            fx.reply(connection, Reply::Refused(reserved("queue", &declare.request.name)));
+            return false;
+        }
         if let Some(queue) = state.queue(&declare.vhost, &declare.request.name) {
             match check_equivalent(queue, connection, &declare.request) {
                 Ok(()) => {
@@ -203,11 +208,8 @@ fn check_equivalent(queue: &Queue, connection: ConnectionId, declare: &DeclareQu
 
 /// Checks the declare of a queue that does not exist yet.
 fn check_new(declare: &QueueDeclare) -> Result<QueueSettings, Fault> {
-    let name = &declare.request.name;
-    if name.starts_with("amq.") && !declare.server_named {
-        return Err(reserved("queue", name));
-    }
-    queue_arguments::settings(&declare.request, Resource::queue(name, &declare.vhost), declare.server_named)
+    let resource = Resource::queue(&declare.request.name, &declare.vhost);
+    queue_arguments::settings(&declare.request, resource, declare.server_named)
 }
 
 fn record(queue: &Queue) -> Record {

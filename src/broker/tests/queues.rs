@@ -128,7 +128,12 @@ fn names_are_reserved_made_up_and_cleaned() {
     );
     let Reply::QueueDeclared { name, .. } = broker.ask(1, declare_queue("", |_| ())) else { panic!() };
     assert!(name.starts_with("amq.gen-") && name.len() == 30, "{name}");
-    assert_eq!(broker.text(1, declare_queue(&name, |_| ())), "");
+    assert_eq!(
+        broker.text(1, declare_queue(&name, |_| ())),
+        format!("ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'"),
+        "also where it exists"
+    );
+    assert_eq!(broker.text(1, declare_queue(&name, |declare| declare.passive = true)), "");
     broker.ask(1, declare_queue("a\r\nb", |_| ()));
     assert!(broker.view.read().queue("/", "ab").is_some());
     let missing = declare_queue("nope", |declare| declare.passive = true);
@@ -196,6 +201,10 @@ fn a_delete_counts_and_heeds_its_conditions() {
     );
     broker.publish(1, message("", "q", &[]), None);
     broker.events(2);
+    assert_eq!(
+        broker.text(1, delete_queue("q", true, true)),
+        "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty"
+    );
     let reply = broker.ask(1, delete_queue("q", false, false));
     assert!(matches!(reply, Reply::Count { messages: 1 }), "{reply:?}");
     assert!(matches!(broker.events(2)[..], [SessionEvent::ConsumerCancelled(number)] if number.0 == 1));
