@@ -57,6 +57,11 @@ fn arguments_are_checked_in_the_words_of_rabbitmq() {
         assert_eq!(refusal(&[(accepted, text("lazy"))]), "");
     }
     assert_eq!(refusal(&[("x-delivery-limit", int(3)), ("x-dead-letter-exchange", text(""))]), "");
+    assert_eq!(refusal(&[("x-queue-type", text(""))]), "", "an empty type is the default one");
+    for unchecked in ["x-delivery-limit", "x-quorum-target-group-size"] {
+        assert_eq!(refusal(&[("x-queue-type", text("quorum")), (unchecked, text("x"))]), "");
+    }
+    assert_eq!(refusal(&[("x-quorum-target-group-size", int(3))]), "");
 }
 
 #[test]
@@ -112,6 +117,23 @@ fn a_redeclare_compares_flags_then_type_then_known_arguments() {
             "{head} 'x-queue-type' for queue 'e1' in vhost '/': received 'quorum' but current is 'classic'"
         )
     );
+    for (kind, printed) in [(text(""), ""), (int(5), "5"), (text("x"), "x")] {
+        assert_eq!(
+            redeclare(queue_with("e1", &[("x-queue-type", kind)])),
+            format!(
+                "{head} 'x-queue-type' for queue 'e1' in vhost '/': received '{printed}' but current is 'classic'"
+            )
+        );
+    }
+    assert_eq!(redeclare(queue_with("e2", &[("x-queue-type", text(""))])), "");
+    assert_eq!(redeclare(queue_with("e2", &[("x-queue-type", text(""))])), "");
+    assert_eq!(
+        redeclare(queue_with("e2", &[])),
+        format!("{head} 'x-queue-type' for queue 'e2' in vhost '/': received 'classic' but current is ''")
+    );
+    let quorum = ("x-queue-type", text("quorum"));
+    assert_eq!(redeclare(queue_with("e3", &[quorum.clone(), ("x-quorum-target-group-size", int(3))])), "");
+    assert_eq!(redeclare(queue_with("e3", &[quorum])), "", "a size that is not kept is not compared");
     let typed = [("x-message-ttl", int(1000)), ("x-queue-type", text("classic"))];
     assert_eq!(redeclare(queue_with("e1", &typed)), "");
     let locked = redeclare(declare_queue("e1", |declare| declare.exclusive = true));
