@@ -88,7 +88,10 @@ const ARGUMENTS: &[Argument] = &[
     argument(
         "x-queue-leader-locator",
         Takes::Both,
-        Check::OneOf(&["client-local", "balanced"], "invalid_queue_locator_arg"),
+        Check::OneOf(
+            &["client-local", "balanced", "random", "least-leaders", "min-masters"],
+            "invalid_queue_locator_arg",
+        ),
     ),
     argument("x-quorum-initial-group-size", Takes::Quorum, Check::Count),
     argument("x-max-in-memory-length", Takes::Quorum, Check::Size),

@@ -33,7 +33,8 @@ const FILES: &[&[Case]] = &[
     s05::routing::CASES,
     s05::matching::CASES,
     s06::CASES,
-    s07::CASES,
+    s07::declare::CASES,
+    s07::arguments::CASES,
     s08::CASES,
     s09::CASES,
 ];

@@ -195,12 +195,13 @@ fn check_equivalent(queue: &Queue, connection: ConnectionId, declare: &DeclareQu
     }
     check_flag("durable", resource, declare.durable, queue.settings.durable)?;
     check_flag("auto_delete", resource, declare.auto_delete, queue.settings.auto_delete)?;
+    queue_arguments::compared(queue.settings.queue_type)
+        .try_for_each(|name| check_argument(name, resource, &declare.arguments, &queue.arguments))?;
     let (received, current) = (named_type(&declare.arguments), named_type(&queue.arguments));
     if received != current {
         return Err(inequivalent("x-queue-type", resource, received, current));
     }
-    queue_arguments::compared(queue.settings.queue_type)
-        .try_for_each(|name| check_argument(name, resource, &declare.arguments, &queue.arguments))
+    Ok(())
 }
 
 /// The queue type as the arguments name it.

@@ -57,6 +57,9 @@ fn arguments_are_checked_in_the_words_of_rabbitmq() {
         assert_eq!(refusal(&[(accepted, text("lazy"))]), "");
     }
     assert_eq!(refusal(&[("x-delivery-limit", int(3)), ("x-dead-letter-exchange", text(""))]), "");
+    for locator in ["client-local", "balanced", "random", "least-leaders", "min-masters"] {
+        assert_eq!(refusal(&[("x-queue-leader-locator", text(locator))]), "");
+    }
     assert_eq!(refusal(&[("x-queue-type", text(""))]), "", "an empty type is the default one");
     for unchecked in ["x-delivery-limit", "x-quorum-target-group-size"] {
         assert_eq!(refusal(&[("x-queue-type", text("quorum")), (unchecked, text("x"))]), "");
@@ -91,7 +94,7 @@ fn a_quorum_queue_is_durable_shared_named_and_limits_deliveries() {
 }
 
 #[test]
-fn a_redeclare_compares_flags_then_type_then_known_arguments() {
+fn a_redeclare_compares_flags_then_known_arguments_then_the_type() {
     let mut broker = Broker::new();
     broker.connect(1);
     broker.connect(2);
@@ -114,12 +117,19 @@ fn a_redeclare_compares_flags_then_type_then_known_arguments() {
     assert_eq!(
         redeclare(queue_with("e1", &[("x-queue-type", text("quorum"))])),
         format!(
+            "{head} 'x-message-ttl' for queue 'e1' in vhost '/': received none but current is the value '1000' of \
+             type 'signedint'"
+        )
+    );
+    assert_eq!(
+        redeclare(queue_with("e1", &[("x-message-ttl", int(1000)), ("x-queue-type", text("quorum"))])),
+        format!(
             "{head} 'x-queue-type' for queue 'e1' in vhost '/': received 'quorum' but current is 'classic'"
         )
     );
     for (kind, printed) in [(text(""), ""), (int(5), "5"), (text("x"), "x")] {
         assert_eq!(
-            redeclare(queue_with("e1", &[("x-queue-type", kind)])),
+            redeclare(queue_with("e1", &[("x-message-ttl", int(1000)), ("x-queue-type", kind)])),
             format!(
                 "{head} 'x-queue-type' for queue 'e1' in vhost '/': received '{printed}' but current is 'classic'"
             )
