@@ -268,7 +268,8 @@ fn s5_23_types_matter(test: &Test) -> Step {
     let text = table().set("a", "1");
     let truth = table().set("a", true);
     headers(test, table().set("a", 1), &[], &[double.clone(), text.clone(), truth])?;
-    headers(test, double.clone(), &[double.clone()], &[table().set("a", 1), text.clone()])?;
+    let other = [table().set("a", 1), text.clone()];
+    headers(test, double.clone(), std::slice::from_ref(&double), &other)?;
     headers(test, text.clone(), &[text], &[table().set("a", 1), double])
 }
 
