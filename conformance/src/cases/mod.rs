@@ -1,6 +1,10 @@
 //! All cases, section by section of semantics.md.
 
+mod s05;
+mod s06;
 mod s07;
+mod s08;
+mod s09;
 
 use crate::runner::Case;
 
@@ -24,7 +28,16 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (16, "permissions"),
 ];
 
-const FILES: &[&[Case]] = &[s07::CASES];
+const FILES: &[&[Case]] = &[
+    s05::declare::CASES,
+    s05::routing::CASES,
+    s05::matching::CASES,
+    s06::CASES,
+    s07::declare::CASES,
+    s07::arguments::CASES,
+    s08::CASES,
+    s09::CASES,
+];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())
