@@ -301,6 +301,19 @@ impl Connection {
         self.ends()
     }
 
+    /// The same, where a broker may as well end the socket without a word. False where it did.
+    pub(crate) fn closes_or_ends(&self, code: u16, at_fault: MethodId, text: &str) -> Step<bool> {
+        match self.read(PATIENCE)? {
+            Input::End => Ok(false),
+            Input::Frame { kind, channel, payload } => {
+                self.0.borrow_mut().assemble(kind, channel, &payload)?;
+                self.closes(code, at_fault, text).map(|()| true)
+            }
+            Input::Timeout => fail("neither connection.close nor the end of the socket"),
+            Input::ProtocolHeader(bytes) => fail(format!("a protocol header: {bytes:?}")),
+        }
+    }
+
     /// A connection.close with one of these codes, whatever its text; or the end of the socket without one, as 0.
     pub(crate) fn close_code(&self) -> Step<u16> {
         loop {

@@ -1,5 +1,10 @@
 //! All cases, section by section of semantics.md.
 
+mod s00;
+mod s01;
+mod s02;
+mod s03;
+mod s04;
 mod s07;
 
 use crate::runner::Case;
@@ -24,7 +29,17 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (16, "permissions"),
 ];
 
-const FILES: &[&[Case]] = &[s07::CASES];
+const FILES: &[&[Case]] = &[
+    s00::CASES,
+    s01::login::CASES,
+    s01::tune::CASES,
+    s02::frames::CASES,
+    s02::content::CASES,
+    s02::tables::CASES,
+    s03::CASES,
+    s04::CASES,
+    s07::CASES,
+];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())
