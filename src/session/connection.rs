@@ -221,9 +221,9 @@ impl Connection {
         };
         match class {
             AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Course::ClientCloses),
-            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)) => {
-                let updated = out.port.update_secret(update.new_secret.as_bytes());
-                updated.map_err(|fault| Failure::new(fault.on_connection(), id))?;
+            // A user of our own stays logged in whatever the new secret is (semantics.md 1.22); it means something
+            // only to backends whose secrets expire.
+            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
                 let answer = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
                 out.say(0, &AMQPClass::Connection(answer));
                 Ok(Course::Goes)
