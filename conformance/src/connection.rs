@@ -503,11 +503,16 @@ fn plain(method: Method<'_>) -> AMQPClass {
             basic::AMQPMethod::Reject(basic::Reject { delivery_tag, requeue })
         }
         Method::Publish(publish) => basic::AMQPMethod::Publish(basic::Publish {
-            exchange: leveret_codec::table::short_string(publish.exchange),
-            routing_key: leveret_codec::table::short_string(publish.routing_key),
+            exchange: lossy(publish.exchange),
+            routing_key: lossy(publish.routing_key),
             mandatory: publish.mandatory,
             immediate: publish.immediate,
         }),
     };
     AMQPClass::Basic(method)
+}
+
+/// No broker sends basic.publish; one that does is shown all the same.
+fn lossy(text: &[u8]) -> leveret_codec::table::ShortString {
+    leveret_codec::table::short_string(&String::from_utf8_lossy(text))
 }

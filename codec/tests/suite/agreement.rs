@@ -9,7 +9,7 @@ use bytes::Bytes;
 use leveret_codec::frame::{Frame, FrameKind, decode};
 use leveret_codec::method::{Method, parse_content_header, parse_method};
 use leveret_codec::properties::{Field, Properties};
-use leveret_codec::table::{check, encode, find, parse, parse_headers};
+use leveret_codec::table::{ShortString, check, encode, find, parse, parse_headers, short_string};
 use leveret_codec::write::{Content, Output};
 use proptest::prelude::*;
 
@@ -46,8 +46,8 @@ fn waiting(output: &Output) -> Vec<u8> {
 fn in_their_words(method: Method<'_>) -> AMQPClass {
     AMQPClass::Basic(match method {
         Method::Publish(publish) => basic::AMQPMethod::Publish(basic::Publish {
-            exchange: publish.exchange.into(),
-            routing_key: publish.routing_key.into(),
+            exchange: named(publish.exchange),
+            routing_key: named(publish.routing_key),
             mandatory: publish.mandatory,
             immediate: publish.immediate,
         }),
@@ -62,6 +62,10 @@ fn in_their_words(method: Method<'_>) -> AMQPClass {
         }
         Method::Other(class) => return *class,
     })
+}
+
+fn named(name: &[u8]) -> ShortString {
+    short_string(std::str::from_utf8(name).expect("amq-protocol writes UTF-8 alone"))
 }
 
 /// The slices of a body.
