@@ -33,7 +33,7 @@ fn heartbeats(connection: &Connection, during: Duration) -> Step<u32> {
     loop {
         match connection.read(end.saturating_duration_since(Instant::now()))? {
             Input::Frame { kind: FrameKind::Heartbeat, channel: 0, payload } if payload.is_empty() => {
-                count += 1
+                count += 1;
             }
             Input::Timeout => return Ok(count),
             other => return fail(format!("expected heartbeats, saw {other:?}")),
