@@ -231,7 +231,7 @@ mod tests {
     fn payloads_are_read_back() {
         let payload = Payload::method(60, 40).short(0).text("x").text("key").bits(&[false, true]);
         let Ok(Method::Publish(publish)) = parse_method(&payload.0) else { panic!("{payload:?}") };
-        assert_eq!((publish.exchange, publish.routing_key), ("x", "key"));
+        assert_eq!((publish.exchange, publish.routing_key), (&b"x"[..], &b"key"[..]));
         assert!(publish.immediate && !publish.mandatory);
     }
 

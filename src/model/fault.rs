@@ -96,12 +96,6 @@ impl Fault {
         Fault { code, scope: code.default_scope(), explanation: explanation.into() }
     }
 
-    /// The same fault, closing the connection.
-    #[must_use]
-    pub fn on_connection(self) -> Fault {
-        Fault { scope: Scope::Connection, ..self }
-    }
-
     /// The reply text: `NAME - explanation`, cut to 255 bytes, the last of them `...` then (semantics.md 0.1; as 4.3
     /// cuts).
     #[must_use]

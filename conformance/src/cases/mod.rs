@@ -1,5 +1,10 @@
 //! All cases, section by section of semantics.md.
 
+mod s00;
+mod s01;
+mod s02;
+mod s03;
+mod s04;
 mod s05;
 mod s06;
 mod s07;
@@ -29,6 +34,14 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
 ];
 
 const FILES: &[&[Case]] = &[
+    s00::CASES,
+    s01::login::CASES,
+    s01::tune::CASES,
+    s02::frames::CASES,
+    s02::content::CASES,
+    s02::tables::CASES,
+    s03::CASES,
+    s04::CASES,
     s05::declare::CASES,
     s05::routing::CASES,
     s05::matching::CASES,
