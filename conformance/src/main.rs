@@ -10,6 +10,7 @@ mod entity;
 mod outcome;
 mod report;
 mod runner;
+mod scene;
 mod test;
 mod wire;
 

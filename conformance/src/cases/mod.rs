@@ -1,6 +1,8 @@
 //! All cases, section by section of semantics.md.
 
 mod s07;
+mod s10;
+mod s11;
 
 use crate::runner::Case;
 
@@ -24,7 +26,7 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (16, "permissions"),
 ];
 
-const FILES: &[&[Case]] = &[s07::CASES];
+const FILES: &[&[Case]] = &[s07::CASES, s10::consume::CASES, s10::delivering::CASES, s10::get::CASES, s11::tags::CASES, s11::requeue::CASES, s11::counting::CASES];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())
