@@ -28,6 +28,7 @@ cases! {
     s10_04_missing_queue_nowait: "consume with no-wait from a missing queue closes the channel too";
     s10_06_priority_types: "x-priority may be any integer, negative ones too";
     s10_06_priority_text: "x-priority that is no integer is 406";
+    s10_06_argument_of_other_type: "a consumer argument of another queue type is 406 and names the type";
     s10_06_other_arguments: "arguments nobody knows, and x-cancel-on-ha-failover, are accepted";
     s10_08_cancel_unknown: "the cancel of an unknown tag is answered with cancel-ok";
     s10_08_cancel_nowait: "a cancel with no-wait is not answered";
@@ -202,6 +203,19 @@ fn s10_06_priority_text(test: &Test) -> Step {
         let name = filled(test, &channel, kind, &[])?;
         channel.send(Consume::new(&name, "t").with("x-priority", "high").payload());
         channel.closes(406, id(60, 20), "PRECONDITION_FAILED - *x-priority*")
+    })
+}
+
+fn s10_06_argument_of_other_type(test: &Test) -> Step {
+    each_type(|kind| {
+        let channel = test.channel()?;
+        let name = filled(test, &channel, kind, &[])?;
+        channel.send(Consume::new(&name, "t").with("x-stream-offset", "first").payload());
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for {} of queue type rabbit_{kind}_queue",
+            test.queue_text(&name)
+        );
+        channel.closes(406, id(60, 20), &text)
     })
 }
 

@@ -6,6 +6,7 @@ use leveret_codec::method::amqp::{AMQPClass, basic};
 use leveret_codec::table::AMQPValue;
 
 use crate::channel::{Channel, Delivery};
+use crate::connection::check_close;
 use crate::entity::{Consume, Queue};
 use crate::outcome::{Step, equal, fail};
 use crate::runner::cases;
@@ -27,7 +28,14 @@ cases! {
     s11_06_first_delivery: "the first delivery from a quorum queue has no counters";
     s11_06_header_types: "the counters are long integers";
     s11_06_replaces_published: "counters a publisher put into the headers";
-    s11_07_consumer_timeout: "a consumer that acks too late";
+    s11_07_queue_timeout: "a consumer that acks too late by its queue's x-consumer-timeout is cancelled";
+    s11_07_consumer_timeout: "so is one that acks too late by its own x-consumer-timeout";
+    s11_07_consumer_over_queue: "the consumer's x-consumer-timeout goes before its queue's";
+    s11_07_no_capability: "a client without consumer_cancel_notify has its channel closed instead: 406";
+    s11_07_message_returns: "what was not acked in time is ready again, and that is no failed delivery";
+    s11_07_late_ack: "an ack that comes after the timeout";
+    s11_07_acked_in_time: "a consumer that acked in time is left alone";
+    s11_07_classic_refuses: "x-consumer-timeout of a consumer of a classic queue is 406";
 }
 
 /// The two counters of a delivery: delivery count and acquired count.
@@ -189,17 +197,97 @@ fn s11_06_replaces_published(test: &Test) -> Step {
     equal("counters then", counters(&channel.delivery()?)?, (Some(1), Some(1)))
 }
 
-fn s11_07_consumer_timeout(test: &Test) -> Step {
-    let channel = test.channel()?;
+/// A consumer that does not ack, of a queue with a message, where both may say how long it has.
+fn late(test: &Test, channel: &Channel, kind: &str, queue_says: Option<i32>, consumer_says: Option<i32>) -> Step<String> {
     let name = test.queue("q");
-    channel.declare(&Queue::of("quorum", &name).with("x-consumer-timeout", 1000))?;
-    fill(&channel, &name, &["a"])?;
-    channel.consume_with(&Consume::new(&name, "t").with("x-consumer-timeout", 1000))?;
+    let (mut queue, mut consume) = (Queue::of(kind, &name), Consume::new(&name, "t"));
+    if let Some(timeout) = queue_says {
+        queue = queue.with("x-consumer-timeout", timeout);
+    }
+    if let Some(timeout) = consumer_says {
+        consume = consume.with("x-consumer-timeout", timeout);
+    }
+    channel.declare(&queue)?;
+    fill(channel, &name, &["a"])?;
+    channel.consume_with(&consume)?;
     channel.delivery()?;
-    match channel.event(Duration::from_secs(20))?.map(|event| event.method) {
+    Ok(name)
+}
+
+/// The broker cancels the consumer.
+fn cancelled(channel: &Channel) -> Step {
+    match channel.event(LATE)?.map(|event| event.method) {
         Some(AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel))) => {
-            equal("tag", cancel.consumer_tag.as_str(), "t")
+            equal("tag and no-wait", (cancel.consumer_tag.as_str(), cancel.nowait), ("t", true))
         }
-        other => fail(format!("{other:?}")),
+        other => fail(format!("no cancel: {other:?}")),
     }
 }
+
+fn s11_07_queue_timeout(test: &Test) -> Step {
+    let channel = test.channel()?;
+    late(test, &channel, "quorum", Some(1000), None)?;
+    cancelled(&channel)
+}
+
+fn s11_07_consumer_timeout(test: &Test) -> Step {
+    let channel = test.channel()?;
+    late(test, &channel, "quorum", None, Some(1000))?;
+    cancelled(&channel)
+}
+
+fn s11_07_consumer_over_queue(test: &Test) -> Step {
+    let channel = test.channel()?;
+    late(test, &channel, "quorum", Some(1000), Some(600_000))?;
+    channel.silent_for(Duration::from_secs(3))
+}
+
+fn s11_07_no_capability(test: &Test) -> Step {
+    let channel = test.connect_as(&test.login().plain())?.channel()?;
+    late(test, &channel, "quorum", None, Some(1000))?;
+    let Some(event) = channel.event(LATE)? else { return fail("nothing happens") };
+    // RabbitMQ knows the value only where it is the configured one.
+    let text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: * ms. This \
+                timeout value can be configured, see consumers doc guide to learn more";
+    check_close(&event, id(20, 40), 406, id(0, 0), text)
+}
+
+fn s11_07_message_returns(test: &Test) -> Step {
+    let (channel, other) = (test.channel()?, test.channel()?);
+    let name = late(test, &channel, "quorum", None, Some(1000))?;
+    other.consume(&name, "u")?;
+    cancelled(&channel)?;
+    let delivery = other.delivery()?;
+    equal("delivery", (delivery.body(), delivery.redelivered), ("a", true))?;
+    equal("counters", counters(&delivery)?, (None, Some(1)))
+}
+
+fn s11_07_late_ack(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = late(test, &channel, "quorum", None, Some(1000))?;
+    cancelled(&channel)?;
+    channel.ack(1, false);
+    channel.sync()?;
+    channel.becomes(&name, 1)
+}
+
+fn s11_07_acked_in_time(test: &Test) -> Step {
+    let channel = test.channel()?;
+    late(test, &channel, "quorum", None, Some(1000))?;
+    channel.ack(1, false);
+    channel.silent_for(Duration::from_secs(3))
+}
+
+fn s11_07_classic_refuses(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = filled(test, &channel, "classic", &[])?;
+    let text = format!(
+        "PRECONDITION_FAILED - invalid arg 'x-consumer-timeout' for {} of queue type rabbit_classic_queue",
+        test.queue_text(&name)
+    );
+    channel.send(Consume::new(&name, "t").with("x-consumer-timeout", 1000).payload());
+    channel.closes(406, id(60, 20), &text)
+}
+
+/// How long a broker may take to notice a timeout of a second.
+const LATE: Duration = Duration::from_secs(8);
