@@ -137,14 +137,7 @@ impl Channel {
     }
 
     pub(crate) fn declared(&self) -> Step<Declared> {
-        match self.expect(id(50, 11))?.method {
-            AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) => Ok(Declared {
-                name: ok.queue.to_string(),
-                messages: ok.message_count,
-                consumers: ok.consumer_count,
-            }),
-            other => fail(format!("no declare-ok: {other:?}")),
-        }
+        self.expect(id(50, 11)).and_then(declared)
     }
 
     /// The ready messages and consumers of a queue.
@@ -391,7 +384,20 @@ pub(crate) fn get(queue: &str, no_ack: bool) -> Payload {
     Payload::method(60, 70).short(0).text(queue).bits(&[no_ack])
 }
 
-fn delivery(event: Event) -> Step<Delivery> {
+/// Reads a declare-ok.
+pub(crate) fn declared(event: Event) -> Step<Declared> {
+    match event.method {
+        AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) => Ok(Declared {
+            name: ok.queue.to_string(),
+            messages: ok.message_count,
+            consumers: ok.consumer_count,
+        }),
+        other => fail(format!("no declare-ok: {other:?}")),
+    }
+}
+
+/// Reads a deliver, get-ok or return.
+pub(crate) fn delivery(event: Event) -> Step<Delivery> {
     let content = event.content.unwrap_or_default();
     Ok(match event.method {
         AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)) => Delivery {

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::channel::{Channel, bind, delete, get};
-use crate::connection::PATIENCE;
+use crate::channel::{Channel, Declared, bind, delivery, get};
+use crate::connection::{PATIENCE, check_close};
 use crate::entity::{Consume, Message, Queue};
 use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;
@@ -17,7 +17,8 @@ cases! {
     s15_01_other_channel: "each channel may have a reply consumer";
     s15_01_after_cancel: "after its cancel there may be another reply consumer";
     s15_01_generated_tag: "a reply consumer without a tag is given one";
-    s15_01_tag_in_use: "the tag of a reply consumer is in use as any other";
+    s15_01_tag_in_use: "the tag of a reply consumer given to another consumer",
+        differs("accepted", "530", "the client could not tell the deliveries of the two apart");
     s15_02_rewritten: "reply_to is replaced by a name of its own for the channel";
     s15_02_same_name: "the name is the same for all requests of a channel";
     s15_02_no_consumer: "a request without a reply consumer is 406";
@@ -28,20 +29,22 @@ cases! {
     s15_03_reply_same_connection: "a reply may come from the connection of the request";
     s15_03_reply_order: "replies arrive in order";
     s15_03_declare: "the name can be declared as if it were a queue";
-    s15_03_declare_passive: "the name can be declared passively while the requester is there";
+    s15_03_declare_passive: "so it can passively, while the requester is there";
     s15_03_declare_gone: "when the requester is gone, a passive declare of its name is 404";
     s15_03_confirmed: "a reply is confirmed as any message";
     s15_03_mandatory: "a mandatory reply that arrives is not returned";
-    s15_03_mandatory_gone: "a mandatory reply to a requester that is gone is returned";
+    s15_03_mandatory_gone: "a mandatory reply to a requester that is gone",
+        differs("lost", "returned", "mandatory asks to be told when nobody gets the message");
+    s15_03_mandatory_forged: "a mandatory reply to a name that cannot be one is returned";
     s15_03_gone: "a reply to a requester that is gone is lost silently";
     s15_03_cancelled: "a reply after the cancel of the reply consumer is lost";
     s15_03_forged: "a reply to a name that was never given is lost";
     s15_03_large: "a large reply arrives whole";
     s15_04_get: "get from the reply queue is 404";
     s15_04_declare: "a declare of amq.rabbitmq.reply-to is answered as if it were a queue";
-    s15_04_bind: "a bind of a reply queue is refused";
-    s15_04_delete: "a delete of a reply queue";
-    s15_04_purge: "a purge of a reply queue";
+    s15_04_bind: "a reply queue cannot be bound: 404 by its common name, 403 by that of a channel";
+    s15_04_delete: "a delete of a reply queue is answered and does nothing";
+    s15_04_purge: "a purge of a reply queue is 404 by its common name, and purges nothing by that of a channel";
 }
 
 const REPLY_TO: &str = "amq.rabbitmq.reply-to";
@@ -88,7 +91,13 @@ fn s15_01_tag_in_use(test: &Test) -> Step {
     let name = filled(test, &channel, "classic", &[])?;
     replies(&channel)?;
     channel.send(Consume::new(&name, "reply").payload());
-    channel.connection.closes(530, id(60, 20), "NOT_ALLOWED - attempt to reuse consumer tag 'reply'")
+    let Some(event) = channel.event(PATIENCE)? else { return fail("no answer") };
+    if event.id == id(60, 21) {
+        test.answered("accepted");
+        return Ok(());
+    }
+    test.answered("530");
+    check_close(&event, id(10, 50), 530, id(60, 20), "NOT_ALLOWED - attempt to reuse consumer tag 'reply'")
 }
 
 fn request(channel: &Channel, exchange: &str, key: &str) {
@@ -193,15 +202,30 @@ fn s15_03_reply_order(test: &Test) -> Step {
     Ok(())
 }
 
+/// Declares the name of a reply queue. RabbitMQ asks the requester's channel, which now and then fails for a moment.
+fn declared(responder: &Channel, queue: &Queue) -> Step<Declared> {
+    for _ in 0..10 {
+        let channel = responder.connection.channel()?;
+        channel.send(queue.payload());
+        match channel.event(PATIENCE)? {
+            Some(event) if event.id == id(20, 40) => channel.send(Payload::method(20, 41)),
+            Some(event) => return crate::channel::declared(event),
+            None => return fail("no answer"),
+        }
+    }
+    fail("the reply queue is not found")
+}
+
 fn s15_03_declare(test: &Test) -> Step {
-    let (_, responder, to) = scene(test)?;
-    let declared = responder.declare(&Queue::new(&to))?;
+    let (_requester, responder, to) = scene(test)?;
+    let declared = declared(&responder, &Queue::new(&to))?;
     equal("declared", (declared.name, declared.messages, declared.consumers), (to, 0, 1))
 }
 
 fn s15_03_declare_passive(test: &Test) -> Step {
-    let (_, responder, to) = scene(test)?;
-    equal("messages and consumers", responder.count(&to)?, (0, 1))
+    let (_requester, responder, to) = scene(test)?;
+    let declared = declared(&responder, &Queue::new(&to).passive())?;
+    equal("declared", (declared.name, declared.messages, declared.consumers), (to, 0, 1))
 }
 
 fn s15_03_declare_gone(test: &Test) -> Step {
@@ -232,9 +256,23 @@ fn s15_03_mandatory_gone(test: &Test) -> Step {
     requester.connection.close()?;
     responder.confirm_select()?;
     responder.publish(&Message::new("", &to, "reply").mandatory());
-    let returned = responder.returned()?;
+    let Some(event) = responder.event(PATIENCE)? else { return fail("no answer") };
+    if event.id == id(60, 80) {
+        test.answered("lost");
+        return Ok(());
+    }
+    test.answered("returned");
+    let returned = delivery(event)?;
     equal("return", (returned.code, returned.text.as_str(), returned.key), (312, "NO_ROUTE", to))?;
     responder.confirmed(1, 1)
+}
+
+fn s15_03_mandatory_forged(test: &Test) -> Step {
+    let channel = test.channel()?;
+    channel.confirm_select()?;
+    channel.publish(&Message::new("", "amq.rabbitmq.reply-to.forged", "reply").mandatory());
+    equal("code", channel.returned()?.code, 312)?;
+    channel.confirmed(1, 1)
 }
 
 fn s15_03_gone(test: &Test) -> Step {
@@ -287,30 +325,26 @@ fn s15_04_declare(test: &Test) -> Step {
 
 fn s15_04_bind(test: &Test) -> Step {
     let (_, responder, to) = scene(test)?;
-    for name in [REPLY_TO, &to] {
-        let channel = responder.connection.channel()?;
-        channel.send(bind(name, "amq.direct", "k", &Table::new()));
-        println!("bind {:?}", channel.event(PATIENCE)?.map(|e| e.method));
-    }
-    Ok(())
+    let other = responder.connection.channel()?;
+    responder.send(bind(REPLY_TO, "amq.direct", "k", &Table::new()));
+    responder.closes(404, id(50, 20), &format!("NOT_FOUND - no {}", test.queue_text(REPLY_TO)))?;
+    other.send(bind(&to, "amq.direct", "k", &Table::new()));
+    let text = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue";
+    other.closes(403, id(50, 20), text)
 }
 
 fn s15_04_delete(test: &Test) -> Step {
-    let (_, responder, to) = scene(test)?;
+    let (requester, responder, to) = scene(test)?;
     for name in [REPLY_TO, &to] {
-        let channel = responder.connection.channel()?;
-        channel.send(delete(name, false, false));
-        println!("delete {:?}", channel.event(PATIENCE)?.map(|e| e.method));
+        equal("messages", responder.delete(name)?, 0)?;
     }
-    Ok(())
+    responder.put(&to, "reply");
+    equal("body", requester.delivery()?.body(), "reply")
 }
 
 fn s15_04_purge(test: &Test) -> Step {
     let (_, responder, to) = scene(test)?;
-    for name in [REPLY_TO, &to] {
-        let channel = responder.connection.channel()?;
-        channel.send(Payload::method(50, 30).short(0).text(name).bits(&[false]));
-        println!("purge {:?}", channel.event(PATIENCE)?.map(|e| e.method));
-    }
-    Ok(())
+    equal("messages", responder.purge(&to)?, 0)?;
+    responder.send(Payload::method(50, 30).short(0).text(REPLY_TO).bits(&[false]));
+    responder.closes(404, id(50, 30), &format!("NOT_FOUND - no {}", test.queue_text(REPLY_TO)))
 }
