@@ -137,7 +137,14 @@ impl Channel {
     }
 
     pub(crate) fn declared(&self) -> Step<Declared> {
-        self.expect(id(50, 11)).and_then(declared)
+        match self.expect(id(50, 11))?.method {
+            AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) => Ok(Declared {
+                name: ok.queue.to_string(),
+                messages: ok.message_count,
+                consumers: ok.consumer_count,
+            }),
+            other => fail(format!("no declare-ok: {other:?}")),
+        }
     }
 
     /// The ready messages and consumers of a queue.
@@ -382,18 +389,6 @@ pub(crate) fn delete_exchange(exchange: &str, if_unused: bool) -> Payload {
 
 pub(crate) fn get(queue: &str, no_ack: bool) -> Payload {
     Payload::method(60, 70).short(0).text(queue).bits(&[no_ack])
-}
-
-/// Reads a declare-ok.
-pub(crate) fn declared(event: Event) -> Step<Declared> {
-    match event.method {
-        AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) => Ok(Declared {
-            name: ok.queue.to_string(),
-            messages: ok.message_count,
-            consumers: ok.consumer_count,
-        }),
-        other => fail(format!("no declare-ok: {other:?}")),
-    }
 }
 
 /// Reads a deliver, get-ok or return.

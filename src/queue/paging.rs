@@ -77,7 +77,8 @@ impl Queue {
     }
 
     /// Pages out the newest messages of all lanes, then, down to half of the window, what stands before the spans:
-    /// the lowest lane first. A queue in use keeps the next message to be delivered and the next to be dropped. A lane that waits for a fetch keeps what stands before the place it will be read to.
+    /// the lowest lane first. A queue in use keeps the next message to be delivered or dropped. A lane that waits for a
+    /// fetch keeps what stands before the place it will be read to.
     fn page_out(&mut self, window: usize, in_use: bool, fx: &mut QueueEffects) {
         let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
         for lane in 0..=highest {
@@ -88,9 +89,9 @@ impl Queue {
                 return;
             }
         }
-        let ends = [self.ready.highest(), self.ready.lowest()];
+        let next = self.ready.highest();
         for lane in 0..=highest {
-            let kept = usize::from(in_use && ends.contains(&Some(lane)));
+            let kept = usize::from(in_use && next == Some(lane));
             while self.ready.memory() > window / 2 && self.ready.lanes[usize::from(lane)].may_page_front(kept)
             {
                 let Some(entry) = self.ready.page_front(lane) else { break };

@@ -29,7 +29,22 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (16, "permissions"),
 ];
 
-const FILES: &[&[Case]] = &[s07::CASES, s10::consume::CASES, s10::delivering::CASES, s10::get::CASES, s11::tags::CASES, s11::requeue::CASES, s11::counting::CASES, s12::ttl::CASES, s12::length::CASES, s12::priority::CASES, s12::dead_letter::CASES, s12::deaths::CASES, s14::CASES, s15::CASES];
+const FILES: &[&[Case]] = &[
+    s07::CASES,
+    s10::consume::CASES,
+    s10::delivering::CASES,
+    s10::get::CASES,
+    s11::tags::CASES,
+    s11::requeue::CASES,
+    s11::counting::CASES,
+    s12::ttl::CASES,
+    s12::length::CASES,
+    s12::priority::CASES,
+    s12::dead_letter::CASES,
+    s12::deaths::CASES,
+    s14::CASES,
+    s15::CASES,
+];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())

@@ -391,5 +391,11 @@ fn s14_04_pipelined(test: &Test) -> Step {
         return Ok(());
     }
     test.answered("504");
-    check_close(&event, id(10, 50), 504, id(50, 10), "CHANNEL_ERROR - unexpected command while processing 'tx.commit'")
+    check_close(
+        &event,
+        id(10, 50),
+        504,
+        id(50, 10),
+        "CHANNEL_ERROR - unexpected command while processing 'tx.commit'",
+    )
 }

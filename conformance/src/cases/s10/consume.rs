@@ -190,8 +190,15 @@ fn s10_04_missing_queue_nowait(test: &Test) -> Step {
 fn s10_06_priority_types(test: &Test) -> Step {
     let channel = test.channel()?;
     let name = filled(test, &channel, "classic", &[])?;
-    for value in [&b"b\xff"[..], b"B\x05", b"s\xff\xff", b"u\0\x05", b"I\xff\xff\xff\xff", b"i\0\0\0\x05", b"l\0\0\0\0\0\0\0\x05"]
-    {
+    for value in [
+        &b"b\xff"[..],
+        b"B\x05",
+        b"s\xff\xff",
+        b"u\0\x05",
+        b"I\xff\xff\xff\xff",
+        b"i\0\0\0\x05",
+        b"l\0\0\0\0\0\0\0\x05",
+    ] {
         channel.consume_with(&Consume::new(&name, "").raw("x-priority", value))?;
     }
     Ok(())
@@ -223,7 +230,8 @@ fn s10_06_other_arguments(test: &Test) -> Step {
     each_type(|kind| {
         let channel = test.channel()?;
         let name = filled(test, &channel, kind, &["a"])?;
-        let consume = Consume::new(&name, "t").with("x-cancel-on-ha-failover", true).with("x-conformance", "?");
+        let consume =
+            Consume::new(&name, "t").with("x-cancel-on-ha-failover", true).with("x-conformance", "?");
         channel.consume_with(&consume)?;
         equal("body", channel.delivery()?.body(), "a")
     })

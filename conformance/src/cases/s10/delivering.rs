@@ -132,7 +132,8 @@ fn s10_11_each_consumer(test: &Test) -> Step {
 fn s10_11_not_existing_consumers(test: &Test) -> Step {
     each_type(|kind| {
         let channel = test.channel()?;
-        let (first, second) = (filled(test, &channel, kind, &["a", "b", "c"])?, test.queue(&format!("{kind}.second")));
+        let (first, second) =
+            (filled(test, &channel, kind, &["a", "b", "c"])?, test.queue(&format!("{kind}.second")));
         channel.declare(&Queue::of(kind, &second))?;
         fill(&channel, &second, &["d", "e", "f"])?;
         channel.qos(1, false)?;

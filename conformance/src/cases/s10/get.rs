@@ -29,7 +29,11 @@ fn s10_10_get_ok(test: &Test) -> Step {
         for (at, body) in [(1, "a"), (2, "b"), (3, "c")] {
             let Some(delivery) = channel.get(&name, false)? else { return fail("get-empty") };
             equal("body", delivery.body(), body)?;
-            equal("exchange and key", (delivery.exchange.as_str(), delivery.key.as_str()), ("", name.as_str()))?;
+            equal(
+                "exchange and key",
+                (delivery.exchange.as_str(), delivery.key.as_str()),
+                ("", name.as_str()),
+            )?;
             equal("delivery tag", delivery.tag, at)?;
             equal("messages", u64::from(delivery.messages), 3 - at)?;
             equal("redelivered", delivery.redelivered, false)?;

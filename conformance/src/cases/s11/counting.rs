@@ -49,7 +49,10 @@ fn counters(delivery: &Delivery) -> Step<(Option<i64>, Option<i64>)> {
 }
 
 /// A quorum queue with a message, and what its next delivery counts after it was sent back this way.
-fn after(test: &Test, back: impl Fn(&Channel, u64) -> Step<Channel>) -> Step<Vec<(Option<i64>, Option<i64>)>> {
+fn after(
+    test: &Test,
+    back: impl Fn(&Channel, u64) -> Step<Channel>,
+) -> Step<Vec<(Option<i64>, Option<i64>)>> {
     let mut channel = test.channel()?;
     let name = filled(test, &channel, "quorum", &["a"])?;
     let mut seen = vec![];
@@ -198,7 +201,13 @@ fn s11_06_replaces_published(test: &Test) -> Step {
 }
 
 /// A consumer that does not ack, of a queue with a message, where both may say how long it has.
-fn late(test: &Test, channel: &Channel, kind: &str, queue_says: Option<i32>, consumer_says: Option<i32>) -> Step<String> {
+fn late(
+    test: &Test,
+    channel: &Channel,
+    kind: &str,
+    queue_says: Option<i32>,
+    consumer_says: Option<i32>,
+) -> Step<String> {
     let name = test.queue("q");
     let (mut queue, mut consume) = (Queue::of(kind, &name), Consume::new(&name, "t"));
     if let Some(timeout) = queue_says {

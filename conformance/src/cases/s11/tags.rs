@@ -138,7 +138,8 @@ fn s11_01_multiple(test: &Test) -> Step {
 
 fn s11_01_multiple_queues(test: &Test) -> Step {
     let channel = test.channel()?;
-    let names = [filled(test, &channel, "classic", &["a", "b"])?, filled(test, &channel, "quorum", &["c", "d"])?];
+    let names =
+        [filled(test, &channel, "classic", &["a", "b"])?, filled(test, &channel, "quorum", &["c", "d"])?];
     for name in [&names[0], &names[1], &names[0], &names[1]] {
         ensure(channel.get(name, false)?.is_some(), "get-empty")?;
     }

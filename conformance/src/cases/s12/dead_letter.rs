@@ -49,7 +49,8 @@ fn s12_04_other_key(test: &Test) -> Step {
 /// its keys.
 fn routed_by(test: &Test, kind: &str, queue: impl FnOnce(Queue) -> Queue) -> Step<Vec<&'static str>> {
     let channel = test.channel()?;
-    let (source, from, dlx) = (test.queue(kind), test.exchange(&format!("{kind}.from")), test.exchange(&format!("{kind}.to")));
+    let (source, from, dlx) =
+        (test.queue(kind), test.exchange(&format!("{kind}.from")), test.exchange(&format!("{kind}.to")));
     channel.declare_exchange(&Exchange::new(&from, "fanout"))?;
     channel.declare_exchange(&Exchange::new(&dlx, "direct"))?;
     channel.declare(&queue(Queue::of(kind, &source).with("x-dead-letter-exchange", &dlx)))?;
@@ -104,7 +105,9 @@ fn s12_07_no_exchange(test: &Test) -> Step {
         let channel = test.channel()?;
         let name = test.queue(kind);
         let dlx = test.exchange("missing");
-        channel.declare(&Queue::of(kind, &name).with("x-message-ttl", 20).with("x-dead-letter-exchange", &dlx))?;
+        channel.declare(
+            &Queue::of(kind, &name).with("x-message-ttl", 20).with("x-dead-letter-exchange", &dlx),
+        )?;
         channel.confirm_select()?;
         channel.put(&name, "a");
         channel.confirmed(1, 1)?;
@@ -134,7 +137,8 @@ fn s12_07_no_route(test: &Test) -> Step {
     each_type(|kind| {
         let channel = test.channel()?;
         let name = test.queue(kind);
-        let queue = Queue::of(kind, &name).with("x-message-ttl", 20).with("x-dead-letter-exchange", "amq.direct");
+        let queue =
+            Queue::of(kind, &name).with("x-message-ttl", 20).with("x-dead-letter-exchange", "amq.direct");
         channel.declare(&queue)?;
         channel.put(&name, "a");
         channel.put(&name, "b");
@@ -160,7 +164,8 @@ fn s12_07_at_least_once(test: &Test) -> Step {
 fn s12_08_no_return(test: &Test) -> Step {
     let channel = test.channel()?;
     let name = test.queue("q");
-    channel.declare(&Queue::new(&name).with("x-message-ttl", 20).with("x-dead-letter-exchange", "amq.direct"))?;
+    channel
+        .declare(&Queue::new(&name).with("x-message-ttl", 20).with("x-dead-letter-exchange", "amq.direct"))?;
     channel.publish(&Message::new("", &name, "a").mandatory());
     channel.silent()?;
     channel.becomes(&name, 0)
@@ -170,12 +175,15 @@ fn s12_08_alternate(test: &Test) -> Step {
     each_type(|kind| {
         let channel = test.channel()?;
         let (name, target) = (test.queue(kind), test.queue(&format!("{kind}.target")));
-        let (dlx, alternate) = (test.exchange(&format!("{kind}.dlx")), test.exchange(&format!("{kind}.alternate")));
+        let (dlx, alternate) =
+            (test.exchange(&format!("{kind}.dlx")), test.exchange(&format!("{kind}.alternate")));
         channel.declare_exchange(&Exchange::new(&alternate, "fanout"))?;
         channel.declare_exchange(&Exchange::new(&dlx, "direct").with("alternate-exchange", &alternate))?;
         channel.declare(&Queue::new(&target))?;
         channel.bind(&target, &alternate, "")?;
-        channel.declare(&Queue::of(kind, &name).with("x-message-ttl", 20).with("x-dead-letter-exchange", &dlx))?;
+        channel.declare(
+            &Queue::of(kind, &name).with("x-message-ttl", 20).with("x-dead-letter-exchange", &dlx),
+        )?;
         channel.put(&name, "a");
         let dead = channel.take_soon(&target)?;
         equal("exchange", dead.exchange, dlx)
@@ -185,7 +193,8 @@ fn s12_08_alternate(test: &Test) -> Step {
 fn s12_09_properties(test: &Test) -> Step {
     each_type(|kind| {
         let dying = Dying::new(test, kind, |queue| queue)?;
-        let properties = Properties::persistent().content_type("text/plain").priority(7).reply_to("somewhere");
+        let properties =
+            Properties::persistent().content_type("text/plain").priority(7).reply_to("somewhere");
         let properties = properties.message_id("m1").timestamp(1_700_000_000).user_id(&test.target.user);
         dying.channel.publish(&Message::new("", &dying.source, "a").with(properties));
         let dead = dying.reject()?;

@@ -62,7 +62,11 @@ fn s12_04_rejected(test: &Test) -> Step {
         let dying = Dying::new(test, kind, |queue| queue)?;
         dying.channel.put(&dying.source, "a");
         let dead = dying.reject()?;
-        equal("exchange and key", (dead.exchange.as_str(), dead.key.as_str()), (dying.exchange.as_str(), dying.source.as_str()))?;
+        equal(
+            "exchange and key",
+            (dead.exchange.as_str(), dead.key.as_str()),
+            (dying.exchange.as_str(), dying.source.as_str()),
+        )?;
         died_once(&dead, &once(&dying.source, "rejected"))
     })
 }
@@ -95,7 +99,10 @@ fn s12_04_expiration_not_cause(test: &Test) -> Step {
         put_expiring(&dying.channel, &dying.source, "600000");
         let dead = dying.reject()?;
         equal("expiration", dead.properties()?.expiration(), None)?;
-        died_once(&dead, &Death { original_expiration: Some("600000".into()), ..once(&dying.source, "rejected") })
+        died_once(
+            &dead,
+            &Death { original_expiration: Some("600000".into()), ..once(&dying.source, "rejected") },
+        )
     })
 }
 
@@ -202,7 +209,11 @@ fn s12_04_newest_first(test: &Test) -> Step {
             deaths.into_iter().map(|(queue, _, count)| (queue, count)).collect()
         };
         let (work, retry) = (retrying.work.clone(), retrying.retry.clone());
-        equal("x-death", names(summary(&one)?), vec![(retry.clone(), 1), (work.clone(), 1), (first.clone(), 1)])?;
+        equal(
+            "x-death",
+            names(summary(&one)?),
+            vec![(retry.clone(), 1), (work.clone(), 1), (first.clone(), 1)],
+        )?;
         let two = retrying.round()?;
         equal("x-death", names(summary(&two)?), vec![(retry, 2), (work, 2), (first, 1)])
     })
@@ -225,7 +236,11 @@ fn s12_04_other_reason(test: &Test) -> Step {
         channel.reject(2, false);
         channel.take_soon(&target)?;
         let dead = channel.take_soon(&target)?;
-        equal("x-death", summary(&dead)?, vec![(name.clone(), "expired".into(), 1), (name, "rejected".into(), 1)])
+        equal(
+            "x-death",
+            summary(&dead)?,
+            vec![(name.clone(), "expired".into(), 1), (name, "rejected".into(), 1)],
+        )
     })
 }
 
@@ -286,7 +301,9 @@ fn s12_04_other_headers(test: &Test) -> Step {
     each_type(|kind| {
         let dying = Dying::new(test, kind, |queue| queue)?;
         let headers = Table::new().set("mine", "kept").set("number", 5_i64);
-        dying.channel.publish(&Message::new("", &dying.source, "a").with(Properties::new().headers(&headers)));
+        dying
+            .channel
+            .publish(&Message::new("", &dying.source, "a").with(Properties::new().headers(&headers)));
         let dead = dying.reject()?;
         equal("header", header(&dead, "mine")?.as_str(), "kept")?;
         ensure(dead.header("number")?.is_some(), "a header is gone")

@@ -159,7 +159,9 @@ fn s12_03_reject_publish_room(test: &Test) -> Step {
 }
 
 fn s12_03_reject_publish_unconfirmed(test: &Test) -> Step {
-    let dying = Dying::new(test, "classic", |queue| queue.with("x-max-length", 1).with("x-overflow", "reject-publish"))?;
+    let dying = Dying::new(test, "classic", |queue| {
+        queue.with("x-max-length", 1).with("x-overflow", "reject-publish")
+    })?;
     put_all(&dying.channel, &dying.source, &["a", "b"]);
     dying.channel.silent()?;
     left(&dying.channel, &dying.source, &["a"])
@@ -204,8 +206,9 @@ fn s12_03_quorum_reject_publish(test: &Test) -> Step {
 }
 
 fn s12_03_quorum_reject_publish_dlx(test: &Test) -> Step {
-    let dying =
-        Dying::new(test, "quorum", |queue| queue.with("x-max-length", 1).with("x-overflow", "reject-publish-dlx"))?;
+    let dying = Dying::new(test, "quorum", |queue| {
+        queue.with("x-max-length", 1).with("x-overflow", "reject-publish-dlx")
+    })?;
     dying.channel.confirm_select()?;
     put_all(&dying.channel, &dying.source, &["a", "b", "c"]);
     dying.channel.confirmed(1, 3)?;

@@ -82,8 +82,11 @@ fn deaths(delivery: &Delivery) -> Step<Vec<Death>> {
 }
 
 fn death(entry: &AMQPValue) -> Step<Death> {
-    let AMQPValue::FieldTable(entry) = entry else { return fail(format!("an entry of x-death is {entry:?}")) };
-    if !matches!(field(entry, "time"), Some(AMQPValue::Timestamp(time)) if *time > 1_500_000_000 && *time < 100_000_000_000) {
+    let AMQPValue::FieldTable(entry) = entry else {
+        return fail(format!("an entry of x-death is {entry:?}"));
+    };
+    if !matches!(field(entry, "time"), Some(AMQPValue::Timestamp(time)) if *time > 1_500_000_000 && *time < 100_000_000_000)
+    {
         return fail(format!("time is {:?}", field(entry, "time")));
     }
     let Some(AMQPValue::LongLongInt(count)) = field(entry, "count") else {
@@ -98,7 +101,9 @@ fn death(entry: &AMQPValue) -> Step<Death> {
         count: *count,
         exchange: text(field(entry, "exchange"))?,
         keys: keys.as_slice().iter().map(|key| text(Some(key))).collect::<Step<_>>()?,
-        original_expiration: field(entry, "original-expiration").map(|value| text(Some(value))).transpose()?,
+        original_expiration: field(entry, "original-expiration")
+            .map(|value| text(Some(value)))
+            .transpose()?,
     })
 }
 

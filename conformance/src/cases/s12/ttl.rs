@@ -168,7 +168,10 @@ fn s12_01_ttl_of_arrival(test: &Test) -> Step {
 
 /// A queue with a TTL of 0, and a queue to which the message says so.
 fn zeros(test: &Test, kind: &str, run: impl Fn(&Dying, &str) -> Step) -> Step {
-    run(&Dying::named(test, kind, &format!("{kind}.queue"), |queue| queue.with("x-message-ttl", 0))?, "60000")?;
+    run(
+        &Dying::named(test, kind, &format!("{kind}.queue"), |queue| queue.with("x-message-ttl", 0))?,
+        "60000",
+    )?;
     run(&Dying::named(test, kind, &format!("{kind}.message"), |queue| queue)?, "0")
 }
 
