@@ -11,6 +11,7 @@ use crate::broker::command::{CatalogCommand, ShardCommand};
 use crate::model::consuming::ConsumeOptions;
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, ConsumerNumber};
+use crate::model::port::BrokerPort;
 use crate::model::request::{Reply, Request};
 
 fn refusal(fields: &[(&str, AMQPValue)]) -> String {
@@ -288,4 +289,19 @@ fn a_quorum_queue_takes_reject_publish_dlx_for_drop_head() {
         confirms.sort_unstable();
         assert_eq!(confirms, [(1, true), (2, accepted)], "{queue_type}");
     }
+}
+
+#[test]
+fn the_address_of_a_reply_consumer_is_a_queue_that_cannot_be_bound() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    let address = broker.port_mut(1).open_direct_reply(ConsumerNumber(1));
+    for request in [Request::BindQueue, Request::UnbindQueue] {
+        let text = broker.text(1, request(binding("amq.direct", &address, "k")));
+        assert_eq!(text, "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue");
+    }
+    let purge = || Request::PurgeQueue { name: address.clone() };
+    assert!(matches!(broker.ask(1, purge()), Reply::Count { messages: 0 }));
+    broker.port_mut(1).close_direct_reply(ConsumerNumber(1));
+    assert!(broker.text(1, purge()).starts_with("NOT_FOUND - "));
 }

@@ -17,9 +17,9 @@ use crate::wire::id;
 cases! {
     s11_05_reject_counts: "reject with requeue counts as a failed delivery";
     s11_05_nack_is_no_failure: "nack with requeue counts as acquired, not as a failed delivery";
-    s11_05_channel_close: "the close of a channel";
+    s11_05_channel_close: "the close of a channel counts as a failed delivery";
     s11_05_cut_counts: "a connection that is cut counts as a failed delivery";
-    s11_05_recover: "basic.recover";
+    s11_05_recover: "basic.recover counts as acquired, not as a failed delivery";
     s11_05_limit: "beyond x-delivery-limit a message is dead-lettered with reason delivery_limit";
     s11_05_limit_drops: "beyond x-delivery-limit a message without a dead-letter exchange is dropped";
     s11_05_limit_default: "without x-delivery-limit the limit is 20";
@@ -27,13 +27,13 @@ cases! {
     s11_05_classic_has_none: "a classic queue counts no deliveries";
     s11_06_first_delivery: "the first delivery from a quorum queue has no counters";
     s11_06_header_types: "the counters are long integers";
-    s11_06_replaces_published: "counters a publisher put into the headers";
+    s11_06_replaces_published: "the counters replace those a publisher put into the headers, from the first redelivery on";
     s11_07_queue_timeout: "a consumer that acks too late by its queue's x-consumer-timeout is cancelled";
     s11_07_consumer_timeout: "so is one that acks too late by its own x-consumer-timeout";
     s11_07_consumer_over_queue: "the consumer's x-consumer-timeout goes before its queue's";
     s11_07_no_capability: "a client without consumer_cancel_notify has its channel closed instead: 406";
     s11_07_message_returns: "what was not acked in time is ready again, and that is no failed delivery";
-    s11_07_late_ack: "an ack that comes after the timeout";
+    s11_07_late_ack: "an ack that comes after the timeout is ignored";
     s11_07_acked_in_time: "a consumer that acked in time is left alone";
     s11_07_classic_refuses: "x-consumer-timeout of a consumer of a classic queue is 406";
 }

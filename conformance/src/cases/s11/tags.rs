@@ -34,14 +34,13 @@ fn unknown(channel: &Channel, tag: u64, method: u16) -> Step {
 
 fn s11_01_unknown_tag(test: &Test) -> Step {
     let connection = test.connect()?;
-    let settles: [(u16, fn(&Channel)); 3] = [
-        (80, |channel| channel.ack(7, false)),
-        (90, |channel| channel.reject(7, true)),
-        (120, |channel| channel.nack(7, false, false)),
-    ];
-    for (method, settle) in settles {
+    for method in [80, 90, 120] {
         let channel = connection.channel()?;
-        settle(&channel);
+        match method {
+            80 => channel.ack(7, false),
+            90 => channel.reject(7, true),
+            _ => channel.nack(7, false, false),
+        }
         unknown(&channel, 7, method)?;
     }
     Ok(())
