@@ -191,6 +191,14 @@ impl Properties {
         self.field(8, &short_string(text.as_bytes()))
     }
 
+    pub(crate) fn message_id(self, text: &str) -> Properties {
+        self.field(7, &short_string(text.as_bytes()))
+    }
+
+    pub(crate) fn timestamp(self, seconds: u64) -> Properties {
+        self.field(6, &seconds.to_be_bytes())
+    }
+
     pub(crate) fn user_id(self, text: &str) -> Properties {
         self.field(4, &short_string(text.as_bytes()))
     }

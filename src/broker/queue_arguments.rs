@@ -8,7 +8,9 @@ use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
-use crate::model::settings::{DeadLetterTarget, Overflow, QUORUM_DELIVERY_LIMIT, QueueSettings, QueueType};
+use crate::model::settings::{
+    DeadLetterTarget, Overflow, QUORUM_DELIVERY_LIMIT, QUORUM_MAX_PRIORITY, QueueSettings, QueueType,
+};
 
 use super::arguments::string;
 
@@ -162,7 +164,10 @@ pub(super) fn settings(
         max_length_bytes: arguments.number("x-max-length-bytes"),
         overflow: arguments.overflow(queue_type),
         dead_letter: arguments.dead_letter(),
-        max_priority: arguments.number("x-max-priority").and_then(|max| u8::try_from(max).ok()),
+        max_priority: match queue_type {
+            QueueType::Classic => arguments.number("x-max-priority").and_then(|max| u8::try_from(max).ok()),
+            QueueType::Quorum => Some(QUORUM_MAX_PRIORITY),
+        },
         single_active_consumer: arguments.is_true("x-single-active-consumer"),
         delivery_limit: arguments.delivery_limit(queue_type),
     })
@@ -279,10 +284,11 @@ impl Values<'_> {
         matches!(self.0.inner().get(name), Some(AMQPValue::Boolean(true)))
     }
 
+    /// Quorum queues take `reject-publish-dlx` for `drop-head`, as in RabbitMQ (12.3).
     fn overflow(&self, queue_type: QueueType) -> Overflow {
         match (self.text("x-overflow").as_deref(), queue_type) {
             (Some("reject-publish-dlx"), QueueType::Classic) => Overflow::RejectPublishDeadLetter,
-            (Some("reject-publish" | "reject-publish-dlx"), _) => Overflow::RejectPublish,
+            (Some("reject-publish"), _) => Overflow::RejectPublish,
             _ => Overflow::DropHead,
         }
     }

@@ -134,6 +134,16 @@ impl Fault {
         Fault::new(ReplyCode::AccessRefused, format!("{resource} in exclusive use"))
     }
 
+    /// 405: a get from a quorum queue that has a single active consumer (semantics.md 10.10).
+    #[must_use]
+    pub fn single_active_get(resource: Resource<'_>) -> Fault {
+        let text = format!(
+            "cannot obtain access to locked {resource}. basic.get operations are not supported by quorum queues with \
+             single active consumer"
+        );
+        Fault::new(ReplyCode::ResourceLocked, text)
+    }
+
     /// 406 with the given explanation.
     pub fn precondition(explanation: impl Into<Cow<'static, str>>) -> Fault {
         Fault::new(ReplyCode::PreconditionFailed, explanation)

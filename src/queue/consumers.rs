@@ -62,6 +62,10 @@ pub(super) struct Consumers {
     /// Highest priority first.
     levels: Vec<Level>,
     exclusive: bool,
+    /// Whether a single active consumer gives way to one of higher priority.
+    ranked: bool,
+    /// Who is the single active consumer, where there can be one only.
+    active: Option<Slot>,
     /// Those whose connection took nothing more in this turn, in the order they were asked.
     refused: Vec<Slot>,
     /// Those who got credit since the last turn ended.
@@ -69,6 +73,11 @@ pub(super) struct Consumers {
 }
 
 impl Consumers {
+    /// `ranked`: a single active consumer gives way to one of higher priority (semantics.md 10.15).
+    pub(super) fn new(ranked: bool) -> Consumers {
+        Consumers { ranked, ..Consumers::default() }
+    }
+
     /// How many there are; those who only get do not count.
     pub(super) fn len(&self) -> usize {
         self.order.len()
@@ -118,6 +127,7 @@ impl Consumers {
         }
         self.level(options.priority).members += 1;
         self.join(slot);
+        self.elect();
         Ok(())
     }
 
@@ -162,6 +172,7 @@ impl Consumers {
         if level.members == 0 {
             self.levels.retain(|level| level.priority != priority);
         }
+        self.elect();
         true
     }
 
@@ -199,7 +210,11 @@ impl Consumers {
             consumer.held.pop_front();
         }
         let stale = consumer.held.len() > consumer.unacked as usize * 2 + SLACK;
+        let idle = consumer.unacked == 0;
         self.join(slot);
+        if idle && self.ranked {
+            self.elect();
+        }
         stale
     }
 
@@ -301,7 +316,7 @@ impl Consumers {
     pub(super) fn room(&self, single_active: bool, only_joined: bool, enough: u64) -> u64 {
         let credit = |slot: Slot| self.get(slot).map_or(0, Consumer::credit);
         if single_active {
-            let active = self.order.values().next().copied();
+            let active = self.leading();
             return active.filter(|slot| !only_joined || self.joined.contains(slot)).map_or(0, credit);
         }
         let mut room = 0u64;
@@ -319,10 +334,39 @@ impl Consumers {
         room
     }
 
-    /// The single active consumer, if it has credit: the first registered one that is still here (semantics.md 10.15).
+    /// The single active consumer, if it has credit.
     fn active(&self) -> Option<Slot> {
-        let &slot = self.order.values().next()?;
+        let slot = self.leading()?;
         (self.get(slot)?.credit() > 0 && !self.refused.contains(&slot)).then_some(slot)
+    }
+
+    /// The single active consumer. None as well while it has to settle what it holds before one of higher priority takes
+    /// over.
+    fn leading(&self) -> Option<Slot> {
+        self.active.filter(|&slot| !self.ranked || self.priority(self.best()) <= self.priority(Some(slot)))
+    }
+
+    /// Makes somebody the single active consumer if nobody is, or if the one who is has to give way and holds nothing.
+    fn elect(&mut self) {
+        let best = self.best();
+        let stays = self.active.and_then(|slot| self.get(slot)).is_some_and(|active| {
+            let outranked = self.ranked && self.priority(best) > Some(active.options.priority);
+            active.registered.is_some() && !(outranked && active.unacked == 0)
+        });
+        if !stays {
+            self.active = best;
+        }
+    }
+
+    /// Who would be the single active consumer if nobody was: the first registered one (of the highest priority).
+    fn best(&self) -> Option<Slot> {
+        let highest = self.levels.iter().find(|level| level.members > 0).map(|level| level.priority);
+        let mut slots = self.order.values().copied();
+        slots.find(|&slot| !self.ranked || self.priority(Some(slot)) == highest)
+    }
+
+    fn priority(&self, slot: Option<Slot>) -> Option<i32> {
+        Some(self.get(slot?)?.options.priority)
     }
 
     /// Lets a consumer wait for its turn, if it has credit and does not wait already.

@@ -115,12 +115,12 @@ impl Queue {
         }
         Queue {
             id,
+            consumers: Consumers::new(settings.queue_type == QueueType::Quorum),
             settings,
             backlog: !ready.is_empty(),
             ready,
             unacked: PositionMap::default(),
             unacked_memory: 0,
-            consumers: Consumers::default(),
             awaited: BTreeSet::new(),
             gets: VecDeque::new(),
             next_position,
@@ -182,14 +182,16 @@ impl Queue {
         if durable { Pushed::Stored } else { Pushed::Accepted }
     }
 
-    /// Adds a consumer. Deliveries begin with the next pump.
+    /// Adds a consumer. Deliveries begin with the next pump. Quorum queues ignore that one wants to be exclusive, as
+    /// in RabbitMQ (semantics.md 10.3).
     pub fn consume(
         &mut self,
         _now: Timestamp,
         key: ConsumerKey,
-        options: ConsumeOptions,
+        mut options: ConsumeOptions,
         _fx: &mut QueueEffects,
     ) -> Result<(), ConsumeRefused> {
+        options.exclusive &= self.settings.queue_type == QueueType::Classic;
         self.consumers.register(key, options, self.settings.single_active_consumer)
     }
 
@@ -279,9 +281,10 @@ impl Queue {
         self.settings.durable && (message.is_persistent() || self.settings.queue_type == QueueType::Quorum)
     }
 
-    /// Its priority in a priority queue: none counts as 0, one above the highest as the highest.
+    /// Its priority in a queue that has priorities: one above the highest counts as the highest.
     fn lane_of(&self, message: &Message) -> op::Lane {
-        self.settings.max_priority.map_or(0, |max| message.priority().unwrap_or(0).min(max))
+        let priority = message.priority().unwrap_or(self.settings.default_priority());
+        self.settings.max_priority.map_or(0, |max| priority.min(max))
     }
 }
 

@@ -80,7 +80,8 @@ impl Queue {
     }
 
     /// Pages out the newest messages of all lanes, then, down to three quarters of the window, what stands before the spans:
-    /// the lowest lane first. A queue in use keeps the next message to be delivered and the next to be dropped. A lane that waits for a fetch keeps what stands before the place it will be read to.
+    /// the lowest lane first. A queue in use keeps the next message to be delivered or dropped. A lane that waits for a
+    /// fetch keeps what stands before the place it will be read to.
     fn page_out(&mut self, window: usize, in_use: bool, fx: &mut QueueEffects) {
         let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
         for lane in 0..=highest {
@@ -91,9 +92,9 @@ impl Queue {
                 return;
             }
         }
-        let ends = [self.ready.highest(), self.ready.lowest()];
+        let next = self.ready.highest();
         for lane in 0..=highest {
-            let kept = usize::from(in_use && ends.contains(&Some(lane)));
+            let kept = usize::from(in_use && next == Some(lane));
             while self.page_front(lane, window - window / 4, kept, fx) {}
         }
     }

@@ -10,6 +10,11 @@ mod s06;
 mod s07;
 mod s08;
 mod s09;
+mod s10;
+mod s11;
+mod s12;
+mod s14;
+mod s15;
 
 use crate::runner::Case;
 
@@ -50,6 +55,19 @@ const FILES: &[&[Case]] = &[
     s07::arguments::CASES,
     s08::CASES,
     s09::CASES,
+    s10::consume::CASES,
+    s10::delivering::CASES,
+    s10::get::CASES,
+    s11::tags::CASES,
+    s11::requeue::CASES,
+    s11::counting::CASES,
+    s12::ttl::CASES,
+    s12::length::CASES,
+    s12::priority::CASES,
+    s12::dead_letter::CASES,
+    s12::deaths::CASES,
+    s14::CASES,
+    s15::CASES,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
