@@ -12,6 +12,7 @@ use crate::model::message::Message;
 use crate::model::request::{Binding, DeclareExchange, DeclareQueue};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
+use crate::routing::Destination;
 
 /// Who sent a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +84,11 @@ pub enum ShardCommand {
     },
     /// From the catalog, which has already forgotten the queue.
     DropQueue { queue: QueueId },
-    /// From a shard: a dead letter for this queue.
+    /// From a connection or a shard: a message that an exchange remembers.
+    Remember { history: QueueId, message: Arc<Message> },
+    /// From the catalog: what an exchange remembers is to be sent where it leads since now.
+    Replay { history: QueueId, to: Destination },
+    /// From a shard: a dead letter for this queue, or another message that the broker sends.
     DeadLetter { queue: QueueId, message: Arc<Message>, awaited: Option<AwaitedDeadLetter> },
     /// From a shard: one target of the dead letter has it.
     DeadLettered { awaited: AwaitedDeadLetter },
@@ -94,7 +99,9 @@ impl ShardCommand {
     #[must_use]
     pub fn footprint(&self) -> usize {
         let held = match self {
-            ShardCommand::Publish { message, .. } => message.footprint(),
+            ShardCommand::Publish { message, .. } | ShardCommand::Remember { message, .. } => {
+                message.footprint()
+            }
             _ => 0,
         };
         size_of::<ShardCommand>() + held
@@ -108,7 +115,8 @@ impl ShardCommand {
             | ShardCommand::Get { queue, .. }
             | ShardCommand::Purge { queue, .. }
             | ShardCommand::Inspect { queue, .. }
-            | ShardCommand::DeadLetter { queue, .. } => Some(*queue),
+            | ShardCommand::DeadLetter { queue, .. }
+            | ShardCommand::Remember { history: queue, .. } => Some(*queue),
             _ => None,
         }
     }

@@ -8,7 +8,9 @@ use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
-use crate::model::settings::{DeadLetterTarget, Overflow, QUORUM_DELIVERY_LIMIT, QueueSettings, QueueType};
+use crate::model::settings::{
+    DeadLetterTarget, Overflow, QUORUM_DELIVERY_LIMIT, QueueRole, QueueSettings, QueueType,
+};
 
 use super::arguments::string;
 
@@ -153,6 +155,7 @@ pub(super) fn settings(
     let arguments = Values(&declare.arguments);
     Ok(QueueSettings {
         queue_type,
+        role: QueueRole::Clients,
         durable: declare.durable,
         auto_delete: declare.auto_delete,
         message_ttl: arguments.number("x-message-ttl"),

@@ -15,6 +15,19 @@ pub enum QueueType {
     Quorum,
 }
 
+/// What a queue is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueRole {
+    /// Clients declared it, and read from it.
+    #[default]
+    Clients,
+    /// It belongs to an exchange of type x-delayed-message: its messages leave when their delay is over (semantics.md
+    /// 5.29), and all of them are kept durably where the exchange is durable.
+    Delays,
+    /// It belongs to an exchange of type x-recent-history: the last messages, for later bindings (5.28).
+    Remembers,
+}
+
 /// What happens to a message that arrives at a full queue (semantics.md 12.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
@@ -37,6 +50,9 @@ pub struct DeadLetterTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueSettings {
     pub queue_type: QueueType,
+    /// Not recorded: queues that are recorded on their own are for clients.
+    #[serde(skip)]
+    pub role: QueueRole,
     /// Persistent messages of a durable queue are stored durably; all messages of a quorum queue are.
     pub durable: bool,
     /// Delete the queue when its last consumer goes (and it had one).

@@ -4,8 +4,10 @@ use super::Queue;
 use super::effects::QueueEffects;
 use super::entry::Expiry;
 use crate::model::consuming::DeathReason;
+use crate::model::delay::delay;
 use crate::model::ids::Timestamp;
 use crate::model::message::Message;
+use crate::model::settings::QueueRole;
 
 impl Queue {
     /// Expires what is due: messages, and the queue if nobody used it.
@@ -31,8 +33,12 @@ impl Queue {
         self.scan_spans(now, fx);
     }
 
-    /// When a message that arrives now expires: by queue TTL or its own expiration, whichever is first.
+    /// When a message that arrives now expires: by queue TTL or its own expiration, whichever is first. Where messages
+    /// wait for their delay to be over, by that alone.
     pub(super) fn expiry_of(&self, now: Timestamp, message: &Message) -> Expiry {
+        if self.settings.role == QueueRole::Delays {
+            return Some(now.plus_millis(delay(message.properties()).unwrap_or(0).into())).into();
+        }
         let ttl = [self.settings.message_ttl, message.expiration()].into_iter().flatten().min();
         ttl.map(|millis| now.plus_millis(millis)).into()
     }

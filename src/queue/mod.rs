@@ -16,7 +16,7 @@ use crate::model::consuming::{ConsumeOptions, DeathReason};
 use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
-use crate::model::settings::{Overflow, QueueSettings, QueueType};
+use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
 mod consumers;
 mod deliver;
@@ -276,7 +276,8 @@ impl Queue {
 
     /// Whether a message has to outlive the process here (DESIGN section 4).
     fn must_survive(&self, message: &Message) -> bool {
-        self.settings.durable && (message.is_persistent() || self.settings.queue_type == QueueType::Quorum)
+        let all = self.settings.queue_type == QueueType::Quorum || self.settings.role == QueueRole::Delays;
+        self.settings.durable && (all || message.is_persistent())
     }
 
     /// Its priority in a priority queue: none counts as 0, one above the highest as the highest.

@@ -76,6 +76,11 @@ impl Catalog {
                     return Err(RecordError::Dangling(format!("'{source}' and '{destination}'")));
                 }
             }
+            Record::Keeper { vhost, exchange, id } => {
+                if !self.restore_keeper(state, &vhost, &exchange, id) {
+                    return Err(RecordError::Dangling(format!("exchange '{exchange}'")));
+                }
+            }
         }
         Ok(())
     }

@@ -54,6 +54,8 @@ pub struct Port {
     outgoing: Outgoing,
     /// How many names were made up so far.
     made_up: u64,
+    /// How often chance was asked where a message goes.
+    draws: u64,
     /// Open direct reply-to addresses.
     direct_replies: Vec<(ConsumerNumber, Name)>,
     /// There may be exclusive queues to delete at the end.
@@ -76,6 +78,7 @@ impl Port {
             arena: BytesMut::new(),
             outgoing,
             made_up: 0,
+            draws: 0,
             direct_replies: Vec::new(),
             had_exclusive: false,
         }

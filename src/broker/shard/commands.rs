@@ -12,8 +12,9 @@ use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerKey, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
+use crate::model::op::RecoveredQueue;
 use crate::model::request::Reply;
-use crate::queue::{Pushed, Queue};
+use crate::queue::Pushed;
 
 impl Shard {
     /// Carries out a command. What it leads to is handed out by [`Shard::finish_turn`].
@@ -42,6 +43,7 @@ impl Shard {
             ShardCommand::Publish { queues, message, confirm } => {
                 self.publish(now, connection, &queues, &message, confirm);
             }
+            ShardCommand::Remember { history, message } => self.remember_here(history, message),
             ShardCommand::Barrier { token } => self.barrier(connection, token),
             ShardCommand::Settle { queue, consumer, range, settlement } => {
                 if let Some(slot) = self.queues.get_mut(&queue) {
@@ -102,8 +104,7 @@ impl Shard {
     fn handle_broker(&mut self, now: Timestamp, command: ShardCommand) {
         match command {
             ShardCommand::CreateQueue { queue, label, settings } => {
-                let at = QueueRef { queue, shard: self.index };
-                self.add_queue(label, queue, Queue::new(at, *settings, now));
+                self.add(now, queue, label, *settings, RecoveredQueue::default());
                 for (origin, command) in std::mem::take(&mut self.early) {
                     self.handle(now, origin, command);
                 }
@@ -118,8 +119,12 @@ impl Shard {
                 self.move_dead_letters(now);
                 if let Some(slot) = self.remove_queue(queue) {
                     slot.queue.delete(&mut self.fx);
+                } else if let Some(history) = self.histories.remove(&queue) {
+                    history.delete(&mut self.fx.ops);
                 }
             }
+            ShardCommand::Remember { history, message } => self.remember_here(history, message),
+            ShardCommand::Replay { history, to } => self.replay(now, history, to),
             ShardCommand::DeadLetter { queue, message, awaited } => {
                 self.take_dead_letter(now, queue, message, awaited);
             }

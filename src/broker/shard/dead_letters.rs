@@ -10,10 +10,20 @@ use super::confirms::Waiter;
 use super::{Shard, Slot};
 use crate::broker::command::{AwaitedDeadLetter, ShardCommand};
 use crate::broker::dead_letter::{self, Death};
+use crate::broker::delayed;
 use crate::model::ids::{QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
+use crate::model::settings::QueueRole;
 use crate::queue::{DeadLetter, Pushed};
-use crate::routing::route;
+use crate::routing::{Envelope, route};
+
+/// A letter on its way.
+struct Addressed {
+    message: Arc<Message>,
+    targets: SmallVec<[QueueRef; 2]>,
+    /// Who remembers it for later bindings.
+    histories: SmallVec<[QueueRef; 1]>,
+}
 
 impl Shard {
     /// Sends on the dead letters that queues have handed out.
@@ -29,14 +39,19 @@ impl Shard {
     }
 
     fn move_dead_letter(&mut self, now: Timestamp, letter: &DeadLetter) {
+        let draw = self.next_draw();
         let Some(slot) = self.queues.get(&letter.queue.queue) else { return };
-        let (message, targets) = match self.address(now, slot, letter) {
-            Some((message, targets)) if !targets.is_empty() => (Arc::new(message), targets),
-            _ => {
-                self.let_go(letter);
-                return;
-            }
+        let Some(Addressed { message, targets, histories }) = self.address(now, slot, letter, draw) else {
+            self.let_go(letter);
+            return;
         };
+        for history in histories {
+            self.remember(history, Arc::clone(&message));
+        }
+        if targets.is_empty() {
+            self.let_go(letter);
+            return;
+        }
         let awaited = letter.awaited.then_some(AwaitedDeadLetter {
             shard: self.index,
             queue: letter.queue.queue,
@@ -46,38 +61,54 @@ impl Shard {
             self.awaited.insert((awaited.queue, awaited.position), targets.len());
         }
         for target in targets {
-            let message = Arc::clone(&message);
-            if target.shard == self.index {
-                self.take_dead_letter(now, target.queue, message, awaited);
-            } else {
-                let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
-                self.out.to_shards.push((target.shard, command));
-            }
+            self.forward(now, target, Arc::clone(&message), awaited);
         }
+    }
+
+    /// Puts a message that the broker sends into a queue, wherever that is.
+    pub(super) fn forward(
+        &mut self,
+        now: Timestamp,
+        target: QueueRef,
+        message: Arc<Message>,
+        awaited: Option<AwaitedDeadLetter>,
+    ) {
+        if target.shard == self.index {
+            self.take_dead_letter(now, target.queue, message, awaited);
+        } else {
+            let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
+            self.out.to_shards.push((target.shard, command));
+        }
+    }
+
+    /// What chance says about the next message that the broker sends: a number of the row, which routing stirs.
+    pub(super) fn next_draw(&mut self) -> u64 {
+        self.draws = self.draws.wrapping_add(1);
+        self.draws
     }
 
     /// The message as it leaves, and where it goes. None where the queue has no dead-letter exchange (any more), or
     /// that exchange does not exist (12.7).
-    fn address(
-        &self,
-        now: Timestamp,
-        slot: &Slot,
-        letter: &DeadLetter,
-    ) -> Option<(Message, SmallVec<[QueueRef; 2]>)> {
+    fn address(&self, now: Timestamp, slot: &Slot, letter: &DeadLetter, draw: u64) -> Option<Addressed> {
         let target = slot.queue.settings().dead_letter.as_ref()?;
         let state = self.view.read();
         let exchange = state.exchange(&slot.label.vhost, &target.exchange)?.id;
         let death = Death { queue: &slot.label.name, reason: letter.reason, at: now };
-        let dead = dead_letter::edit(&letter.message, &death, target);
+        let dead = match slot.queue.settings().role {
+            QueueRole::Delays => delayed::released(&letter.message),
+            QueueRole::Clients | QueueRole::Remembers => dead_letter::edit(&letter.message, &death, target),
+        };
         let mut targets = SmallVec::new();
         let keys: SmallVec<[&[u8]; 4]> = dead.keys.iter().map(Vec::as_slice).collect();
-        route(&*state, exchange, &keys, dead.message.properties(), &mut targets);
+        let envelope = Envelope { keys: &keys, properties: dead.message.properties(), draw };
+        let histories = route(&*state, exchange, envelope, &mut targets).histories;
+        // The catalog does not know the keepers of exchanges by themselves: to wait there is no circle.
         targets.retain(|target| {
             state
                 .queue_by_id(target.queue)
-                .is_some_and(|queue| !dead_letter::is_cycle(&dead.deaths, &queue.label.name))
+                .is_none_or(|queue| !dead_letter::is_cycle(&dead.deaths, &queue.label.name))
         });
-        Some((dead.message, targets))
+        Some(Addressed { message: Arc::new(dead.message), targets, histories })
     }
 
     /// Takes a dead letter in and sees to it that its source hears when it is safe.

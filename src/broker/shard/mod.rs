@@ -6,6 +6,7 @@ mod budget;
 mod commands;
 mod confirms;
 mod dead_letters;
+mod history;
 mod outbox;
 
 use std::collections::BTreeSet;
@@ -16,6 +17,7 @@ use crate::model::ids::{ConnectionId, ConsumerKey, Position, QueueId, QueueRef, 
 use crate::model::message::Message;
 use crate::model::op::{Fetch, Fetched, Op, RecoveredQueue};
 use crate::model::request::Reply;
+use crate::model::settings::{QueueRole, QueueSettings};
 use crate::queue::{Pushed, Queue, QueueEffects};
 
 use super::Map;
@@ -25,6 +27,7 @@ use super::view::View;
 
 use budget::Budget;
 use confirms::{Confirms, Waiter};
+use history::History;
 use outbox::Outboxes;
 
 /// How often in one turn dead letters may set off more work (a dead letter may overflow its target, and so on)
@@ -68,6 +71,7 @@ pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
     queues: Map<QueueId, Slot>,
+    histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
     /// Commands that came before the queue they are about: the view shows a queue a moment before its creation gets
@@ -81,6 +85,8 @@ pub struct Shard {
     budget: Budget,
     /// Dead letters of queues here: how many targets do not have them yet.
     awaited: Map<(QueueId, Position), usize>,
+    /// Counts what chance was asked about messages that the broker sends.
+    draws: u64,
     /// What the queues of this turn asked for.
     fx: QueueEffects,
     /// What the shard itself has to say in this turn.
@@ -108,6 +114,7 @@ impl Shard {
             index,
             view,
             queues: Map::default(),
+            histories: Map::default(),
             newest: QueueId::default(),
             early: Vec::new(),
             touched: Vec::new(),
@@ -116,6 +123,7 @@ impl Shard {
             outboxes: Outboxes::default(),
             budget: Budget::new(memory_budget),
             awaited: Map::default(),
+            draws: 0,
             fx: QueueEffects::default(),
             out: Outgoing::default(),
         }
@@ -127,9 +135,8 @@ impl Shard {
         let mut found: Map<QueueId, RecoveredQueue> =
             found.into_iter().map(|recovered| (recovered.queue, recovered)).collect();
         for CatalogQueue { queue: id, label, settings } in queues {
-            let at = QueueRef { queue: id, shard: self.index };
             let recovered = found.remove(&id).unwrap_or_default();
-            self.add_queue(label, id, Queue::recover(at, settings, recovered, now));
+            self.add(now, id, label, settings, recovered);
         }
         let mut unknown: Vec<_> = found.into_keys().collect();
         unknown.sort_unstable();
@@ -138,6 +145,9 @@ impl Shard {
 
     /// The store's answer to a fetch.
     pub fn loaded(&mut self, now: Timestamp, fetched: Fetched) {
+        if self.history_loaded(now, &fetched) {
+            return;
+        }
         let queue = fetched.fetch.queue;
         if let Some(slot) = self.queues.get_mut(&queue) {
             slot.queue.loaded(now, fetched, &mut self.fx);
@@ -302,8 +312,27 @@ impl Shard {
         }
     }
 
-    fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
+    /// Adds a queue, or what an exchange remembers, with what the store found of it.
+    fn add(
+        &mut self,
+        now: Timestamp,
+        id: QueueId,
+        label: QueueLabel,
+        settings: QueueSettings,
+        found: RecoveredQueue,
+    ) {
         self.newest = self.newest.max(id);
+        if settings.role == QueueRole::Remembers {
+            let history = History::new(id, &settings, &found);
+            self.fx.fetches.extend(history.fetch());
+            self.histories.insert(id, history);
+        } else {
+            let at = QueueRef { queue: id, shard: self.index };
+            self.add_queue(label, id, Queue::recover(at, settings, found, now));
+        }
+    }
+
+    fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
         let (stored, all) = self.budget.windows();
         queue.set_window(stored, all);
         let slot = Slot { queue, label, touched: false, has_ready: false, deadline: None };
