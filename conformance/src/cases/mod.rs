@@ -1,5 +1,6 @@
 //! All cases, section by section of semantics.md.
 
+mod s05_plugins;
 mod s07;
 
 use crate::runner::Case;
@@ -24,7 +25,7 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (16, "permissions"),
 ];
 
-const FILES: &[&[Case]] = &[s07::CASES];
+const FILES: &[&[Case]] = &[s05_plugins::CASES, s07::CASES];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())

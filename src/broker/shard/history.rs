@@ -99,12 +99,12 @@ impl History {
     fn loaded(&mut self, fetched: Fetched, ops: &mut Vec<Op>) {
         let Some(unread) = self.unread.filter(|unread| *unread == fetched.fetch.range) else { return };
         let since_start = self.kept.iter().position(|kept| kept.position > unread.last);
-        let mut at = since_start.unwrap_or(self.kept.len());
+        let newer = self.kept.split_off(since_start.unwrap_or(self.kept.len()));
         for found in fetched.entries {
             self.bytes += found.message.footprint();
-            self.kept.insert(at, Kept { position: found.position, message: found.message, stored: true });
-            at += 1;
+            self.kept.push_back(Kept { position: found.position, message: found.message, stored: true });
         }
+        self.kept.extend(newer);
         let rest = PositionRange { first: fetched.through.next(), last: unread.last };
         self.unread = (fetched.through >= unread.first && rest.first <= rest.last).then_some(rest);
         self.forget_oldest(ops);
@@ -138,7 +138,7 @@ impl Shard {
         }
         let messages: Vec<_> = history.kept.iter().map(|kept| Arc::clone(&kept.message)).collect();
         for message in messages {
-            self.send_again(now, message, to);
+            self.send_again(now, &message, to);
         }
     }
 
@@ -158,7 +158,7 @@ impl Shard {
         true
     }
 
-    fn send_again(&mut self, now: Timestamp, message: Arc<Message>, to: Destination) {
+    fn send_again(&mut self, now: Timestamp, message: &Arc<Message>, to: Destination) {
         let mut targets: SmallVec<[QueueRef; 2]> = SmallVec::new();
         let mut histories = SmallVec::new();
         match to {
@@ -174,10 +174,10 @@ impl Shard {
             }
         }
         for history in histories {
-            self.remember(history, Arc::clone(&message));
+            self.remember(history, Arc::clone(message));
         }
         for target in targets {
-            self.forward(now, target, Arc::clone(&message), None);
+            self.forward(now, target, Arc::clone(message), None);
         }
     }
 }
