@@ -9,7 +9,8 @@ use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
 use crate::model::settings::{
-    DeadLetterTarget, Overflow, QUORUM_DELIVERY_LIMIT, QueueRole, QueueSettings, QueueType,
+    DeadLetterTarget, Overflow, QUORUM_CONSUMER_TIMEOUT, QUORUM_DELIVERY_LIMIT, QueueRole, QueueSettings,
+    QueueType,
 };
 
 use super::arguments::string;
@@ -65,7 +66,7 @@ const fn argument(name: &'static str, takes: Takes, check: Check) -> Argument {
 }
 
 /// All arguments with a meaning. Others are kept and passed over. Unlike in RabbitMQ, classic queues have delivery
-/// limits and dead-letter strategies, too.
+/// limits, dead-letter strategies and consumer timeouts, too.
 const ARGUMENTS: &[Argument] = &[
     argument("x-expires", Takes::Both, Check::Time { least: 1 }),
     argument("x-message-ttl", Takes::Both, Check::Time { least: 0 }),
@@ -98,7 +99,7 @@ const ARGUMENTS: &[Argument] = &[
     argument("x-quorum-target-group-size", Takes::Quorum, Check::Size),
     argument("x-max-in-memory-length", Takes::Quorum, Check::Size),
     argument("x-max-in-memory-bytes", Takes::Quorum, Check::Size),
-    argument("x-consumer-timeout", Takes::Quorum, Check::Size),
+    argument("x-consumer-timeout", Takes::Both, Check::Size),
     argument("x-consumer-disconnected-timeout", Takes::Quorum, Check::Size),
     argument("x-delayed-retry-type", Takes::Quorum, Check::Any),
     argument("x-delayed-retry-min", Takes::Quorum, Check::Any),
@@ -166,8 +167,15 @@ pub(super) fn settings(
         dead_letter: arguments.dead_letter(),
         max_priority: arguments.number("x-max-priority").and_then(|max| u8::try_from(max).ok()),
         single_active_consumer: arguments.is_true("x-single-active-consumer"),
+        consumer_timeout: consumer_timeout(&declare.arguments, queue_type),
         delivery_limit: arguments.delivery_limit(queue_type),
     })
+}
+
+/// How long a consumer may hold a delivery unacked, in milliseconds, by arguments that were checked (11.7).
+pub(super) fn consumer_timeout(arguments: &FieldTable, queue_type: QueueType) -> Option<u64> {
+    let default = (queue_type == QueueType::Quorum).then_some(QUORUM_CONSUMER_TIMEOUT);
+    Values(arguments).number("x-consumer-timeout").or(default)
 }
 
 fn check_arguments(arguments: &FieldTable, queue: Resource<'_>, queue_type: QueueType) -> Result<(), Fault> {

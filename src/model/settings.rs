@@ -8,6 +8,9 @@ use super::ids::Name;
 /// The default delivery limit of quorum queues (semantics.md 7.13).
 pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
 
+/// The default consumer timeout of quorum queues, in milliseconds (semantics.md 11.7).
+pub const QUORUM_CONSUMER_TIMEOUT: u64 = 30 * 60 * 1000;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueueType {
     #[default]
@@ -66,6 +69,10 @@ pub struct QueueSettings {
     /// The highest priority; lanes 0..=max. None: one lane.
     pub max_priority: Option<u8>,
     pub single_active_consumer: bool,
+    /// How long a consumer may hold a delivery unacked, in milliseconds, where it does not say so itself; None: without
+    /// limit. Not recorded: the arguments say it.
+    #[serde(skip)]
+    pub consumer_timeout: Option<u64>,
     /// How often a message may come back as failed before it is dead-lettered; None: without limit.
     pub delivery_limit: Option<u32>,
 }

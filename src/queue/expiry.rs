@@ -10,19 +10,20 @@ use crate::model::message::Message;
 use crate::model::settings::QueueRole;
 
 impl Queue {
-    /// Expires what is due: messages, and the queue if nobody used it.
+    /// Expires what is due: messages, consumers that hold one for too long, and the queue if nobody used it.
     pub fn tick(&mut self, now: Timestamp, fx: &mut QueueEffects) {
         self.expire(now, fx);
+        self.expire_leases(now, fx);
         if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
             self.announce_gone(fx);
         }
     }
 
-    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, or of the queue.
+    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, a lease, or the queue.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let messages = self.ready.next_expiry().time();
-        [messages, self.idle_deadline()].into_iter().flatten().min()
+        [messages, self.lease_deadline(), self.idle_deadline()].into_iter().flatten().min()
     }
 
     /// Lets expired messages leave; those in the store are looked for.

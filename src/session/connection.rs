@@ -150,6 +150,22 @@ impl Connection {
         })
     }
 
+    /// A consumer held a delivery for too long.
+    pub(super) fn consumer_timed_out<P: BrokerPort>(
+        &mut self,
+        number: ConsumerNumber,
+        timeout: u64,
+        closes_channel: bool,
+        out: &mut Outside<P>,
+    ) -> Result<(), Failure> {
+        let Some(consumer) = self.shared.consumers.get(&number) else { return Ok(()) };
+        let tag = consumer.tag.clone();
+        self.turn(consumer.channel, out, |turn| {
+            let told = turn.consumer_timed_out(&tag, timeout, closes_channel);
+            told.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, MethodId::NONE))
+        })
+    }
+
     /// Sends the confirms of all channels that have some.
     pub(super) fn flush_confirms<P: BrokerPort>(&mut self, out: &mut Outside<P>) {
         let mut dirty = std::mem::take(&mut self.shared.dirty);

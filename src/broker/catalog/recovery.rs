@@ -12,6 +12,7 @@ use crate::broker::access::Permissions;
 use crate::broker::catalog::exchanges::kind;
 use crate::broker::command::{PermissionSpec, QueueLabel};
 use crate::broker::login::PasswordHash;
+use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, User, ViewState};
 
 impl Catalog {
@@ -62,10 +63,12 @@ impl Catalog {
                 };
                 self.restore_exchange(state, &vhost, declare)?;
             }
-            Record::Queue { vhost, name, id, settings, arguments } => {
+            Record::Queue { vhost, name, id, mut settings, arguments } => {
                 let vhost = known_vhost(state, &vhost)?;
                 let label = QueueLabel { vhost, name };
                 let arguments = arguments.decode()?;
+                settings.consumer_timeout =
+                    queue_arguments::consumer_timeout(&arguments, settings.queue_type);
                 let queue = Queue { at: self.place(id), label, exclusive_to: None, settings, arguments };
                 self.restore_queue(state, queue);
             }

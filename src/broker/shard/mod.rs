@@ -18,7 +18,7 @@ use crate::model::message::Message;
 use crate::model::op::{Fetch, Fetched, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
-use crate::queue::{Pushed, Queue, QueueEffects};
+use crate::queue::{Pushed, Queue, QueueEffects, TimedOut};
 
 use super::Map;
 use super::catalog::CatalogQueue;
@@ -289,6 +289,12 @@ impl Shard {
                 .drain(..)
                 .map(|key| (key.connection, SessionEvent::ConsumerCancelled(key.number))),
         );
+        fx.to_connections.extend(self.fx.timed_out.drain(..).map(
+            |TimedOut { key, timeout, closes_channel }| {
+                let consumer = key.number;
+                (key.connection, SessionEvent::ConsumerTimedOut { consumer, timeout, closes_channel })
+            },
+        ));
         fx.to_connections.extend(
             self.fx
                 .deliveries
