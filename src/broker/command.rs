@@ -90,8 +90,8 @@ pub enum ShardCommand {
     Replay { history: QueueId, to: Destination },
     /// From a shard: a dead letter for this queue, or another message that the broker sends.
     DeadLetter { queue: QueueId, message: Arc<Message>, awaited: Option<AwaitedDeadLetter> },
-    /// From a shard: one target of the dead letter has it.
-    DeadLettered { awaited: AwaitedDeadLetter },
+    /// From a shard: one target of the dead letter has it, or (`taken` false) did not take it.
+    DeadLettered { awaited: AwaitedDeadLetter, target: QueueId, taken: bool },
 }
 
 impl ShardCommand {

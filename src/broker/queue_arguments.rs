@@ -9,8 +9,7 @@ use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
 use crate::model::settings::{
-    DeadLetterTarget, Overflow, QUORUM_CONSUMER_TIMEOUT, QUORUM_DELIVERY_LIMIT, QueueRole, QueueSettings,
-    QueueType,
+    DeadLetterTarget, Overflow, QUORUM_CONSUMER_TIMEOUT, QUORUM_DELIVERY_LIMIT, QueueSettings, QueueType,
 };
 
 use super::arguments::string;
@@ -154,9 +153,8 @@ pub(super) fn settings(
         check_quorum(declare, queue, server_named)?;
     }
     let arguments = Values(&declare.arguments);
-    Ok(QueueSettings {
+    let mut settings = QueueSettings {
         queue_type,
-        role: QueueRole::Clients,
         durable: declare.durable,
         auto_delete: declare.auto_delete,
         message_ttl: arguments.number("x-message-ttl"),
@@ -167,15 +165,23 @@ pub(super) fn settings(
         dead_letter: arguments.dead_letter(),
         max_priority: arguments.number("x-max-priority").and_then(|max| u8::try_from(max).ok()),
         single_active_consumer: arguments.is_true("x-single-active-consumer"),
-        consumer_timeout: consumer_timeout(&declare.arguments, queue_type),
         delivery_limit: arguments.delivery_limit(queue_type),
-    })
+        ..QueueSettings::default()
+    };
+    complete(&mut settings, &declare.arguments);
+    Ok(settings)
 }
 
-/// How long a consumer may hold a delivery unacked, in milliseconds, by arguments that were checked (11.7).
-pub(super) fn consumer_timeout(arguments: &FieldTable, queue_type: QueueType) -> Option<u64> {
-    let default = (queue_type == QueueType::Quorum).then_some(QUORUM_CONSUMER_TIMEOUT);
-    Values(arguments).number("x-consumer-timeout").or(default)
+/// Adds to settings what is not recorded with them but said by the arguments, which were checked.
+pub(super) fn complete(settings: &mut QueueSettings, arguments: &FieldTable) {
+    let arguments = Values(arguments);
+    let default = (settings.queue_type == QueueType::Quorum).then_some(QUORUM_CONSUMER_TIMEOUT);
+    settings.consumer_timeout = arguments.number("x-consumer-timeout").or(default);
+    // A queue that drops its head when it is full cannot keep what nobody takes (7.13).
+    settings.dead_letters_at_least_once = arguments.text("x-dead-letter-strategy").as_deref()
+        == Some("at-least-once")
+        && settings.dead_letter.is_some()
+        && settings.overflow != Overflow::DropHead;
 }
 
 fn check_arguments(arguments: &FieldTable, queue: Resource<'_>, queue_type: QueueType) -> Result<(), Fault> {

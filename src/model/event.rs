@@ -30,7 +30,7 @@ pub enum SessionEvent {
     /// The queue of this consumer is gone.
     ConsumerCancelled(ConsumerNumber),
     /// This consumer held a delivery for longer than `timeout` milliseconds and is one no more (semantics.md 11.7). With
-    /// `closes_channel` its channel goes, too.
+    /// `closes_channel`, and where it is the gets of a channel, the channel goes, too.
     ConsumerTimedOut {
         consumer: ConsumerNumber,
         timeout: u64,

@@ -66,6 +66,10 @@ pub struct QueueSettings {
     pub max_length_bytes: Option<u64>,
     pub overflow: Overflow,
     pub dead_letter: Option<DeadLetterTarget>,
+    /// Its dead letters stay with it until every target has taken them (semantics.md 12.7). Not recorded: the arguments
+    /// say it.
+    #[serde(skip)]
+    pub dead_letters_at_least_once: bool,
     /// The highest priority; lanes 0..=max. None: one lane.
     pub max_priority: Option<u8>,
     pub single_active_consumer: bool,

@@ -83,6 +83,7 @@ impl Queue {
             self.gets.pop_front();
             let found = found.map(|entry| {
                 let slot = self.consumers.getter(key);
+                self.consumers.set_timeout(slot, self.timeout_of(None));
                 let delivery = self.hand_over(now, slot, key, no_ack, entry, fx);
                 self.release(slot);
                 (delivery, clipped(self.ready.count()))

@@ -39,8 +39,8 @@ pub struct DeadLetter {
     pub awaited: bool,
 }
 
-/// A consumer that held a delivery for longer than `timeout` milliseconds: it is no consumer any more, and what it held
-/// is ready again (semantics.md 11.7).
+/// A consumer (or getter) that held a delivery for longer than `timeout` milliseconds: it is no consumer any more, and
+/// what it held is ready again (semantics.md 11.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut {
     pub key: ConsumerKey,

@@ -1,4 +1,4 @@
-//! Leases: how long a consumer may hold a delivery unacked (semantics.md 11.7). Who holds what is in `consumers.rs`;
+//! Leases: how long a consumer, or whoever used `basic.get`, may hold a delivery unacked (semantics.md 11.7). Who holds what is in `consumers.rs`;
 //! what the client is told is the session's.
 //!
 //! Every unacked message knows since when it is held. A consumer that holds something has one deadline in the queue's
@@ -12,7 +12,7 @@ use crate::model::ids::Timestamp;
 use crate::model::settings::QueueType;
 
 /// The longest lease, in milliseconds: 30 days. A longer one is none.
-pub(super) const LONGEST: u64 = 30 * 86_400_000;
+const LONGEST: u64 = 30 * 86_400_000;
 
 /// When a delivery was made, in the few bytes there are: milliseconds, counted around. It holds for 49 days.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,11 @@ impl Since {
 }
 
 impl Queue {
+    /// How long somebody may hold a delivery who asks for this time, or for none.
+    pub(super) fn timeout_of(&self, asked: Option<u64>) -> Option<u64> {
+        asked.or(self.settings.consumer_timeout).filter(|&timeout| timeout <= LONGEST)
+    }
+
     /// A consumer was given a message that it has to settle.
     pub(super) fn lease(&mut self, now: Timestamp, slot: Slot) {
         if let Some(deadline) = self.consumers.begin_lease(slot, now) {

@@ -203,8 +203,7 @@ impl Queue {
         if is_quorum && options.prefetch == 0 && !options.no_ack {
             options.prefetch = QUORUM_PREFETCH;
         }
-        let timeout = options.timeout.or(self.settings.consumer_timeout);
-        let timeout = timeout.filter(|&timeout| timeout <= leases::LONGEST && !options.no_ack);
+        let timeout = self.timeout_of(options.timeout).filter(|_| !options.no_ack);
         let slot = self.consumers.register(key, options, self.turns())?;
         self.end_lease(slot);
         self.consumers.set_timeout(slot, timeout);

@@ -158,11 +158,22 @@ impl Connection {
         closes_channel: bool,
         out: &mut Outside<P>,
     ) -> Result<(), Failure> {
-        let Some(consumer) = self.shared.consumers.get(&number) else { return Ok(()) };
-        let tag = consumer.tag.clone();
-        self.turn(consumer.channel, out, |turn| {
-            let told = turn.consumer_timed_out(&tag, timeout, closes_channel);
+        let consumer = self.shared.consumers.get(&number);
+        let consumer = consumer.map(|consumer| (consumer.channel, Some(consumer.tag.clone())));
+        let Some((channel, tag)) = consumer.or_else(|| Some((self.channel_that_gets(number)?, None))) else {
+            return Ok(());
+        };
+        self.turn(channel, out, |turn| {
+            let told = turn.consumer_timed_out(tag.filter(|_| !closes_channel).as_ref(), timeout);
             told.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, MethodId::NONE))
+        })
+    }
+
+    /// The channel whose gets have this number.
+    fn channel_that_gets(&self, number: ConsumerNumber) -> Option<ChannelNumber> {
+        self.channels.iter().find_map(|(channel, slot)| match slot {
+            Slot::Open(open) if open.getter == number => Some(*channel),
+            _ => None,
         })
     }
 

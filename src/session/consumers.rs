@@ -93,21 +93,17 @@ impl<P: BrokerPort> Turn<'_, P> {
         }
     }
 
-    /// A consumer held a delivery for too long, and the queue took it back. The client is told where it can hear it;
-    /// else, or where the queue wants it so, the channel is closed with 406 (semantics.md 11.7).
-    pub(super) fn consumer_timed_out(
-        &mut self,
-        tag: &Name,
-        timeout: u64,
-        closes_channel: bool,
-    ) -> Result<(), Fault> {
-        if closes_channel || !self.shared.client.consumer_cancel_notify {
+    /// A delivery was held for too long, and the queue took it back. The client is told that the consumer is cancelled
+    /// where it can hear it; else, or where there is no consumer to cancel, the channel is closed with 406 (semantics.md
+    /// 11.7).
+    pub(super) fn consumer_timed_out(&mut self, tag: Option<&Name>, timeout: u64) -> Result<(), Fault> {
+        let Some(tag) = tag.filter(|_| self.shared.client.consumer_cancel_notify) else {
             return Err(Fault::precondition(format!(
                 "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout value \
                  can be configured, see consumers doc guide to learn more",
                 self.number
             )));
-        }
+        };
         self.consumer_cancelled(tag);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 mod s05_plugins;
 mod s07;
+mod s10_quorum;
 
 use crate::runner::Case;
 
@@ -25,7 +26,7 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (16, "permissions"),
 ];
 
-const FILES: &[&[Case]] = &[s05_plugins::CASES, s07::CASES];
+const FILES: &[&[Case]] = &[s05_plugins::CASES, s07::CASES, s10_quorum::CASES];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())

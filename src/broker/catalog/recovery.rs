@@ -67,8 +67,7 @@ impl Catalog {
                 let vhost = known_vhost(state, &vhost)?;
                 let label = QueueLabel { vhost, name };
                 let arguments = arguments.decode()?;
-                settings.consumer_timeout =
-                    queue_arguments::consumer_timeout(&arguments, settings.queue_type);
+                queue_arguments::complete(&mut settings, &arguments);
                 let queue = Queue { at: self.place(id), label, exclusive_to: None, settings, arguments };
                 self.restore_queue(state, queue);
             }

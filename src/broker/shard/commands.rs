@@ -128,7 +128,9 @@ impl Shard {
             ShardCommand::DeadLetter { queue, message, awaited } => {
                 self.take_dead_letter(now, queue, message, awaited);
             }
-            ShardCommand::DeadLettered { awaited } => self.dead_lettered(awaited),
+            ShardCommand::DeadLettered { awaited, target, taken } => {
+                self.dead_lettered(now, awaited, target, taken);
+            }
             other => debug_assert!(false, "only connections send {other:?}"),
         }
     }

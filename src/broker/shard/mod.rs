@@ -27,6 +27,7 @@ use super::view::View;
 
 use budget::Budget;
 use confirms::{Confirms, Waiter};
+use dead_letters::{AwaitedTargets, Retries};
 use history::History;
 use outbox::Outboxes;
 
@@ -83,8 +84,10 @@ pub struct Shard {
     confirms: Confirms,
     outboxes: Outboxes,
     budget: Budget,
-    /// Dead letters of queues here: how many targets do not have them yet.
-    awaited: Map<(QueueId, Position), usize>,
+    /// Dead letters of queues here that not all targets have yet.
+    awaited: Map<(QueueId, Position), AwaitedTargets>,
+    /// Dead letters that will be sent again.
+    retries: Retries,
     /// Counts what chance was asked about messages that the broker sends.
     draws: u64,
     /// What the queues of this turn asked for.
@@ -123,6 +126,7 @@ impl Shard {
             outboxes: Outboxes::default(),
             budget: Budget::new(memory_budget),
             awaited: Map::default(),
+            retries: Retries::default(),
             draws: 0,
             fx: QueueEffects::default(),
             out: Outgoing::default(),
@@ -156,7 +160,7 @@ impl Shard {
     }
 
     /// Batches up to this one are durable.
-    pub fn durable(&mut self, _now: Timestamp, sequence: u64) {
+    pub fn durable(&mut self, now: Timestamp, sequence: u64) {
         self.confirms.reached(sequence);
         while let Some(waiter) = self.confirms.next_done() {
             match waiter {
@@ -164,7 +168,7 @@ impl Shard {
                     .out
                     .to_connections
                     .push((connection, SessionEvent::Confirm { token, accepted: true })),
-                Waiter::Source(awaited) => self.tell_source(awaited),
+                Waiter::Source(awaited, target) => self.tell_source(now, awaited, target, true),
             }
         }
     }
@@ -181,6 +185,7 @@ impl Shard {
                 self.touch(queue);
             }
         }
+        self.retry_dead_letters(now);
     }
 
     /// The connection has written, or will never write, deliveries of this shard with so many bytes of
@@ -209,7 +214,8 @@ impl Shard {
         if !self.touched.is_empty() || !self.fx.dead_letters.is_empty() {
             return Some(Timestamp(0));
         }
-        self.deadlines.first().map(|&(deadline, _)| deadline)
+        let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
+        [deadline, self.retries.next()].into_iter().flatten().min()
     }
 
     /// Ends a turn: lets the queues it touched deliver, moves dead letters, and says what has to be done.

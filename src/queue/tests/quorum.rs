@@ -147,16 +147,23 @@ fn a_consumer_may_say_its_own_time() {
 #[test]
 fn what_nobody_has_to_ack_and_what_has_no_end_does_not_time_out() {
     let mut desk = Desk::new(4, Some(1000));
+    desk.queue.get(desk.now, key(2), true, &mut desk.fx);
     desk.consume(1, ConsumeOptions { no_ack: true, prefetch: 1, ..ConsumeOptions::default() });
-    desk.queue.get(desk.now, key(2), false, &mut desk.fx);
-    desk.pump();
-    assert_eq!(desk.pass(100_000), []);
+    assert_eq!((desk.pass(100_000), desk.queue.counts().ready), (vec![], 0));
     let mut desk = Desk::new(1, Some(31 * 86_400_000));
     desk.consume(1, prefetch(1));
     assert_eq!(desk.queue.next_deadline(), None);
     let mut desk = Desk::new(1, None);
     desk.consume(1, prefetch(1));
     assert_eq!(desk.queue.next_deadline(), None);
+}
+
+#[test]
+fn what_a_get_holds_times_out_too() {
+    let mut desk = Desk::new(2, Some(1000));
+    desk.queue.get(desk.now, key(2), false, &mut desk.fx);
+    assert_eq!(desk.pass(2000), [(1000, 2)]);
+    assert_eq!(desk.queue.counts().ready, 2);
 }
 
 #[test]

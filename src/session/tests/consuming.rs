@@ -205,6 +205,9 @@ fn a_consumer_that_held_a_delivery_for_too_long_is_cancelled_or_its_channel_clos
             assert_eq!(peer.said(), ["1 cancel t nowait=true"]);
             peer.ack(1, false);
             assert!(peer.said().is_empty(), "a late ack is no error");
+            let consumer = ConsumerNumber(1);
+            peer.event(SessionEvent::ConsumerTimedOut { consumer, timeout: 1000, closes_channel });
+            assert_eq!(peer.said(), [format!("1 close 406 0.0 {text}")], "a get has no consumer to cancel");
         } else {
             assert_eq!(peer.said(), [format!("1 close 406 0.0 {text}")]);
         }
