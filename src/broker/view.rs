@@ -19,6 +19,7 @@ use super::access::Permissions;
 use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
 use super::login::PasswordHash;
+use super::route_cache::RememberedRoutes;
 
 /// The state and its generation.
 #[derive(Debug, Default)]
@@ -26,6 +27,7 @@ pub struct View {
     generation: AtomicU64,
     state: RwLock<ViewState>,
     pub(super) direct_replies: DirectReplies,
+    pub(super) remembered_routes: RememberedRoutes,
 }
 
 impl View {

@@ -1,7 +1,11 @@
 //! All cases, section by section of semantics.md.
 
+mod s05;
 mod s05_plugins;
+mod s06;
 mod s07;
+mod s08;
+mod s09;
 mod s10_quorum;
 
 use crate::runner::Case;
@@ -26,7 +30,18 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (16, "permissions"),
 ];
 
-const FILES: &[&[Case]] = &[s05_plugins::CASES, s07::CASES, s10_quorum::CASES];
+const FILES: &[&[Case]] = &[
+    s05::declare::CASES,
+    s05::routing::CASES,
+    s05::matching::CASES,
+    s05_plugins::CASES,
+    s06::CASES,
+    s07::declare::CASES,
+    s07::arguments::CASES,
+    s08::CASES,
+    s09::CASES,
+    s10_quorum::CASES,
+];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())

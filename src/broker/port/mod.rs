@@ -68,13 +68,14 @@ impl Port {
     #[must_use]
     pub fn new(connection: ConnectionId, shards: u16, view: Arc<View>, seed: u64) -> Port {
         let outgoing = Outgoing { shards: (0..shards).map(|_| Vec::new()).collect(), ..Outgoing::default() };
+        let cache = RouteCache::new(view.remembered_routes.clone());
         Port {
             connection,
             view,
             seed,
             user: "".into(),
             vhost: "".into(),
-            cache: RouteCache::default(),
+            cache,
             arena: BytesMut::new(),
             outgoing,
             made_up: 0,
