@@ -9,6 +9,7 @@ use crate::model::consuming::{ConsumeOptions, Settlement};
 use crate::model::event::ConfirmToken;
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueId, ShardIndex};
 use crate::model::message::Message;
+use crate::model::op::Group;
 use crate::model::request::{Binding, DeclareExchange, DeclareQueue};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
@@ -51,8 +52,9 @@ pub struct AwaitedDeadLetter {
 pub enum ShardCommand {
     /// From a connection. One `SessionEvent::Confirm` answers `confirm`.
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
-    /// From a connection: confirm once all that was handled before is durable.
-    Barrier { token: ConfirmToken },
+    /// From a connection: confirm once all that was handled before is durable; with `group`, together with what other
+    /// shards were told.
+    Barrier { token: ConfirmToken, group: Option<Group> },
     /// From a connection.
     Settle { queue: QueueId, consumer: ConsumerNumber, range: PositionRange, settlement: Settlement },
     /// From a connection.
@@ -69,6 +71,8 @@ pub enum ShardCommand {
     Purge { queue: QueueId, label: QueueLabel },
     /// A passive declare: counts as use of the queue and is answered.
     Inspect { queue: QueueId, label: QueueLabel },
+    /// A connection has gone; behind its commands that wait for a queue.
+    Gone,
     /// From the catalog.
     CreateQueue { queue: QueueId, label: QueueLabel, settings: Box<QueueSettings> },
     /// From the catalog, which has checked the declare against the queue that exists: counts as use of the queue

@@ -12,7 +12,7 @@ use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerKey, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::RecoveredQueue;
+use crate::model::op::{Group, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::queue::Pushed;
 
@@ -44,7 +44,8 @@ impl Shard {
                 self.publish(now, connection, &queues, &message, confirm);
             }
             ShardCommand::Remember { history, message } => self.remember_here(history, message),
-            ShardCommand::Barrier { token } => self.barrier(connection, token),
+            ShardCommand::Gone => self.forget_connection(now, connection),
+            ShardCommand::Barrier { token, group } => self.barrier(connection, token, group),
             ShardCommand::Settle { queue, consumer, range, settlement } => {
                 if let Some(slot) = self.queues.get_mut(&queue) {
                     slot.queue.settle(now, key(consumer), range, settlement, &mut self.fx);
@@ -162,9 +163,11 @@ impl Shard {
         }
     }
 
-    /// Confirms once all operations emitted so far are durable.
-    fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken) {
-        if self.fx.ops.is_empty() && self.confirms.is_settled() {
+    /// Confirms once all operations emitted so far are durable. What belongs to a group is a batch in any case: the
+    /// others wait for it.
+    fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken, group: Option<Group>) {
+        self.out.groups.extend(group);
+        if group.is_none() && self.fx.ops.is_empty() && self.confirms.is_settled() {
             self.out.to_connections.push((connection, SessionEvent::Confirm { token, accepted: true }));
         } else {
             self.confirms.wait(Waiter::Connection(connection, token));

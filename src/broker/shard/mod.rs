@@ -15,7 +15,7 @@ use std::sync::Arc;
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::{Fetch, Fetched, Op, RecoveredQueue};
+use crate::model::op::{Fetch, Fetched, Group, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::queue::{Pushed, Queue, QueueEffects, TimedOut};
@@ -47,6 +47,8 @@ pub struct ShardEffects {
     /// Somebody waits for this batch: it must become durable soon, even where it is empty and only those before
     /// it have something to write.
     pub must_sync: bool,
+    /// The batch belongs to these: it becomes durable together with those of other shards, or not at all.
+    pub groups: Vec<Group>,
     /// To be submitted after `ops`.
     pub fetches: Vec<Fetch>,
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
@@ -101,6 +103,7 @@ struct Outgoing {
     to_connections: Vec<(ConnectionId, SessionEvent)>,
     to_shards: Vec<(ShardIndex, ShardCommand)>,
     to_catalog: Vec<CatalogCommand>,
+    groups: Vec<Group>,
 }
 
 impl Outgoing {
@@ -198,14 +201,17 @@ impl Shard {
 
     /// The connection is gone: what it held unacked comes back as failed.
     pub fn connection_gone(&mut self, now: Timestamp, connection: ConnectionId) {
-        self.early.retain(|(origin, _)| *origin != Origin::Connection(connection));
+        self.handle(now, Origin::Connection(connection), ShardCommand::Gone);
+    }
+
+    /// The same, once all of its commands are carried out.
+    fn forget_connection(&mut self, now: Timestamp, connection: ConnectionId) {
         for (queue, number) in self.outboxes.remove(connection) {
             if let Some(slot) = self.queues.get_mut(&queue) {
                 slot.queue.detach(now, ConsumerKey { connection, number }, &mut self.fx);
                 self.touch(queue);
             }
         }
-        self.bury(now);
     }
 
     /// When [`Shard::tick`] has something to do, or a turn was too long to be finished.
@@ -315,6 +321,7 @@ impl Shard {
             (got.key.connection, SessionEvent::Reply(reply))
         }));
         fx.ops.append(&mut self.fx.ops);
+        fx.groups.append(&mut self.out.groups);
         fx.fetches.append(&mut self.fx.fetches);
         if let Some((sequence, must_sync)) = self.confirms.end_batch(fx.ops.is_empty()) {
             fx.sequence = sequence;
