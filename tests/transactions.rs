@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use lapin::options::{BasicAckOptions, BasicGetOptions, ConfirmSelectOptions};
 use support::Broker;
 use support::lapin_client::{body, connect, declare, publish, take};
 
@@ -66,4 +67,60 @@ fn a_kill_leaves_transactions_whole() {
     assert!(partial.is_empty(), "in part: {partial:?}");
     let committed = committed.load(Ordering::Relaxed);
     assert!(found.len() >= committed && committed > 20, "{} found, {committed} committed", found.len());
+}
+
+/// Moves messages from `from` to `to`, each in a transaction of its ack and its publish, until the broker goes.
+async fn move_on(broker_uri: String) -> lapin::Result<()> {
+    let connection = lapin::Connection::connect(&broker_uri, lapin::ConnectionProperties::default()).await?;
+    let channel = connection.create_channel().await?;
+    channel.tx_select().await?;
+    loop {
+        let got = channel.basic_get("from".into(), BasicGetOptions { no_ack: false }).await?;
+        let Some(message) = got else { return Ok(()) };
+        publish(&channel, "", "to", &body(&message.delivery)).await?;
+        message.delivery.ack(BasicAckOptions::default()).await?;
+        channel.tx_commit().await?;
+    }
+}
+
+#[test]
+fn a_message_that_is_moved_in_a_transaction_is_in_one_place_after_a_kill() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut broker = Broker::start_with(&["--shards", "2"]);
+    let messages = 20_000;
+    runtime.block_on(async {
+        let channel = connect(&broker).await.unwrap().create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        for queue in ["from", "to"] {
+            declare(&channel, queue, &[]).await.unwrap();
+        }
+        for number in 0..messages {
+            publish(&channel, "", "from", &number.to_string()).await.unwrap();
+        }
+        channel.wait_for_confirms().await.unwrap();
+    });
+    for kill in 0..KILLS {
+        let clients: Vec<_> = (0..4).map(|_| runtime.spawn(move_on(broker.uri()))).collect();
+        std::thread::sleep(Duration::from_millis(150 + 31 * kill));
+        broker.kill_and_restart();
+        for client in clients {
+            let _ = runtime.block_on(client).unwrap();
+        }
+    }
+    let mut found = BTreeMap::new();
+    let counts = runtime.block_on(async {
+        let channel = connect(&broker).await.unwrap().create_channel().await.unwrap();
+        let mut counts = [0; 2];
+        for (count, queue) in counts.iter_mut().zip(["from", "to"]) {
+            while let Some(delivery) = take(&channel, queue).await.unwrap() {
+                *count += 1;
+                found.entry(body(&delivery)).or_insert_with(Vec::new).push(queue);
+            }
+        }
+        counts
+    });
+    let twice: Vec<_> = found.iter().filter(|(_, queues)| queues.len() != 1).collect();
+    assert!(twice.is_empty(), "in two places: {twice:?}");
+    assert_eq!(counts[0] + counts[1], messages);
+    assert!(counts[1] > 20, "{counts:?} were left and moved");
 }
