@@ -9,9 +9,11 @@ use crate::model::consuming::{ConsumeOptions, Settlement};
 use crate::model::event::ConfirmToken;
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueId, ShardIndex};
 use crate::model::message::Message;
+use crate::model::op::Group;
 use crate::model::request::{Binding, DeclareExchange, DeclareQueue};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
+use crate::routing::Destination;
 
 /// Who sent a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +52,9 @@ pub struct AwaitedDeadLetter {
 pub enum ShardCommand {
     /// From a connection. One `SessionEvent::Confirm` answers `confirm`.
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
-    /// From a connection: confirm once all that was handled before is durable.
-    Barrier { token: ConfirmToken },
+    /// From a connection: confirm once all that was handled before is durable; with `group`, together with what other
+    /// shards were told.
+    Barrier { token: ConfirmToken, group: Option<Group> },
     /// From a connection.
     Settle { queue: QueueId, consumer: ConsumerNumber, range: PositionRange, settlement: Settlement },
     /// From a connection.
@@ -68,6 +71,8 @@ pub enum ShardCommand {
     Purge { queue: QueueId, label: QueueLabel },
     /// A passive declare: counts as use of the queue and is answered.
     Inspect { queue: QueueId, label: QueueLabel },
+    /// A connection has gone; behind its commands that wait for a queue.
+    Gone,
     /// From the catalog.
     CreateQueue { queue: QueueId, label: QueueLabel, settings: Box<QueueSettings> },
     /// From the catalog, which has checked the declare against the queue that exists: counts as use of the queue
@@ -83,10 +88,14 @@ pub enum ShardCommand {
     },
     /// From the catalog, which has already forgotten the queue.
     DropQueue { queue: QueueId },
-    /// From a shard: a dead letter for this queue.
+    /// From a connection or a shard: a message that an exchange remembers.
+    Remember { history: QueueId, message: Arc<Message> },
+    /// From the catalog: what an exchange remembers is to be sent where it leads since now.
+    Replay { history: QueueId, to: Destination },
+    /// From a shard: a dead letter for this queue, or another message that the broker sends.
     DeadLetter { queue: QueueId, message: Arc<Message>, awaited: Option<AwaitedDeadLetter> },
-    /// From a shard: one target of the dead letter has it.
-    DeadLettered { awaited: AwaitedDeadLetter },
+    /// From a shard: one target of the dead letter has it, or (`taken` false) did not take it.
+    DeadLettered { awaited: AwaitedDeadLetter, target: QueueId, taken: bool },
 }
 
 impl ShardCommand {
@@ -94,7 +103,9 @@ impl ShardCommand {
     #[must_use]
     pub fn footprint(&self) -> usize {
         let held = match self {
-            ShardCommand::Publish { message, .. } => message.footprint(),
+            ShardCommand::Publish { message, .. } | ShardCommand::Remember { message, .. } => {
+                message.footprint()
+            }
             _ => 0,
         };
         size_of::<ShardCommand>() + held
@@ -108,7 +119,8 @@ impl ShardCommand {
             | ShardCommand::Get { queue, .. }
             | ShardCommand::Purge { queue, .. }
             | ShardCommand::Inspect { queue, .. }
-            | ShardCommand::DeadLetter { queue, .. } => Some(*queue),
+            | ShardCommand::DeadLetter { queue, .. }
+            | ShardCommand::Remember { history: queue, .. } => Some(*queue),
             _ => None,
         }
     }

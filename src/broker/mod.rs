@@ -8,6 +8,7 @@ pub mod catalog;
 pub mod command;
 mod copies;
 mod dead_letter;
+mod delayed;
 mod direct_reply;
 mod login;
 pub mod port;

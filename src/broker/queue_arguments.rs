@@ -9,7 +9,8 @@ use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
 use crate::model::settings::{
-    DeadLetterTarget, Overflow, QUORUM_DELIVERY_LIMIT, QUORUM_MAX_PRIORITY, QueueSettings, QueueType,
+    DeadLetterTarget, Overflow, QUORUM_CONSUMER_TIMEOUT, QUORUM_DELIVERY_LIMIT, QUORUM_MAX_PRIORITY,
+    QueueSettings, QueueType,
 };
 
 use super::arguments::string;
@@ -63,7 +64,7 @@ const fn argument(name: &'static str, takes: Takes, check: Check) -> Argument {
 }
 
 /// All arguments with a meaning. Others are kept and passed over. Unlike in RabbitMQ, classic queues have delivery
-/// limits and dead-letter strategies, too.
+/// limits, dead-letter strategies and consumer timeouts, too.
 const ARGUMENTS: &[Argument] = &[
     argument("x-expires", Takes::Both, Check::Time { least: 1 }),
     argument("x-message-ttl", Takes::Both, Check::Time { least: 0 }),
@@ -98,7 +99,7 @@ const ARGUMENTS: &[Argument] = &[
     argument("x-quorum-initial-group-size", Takes::Quorum, Check::Count),
     argument("x-max-in-memory-length", Takes::Quorum, Check::Size),
     argument("x-max-in-memory-bytes", Takes::Quorum, Check::Size),
-    argument("x-consumer-timeout", Takes::Quorum, Check::Size),
+    argument("x-consumer-timeout", Takes::Both, Check::Size),
     argument("x-consumer-disconnected-timeout", Takes::Quorum, Check::Size),
     argument("x-delayed-retry-type", Takes::Quorum, Check::Any),
     argument("x-delayed-retry-min", Takes::Quorum, Check::Any),
@@ -154,7 +155,7 @@ pub(super) fn settings(
         check_quorum(declare, queue, server_named)?;
     }
     let arguments = Values(&declare.arguments);
-    Ok(QueueSettings {
+    let mut settings = QueueSettings {
         queue_type,
         durable: declare.durable,
         auto_delete: declare.auto_delete,
@@ -170,7 +171,22 @@ pub(super) fn settings(
         },
         single_active_consumer: arguments.is_true("x-single-active-consumer"),
         delivery_limit: arguments.delivery_limit(queue_type),
-    })
+        ..QueueSettings::default()
+    };
+    complete(&mut settings, &declare.arguments);
+    Ok(settings)
+}
+
+/// Adds to settings what is not recorded with them but said by the arguments, which were checked.
+pub(super) fn complete(settings: &mut QueueSettings, arguments: &FieldTable) {
+    let arguments = Values(arguments);
+    let default = (settings.queue_type == QueueType::Quorum).then_some(QUORUM_CONSUMER_TIMEOUT);
+    settings.consumer_timeout = arguments.number("x-consumer-timeout").or(default);
+    // A queue that drops its head when it is full cannot keep what nobody takes (7.13).
+    settings.dead_letters_at_least_once = arguments.text("x-dead-letter-strategy").as_deref()
+        == Some("at-least-once")
+        && settings.dead_letter.is_some()
+        && settings.overflow != Overflow::DropHead;
 }
 
 fn check_arguments(arguments: &FieldTable, queue: Resource<'_>, queue_type: QueueType) -> Result<(), Fault> {

@@ -15,6 +15,8 @@ pub struct ConsumeOptions {
     pub prefetch: u16,
     /// `x-priority`: higher ones are served first.
     pub priority: i32,
+    /// `x-consumer-timeout`: how long it may hold a delivery, in milliseconds; None: as the queue says.
+    pub timeout: Option<u64>,
 }
 
 /// A message on its way from a queue to a consumer, or to a `basic.get`.

@@ -29,6 +29,13 @@ pub enum SessionEvent {
     Reply(Reply),
     /// The queue of this consumer is gone.
     ConsumerCancelled(ConsumerNumber),
+    /// This consumer held a delivery for longer than `timeout` milliseconds and is one no more (semantics.md 11.7). With
+    /// `closes_channel`, and where it is the gets of a channel, the channel goes, too.
+    ConsumerTimedOut {
+        consumer: ConsumerNumber,
+        timeout: u64,
+        closes_channel: bool,
+    },
     /// The broker closes this connection (320 and the like).
     Close(Fault),
 }

@@ -4,6 +4,7 @@
 
 pub mod argument;
 pub mod consuming;
+pub mod delay;
 pub mod event;
 pub mod fault;
 pub mod ids;

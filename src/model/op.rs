@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::ids::{Position, PositionRange, QueueId, Timestamp};
+use super::ids::{ConnectionId, Position, PositionRange, QueueId, Timestamp};
 use super::message::Message;
 
 /// The lane of a message within its queue: its priority in a priority queue, else 0. The store files messages by
@@ -40,6 +40,16 @@ pub enum Op {
     Requeue { queue: QueueId, position: Position, delivery_count: u32 },
     /// The queue is gone with all it holds.
     DeleteQueue { queue: QueueId },
+}
+
+/// What marks the batches of operations, one of each of `parts` shards, that have to become durable together: those of
+/// a transaction (semantics.md section 14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Group {
+    pub connection: ConnectionId,
+    /// Counted by the connection.
+    pub number: u64,
+    pub parts: u16,
 }
 
 /// An operation of the catalog: records are opaque to the store.

@@ -12,11 +12,27 @@ pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
 pub const QUORUM_MAX_PRIORITY: u8 = 31;
 pub const QUORUM_DEFAULT_PRIORITY: u8 = 4;
 
+/// The default consumer timeout of quorum queues, in milliseconds (semantics.md 11.7).
+pub const QUORUM_CONSUMER_TIMEOUT: u64 = 30 * 60 * 1000;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueueType {
     #[default]
     Classic,
     Quorum,
+}
+
+/// What a queue is there for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueRole {
+    /// Clients declared it, and read from it.
+    #[default]
+    Clients,
+    /// It belongs to an exchange of type x-delayed-message: its messages leave when their delay is over (semantics.md
+    /// 5.29), and all of them are kept durably where the exchange is durable.
+    Delays,
+    /// It belongs to an exchange of type x-recent-history: the last messages, for later bindings (5.28).
+    Remembers,
 }
 
 /// What happens to a message that arrives at a full queue (semantics.md 12.3).
@@ -41,6 +57,9 @@ pub struct DeadLetterTarget {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct QueueSettings {
     pub queue_type: QueueType,
+    /// Not recorded: queues that are recorded on their own are for clients.
+    #[serde(skip)]
+    pub role: QueueRole,
     /// Persistent messages of a durable queue are stored durably; all messages of a quorum queue are.
     pub durable: bool,
     /// Delete the queue when its last consumer goes (and it had one).
@@ -51,9 +70,17 @@ pub struct QueueSettings {
     pub max_length_bytes: Option<u64>,
     pub overflow: Overflow,
     pub dead_letter: Option<DeadLetterTarget>,
+    /// Its dead letters stay with it until every target has taken them (semantics.md 12.7). Not recorded: the arguments
+    /// say it.
+    #[serde(skip)]
+    pub dead_letters_at_least_once: bool,
     /// The highest priority; lanes 0..=max. None: one lane.
     pub max_priority: Option<u8>,
     pub single_active_consumer: bool,
+    /// How long a consumer may hold a delivery unacked, in milliseconds, where it does not say so itself; None: without
+    /// limit. Not recorded: the arguments say it.
+    #[serde(skip)]
+    pub consumer_timeout: Option<u64>,
     /// How often a message may come back as failed before it is dead-lettered; None: without limit.
     pub delivery_limit: Option<u32>,
 }

@@ -7,6 +7,7 @@ use super::consumers::Slot;
 use super::effects::{Got, QueueEffects};
 use super::entry::{Entry, Stored};
 use super::lane::Next;
+use super::leases::Since;
 use super::{PendingGet, Queue, Unacked, clipped};
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
@@ -32,7 +33,7 @@ impl Queue {
         let delivered = fx.deliveries.len();
         self.deliver_to_consumers(now, gate, fx);
         let served = fx.deliveries.len() > delivered;
-        self.consumers.end_turn(self.settings.single_active_consumer);
+        self.consumers.end_turn(self.turns());
         self.serve_gets(now, fx);
         self.fresh_from = self.next_position;
         self.expire(now, fx);
@@ -46,14 +47,14 @@ impl Queue {
     pub fn get(&mut self, now: Timestamp, key: ConsumerKey, no_ack: bool, fx: &mut QueueEffects) {
         self.last_used = now;
         self.gets.push_back(PendingGet { key, no_ack });
-        if !self.consumers.anyone_waits(self.settings.single_active_consumer) {
+        if !self.consumers.anyone_waits(self.turns()) {
             self.serve_gets(now, fx);
         }
     }
 
     fn deliver_to_consumers(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) {
-        let single_active = self.settings.single_active_consumer;
-        while self.consumers.anyone_waits(single_active) {
+        let turns = self.turns();
+        while self.consumers.anyone_waits(turns) {
             let lane = match self.first(now, fx) {
                 First::Ready(lane) => lane,
                 First::Paged(lane) => return self.fetch_front(lane, fx),
@@ -61,14 +62,14 @@ impl Queue {
             };
             let Next::Entry(entry) = self.ready.next(lane) else { return };
             let bytes = entry.footprint();
-            let picked = self.consumers.pick(single_active, |connection| gate.admits(connection, bytes));
+            let picked = self.consumers.pick(turns, |connection| gate.admits(connection, bytes));
             let Some(slot) = picked else { return };
             let Some(key) = self.consumers.key(slot) else { return };
             let Some(entry) = self.ready.pop(lane) else { return };
             let no_ack = self.consumers.is_no_ack(slot);
-            let delivery = self.hand_over(slot, key, no_ack, entry, fx);
+            let delivery = self.hand_over(now, slot, key, no_ack, entry, fx);
             fx.deliveries.push((key.connection, delivery));
-            self.consumers.rotate(slot, single_active);
+            self.consumers.rotate(slot, turns);
         }
     }
 
@@ -82,8 +83,9 @@ impl Queue {
             self.gets.pop_front();
             let found = found.map(|entry| {
                 let slot = self.consumers.getter(key);
-                let delivery = self.hand_over(slot, key, no_ack, entry, fx);
-                self.consumers.release(slot);
+                self.consumers.set_timeout(slot, self.timeout_of(None));
+                let delivery = self.hand_over(now, slot, key, no_ack, entry, fx);
+                self.release(slot);
                 (delivery, clipped(self.ready.count()))
             });
             fx.got.push(Got { key, found });
@@ -110,6 +112,7 @@ impl Queue {
     /// Makes a delivery of an entry, which becomes unacked or, with `no_ack`, leaves.
     fn hand_over(
         &mut self,
+        now: Timestamp,
         slot: Slot,
         key: ConsumerKey,
         no_ack: bool,
@@ -133,7 +136,8 @@ impl Queue {
         } else {
             self.unacked_memory += entry.footprint();
             self.consumers.hold(slot, entry.position);
-            self.unacked.insert(entry.position, Unacked { entry, slot });
+            self.lease(now, slot);
+            self.unacked.insert(entry.position, Unacked { entry, slot, since: Since::new(now) });
         }
         delivery
     }

@@ -39,6 +39,16 @@ pub struct DeadLetter {
     pub awaited: bool,
 }
 
+/// A consumer (or getter) that held a delivery for longer than `timeout` milliseconds: it is no consumer any more, and
+/// what it held is ready again (semantics.md 11.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut {
+    pub key: ConsumerKey,
+    pub timeout: u64,
+    /// Its channel goes, too, whatever the client can be told.
+    pub closes_channel: bool,
+}
+
 /// The answer to a `get`: the message and how many ready ones remain, or None where there was none.
 #[derive(Clone, Debug)]
 pub struct Got {
@@ -68,6 +78,7 @@ pub struct QueueEffects {
     pub dead_letters: Vec<DeadLetter>,
     /// Consumers of a deleted queue.
     pub cancelled: Vec<ConsumerKey>,
+    pub timed_out: Vec<TimedOut>,
     pub fetches: Vec<Fetch>,
     /// Queues the shard shall delete: auto-delete or x-expires.
     pub gone: Vec<QueueId>,
@@ -81,6 +92,7 @@ impl QueueEffects {
         self.got.clear();
         self.dead_letters.clear();
         self.cancelled.clear();
+        self.timed_out.clear();
         self.fetches.clear();
         self.gone.clear();
     }

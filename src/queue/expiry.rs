@@ -4,23 +4,26 @@ use super::Queue;
 use super::effects::QueueEffects;
 use super::entry::Expiry;
 use crate::model::consuming::DeathReason;
+use crate::model::delay::delay;
 use crate::model::ids::Timestamp;
 use crate::model::message::Message;
+use crate::model::settings::QueueRole;
 
 impl Queue {
-    /// Expires what is due: messages, and the queue if nobody used it.
+    /// Expires what is due: messages, consumers that hold one for too long, and the queue if nobody used it.
     pub fn tick(&mut self, now: Timestamp, fx: &mut QueueEffects) {
         self.expire(now, fx);
+        self.expire_leases(now, fx);
         if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
             self.announce_gone(fx);
         }
     }
 
-    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, or of the queue.
+    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, a lease, or the queue.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let messages = self.ready.next_expiry().time();
-        [messages, self.idle_deadline()].into_iter().flatten().min()
+        [messages, self.lease_deadline(), self.idle_deadline()].into_iter().flatten().min()
     }
 
     /// Lets expired messages leave; those in the store are looked for.
@@ -31,8 +34,12 @@ impl Queue {
         self.scan_spans(now, fx);
     }
 
-    /// When a message that arrives now expires: by queue TTL or its own expiration, whichever is first.
+    /// When a message that arrives now expires: by queue TTL or its own expiration, whichever is first. Where messages
+    /// wait for their delay to be over, by that alone.
     pub(super) fn expiry_of(&self, now: Timestamp, message: &Message) -> Expiry {
+        if self.settings.role == QueueRole::Delays {
+            return Some(now.plus_millis(delay(message.properties()).unwrap_or(0).into())).into();
+        }
         let ttl = [self.settings.message_ttl, message.expiration()].into_iter().flatten().min();
         ttl.map(|millis| now.plus_millis(millis)).into()
     }

@@ -135,10 +135,9 @@ impl Lane {
     }
 
     /// The first in memory that has expired and is older than `fresh_from`, where the order of expiry shows it.
-    pub(super) fn expired_front(&self, now: Timestamp, fresh_from: Position) -> Option<Position> {
+    pub(super) fn expired_front(&self, now: Timestamp, fresh_from: Position) -> Option<&Entry> {
         let expired = |entry: &&Entry| entry.expiry.is_due(now) && entry.position < fresh_from;
-        let first = self.head.front().filter(expired);
-        first.or_else(|| self.tail.front().filter(expired)).map(|entry| entry.position)
+        self.fronts().filter(expired).min_by_key(|entry| entry.expiry)
     }
 
     /// The fronts of the parts that are in order of expiry.

@@ -21,7 +21,9 @@ impl Queue {
             return false;
         }
         let (ready, bytes) = (self.ready.count(), self.ready.body_bytes());
-        let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count >= max);
+        // Dead letters that nobody may ever take are kept, and have to end somewhere.
+        let insisted = if self.settings.dead_letters_at_least_once { self.awaited.len() as u64 } else { 0 };
+        let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count + insisted >= max);
         let too_large = || {
             let with_it = bytes.saturating_add(message.body().len() as u64);
             self.settings.max_length_bytes.is_some_and(|max| with_it > max)
@@ -29,8 +31,8 @@ impl Queue {
         if !too_many(ready) && !too_large() {
             return false;
         }
-        let single_active = self.settings.single_active_consumer;
-        let room = self.consumers.room(single_active, self.backlog, ready.saturating_add(1));
+        let turns = self.turns();
+        let room = self.consumers.room(turns, self.backlog, ready.saturating_add(1));
         room <= ready && (too_many(ready - room) || too_large())
     }
 

@@ -7,7 +7,7 @@
 //! their chance.
 //!
 //! `ready.rs` holds what waits (lanes of segments and spans), `position_map.rs` what is unacked, `consumers.rs` who
-//! is next; `deliver.rs`, `settle.rs`, `limits.rs`, `expiry.rs` and `paging.rs` are the rules.
+//! is next; `deliver.rs`, `settle.rs`, `leases.rs`, `limits.rs`, `expiry.rs` and `paging.rs` are the rules.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::model::consuming::{ConsumeOptions, DeathReason};
 use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
-use crate::model::settings::{Overflow, QueueSettings, QueueType};
+use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
 mod consumers;
 mod deliver;
@@ -24,6 +24,7 @@ mod effects;
 mod entry;
 mod expiry;
 mod lane;
+mod leases;
 mod limits;
 mod paging;
 mod position_map;
@@ -35,12 +36,16 @@ mod spans;
 mod tests;
 
 pub use deliver::Gate;
-pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects};
+pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
 
-use consumers::{Consumers, Slot};
+use consumers::{Consumers, Slot, Turns};
 use entry::{Entry, Stored};
+use leases::Since;
 use position_map::PositionMap;
 use ready::Ready;
+
+/// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics.md 10.11).
+const QUORUM_PREFETCH: u16 = 2000;
 
 /// A queue. Every message in it is in exactly one place: ready, unacked, or awaited (a dead letter that is not safe at
 /// its target yet).
@@ -53,6 +58,8 @@ pub struct Queue {
     /// Footprint of the unacked.
     unacked_memory: usize,
     consumers: Consumers,
+    /// Of each consumer that holds something for a time.
+    leases: BTreeSet<(Timestamp, Slot)>,
     awaited: BTreeSet<Position>,
     /// Gets that wait for a fetch, or for consumers to be served first.
     gets: VecDeque<PendingGet>,
@@ -86,6 +93,7 @@ struct Window {
 struct Unacked {
     entry: Entry,
     slot: Slot,
+    since: Since,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -115,12 +123,13 @@ impl Queue {
         }
         Queue {
             id,
-            consumers: Consumers::new(settings.queue_type == QueueType::Quorum),
             settings,
             backlog: !ready.is_empty(),
             ready,
             unacked: PositionMap::default(),
             unacked_memory: 0,
+            consumers: Consumers::default(),
+            leases: BTreeSet::new(),
             awaited: BTreeSet::new(),
             gets: VecDeque::new(),
             next_position,
@@ -192,7 +201,15 @@ impl Queue {
         _fx: &mut QueueEffects,
     ) -> Result<(), ConsumeRefused> {
         options.exclusive &= self.settings.queue_type == QueueType::Classic;
-        self.consumers.register(key, options, self.settings.single_active_consumer)
+        let is_quorum = self.settings.queue_type == QueueType::Quorum;
+        if is_quorum && options.prefetch == 0 && !options.no_ack {
+            options.prefetch = QUORUM_PREFETCH;
+        }
+        let timeout = self.timeout_of(options.timeout).filter(|_| !options.no_ack);
+        let slot = self.consumers.register(key, options, self.turns())?;
+        self.end_lease(slot);
+        self.consumers.set_timeout(slot, timeout);
+        Ok(())
     }
 
     /// No more deliveries to this consumer. What it holds unacked stays with it and may still be settled.
@@ -201,7 +218,7 @@ impl Queue {
         if self.consumers.unregister(slot) {
             self.consumer_left(now, fx);
         }
-        self.consumers.release(slot);
+        self.release(slot);
     }
 
     /// Holds deliveries to a consumer back, or lets them go on.
@@ -278,7 +295,17 @@ impl Queue {
 
     /// Whether a message has to outlive the process here (DESIGN section 4).
     fn must_survive(&self, message: &Message) -> bool {
-        self.settings.durable && (message.is_persistent() || self.settings.queue_type == QueueType::Quorum)
+        let all = self.settings.queue_type == QueueType::Quorum || self.settings.role == QueueRole::Delays;
+        self.settings.durable && (all || message.is_persistent())
+    }
+
+    /// Who gets deliveries (semantics.md 10.15).
+    fn turns(&self) -> Turns {
+        match (self.settings.single_active_consumer, self.settings.queue_type) {
+            (false, _) => Turns::All,
+            (true, QueueType::Classic) => Turns::FirstCome,
+            (true, QueueType::Quorum) => Turns::HighestPriority,
+        }
     }
 
     /// Its priority in a queue that has priorities: one above the highest counts as the highest.

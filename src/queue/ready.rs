@@ -226,14 +226,15 @@ impl Ready {
         std::mem::take(&mut self.count)
     }
 
+    /// The one that expired first: of those in memory, and as far as the order of expiry shows it.
     fn first_expired(&self, now: Timestamp, fresh_from: Position) -> Option<(op::Lane, Position)> {
-        if let Some(&(expiry, number, position)) = self.index.first()
-            && expiry.is_due(now)
-            && position < fresh_from
-        {
-            return Some((number, position));
-        }
-        (0..).zip(&self.lanes).find_map(|(number, lane)| Some((number, lane.expired_front(now, fresh_from)?)))
+        let indexed = self.index.first().copied();
+        let indexed = indexed.filter(|(expiry, _, position)| expiry.is_due(now) && *position < fresh_from);
+        let in_lanes = (0..).zip(&self.lanes).filter_map(|(number, lane)| {
+            lane.expired_front(now, fresh_from).map(|entry| (entry.expiry, number, entry.position))
+        });
+        let (_, number, position) = in_lanes.chain(indexed).min()?;
+        Some((number, position))
     }
 
     fn page(&mut self, number: op::Lane, entry: Entry) -> Entry {

@@ -9,6 +9,10 @@ use crate::model::consuming::{DeathReason, Settlement};
 use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};
 use crate::model::op::Op;
 
+/// What comes back from a lost consumer has failed; what was only held for too long has not (semantics.md 11.5).
+pub(super) const FAILED: bool = true;
+pub(super) const FORGIVEN: bool = false;
+
 impl Queue {
     /// Settles what a consumer (or getter) holds unacked in `range`. What it does not hold there is passed over: it may
     /// have gone with a deleted consumer or never been its own.
@@ -36,21 +40,35 @@ impl Queue {
             self.consumers
                 .keep_held(slot, |position| unacked.get(position).is_some_and(|held| held.slot == slot));
         }
-        self.consumers.release(slot);
+        self.release(slot);
     }
 
     /// A consumer (or getter) is lost with its channel: it gets nothing more, and what it held comes back as failed.
     pub fn detach(&mut self, now: Timestamp, key: ConsumerKey, fx: &mut QueueEffects) {
         self.gets.retain(|get| get.key != key);
-        let Some(slot) = self.consumers.find(key) else { return };
+        if let Some(slot) = self.consumers.find(key) {
+            self.lose(now, slot, FAILED, fx);
+        }
+    }
+
+    /// Takes a consumer out and what it holds back, as failed or not.
+    pub(super) fn lose(&mut self, now: Timestamp, slot: Slot, failed: bool, fx: &mut QueueEffects) {
         let was_registered = self.consumers.unregister(slot);
         for range in runs(&self.consumers.take_held(slot)) {
-            let count = self.take_unacked(slot, range, |queue, entry| queue.requeue(entry, true, fx));
+            let count = self.take_unacked(slot, range, |queue, entry| queue.requeue(entry, failed, fx));
             self.consumers.settled(slot, range, count);
         }
-        self.consumers.release(slot);
+        self.release(slot);
         if was_registered {
             self.consumer_left(now, fx);
+        }
+    }
+
+    /// Forgets a consumer that is cancelled and holds nothing, or a getter that does not.
+    pub(super) fn release(&mut self, slot: Slot) {
+        if self.consumers.is_idle(slot) {
+            self.end_lease(slot);
+            self.consumers.release(slot);
         }
     }
 

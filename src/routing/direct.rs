@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Matcher, Reads};
+use super::{Binding, Destination, Keys, Matcher, Reads};
 
 /// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide.
 #[derive(Clone, Debug, Default)]
@@ -27,14 +27,14 @@ impl Matcher for Direct {
         }
     }
 
-    fn matches(&self, routing_key: &[u8], _properties: Properties<'_>, found: &mut dyn FnMut(Destination)) {
+    fn matches(&self, routing_key: &[u8], _: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
         if let Some(destinations) = self.0.get(routing_key) {
             destinations.report(found);
         }
     }
 
     fn reads(&self) -> Reads {
-        Reads { routing_key: true, headers: false }
+        Reads { keys: Keys::All, nothing_else: true }
     }
 
     fn boxed_clone(&self) -> Box<dyn Matcher> {

@@ -3,7 +3,7 @@
 use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Matcher, Reads};
+use super::{Binding, Destination, Keys, Matcher, Reads};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fanout(Destinations);
@@ -17,12 +17,12 @@ impl Matcher for Fanout {
         self.0.remove(binding.destination);
     }
 
-    fn matches(&self, _routing_key: &[u8], _properties: Properties<'_>, found: &mut dyn FnMut(Destination)) {
+    fn matches(&self, _: &[u8], _: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
         self.0.report(found);
     }
 
     fn reads(&self) -> Reads {
-        Reads { routing_key: false, headers: false }
+        Reads { keys: Keys::None, nothing_else: true }
     }
 
     fn boxed_clone(&self) -> Box<dyn Matcher> {

@@ -14,7 +14,7 @@ use crate::model::fault::Fault;
 use super::destinations::Destinations;
 use super::print::term;
 use super::value::Value;
-use super::{Binding, Destination, Matcher, Reads};
+use super::{Binding, Destination, End, Keys, Matcher, Reads};
 
 const X_MATCH: &str = "x-match";
 
@@ -205,7 +205,7 @@ impl Headers {
 }
 
 impl Matcher for Headers {
-    fn check(&self, _routing_key: &str, arguments: &FieldTable) -> Result<(), Fault> {
+    fn check(&self, _: &End<'_>, _routing_key: &str, arguments: &FieldTable) -> Result<(), Fault> {
         Mode::of(arguments).map(|_| ())
     }
 
@@ -233,7 +233,7 @@ impl Matcher for Headers {
         }
     }
 
-    fn matches(&self, _routing_key: &[u8], properties: Properties<'_>, found: &mut dyn FnMut(Destination)) {
+    fn matches(&self, _: &[u8], properties: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
         for &id in &self.always {
             self.report(id, &[], found);
         }
@@ -252,7 +252,7 @@ impl Matcher for Headers {
     }
 
     fn reads(&self) -> Reads {
-        Reads { routing_key: false, headers: true }
+        Reads { keys: Keys::None, nothing_else: false }
     }
 
     fn boxed_clone(&self) -> Box<dyn Matcher> {
@@ -293,6 +293,7 @@ mod tests {
                 change(
                     headers,
                     &Binding {
+                        name: "",
                         destination: Destination::Exchange(ExchangeId(1)),
                         routing_key: &Arc::from(""),
                         arguments: table,

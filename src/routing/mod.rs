@@ -5,11 +5,18 @@
 //! A new exchange type is one file that implements [`Matcher`], a variant of [`ExchangeKind`] and its arm in
 //! [`ExchangeKind::matcher`].
 
+mod consistent_hash;
+mod delayed_message;
 mod destinations;
 mod direct;
 mod fanout;
+mod hash;
 mod headers;
+mod modulus_hash;
+mod places;
 mod print;
+mod random;
+mod recent_history;
 mod table;
 mod topic;
 mod value;
@@ -26,15 +33,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::fault::Fault;
 use crate::model::ids::{ExchangeId, Name, QueueRef};
+use crate::model::settings::QueueType;
 
+pub use recent_history::length as history_length;
 use table::{BindingTable, Identity};
-pub use walk::{Exchanges, route};
+pub use walk::{Envelope, Exchanges, Walked, route};
 
 /// Where a binding leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Destination {
     Queue(QueueRef),
     Exchange(ExchangeId),
+}
+
+/// A destination, and what an exchange type may want to know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct End<'a> {
+    pub destination: Destination,
+    pub name: &'a str,
+    /// Of a queue.
+    pub queue_type: QueueType,
+}
+
+/// An end of which nothing matters but where it is.
+impl From<Destination> for End<'_> {
+    fn from(destination: Destination) -> Self {
+        End { destination, name: "", queue_type: QueueType::Classic }
+    }
 }
 
 /// The type of an exchange.
@@ -45,10 +70,26 @@ pub enum ExchangeKind {
     Fanout,
     Topic,
     Headers,
+    ConsistentHash,
+    ModulusHash,
+    Random,
+    LocalRandom,
+    RecentHistory,
+    DelayedMessage,
 }
 
-const KINDS: [ExchangeKind; 4] =
-    [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers];
+const KINDS: [ExchangeKind; 10] = [
+    ExchangeKind::Direct,
+    ExchangeKind::Fanout,
+    ExchangeKind::Topic,
+    ExchangeKind::Headers,
+    ExchangeKind::ConsistentHash,
+    ExchangeKind::ModulusHash,
+    ExchangeKind::Random,
+    ExchangeKind::LocalRandom,
+    ExchangeKind::RecentHistory,
+    ExchangeKind::DelayedMessage,
+];
 
 impl ExchangeKind {
     /// The type of this name, as `exchange.declare` gives it; None for a type that does not exist (5.4).
@@ -65,15 +106,44 @@ impl ExchangeKind {
             ExchangeKind::Fanout => "fanout",
             ExchangeKind::Topic => "topic",
             ExchangeKind::Headers => "headers",
+            ExchangeKind::ConsistentHash => "x-consistent-hash",
+            ExchangeKind::ModulusHash => "x-modulus-hash",
+            ExchangeKind::Random => "x-random",
+            ExchangeKind::LocalRandom => "x-local-random",
+            ExchangeKind::RecentHistory => "x-recent-history",
+            ExchangeKind::DelayedMessage => "x-delayed-message",
         }
     }
 
-    fn matcher(self) -> Box<dyn Matcher> {
+    /// Whether exchanges of this type keep messages: then each has a queue of its own for them, its keeper.
+    #[must_use]
+    pub fn keeps_messages(self) -> bool {
+        matches!(self, ExchangeKind::RecentHistory | ExchangeKind::DelayedMessage)
+    }
+
+    /// Whether an exchange may have these arguments (406 where not).
+    pub fn check(self, arguments: &FieldTable) -> Result<(), Fault> {
+        match self {
+            ExchangeKind::ConsistentHash => consistent_hash::check(arguments),
+            ExchangeKind::RecentHistory => recent_history::length(arguments).map(drop),
+            ExchangeKind::DelayedMessage => delayed_message::inner(arguments)?.check(arguments),
+            _ => Ok(()),
+        }
+    }
+
+    /// An index of no bindings. `arguments`: the exchange's, which were checked.
+    fn matcher(self, arguments: &FieldTable) -> Box<dyn Matcher> {
         match self {
             ExchangeKind::Direct => Box::new(direct::Direct::default()),
             ExchangeKind::Fanout => Box::new(fanout::Fanout::default()),
             ExchangeKind::Topic => Box::new(topic::Topic::default()),
             ExchangeKind::Headers => Box::new(headers::Headers::default()),
+            ExchangeKind::ConsistentHash => Box::new(consistent_hash::ConsistentHash::new(arguments)),
+            ExchangeKind::ModulusHash => Box::new(modulus_hash::ModulusHash::default()),
+            ExchangeKind::Random => Box::new(random::Random::new(false)),
+            ExchangeKind::LocalRandom => Box::new(random::Random::new(true)),
+            ExchangeKind::RecentHistory => Box::new(recent_history::RecentHistory::default()),
+            ExchangeKind::DelayedMessage => Box::new(delayed_message::DelayedMessage::new(arguments)),
         }
     }
 }
@@ -87,24 +157,36 @@ impl fmt::Display for ExchangeKind {
 /// A binding as a matcher is shown it.
 struct Binding<'a> {
     destination: Destination,
+    /// The destination's; only known when the binding is made.
+    name: &'a str,
     routing_key: &'a Name,
     arguments: &'a FieldTable,
     /// The arguments as bytes: equal where the arguments are.
     encoded_arguments: &'a [u8],
 }
 
+/// Which of a message's routing keys a type tries: its own, and those of CC and BCC (semantics.md 5.24).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Keys {
+    None,
+    /// A type that chooses one destination chooses once.
+    First,
+    All,
+}
+
 /// What a matcher decides by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Reads {
-    routing_key: bool,
-    headers: bool,
+    keys: Keys,
+    /// Not by headers, properties or chance.
+    nothing_else: bool,
 }
 
 /// What makes an exchange type: an index of bindings that finds the matching ones. The table of bindings sees to it
 /// that a binding is inserted once, and that only what was inserted is removed.
 trait Matcher: fmt::Debug + Send + Sync {
     /// Whether a binding may be made (406 where not).
-    fn check(&self, _routing_key: &str, _arguments: &FieldTable) -> Result<(), Fault> {
+    fn check(&self, _end: &End<'_>, _routing_key: &str, _arguments: &FieldTable) -> Result<(), Fault> {
         Ok(())
     }
 
@@ -112,8 +194,15 @@ trait Matcher: fmt::Debug + Send + Sync {
 
     fn remove(&mut self, binding: &Binding<'_>);
 
-    /// Reports every destination that matches, some perhaps more than once.
-    fn matches(&self, routing_key: &[u8], properties: Properties<'_>, found: &mut dyn FnMut(Destination));
+    /// Reports every destination that matches, some perhaps more than once. `draw` is a random number: a type that
+    /// leaves the choice to chance is told what chance said.
+    fn matches(
+        &self,
+        routing_key: &[u8],
+        properties: Properties<'_>,
+        draw: u64,
+        found: &mut dyn FnMut(Destination),
+    );
 
     fn reads(&self) -> Reads;
 
@@ -132,13 +221,30 @@ pub struct ExchangeRoutes {
     kind: ExchangeKind,
     table: BindingTable,
     matcher: Box<dyn Matcher>,
+    keeper: Option<QueueRef>,
 }
 
 impl ExchangeRoutes {
-    /// An exchange without bindings.
+    /// An exchange without bindings. [`ExchangeKind::check`] has let `arguments` in.
     #[must_use]
-    pub fn new(kind: ExchangeKind) -> ExchangeRoutes {
-        ExchangeRoutes { kind, table: BindingTable::default(), matcher: kind.matcher() }
+    pub fn new(kind: ExchangeKind, arguments: &FieldTable) -> ExchangeRoutes {
+        ExchangeRoutes {
+            kind,
+            table: BindingTable::default(),
+            matcher: kind.matcher(arguments),
+            keeper: None,
+        }
+    }
+
+    /// Where the messages are that the exchange keeps.
+    #[must_use]
+    pub fn keeper(&self) -> Option<QueueRef> {
+        self.keeper
+    }
+
+    /// Gives the exchange the queue for the messages it keeps.
+    pub fn set_keeper(&mut self, keeper: QueueRef) {
+        self.keeper = Some(keeper);
     }
 
     #[must_use]
@@ -148,17 +254,18 @@ impl ExchangeRoutes {
 
     /// Adds a binding; false where it was there already: destination, routing key and arguments together are what
     /// a binding is known by (6.1). 406 where the exchange type does not take such a binding (5.21, 5.22).
-    pub fn bind(
+    pub fn bind<'a>(
         &mut self,
-        destination: Destination,
+        end: impl Into<End<'a>>,
         routing_key: &str,
         arguments: &FieldTable,
     ) -> Result<bool, Fault> {
-        self.matcher.check(routing_key, arguments)?;
+        let end = end.into();
+        self.matcher.check(&end, routing_key, arguments)?;
         let identity = Identity::new(routing_key, arguments);
-        let new = self.table.insert(destination, &identity, arguments);
+        let new = self.table.insert(end.destination, &identity, arguments);
         if new {
-            self.matcher.insert(&identity.binding(destination, arguments));
+            self.matcher.insert(&identity.binding(end, arguments));
         }
         Ok(new)
     }
@@ -174,7 +281,7 @@ impl ExchangeRoutes {
         let identity = Identity::new(routing_key, arguments);
         let existed = self.table.remove(destination, &identity).is_some();
         if existed {
-            self.matcher.remove(&identity.binding(destination, arguments));
+            self.matcher.remove(&identity.binding(destination.into(), arguments));
         }
         existed
     }
@@ -184,7 +291,7 @@ impl ExchangeRoutes {
     pub fn remove_destination(&mut self, destination: Destination) -> usize {
         let removed = self.table.remove_destination(destination);
         for (identity, arguments) in &removed {
-            self.matcher.remove(&identity.binding(destination, arguments));
+            self.matcher.remove(&identity.binding(destination.into(), arguments));
         }
         removed.len()
     }
@@ -215,21 +322,21 @@ impl ExchangeRoutes {
         &self,
         routing_key: &[u8],
         properties: Properties<'_>,
+        draw: u64,
         found: &mut impl FnMut(Destination),
     ) {
-        self.matcher.matches(routing_key, properties, found);
+        self.matcher.matches(routing_key, properties, draw, found);
     }
 
-    /// Whether the headers of a message decide where it goes. Where not, exchange and routing key alone do, and a
-    /// result may be remembered by them.
+    /// Whether exchange and routing keys alone decide where a message goes: then a result may be remembered by them.
     #[must_use]
-    pub fn depends_on_headers(&self) -> bool {
-        self.matcher.reads().headers
+    pub fn decides_by_keys_alone(&self) -> bool {
+        self.matcher.reads().nothing_else
     }
 
-    /// Whether the routing key decides where a message goes.
+    /// Which routing keys of a message are to be tried.
     #[must_use]
-    pub fn depends_on_routing_key(&self) -> bool {
-        self.matcher.reads().routing_key
+    pub fn keys(&self) -> Keys {
+        self.matcher.reads().keys
     }
 }

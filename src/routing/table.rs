@@ -8,7 +8,7 @@ use leveret_codec::table::{FieldTable, encode};
 
 use crate::model::ids::Name;
 
-use super::{Binding, Destination};
+use super::{Binding, Destination, End};
 
 /// What a binding of an exchange is known by, besides its destination (semantics.md 6.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,8 +25,14 @@ impl Identity {
         Identity { routing_key: Arc::from(routing_key), arguments }
     }
 
-    pub(super) fn binding<'a>(&'a self, destination: Destination, arguments: &'a FieldTable) -> Binding<'a> {
-        Binding { destination, routing_key: &self.routing_key, arguments, encoded_arguments: &self.arguments }
+    pub(super) fn binding<'a>(&'a self, end: End<'a>, arguments: &'a FieldTable) -> Binding<'a> {
+        Binding {
+            destination: end.destination,
+            name: end.name,
+            routing_key: &self.routing_key,
+            arguments,
+            encoded_arguments: &self.arguments,
+        }
     }
 
     /// Comes before all others.

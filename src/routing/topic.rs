@@ -12,7 +12,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::model::fault::Fault;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Matcher, Reads};
+use super::{Binding, Destination, End, Keys, Matcher, Reads};
 
 /// How many `#` a binding key may have: RabbitMQ 4.3's bound.
 const MAX_HASHES: usize = 2;
@@ -133,7 +133,7 @@ impl Topic {
 }
 
 impl Matcher for Topic {
-    fn check(&self, routing_key: &str, _arguments: &FieldTable) -> Result<(), Fault> {
+    fn check(&self, _: &End<'_>, routing_key: &str, _arguments: &FieldTable) -> Result<(), Fault> {
         let hashes = routing_key.split('.').filter(|&word| word == "#").count();
         if hashes <= MAX_HASHES {
             return Ok(());
@@ -170,12 +170,12 @@ impl Matcher for Topic {
         }
     }
 
-    fn matches(&self, routing_key: &[u8], _properties: Properties<'_>, found: &mut dyn FnMut(Destination)) {
+    fn matches(&self, routing_key: &[u8], _: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
         self.walk(&words(routing_key), found);
     }
 
     fn reads(&self) -> Reads {
-        Reads { routing_key: true, headers: false }
+        Reads { keys: Keys::All, nothing_else: true }
     }
 
     fn boxed_clone(&self) -> Box<dyn Matcher> {
@@ -195,6 +195,7 @@ mod tests {
         let mut topic = Topic::default();
         for (number, key) in (0..).zip(keys) {
             topic.insert(&Binding {
+                name: "",
                 destination: Destination::Exchange(ExchangeId(number)),
                 routing_key: &Arc::from(key),
                 arguments: &FieldTable::default(),
@@ -241,6 +242,7 @@ mod tests {
         let made = topic.nodes.len();
         for (number, key) in (0..).zip(keys) {
             topic.remove(&Binding {
+                name: "",
                 destination: Destination::Exchange(ExchangeId(number)),
                 routing_key: &Arc::from(key),
                 arguments: &FieldTable::default(),

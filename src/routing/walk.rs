@@ -6,9 +6,12 @@ use std::collections::BTreeSet;
 use leveret_codec::properties::Properties;
 use smallvec::SmallVec;
 
+use crate::model::delay::delay;
 use crate::model::ids::{ExchangeId, QueueRef};
 
-use super::{Destination, ExchangeRoutes};
+use super::hash::mix;
+use super::recent_history::is_remembered;
+use super::{Destination, ExchangeKind, ExchangeRoutes, Keys};
 
 /// How far `into` may outgrow the distinct queues in it before it is thinned out.
 const SLACK: usize = 1024;
@@ -21,34 +24,66 @@ pub trait Exchanges {
     fn alternate(&self, id: ExchangeId) -> Option<ExchangeId>;
 }
 
+/// What a message is routed by.
+#[derive(Clone, Copy, Debug)]
+pub struct Envelope<'a> {
+    /// The routing key and those of CC and BCC (5.24).
+    pub keys: &'a [&'a [u8]],
+    pub properties: Properties<'a>,
+    /// A random number, for the types that leave the choice to chance.
+    pub draw: u64,
+}
+
+/// What the walk met besides queues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Walked {
+    /// The keys alone decided: the result may be remembered by them.
+    pub by_keys_alone: bool,
+    /// Those who remember the message for later bindings; that is no delivery.
+    pub histories: SmallVec<[QueueRef; 1]>,
+}
+
 /// Adds to `into` every queue a message reaches that is published to `start`; `into` is ordered afterwards and has
-/// each queue once. `keys` are the routing key and those of CC and BCC (5.24): an exchange matches where it matches
-/// one of them. Returns whether the keys alone decided: only then may the result be remembered by them.
+/// each queue once. An exchange matches where it matches one of the keys. One that delays the message has it wait in
+/// its keeper, and matches then.
 pub fn route(
     exchanges: &impl Exchanges,
     start: ExchangeId,
-    keys: &[&[u8]],
-    properties: Properties<'_>,
+    envelope: Envelope<'_>,
     into: &mut SmallVec<[QueueRef; 2]>,
-) -> bool {
-    let keys = distinct(keys);
+) -> Walked {
+    let Envelope { keys, properties, draw } = envelope;
+    let distinct = distinct(keys);
     let mut queues = Queues { thinned: into.len(), into };
-    let mut by_keys_alone = true;
+    let mut walked = Walked { by_keys_alone: true, histories: SmallVec::new() };
     let mut pending: SmallVec<[ExchangeId; 4]> = SmallVec::from_slice(&[start]);
     // Holds all visited exchanges but the first, so that the usual walk of one allocates nothing.
     let mut seen = BTreeSet::new();
     while let Some(id) = pending.pop() {
         let Some(routes) = exchanges.routes(id) else { continue };
-        by_keys_alone &= !routes.depends_on_headers();
+        walked.by_keys_alone &= routes.decides_by_keys_alone();
+        if let Some(keeper) = routes.keeper() {
+            match routes.kind() {
+                ExchangeKind::DelayedMessage if delay(properties).is_some() => {
+                    queues.into.push(keeper);
+                    continue;
+                }
+                ExchangeKind::RecentHistory if is_remembered(properties) => walked.histories.push(keeper),
+                _ => {}
+            }
+        }
         let mut matched = false;
         let mut visit = |next: ExchangeId| {
             if next != start && seen.insert(next) {
                 pending.push(next);
             }
         };
-        let keys = if routes.depends_on_routing_key() { &keys[..] } else { &keys[..keys.len().min(1)] };
+        let keys = match routes.keys() {
+            Keys::All => &distinct[..],
+            Keys::First | Keys::None => &keys[..keys.len().min(1)],
+        };
         for key in keys {
-            routes.matches(key, properties, &mut |destination| {
+            routes.matches(key, properties, mix(draw ^ id.0), &mut |destination| {
                 matched = true;
                 match destination {
                     Destination::Queue(queue) => queues.into.push(queue),
@@ -62,7 +97,7 @@ pub fn route(
         }
     }
     queues.thin_out_beyond(0);
-    by_keys_alone
+    walked
 }
 
 /// The keys without repetitions: a client that names one key a thousand times in CC is not to cost a thousand walks.

@@ -9,6 +9,7 @@ mod disk_guard;
 mod hub;
 mod listener;
 mod mailbox;
+mod open_groups;
 mod run;
 mod shard_task;
 mod store_thread;

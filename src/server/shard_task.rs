@@ -110,6 +110,7 @@ fn dispatch(index: ShardIndex, effects: &mut ShardEffects, tickets: Vec<Ticket>,
             sequence: effects.sequence,
             ops: std::mem::take(&mut effects.ops),
             must_sync: std::mem::take(&mut effects.must_sync),
+            groups: std::mem::take(&mut effects.groups),
             tickets,
         });
     }

@@ -1,7 +1,7 @@
 //! The thread that drives the store. Group commit without a timer: what is submitted during a commit is the next
 //! commit. Work nobody waits for (acks, spilled messages) rides along with the next commit that somebody waits
-//! for, and goes alone once it is [`LAZY_COMMIT`] old or [`LAZY_BYTES`] large. Once in a while the store is given the
-//! time to put things in order.
+//! for, and goes alone once it is [`LAZY_COMMIT`] old or [`LAZY_BYTES`] large. While a transaction is here in part only,
+//! nothing is committed. Once in a while the store is given the time to put things in order.
 
 use std::io;
 use std::sync::Arc;
@@ -14,9 +14,10 @@ use super::budget::Ticket;
 use super::disk_guard::DiskGuard;
 use super::hub::Hub;
 use super::mailbox::ThreadMailbox;
+use super::open_groups::OpenGroups;
 use super::shard_task::ShardInput;
 use crate::model::ids::ShardIndex;
-use crate::model::op::{CatalogOp, Fetch, Op};
+use crate::model::op::{CatalogOp, Fetch, Group, Op};
 use crate::store::{Store, StoreError};
 
 /// How long an ack may wait to become durable when nothing else is committed.
@@ -31,7 +32,14 @@ const SETTLE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) enum StoreRequest {
     /// The operations of one turn of a shard, answered with `ShardInput::Durable`.
-    Ops { shard: ShardIndex, sequence: u64, ops: Vec<Op>, must_sync: bool, tickets: Vec<Ticket> },
+    Ops {
+        shard: ShardIndex,
+        sequence: u64,
+        ops: Vec<Op>,
+        must_sync: bool,
+        groups: Vec<Group>,
+        tickets: Vec<Ticket>,
+    },
     /// Answered with `ShardInput::Loaded`.
     Fetch { shard: ShardIndex, fetch: Fetch },
     /// The records of one turn of the catalog, answered with `CatalogInput::Durable`.
@@ -50,7 +58,16 @@ pub(crate) fn spawn(
     failed: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<Result<(), StoreError>>> {
     thread::Builder::new().name("store".into()).spawn(move || {
-        let outcome = Driver { store, hub, guard, pending: Pending::default(), unsettled: None }.run(&requests);
+        let driver = Driver {
+            store,
+            hub,
+            guard,
+            pending: Pending::default(),
+            open: OpenGroups::default(),
+            fetches: Vec::new(),
+            unsettled: None,
+        };
+        let outcome = driver.run(&requests);
         if let Err(error) = &outcome {
             error!(%error, "the store failed: what was not confirmed yet is unknown, nothing more is confirmed");
             failed();
@@ -89,6 +106,10 @@ struct Driver {
     hub: Arc<Hub>,
     guard: DiskGuard,
     pending: Pending,
+    /// Transactions that are here in part.
+    open: OpenGroups,
+    /// What is to be read once they are complete.
+    fetches: Vec<(ShardIndex, Fetch)>,
     /// When the first commit came that the store may want to put in order.
     unsettled: Option<Instant>,
 }
@@ -102,7 +123,8 @@ impl Driver {
             let mut close = false;
             for request in batch.drain(..) {
                 match request {
-                    StoreRequest::Ops { shard, sequence, ops, must_sync, tickets } => {
+                    StoreRequest::Ops { shard, sequence, ops, must_sync, groups, tickets } => {
+                        groups.into_iter().for_each(|group| self.open.arrived(group));
                         self.gather(shard, sequence, ops, must_sync, tickets);
                     }
                     StoreRequest::Catalog { sequence, ops } => {
@@ -110,16 +132,14 @@ impl Driver {
                         self.pending.catalog_sequence = Some(sequence);
                         self.pending.must_sync = true;
                     }
-                    StoreRequest::Fetch { shard, fetch } => {
-                        // What is to be read may have been put a moment ago.
-                        self.commit()?;
-                        let fetched = self.store.fetch(&fetch)?;
-                        self.hub.shard(shard).post(ShardInput::Loaded(fetched));
-                    }
+                    StoreRequest::Fetch { shard, fetch } => self.fetches.push((shard, fetch)),
                     StoreRequest::Close => close = true,
                 }
+                if self.open.is_empty() {
+                    self.fetch()?;
+                }
             }
-            if close || self.pending.is_due() {
+            if close || (self.pending.is_due() && self.open.is_empty()) {
                 self.commit()?;
             }
             if self.unsettled.is_some_and(|since| since.elapsed() >= SETTLE) {
@@ -136,9 +156,21 @@ impl Driver {
 
     /// How long nothing has to be done where nothing is asked for.
     fn patience(&self) -> Option<Duration> {
-        let due = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
+        let due = self.pending.since.filter(|_| self.open.is_empty());
+        let due = due.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
         let settle = self.unsettled.map(|since| SETTLE.saturating_sub(since.elapsed()));
         [due, settle, self.guard.patience()].into_iter().flatten().min()
+    }
+
+    /// Reads what was asked for.
+    fn fetch(&mut self) -> Result<(), StoreError> {
+        for (shard, fetch) in std::mem::take(&mut self.fetches) {
+            // What is to be read may have been put a moment ago.
+            self.commit()?;
+            let fetched = self.store.fetch(&fetch)?;
+            self.hub.shard(shard).post(ShardInput::Loaded(fetched));
+        }
+        Ok(())
     }
 
     fn gather(
@@ -188,4 +220,52 @@ fn footprint(op: &Op) -> usize {
         _ => 0,
     };
     size_of::<Op>() + held
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId};
+    use crate::store::MemoryStore;
+
+    fn part(shard: u16, groups: Vec<Group>) -> StoreRequest {
+        let (shard, tickets, ops) = (ShardIndex(shard), Vec::new(), Vec::new());
+        StoreRequest::Ops { shard, sequence: 1, ops, must_sync: true, groups, tickets }
+    }
+
+    /// What a shard is told within this time.
+    fn told(hub: &Hub, shard: u16, patience: Duration) -> Vec<ShardInput> {
+        let (since, mut inputs) = (Instant::now(), Vec::new());
+        while inputs.is_empty() && since.elapsed() < patience {
+            thread::sleep(Duration::from_millis(5));
+            hub.shard(ShardIndex(shard)).take(&mut inputs);
+        }
+        inputs
+    }
+
+    #[test]
+    fn nothing_is_committed_or_read_while_a_transaction_is_here_in_part() {
+        let requests = Arc::new(ThreadMailbox::new());
+        let hub = Arc::new(Hub::new(2, Arc::clone(&requests)));
+        let guard = DiskGuard::new(std::env::temp_dir(), 0, watch::channel(false).0);
+        let store = Box::new(MemoryStore::new());
+        let driver = spawn(store, requests, Arc::clone(&hub), guard, || ()).expect("a thread");
+        let (short, long) = (LAZY_COMMIT * 2, Duration::from_secs(20));
+        let group = Group { connection: ConnectionId(1), number: 1, parts: 2 };
+        hub.store().post(part(0, vec![group]));
+        let range = PositionRange::single(Position(1));
+        let fetch = Fetch { queue: QueueId(1), lane: 0, range, max_bytes: 1 };
+        hub.store().post(StoreRequest::Fetch { shard: ShardIndex(0), fetch });
+        let early = told(&hub, 0, short);
+        assert!(early.is_empty(), "{early:?}");
+        hub.store().post(part(1, vec![group]));
+        for shard in [1, 0] {
+            let told = told(&hub, shard, long);
+            assert!(matches!(told.first(), Some(ShardInput::Durable { sequence: 1 })), "{told:?}");
+        }
+        hub.store().post(StoreRequest::Close);
+        assert!(driver.join().expect("no panic").is_ok());
+    }
 }

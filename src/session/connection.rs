@@ -153,6 +153,33 @@ impl Connection {
         })
     }
 
+    /// A consumer held a delivery for too long.
+    pub(super) fn consumer_timed_out<P: BrokerPort>(
+        &mut self,
+        number: ConsumerNumber,
+        timeout: u64,
+        closes_channel: bool,
+        out: &mut Outside<P>,
+    ) -> Result<(), Failure> {
+        let consumer = self.shared.consumers.get(&number);
+        let consumer = consumer.map(|consumer| (consumer.channel, Some(consumer.tag.clone())));
+        let Some((channel, tag)) = consumer.or_else(|| Some((self.channel_that_gets(number)?, None))) else {
+            return Ok(());
+        };
+        self.turn(channel, out, |turn| {
+            let told = turn.consumer_timed_out(tag.filter(|_| !closes_channel).as_ref(), timeout);
+            told.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, MethodId::NONE))
+        })
+    }
+
+    /// The channel whose gets have this number.
+    fn channel_that_gets(&self, number: ConsumerNumber) -> Option<ChannelNumber> {
+        self.channels.iter().find_map(|(channel, slot)| match slot {
+            Slot::Open(open) if open.getter == number => Some(*channel),
+            _ => None,
+        })
+    }
+
     /// Sends the confirms of all channels that have some.
     pub(super) fn flush_confirms<P: BrokerPort>(&mut self, out: &mut Outside<P>) {
         let mut dirty = std::mem::take(&mut self.shared.dirty);

@@ -44,6 +44,7 @@ impl<P: BrokerPort> Turn<'_, P> {
             exclusive: method.exclusive,
             prefetch: self.channel.prefetch,
             priority: priority(&method.arguments, &queue, &self.shared.vhost)?,
+            timeout: timeout(&method.arguments, &queue, &self.shared.vhost)?,
         };
         let consumer = self.shared.next_consumer();
         let request = Request::Consume { queue, channel: self.number, consumer, options };
@@ -90,6 +91,21 @@ impl<P: BrokerPort> Turn<'_, P> {
             let cancel = basic::Cancel { consumer_tag: short(tag), nowait: true };
             self.say(&AMQPClass::Basic(basic::AMQPMethod::Cancel(cancel)));
         }
+    }
+
+    /// A delivery was held for too long, and the queue took it back. The client is told that the consumer is cancelled
+    /// where it can hear it; else, or where there is no consumer to cancel, the channel is closed with 406 (semantics.md
+    /// 11.7).
+    pub(super) fn consumer_timed_out(&mut self, tag: Option<&Name>, timeout: u64) -> Result<(), Fault> {
+        let Some(tag) = tag.filter(|_| self.shared.client.consumer_cancel_notify) else {
+            return Err(Fault::precondition(format!(
+                "delivery acknowledgement on channel {} timed out. Timeout value used: {timeout} ms. This timeout value \
+                 can be configured, see consumers doc guide to learn more",
+                self.number
+            )));
+        };
+        self.consumer_cancelled(tag);
+        Ok(())
     }
 
     /// The consumer is no more. What it holds unacked stays with the channel.
@@ -152,13 +168,26 @@ impl<P: BrokerPort> Turn<'_, P> {
 
 /// `x-priority`, cut to what we tell apart. 406 where it is no integer (semantics.md 10.6).
 fn priority(arguments: &FieldTable, queue: &str, vhost: &str) -> Result<i32, Fault> {
-    let Some(value) = arguments.inner().get("x-priority") else { return Ok(0) };
-    let Some(number) = integer(value) else {
-        let (queue, kind) = (Resource::queue(queue, vhost), type_name(value));
-        return Err(Fault::precondition(format!(
-            "invalid arg 'x-priority' for {queue}: \"expected integer, got {kind}\""
-        )));
-    };
+    let Some(number) = number(arguments, "x-priority", queue, vhost)? else { return Ok(0) };
     let within = number.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
     Ok(i32::try_from(within).unwrap_or_default())
+}
+
+/// `x-consumer-timeout` in milliseconds. 406 where it is no integer, or negative (11.7).
+fn timeout(arguments: &FieldTable, queue: &str, vhost: &str) -> Result<Option<u64>, Fault> {
+    let Some(number) = number(arguments, "x-consumer-timeout", queue, vhost)? else { return Ok(None) };
+    u64::try_from(number).map(Some).map_err(|_| {
+        let queue = Resource::queue(queue, vhost);
+        Fault::precondition(format!(
+            "invalid arg 'x-consumer-timeout' for {queue}: {{value_negative,{number}}}"
+        ))
+    })
+}
+
+fn number(arguments: &FieldTable, name: &str, queue: &str, vhost: &str) -> Result<Option<i64>, Fault> {
+    let Some(value) = arguments.inner().get(name) else { return Ok(None) };
+    integer(value).map(Some).ok_or_else(|| {
+        let (queue, kind) = (Resource::queue(queue, vhost), type_name(value));
+        Fault::precondition(format!("invalid arg '{name}' for {queue}: \"expected integer, got {kind}\""))
+    })
 }

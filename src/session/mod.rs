@@ -117,6 +117,9 @@ impl<P: BrokerPort> Session<P> {
                     SessionEvent::Confirm { token, accepted } => connection.confirm(token, accepted, out),
                     SessionEvent::Reply(reply) => connection.reply(reply, out),
                     SessionEvent::ConsumerCancelled(consumer) => connection.consumer_cancelled(consumer, out),
+                    SessionEvent::ConsumerTimedOut { consumer, timeout, closes_channel } => {
+                        connection.consumer_timed_out(consumer, timeout, closes_channel, out)
+                    }
                     SessionEvent::Close(fault) => Err(Failure::new(fault, MethodId::NONE)),
                 };
                 if let Err(failure) = outcome {

@@ -269,8 +269,8 @@ impl ShardActor {
     fn dispatch(&mut self, effects: ShardEffects) {
         let shard = self.index;
         if !effects.ops.is_empty() || effects.must_sync {
-            let ShardEffects { sequence, ops, must_sync, .. } = effects;
-            self.outbox.push_back(Post::Store(StoreRequest::Ops { shard, sequence, ops, must_sync }));
+            let ShardEffects { sequence, ops, must_sync, groups, .. } = effects;
+            self.outbox.push_back(Post::Store(StoreRequest::Ops { shard, sequence, ops, must_sync, groups }));
         }
         let fetches = effects.fetches.into_iter();
         self.outbox.extend(fetches.map(|fetch| Post::Store(StoreRequest::Fetch { shard, fetch })));

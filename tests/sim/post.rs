@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use leveret::broker::command::{CatalogCommand, Origin, ShardCommand};
 use leveret::model::event::SessionEvent;
 use leveret::model::ids::{ConnectionId, ShardIndex};
-use leveret::model::op::{CatalogOp, Fetch, Fetched, Op};
+use leveret::model::op::{CatalogOp, Fetch, Fetched, Group, Op};
 
 #[derive(Debug)]
 pub(crate) enum ShardInput {
@@ -25,7 +25,7 @@ pub(crate) enum CatalogInput {
 
 #[derive(Debug)]
 pub(crate) enum StoreRequest {
-    Ops { shard: ShardIndex, sequence: u64, ops: Vec<Op>, must_sync: bool },
+    Ops { shard: ShardIndex, sequence: u64, ops: Vec<Op>, must_sync: bool, groups: Vec<Group> },
     Fetch { shard: ShardIndex, fetch: Fetch },
     Catalog { sequence: u64, ops: Vec<CatalogOp> },
 }

@@ -1,10 +1,10 @@
 //! The store's thread in the simulation: gathers, commits late, may fail, and knows what is left after a crash. The
 //! rules of gathering are those of `server/store_thread.rs`.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 
 use leveret::model::ids::{ShardIndex, Timestamp};
-use leveret::model::op::{CatalogOp, Op};
+use leveret::model::op::{CatalogOp, Fetch, Group, Op};
 use leveret::store::{MemoryStore, Store};
 
 use crate::post::{CatalogInput, Outbox, Post, ShardInput, StoreRequest};
@@ -34,6 +34,10 @@ pub(crate) struct StoreActor {
     pub(crate) mailbox: VecDeque<StoreRequest>,
     pub(crate) outbox: Outbox,
     pending: Pending,
+    /// Transactions that are here in part, and how many parts are missing.
+    open: HashMap<Group, u16>,
+    /// What is to be read once they are complete.
+    fetches: Vec<(ShardIndex, Fetch)>,
     /// A commit under way and how many more turns it takes.
     committing: Option<(Pending, usize)>,
     /// The most turns a commit takes.
@@ -47,6 +51,8 @@ impl StoreActor {
             mailbox: VecDeque::new(),
             outbox: Outbox::new(),
             pending: Pending::default(),
+            open: HashMap::new(),
+            fetches: Vec::new(),
             committing: None,
             slowness,
         }
@@ -60,7 +66,7 @@ impl StoreActor {
     }
 
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.pending.since.map(|since| since.plus_millis(LAZY_COMMIT))
+        self.pending.since.filter(|_| self.open.is_empty()).map(|since| since.plus_millis(LAZY_COMMIT))
     }
 
     pub(crate) fn can_work(&self, now: Timestamp) -> bool {
@@ -68,7 +74,8 @@ impl StoreActor {
     }
 
     fn is_due(&self, now: Timestamp) -> bool {
-        self.pending.must_sync || self.deadline().is_some_and(|deadline| deadline <= now)
+        let has_time = self.deadline().is_some_and(|deadline| deadline <= now);
+        self.open.is_empty() && (self.pending.must_sync || has_time)
     }
 
     pub(crate) fn turn(&mut self, now: Timestamp, random: &mut Random) {
@@ -82,7 +89,8 @@ impl StoreActor {
         }
         while let Some(request) = self.mailbox.pop_front() {
             match request {
-                StoreRequest::Ops { shard, sequence, ops, must_sync } => {
+                StoreRequest::Ops { shard, sequence, ops, must_sync, groups } => {
+                    groups.into_iter().for_each(|group| self.arrived(group));
                     self.gather(now, shard, sequence, ops, must_sync);
                 }
                 StoreRequest::Catalog { sequence, ops } => {
@@ -90,18 +98,33 @@ impl StoreActor {
                     self.pending.catalog_sequence = Some(sequence);
                     self.pending.must_sync = true;
                 }
-                StoreRequest::Fetch { shard, fetch } => {
-                    // What is to be read may have been put a moment ago.
-                    let pending = std::mem::take(&mut self.pending);
-                    self.carry_out(pending);
-                    let fetched = self.disk.fetch(&fetch).expect("memory does not fail");
-                    self.outbox.push_back(Post::Shard(shard, ShardInput::Loaded(fetched)));
-                }
+                StoreRequest::Fetch { shard, fetch } => self.fetches.push((shard, fetch)),
+            }
+            if self.open.is_empty() {
+                self.fetch();
             }
         }
         if self.is_due(now) {
             let pending = std::mem::take(&mut self.pending);
             self.committing = Some((pending, random.below(self.slowness + 1)));
+        }
+    }
+
+    fn arrived(&mut self, group: Group) {
+        let missing = self.open.entry(group).or_insert(group.parts);
+        *missing -= 1;
+        if *missing == 0 {
+            self.open.remove(&group);
+        }
+    }
+
+    fn fetch(&mut self) {
+        for (shard, fetch) in std::mem::take(&mut self.fetches) {
+            // What is to be read may have been put a moment ago.
+            let pending = std::mem::take(&mut self.pending);
+            self.carry_out(pending);
+            let fetched = self.disk.fetch(&fetch).expect("memory does not fail");
+            self.outbox.push_back(Post::Shard(shard, ShardInput::Loaded(fetched)));
         }
     }
 

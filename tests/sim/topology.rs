@@ -96,6 +96,8 @@ impl QueuePlan {
         let mut entries = Vec::new();
         if self.quorum {
             entries.push(("x-queue-type", text("quorum")));
+            // Longer than a lease can be: the clock of a quiet seed jumps ahead, and the ledger knows no leases.
+            entries.push(("x-consumer-timeout", number(365 * 86_400_000)));
         }
         entries.extend(self.ttl.map(|ttl| ("x-message-ttl", number(ttl))));
         entries.extend(self.max_length.map(|max| ("x-max-length", number(max))));

@@ -6,11 +6,13 @@ mod s02;
 mod s03;
 mod s04;
 mod s05;
+mod s05_plugins;
 mod s06;
 mod s07;
 mod s08;
 mod s09;
 mod s10;
+mod s10_quorum;
 mod s11;
 mod s12;
 mod s14;
@@ -50,6 +52,7 @@ const FILES: &[&[Case]] = &[
     s05::declare::CASES,
     s05::routing::CASES,
     s05::matching::CASES,
+    s05_plugins::CASES,
     s06::CASES,
     s07::declare::CASES,
     s07::arguments::CASES,
@@ -58,6 +61,7 @@ const FILES: &[&[Case]] = &[
     s10::consume::CASES,
     s10::delivering::CASES,
     s10::get::CASES,
+    s10_quorum::CASES,
     s11::tags::CASES,
     s11::requeue::CASES,
     s11::counting::CASES,

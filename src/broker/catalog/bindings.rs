@@ -7,7 +7,8 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId};
 use crate::model::request::Binding;
 use crate::model::resource::Resource;
-use crate::routing::Destination;
+use crate::model::settings::QueueType;
+use crate::routing::{self, Destination};
 
 use super::records::{self, BoundTo, EncodedTable, Record};
 use super::{Catalog, CatalogEffects};
@@ -46,6 +47,8 @@ struct End {
     destination: Destination,
     name: BoundTo,
     durable: bool,
+    /// Of a queue.
+    queue_type: QueueType,
 }
 
 impl End {
@@ -55,6 +58,7 @@ impl End {
             destination: Destination::Queue(queue.at),
             name: BoundTo::Queue(queue.label.name.clone()),
             durable: queue.is_recorded(),
+            queue_type: queue.settings.queue_type,
         })
     }
 
@@ -63,7 +67,14 @@ impl End {
             destination: Destination::Exchange(exchange.id),
             name: BoundTo::Exchange(exchange.name.clone()),
             durable: exchange.durable,
+            queue_type: QueueType::default(),
         }
+    }
+
+    /// As exchange types are shown it.
+    fn as_bound(&self) -> routing::End<'_> {
+        let (BoundTo::Queue(name) | BoundTo::Exchange(name)) = &self.name;
+        routing::End { destination: self.destination, name, queue_type: self.queue_type }
     }
 
     /// 405 where it is the exclusive queue of another connection.
@@ -114,7 +125,7 @@ impl Catalog {
         })?;
         end.check_owner(state, connection)?;
         let exchange = state.exchange_mut(source).ok_or_else(no_source)?;
-        if !exchange.routes.bind(end.destination, &binding.routing_key, &binding.arguments)? {
+        if !exchange.routes.bind(end.as_bound(), &binding.routing_key, &binding.arguments)? {
             return Ok(false);
         }
         self.sources.add(end.destination, source);
@@ -128,6 +139,7 @@ impl Catalog {
             };
             fx.ops.push(record.put());
         }
+        Catalog::replay(state, source, end.destination, fx);
         Ok(true)
     }
 
@@ -148,7 +160,7 @@ impl Catalog {
         let source = state.exchange(vhost, source).map(|exchange| exchange.id);
         let (Some(end), Some(source)) = (end, source) else { return false };
         let Some(exchange) = state.exchange_mut(source) else { return false };
-        let bound = exchange.routes.bind(end.destination, routing_key, arguments).is_ok();
+        let bound = exchange.routes.bind(end.as_bound(), routing_key, arguments).is_ok();
         if bound {
             self.sources.add(end.destination, source);
         }

@@ -39,7 +39,7 @@ impl Catalog {
                 internal,
                 alternate: None,
                 arguments: leveret_codec::table::FieldTable::default(),
-                routes: ExchangeRoutes::new(kind),
+                routes: ExchangeRoutes::new(kind, &leveret_codec::table::FieldTable::default()),
             };
             state.add_exchange(exchange);
         }
@@ -59,15 +59,16 @@ impl Catalog {
         if declare.name.starts_with("amq.") {
             return Err(reserved("exchange", &declare.name));
         }
-        let exchange = self.new_exchange(state, vhost, kind, declare)?;
+        let mut exchange = self.new_exchange(state, vhost, kind, declare)?;
         if exchange.durable {
             fx.ops.push(record(&exchange).put());
         }
+        self.add_keeper(&mut exchange, fx);
         state.add_exchange(exchange);
         Ok(true)
     }
 
-    /// An exchange with no bindings yet; 406 where its alternate exchange is no name.
+    /// An exchange with no bindings yet; 406 where its arguments make no sense.
     pub(super) fn new_exchange(
         &mut self,
         state: &ViewState,
@@ -82,6 +83,8 @@ impl Catalog {
                     invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost))
                 })?),
             };
+        kind.check(&declare.arguments)?;
+        let routes = ExchangeRoutes::new(kind, &declare.arguments);
         Ok(Exchange {
             id: self.next_exchange_id(),
             vhost: state.vhost(vhost).map_or_else(|| vhost.into(), |vhost| vhost.name.clone()),
@@ -91,7 +94,7 @@ impl Catalog {
             internal: declare.internal,
             alternate,
             arguments: declare.arguments,
-            routes: ExchangeRoutes::new(kind),
+            routes,
         })
     }
 
@@ -121,11 +124,11 @@ impl Catalog {
 
     /// Takes an exchange out of the view and out of the records; its bindings are gone already.
     pub(super) fn strike_exchange(state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
-        if let Some(exchange) = state.remove_exchange(id)
-            && exchange.durable
-        {
+        let Some(exchange) = state.remove_exchange(id) else { return };
+        if exchange.durable {
             fx.ops.push(records::delete_exchange(&exchange.vhost, &exchange.name));
         }
+        Catalog::drop_keeper(&exchange, fx);
     }
 }
 

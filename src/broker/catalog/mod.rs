@@ -5,6 +5,7 @@
 
 mod bindings;
 mod exchanges;
+mod keepers;
 mod queues;
 mod records;
 mod recovery;
@@ -122,6 +123,9 @@ impl Catalog {
                 label: queue.label.clone(),
                 settings: queue.settings.clone(),
             });
+        }
+        for keeper in state.exchanges().filter_map(keepers::keeper) {
+            shards[usize::from(self.place(keeper.queue).shard.0)].push(keeper);
         }
         for queues in &mut shards {
             queues.sort_by_key(|queue| queue.queue);

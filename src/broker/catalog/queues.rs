@@ -130,8 +130,13 @@ impl Catalog {
 
     /// Adds a recorded queue.
     pub(super) fn restore_queue(&mut self, state: &mut ViewState, queue: Queue) {
-        self.next_queue = self.next_queue.max(queue.at.queue.0 + 1);
+        self.restore_next_queue_after(queue.at.queue);
         state.add_queue(queue);
+    }
+
+    /// An id that a record shows as taken.
+    pub(super) fn restore_next_queue_after(&mut self, taken: QueueId) {
+        self.next_queue = self.next_queue.max(taken.0 + 1);
     }
 
     /// The place of a queue: shards take turns.
@@ -142,7 +147,7 @@ impl Catalog {
 
     /// An id that no queue has had. That it is taken is written down some ids ahead, for the queues themselves may
     /// leave no record.
-    fn next_queue_id(&mut self, fx: &mut CatalogEffects) -> QueueId {
+    pub(super) fn next_queue_id(&mut self, fx: &mut CatalogEffects) -> QueueId {
         let id = self.next_queue;
         self.next_queue += 1;
         if id >= self.reserved_queues {

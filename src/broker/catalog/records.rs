@@ -83,6 +83,12 @@ pub(super) enum Record {
         routing_key: Name,
         arguments: EncodedTable,
     },
+    /// The queue that belongs to an exchange which keeps messages.
+    Keeper {
+        vhost: Name,
+        exchange: Name,
+        id: QueueId,
+    },
 }
 
 /// The destination of a binding, by name.
@@ -121,6 +127,7 @@ impl Record {
             Record::Binding { vhost, source, destination, routing_key, arguments } => {
                 binding_key(vhost, source, destination, routing_key, arguments)
             }
+            Record::Keeper { vhost, exchange, .. } => key(7, &[vhost, exchange]),
         }
     }
 }
@@ -133,6 +140,11 @@ pub(super) fn delete_exchange(vhost: &str, name: &str) -> CatalogOp {
 /// Strikes the record of a queue.
 pub(super) fn delete_queue(vhost: &str, name: &str) -> CatalogOp {
     CatalogOp::Delete { key: key(5, &[vhost, name]) }
+}
+
+/// Strikes the record of an exchange's keeper.
+pub(super) fn delete_keeper(vhost: &str, exchange: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(7, &[vhost, exchange]) }
 }
 
 /// Strikes the record of a binding.

@@ -12,6 +12,7 @@ use crate::broker::access::Permissions;
 use crate::broker::catalog::exchanges::kind;
 use crate::broker::command::{PermissionSpec, QueueLabel};
 use crate::broker::login::PasswordHash;
+use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, User, ViewState};
 
 impl Catalog {
@@ -62,10 +63,11 @@ impl Catalog {
                 };
                 self.restore_exchange(state, &vhost, declare)?;
             }
-            Record::Queue { vhost, name, id, settings, arguments } => {
+            Record::Queue { vhost, name, id, mut settings, arguments } => {
                 let vhost = known_vhost(state, &vhost)?;
                 let label = QueueLabel { vhost, name };
                 let arguments = arguments.decode()?;
+                queue_arguments::complete(&mut settings, &arguments);
                 let queue = Queue { at: self.place(id), label, exclusive_to: None, settings, arguments };
                 self.restore_queue(state, queue);
             }
@@ -74,6 +76,11 @@ impl Catalog {
                 if !self.rebind(state, &vhost, &source, &destination, &routing_key, &arguments) {
                     let (BoundTo::Queue(destination) | BoundTo::Exchange(destination)) = destination;
                     return Err(RecordError::Dangling(format!("'{source}' and '{destination}'")));
+                }
+            }
+            Record::Keeper { vhost, exchange, id } => {
+                if !self.restore_keeper(state, &vhost, &exchange, id) {
+                    return Err(RecordError::Dangling(format!("exchange '{exchange}'")));
                 }
             }
         }

@@ -14,6 +14,7 @@ use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
+use crate::model::op::Group;
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
 
@@ -54,6 +55,10 @@ pub struct Port {
     outgoing: Outgoing,
     /// How many names were made up so far.
     made_up: u64,
+    /// How often chance was asked where a message goes.
+    draws: u64,
+    /// How many commits concerned more than one shard.
+    groups: u64,
     /// Open direct reply-to addresses.
     direct_replies: Vec<(ConsumerNumber, Name)>,
     /// There may be exclusive queues to delete at the end.
@@ -77,6 +82,8 @@ impl Port {
             arena: BytesMut::new(),
             outgoing,
             made_up: 0,
+            draws: 0,
+            groups: 0,
             direct_replies: Vec::new(),
             had_exclusive: false,
         }
@@ -151,8 +158,13 @@ impl BrokerPort for Port {
     }
 
     fn barrier(&mut self, token: ConfirmToken) -> usize {
+        let told = self.outgoing.shards.iter().filter(|commands| !commands.is_empty()).count();
+        self.groups += u64::from(told > 1);
+        let (connection, number) = (self.connection, self.groups);
+        let group = Group { connection, number, parts: u16::try_from(told).unwrap_or(u16::MAX) };
         for commands in &mut self.outgoing.shards {
-            commands.push(ShardCommand::Barrier { token });
+            let group = Some(group).filter(|_| told > 1 && !commands.is_empty());
+            commands.push(ShardCommand::Barrier { token, group });
         }
         self.outgoing.shards.len()
     }

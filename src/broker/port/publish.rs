@@ -20,7 +20,7 @@ use crate::model::ids::{ConsumerNumber, ExchangeId, Position, QueueId, QueueRef,
 use crate::model::message::Message;
 use crate::model::port::RoutedPublish;
 use crate::model::resource::Resource;
-use crate::routing::route;
+use crate::routing::{Envelope, Walked, route};
 
 impl Port {
     /// Checks and routes a publish.
@@ -109,7 +109,7 @@ impl Port {
     }
 
     /// Routes by the view, and remembers the result where exchange and key alone led to it.
-    fn find_targets(&mut self, message: &Message, copies: &[Vec<u8>]) -> Targets {
+    fn find_targets(&mut self, message: &Arc<Message>, copies: &[Vec<u8>]) -> Targets {
         let mut targets = Targets::new();
         let mut keys: SmallVec<[&[u8]; 4]> = smallvec![message.routing_key()];
         keys.extend(copies.iter().map(Vec::as_slice));
@@ -119,7 +119,14 @@ impl Port {
         let name = std::str::from_utf8(message.exchange()).unwrap_or("\u{fffd}");
         // Deleted since it was checked: then the message reaches nobody.
         let Some(exchange) = state.exchange(&self.vhost, name) else { return targets };
-        let by_keys_alone = route(&*state, exchange.id, &keys, message.properties(), &mut targets);
+        self.draws = self.draws.wrapping_add(1);
+        let draw = self.seed.wrapping_add(self.draws);
+        let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
+        let Walked { by_keys_alone, histories } = route(&*state, exchange.id, envelope, &mut targets);
+        for QueueRef { queue: history, shard } in histories {
+            let message = Arc::clone(message);
+            self.outgoing.push(shard, ShardCommand::Remember { history, message });
+        }
         if by_keys_alone && copies.is_empty() {
             self.cache.add_route(generation, message.exchange(), message.routing_key(), &targets);
         }

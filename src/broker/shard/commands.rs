@@ -12,8 +12,9 @@ use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerKey, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
+use crate::model::op::{Group, RecoveredQueue};
 use crate::model::request::Reply;
-use crate::queue::{Pushed, Queue};
+use crate::queue::Pushed;
 
 impl Shard {
     /// Carries out a command. What it leads to is handed out by [`Shard::finish_turn`].
@@ -42,7 +43,9 @@ impl Shard {
             ShardCommand::Publish { queues, message, confirm } => {
                 self.publish(now, connection, &queues, &message, confirm);
             }
-            ShardCommand::Barrier { token } => self.barrier(connection, token),
+            ShardCommand::Remember { history, message } => self.remember_here(history, message),
+            ShardCommand::Gone => self.forget_connection(now, connection),
+            ShardCommand::Barrier { token, group } => self.barrier(connection, token, group),
             ShardCommand::Settle { queue, consumer, range, settlement } => {
                 if let Some(slot) = self.queues.get_mut(&queue) {
                     slot.queue.settle(now, key(consumer), range, settlement, &mut self.fx);
@@ -106,8 +109,7 @@ impl Shard {
     fn handle_broker(&mut self, now: Timestamp, command: ShardCommand) {
         match command {
             ShardCommand::CreateQueue { queue, label, settings } => {
-                let at = QueueRef { queue, shard: self.index };
-                self.add_queue(label, queue, Queue::new(at, *settings, now));
+                self.add(now, queue, label, *settings, RecoveredQueue::default());
                 for (origin, command) in std::mem::take(&mut self.early) {
                     self.handle(now, origin, command);
                 }
@@ -122,12 +124,18 @@ impl Shard {
                 self.move_dead_letters(now);
                 if let Some(slot) = self.remove_queue(queue) {
                     slot.queue.delete(&mut self.fx);
+                } else if let Some(history) = self.histories.remove(&queue) {
+                    history.delete(&mut self.fx.ops);
                 }
             }
+            ShardCommand::Remember { history, message } => self.remember_here(history, message),
+            ShardCommand::Replay { history, to } => self.replay(now, history, to),
             ShardCommand::DeadLetter { queue, message, awaited } => {
                 self.take_dead_letter(now, queue, message, awaited);
             }
-            ShardCommand::DeadLettered { awaited } => self.dead_lettered(awaited),
+            ShardCommand::DeadLettered { awaited, target, taken } => {
+                self.dead_lettered(now, awaited, target, taken);
+            }
             other => debug_assert!(false, "only connections send {other:?}"),
         }
     }
@@ -159,9 +167,11 @@ impl Shard {
         }
     }
 
-    /// Confirms once all operations emitted so far are durable.
-    fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken) {
-        if self.fx.ops.is_empty() && self.confirms.is_settled() {
+    /// Confirms once all operations emitted so far are durable. What belongs to a group is a batch in any case: the
+    /// others wait for it.
+    fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken, group: Option<Group>) {
+        self.out.groups.extend(group);
+        if group.is_none() && self.fx.ops.is_empty() && self.confirms.is_settled() {
             self.out.to_connections.push((connection, SessionEvent::Confirm { token, accepted: true }));
         } else {
             self.confirms.wait(Waiter::Connection(connection, token));

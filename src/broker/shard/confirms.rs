@@ -5,14 +5,14 @@ use std::collections::VecDeque;
 
 use crate::broker::command::AwaitedDeadLetter;
 use crate::model::event::ConfirmToken;
-use crate::model::ids::ConnectionId;
+use crate::model::ids::{ConnectionId, QueueId};
 
 /// Somebody who is told once a batch is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiter {
     Connection(ConnectionId, ConfirmToken),
-    /// The source of a dead letter.
-    Source(AwaitedDeadLetter),
+    /// The source of a dead letter, which this queue has taken.
+    Source(AwaitedDeadLetter, QueueId),
 }
 
 /// The waiting, in order of their batches.

@@ -1,7 +1,8 @@
 //! The way of dead letters: from a queue of this shard over the dead-letter exchange to queues of this and other
-//! shards, and the word back to the source, which keeps a message until all its targets have it (semantics.md 12.4
-//! to 12.7, DESIGN section 5). What a dead letter looks like is in `dead_letter`.
+//! shards, and the word back to the source, which keeps a message until all its targets have it, and sends it again
+//! where it has to and one did not take it (semantics.md 12.4 to 12.7, DESIGN section 5). What a dead letter looks like is in `dead_letter`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use smallvec::SmallVec;
@@ -10,10 +11,61 @@ use super::confirms::Waiter;
 use super::{Shard, Slot};
 use crate::broker::command::{AwaitedDeadLetter, ShardCommand};
 use crate::broker::dead_letter::{self, Death};
-use crate::model::ids::{QueueId, QueueRef, Timestamp};
+use crate::broker::delayed;
+use crate::model::ids::{Position, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
+use crate::model::settings::QueueRole;
 use crate::queue::{DeadLetter, Pushed};
-use crate::routing::route;
+use crate::routing::{Envelope, route};
+
+/// A letter that not all targets took is sent again after this time, then after twice as long, and so on, in
+/// milliseconds.
+const FIRST_RETRY: u64 = 1000;
+const LONGEST_RETRY: u64 = 60_000;
+
+/// The targets of a dead letter that have not answered yet.
+#[derive(Debug)]
+pub(super) struct AwaitedTargets {
+    remaining: usize,
+    /// Of a source that insists (`x-dead-letter-strategy: at-least-once`).
+    kept: Option<Kept>,
+}
+
+/// What it takes to send a letter again.
+#[derive(Debug)]
+struct Kept {
+    letter: DeadLetter,
+    taken: SmallVec<[QueueId; 2]>,
+    /// One of the targets did not take it this time.
+    is_refused: bool,
+    retries: u32,
+}
+
+impl Kept {
+    fn new(letter: &DeadLetter) -> Kept {
+        Kept { letter: letter.clone(), taken: SmallVec::new(), is_refused: false, retries: 0 }
+    }
+}
+
+/// When which letters are sent again.
+#[derive(Debug, Default)]
+pub(super) struct Retries(BTreeSet<(Timestamp, QueueId, Position)>);
+
+impl Retries {
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        self.0.first().map(|&(deadline, ..)| deadline)
+    }
+}
+
+/// A letter on its way.
+struct Addressed {
+    message: Arc<Message>,
+    targets: SmallVec<[QueueRef; 2]>,
+    /// A target was passed over, for there it would have gone in a circle.
+    circles: bool,
+    /// Who remembers it for later bindings.
+    histories: SmallVec<[QueueRef; 1]>,
+}
 
 impl Shard {
     /// Sends on the dead letters that queues have handed out.
@@ -29,55 +81,136 @@ impl Shard {
     }
 
     fn move_dead_letter(&mut self, now: Timestamp, letter: &DeadLetter) {
+        let draw = self.next_draw();
         let Some(slot) = self.queues.get(&letter.queue.queue) else { return };
-        let (message, targets) = match self.address(now, slot, letter) {
-            Some((message, targets)) if !targets.is_empty() => (Arc::new(message), targets),
-            _ => {
-                self.let_go(letter);
-                return;
-            }
+        let insists = letter.awaited && slot.queue.settings().dead_letters_at_least_once;
+        let Some(addressed) = self.address(now, slot, letter, draw) else {
+            self.leave_unsent(now, letter, insists);
+            return;
         };
+        for history in addressed.histories {
+            self.remember(history, Arc::clone(&addressed.message));
+        }
+        if addressed.targets.is_empty() {
+            self.leave_unsent(now, letter, insists && !addressed.circles);
+            return;
+        }
         let awaited = letter.awaited.then_some(AwaitedDeadLetter {
             shard: self.index,
             queue: letter.queue.queue,
             position: letter.position,
         });
         if let Some(awaited) = awaited {
-            self.awaited.insert((awaited.queue, awaited.position), targets.len());
+            let kept = insists.then(|| Kept::new(letter));
+            let targets = AwaitedTargets { remaining: addressed.targets.len(), kept };
+            self.awaited.insert((awaited.queue, awaited.position), targets);
         }
-        for target in targets {
-            let message = Arc::clone(&message);
-            if target.shard == self.index {
-                self.take_dead_letter(now, target.queue, message, awaited);
-            } else {
-                let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
-                self.out.to_shards.push((target.shard, command));
+        for target in addressed.targets {
+            self.forward(now, target, Arc::clone(&addressed.message), awaited);
+        }
+    }
+
+    /// A letter has no target at this time: it is dropped, unless its source insists.
+    fn leave_unsent(&mut self, now: Timestamp, letter: &DeadLetter, insists: bool) {
+        if !insists {
+            self.let_go(letter);
+            return;
+        }
+        let key = (letter.queue.queue, letter.position);
+        self.awaited.insert(key, AwaitedTargets { remaining: 0, kept: Some(Kept::new(letter)) });
+        self.retry_later(now, key);
+    }
+
+    /// Has a letter sent again, later from time to time.
+    fn retry_later(&mut self, now: Timestamp, key: (QueueId, Position)) {
+        let Some(AwaitedTargets { kept: Some(kept), .. }) = self.awaited.get_mut(&key) else { return };
+        let wait = (FIRST_RETRY << kept.retries.min(16)).min(LONGEST_RETRY);
+        kept.retries += 1;
+        kept.is_refused = false;
+        self.retries.0.insert((now.plus_millis(wait), key.0, key.1));
+    }
+
+    /// Sends again what is due, to the targets of this time that have not taken it yet.
+    pub(super) fn retry_dead_letters(&mut self, now: Timestamp) {
+        while let Some(&(deadline, queue, position)) = self.retries.0.first()
+            && deadline <= now
+        {
+            self.retries.0.pop_first();
+            let key = (queue, position);
+            let Some(AwaitedTargets { kept: Some(kept), .. }) = self.awaited.get(&key) else { continue };
+            let letter = kept.letter.clone();
+            let draw = self.next_draw();
+            let Some(slot) = self.queues.get(&queue) else {
+                self.awaited.remove(&key);
+                continue;
+            };
+            let addressed = self.address(now, slot, &letter, draw);
+            let Some(AwaitedTargets { remaining, kept: Some(kept) }) = self.awaited.get_mut(&key) else {
+                continue;
+            };
+            let has_end = |addressed: &Addressed| !addressed.targets.is_empty() || addressed.circles;
+            let Some(mut addressed) = addressed.filter(has_end) else {
+                self.retry_later(now, key);
+                continue;
+            };
+            addressed.targets.retain(|target| !kept.taken.contains(&target.queue));
+            *remaining = addressed.targets.len();
+            if addressed.targets.is_empty() {
+                self.arrived(key);
+            }
+            let awaited = Some(AwaitedDeadLetter { shard: self.index, queue, position });
+            for target in addressed.targets {
+                self.forward(now, target, Arc::clone(&addressed.message), awaited);
             }
         }
     }
 
+    /// Puts a message that the broker sends into a queue, wherever that is.
+    pub(super) fn forward(
+        &mut self,
+        now: Timestamp,
+        target: QueueRef,
+        message: Arc<Message>,
+        awaited: Option<AwaitedDeadLetter>,
+    ) {
+        if target.shard == self.index {
+            self.take_dead_letter(now, target.queue, message, awaited);
+        } else {
+            let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
+            self.out.to_shards.push((target.shard, command));
+        }
+    }
+
+    /// What chance says about the next message that the broker sends: a number of the row, which routing stirs.
+    pub(super) fn next_draw(&mut self) -> u64 {
+        self.draws = self.draws.wrapping_add(1);
+        self.draws
+    }
+
     /// The message as it leaves, and where it goes. None where the queue has no dead-letter exchange (any more), or
     /// that exchange does not exist (12.7).
-    fn address(
-        &self,
-        now: Timestamp,
-        slot: &Slot,
-        letter: &DeadLetter,
-    ) -> Option<(Message, SmallVec<[QueueRef; 2]>)> {
+    fn address(&self, now: Timestamp, slot: &Slot, letter: &DeadLetter, draw: u64) -> Option<Addressed> {
         let target = slot.queue.settings().dead_letter.as_ref()?;
         let state = self.view.read();
         let exchange = state.exchange(&slot.label.vhost, &target.exchange)?.id;
         let death = Death { queue: &slot.label.name, reason: letter.reason, at: now };
-        let dead = dead_letter::edit(&letter.message, &death, target);
-        let mut targets = SmallVec::new();
+        let dead = match slot.queue.settings().role {
+            QueueRole::Delays => delayed::released(&letter.message),
+            QueueRole::Clients | QueueRole::Remembers => dead_letter::edit(&letter.message, &death, target),
+        };
+        let mut targets: SmallVec<[QueueRef; 2]> = SmallVec::new();
         let keys: SmallVec<[&[u8]; 4]> = dead.keys.iter().map(Vec::as_slice).collect();
-        route(&*state, exchange, &keys, dead.message.properties(), &mut targets);
+        let envelope = Envelope { keys: &keys, properties: dead.message.properties(), draw };
+        let histories = route(&*state, exchange, envelope, &mut targets).histories;
+        // The catalog does not know the keepers of exchanges by themselves: to wait there is no circle.
+        let found = targets.len();
         targets.retain(|target| {
             state
                 .queue_by_id(target.queue)
-                .is_some_and(|queue| !dead_letter::is_cycle(&dead.deaths, &queue.label.name))
+                .is_none_or(|queue| !dead_letter::is_cycle(&dead.deaths, &queue.label.name))
         });
-        Some((dead.message, targets))
+        let circles = targets.len() < found;
+        Some(Addressed { message: Arc::new(dead.message), targets, circles, histories })
     }
 
     /// Takes a dead letter in and sees to it that its source hears when it is safe.
@@ -88,35 +221,66 @@ impl Shard {
         message: Arc<Message>,
         awaited: Option<AwaitedDeadLetter>,
     ) {
+        let exists = self.queues.contains_key(&queue);
         let pushed = self.push(now, queue, message);
         let Some(awaited) = awaited else { return };
         match pushed {
-            Pushed::Stored => self.confirms.wait(Waiter::Source(awaited)),
-            // A full or deleted target takes no more of it than RabbitMQ's at-most-once does.
-            Pushed::Accepted | Pushed::Rejected => self.tell_source(awaited),
+            Pushed::Stored => self.confirms.wait(Waiter::Source(awaited, queue)),
+            Pushed::Accepted => self.tell_source(now, awaited, queue, exists),
+            Pushed::Rejected => self.tell_source(now, awaited, queue, false),
         }
     }
 
-    /// One target has it.
-    pub(super) fn tell_source(&mut self, awaited: AwaitedDeadLetter) {
+    /// One target has it, or has not taken it.
+    pub(super) fn tell_source(
+        &mut self,
+        now: Timestamp,
+        awaited: AwaitedDeadLetter,
+        target: QueueId,
+        taken: bool,
+    ) {
         if awaited.shard == self.index {
-            self.dead_lettered(awaited);
+            self.dead_lettered(now, awaited, target, taken);
         } else {
-            self.out.to_shards.push((awaited.shard, ShardCommand::DeadLettered { awaited }));
+            let command = ShardCommand::DeadLettered { awaited, target, taken };
+            self.out.to_shards.push((awaited.shard, command));
         }
     }
 
-    /// One target of a dead letter of ours has it. With the last one the source lets go.
-    pub(super) fn dead_lettered(&mut self, awaited: AwaitedDeadLetter) {
+    /// One target of a dead letter of ours has answered. With the last one the source lets go, unless it is one that
+    /// insists and not all have taken it.
+    pub(super) fn dead_lettered(
+        &mut self,
+        now: Timestamp,
+        awaited: AwaitedDeadLetter,
+        target: QueueId,
+        taken: bool,
+    ) {
         let key = (awaited.queue, awaited.position);
-        let Some(remaining) = self.awaited.get_mut(&key) else { return };
-        *remaining -= 1;
-        if *remaining == 0 {
-            self.awaited.remove(&key);
-            if let Some(slot) = self.queues.get_mut(&awaited.queue) {
-                slot.queue.dead_lettered(awaited.position, &mut self.fx);
-                self.touch(awaited.queue);
+        let Some(targets) = self.awaited.get_mut(&key) else { return };
+        targets.remaining = targets.remaining.saturating_sub(1);
+        if let Some(kept) = &mut targets.kept {
+            if taken {
+                kept.taken.push(target);
             }
+            kept.is_refused |= !taken;
+        }
+        if targets.remaining > 0 {
+            return;
+        }
+        if targets.kept.as_ref().is_some_and(|kept| kept.is_refused) {
+            self.retry_later(now, key);
+        } else {
+            self.arrived(key);
+        }
+    }
+
+    /// All targets of a dead letter of ours have it.
+    fn arrived(&mut self, (queue, position): (QueueId, Position)) {
+        self.awaited.remove(&(queue, position));
+        if let Some(slot) = self.queues.get_mut(&queue) {
+            slot.queue.dead_lettered(position, &mut self.fx);
+            self.touch(queue);
         }
     }
 

@@ -6,6 +6,7 @@ mod budget;
 mod commands;
 mod confirms;
 mod dead_letters;
+mod history;
 mod outbox;
 
 use std::collections::BTreeSet;
@@ -14,9 +15,10 @@ use std::sync::Arc;
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::{Fetch, Fetched, Op, RecoveredQueue};
+use crate::model::op::{Fetch, Fetched, Group, Op, RecoveredQueue};
 use crate::model::request::Reply;
-use crate::queue::{Pushed, Queue, QueueEffects};
+use crate::model::settings::{QueueRole, QueueSettings};
+use crate::queue::{Pushed, Queue, QueueEffects, TimedOut};
 
 use super::Map;
 use super::catalog::CatalogQueue;
@@ -25,6 +27,8 @@ use super::view::View;
 
 use budget::Budget;
 use confirms::{Confirms, Waiter};
+use dead_letters::{AwaitedTargets, Retries};
+use history::History;
 use outbox::Outboxes;
 
 /// How often in one turn dead letters may set off more work (a dead letter may overflow its target, and so on)
@@ -43,6 +47,8 @@ pub struct ShardEffects {
     /// Somebody waits for this batch: it must become durable soon, even where it is empty and only those before
     /// it have something to write.
     pub must_sync: bool,
+    /// The batch belongs to these: it becomes durable together with those of other shards, or not at all.
+    pub groups: Vec<Group>,
     /// To be submitted after `ops`.
     pub fetches: Vec<Fetch>,
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
@@ -68,6 +74,7 @@ pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
     queues: Map<QueueId, Slot>,
+    histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
     /// Commands that came before the queue they are about: the view shows a queue a moment before its creation gets
@@ -79,8 +86,12 @@ pub struct Shard {
     confirms: Confirms,
     outboxes: Outboxes,
     budget: Budget,
-    /// Dead letters of queues here: how many targets do not have them yet.
-    awaited: Map<(QueueId, Position), usize>,
+    /// Dead letters of queues here that not all targets have yet.
+    awaited: Map<(QueueId, Position), AwaitedTargets>,
+    /// Dead letters that will be sent again.
+    retries: Retries,
+    /// Counts what chance was asked about messages that the broker sends.
+    draws: u64,
     /// What the queues of this turn asked for.
     fx: QueueEffects,
     /// What the shard itself has to say in this turn.
@@ -92,6 +103,7 @@ struct Outgoing {
     to_connections: Vec<(ConnectionId, SessionEvent)>,
     to_shards: Vec<(ShardIndex, ShardCommand)>,
     to_catalog: Vec<CatalogCommand>,
+    groups: Vec<Group>,
 }
 
 impl Outgoing {
@@ -108,6 +120,7 @@ impl Shard {
             index,
             view,
             queues: Map::default(),
+            histories: Map::default(),
             newest: QueueId::default(),
             early: Vec::new(),
             touched: Vec::new(),
@@ -116,6 +129,8 @@ impl Shard {
             outboxes: Outboxes::default(),
             budget: Budget::new(memory_budget),
             awaited: Map::default(),
+            retries: Retries::default(),
+            draws: 0,
             fx: QueueEffects::default(),
             out: Outgoing::default(),
         }
@@ -127,9 +142,8 @@ impl Shard {
         let mut found: Map<QueueId, RecoveredQueue> =
             found.into_iter().map(|recovered| (recovered.queue, recovered)).collect();
         for CatalogQueue { queue: id, label, settings } in queues {
-            let at = QueueRef { queue: id, shard: self.index };
             let recovered = found.remove(&id).unwrap_or_default();
-            self.add_queue(label, id, Queue::recover(at, settings, recovered, now));
+            self.add(now, id, label, settings, recovered);
         }
         let mut unknown: Vec<_> = found.into_keys().collect();
         unknown.sort_unstable();
@@ -138,6 +152,9 @@ impl Shard {
 
     /// The store's answer to a fetch.
     pub fn loaded(&mut self, now: Timestamp, fetched: Fetched) {
+        if self.history_loaded(now, &fetched) {
+            return;
+        }
         let queue = fetched.fetch.queue;
         if let Some(slot) = self.queues.get_mut(&queue) {
             slot.queue.loaded(now, fetched, &mut self.fx);
@@ -146,7 +163,7 @@ impl Shard {
     }
 
     /// Batches up to this one are durable.
-    pub fn durable(&mut self, _now: Timestamp, sequence: u64) {
+    pub fn durable(&mut self, now: Timestamp, sequence: u64) {
         self.confirms.reached(sequence);
         while let Some(waiter) = self.confirms.next_done() {
             match waiter {
@@ -154,7 +171,7 @@ impl Shard {
                     .out
                     .to_connections
                     .push((connection, SessionEvent::Confirm { token, accepted: true })),
-                Waiter::Source(awaited) => self.tell_source(awaited),
+                Waiter::Source(awaited, target) => self.tell_source(now, awaited, target, true),
             }
         }
     }
@@ -171,6 +188,7 @@ impl Shard {
                 self.touch(queue);
             }
         }
+        self.retry_dead_letters(now);
     }
 
     /// The connection has written, or will never write, deliveries of this shard with so many bytes of
@@ -183,14 +201,17 @@ impl Shard {
 
     /// The connection is gone: what it held unacked comes back as failed.
     pub fn connection_gone(&mut self, now: Timestamp, connection: ConnectionId) {
-        self.early.retain(|(origin, _)| *origin != Origin::Connection(connection));
+        self.handle(now, Origin::Connection(connection), ShardCommand::Gone);
+    }
+
+    /// The same, once all of its commands are carried out.
+    fn forget_connection(&mut self, now: Timestamp, connection: ConnectionId) {
         for (queue, number) in self.outboxes.remove(connection) {
             if let Some(slot) = self.queues.get_mut(&queue) {
                 slot.queue.detach(now, ConsumerKey { connection, number }, &mut self.fx);
                 self.touch(queue);
             }
         }
-        self.bury(now);
     }
 
     /// When [`Shard::tick`] has something to do, or a turn was too long to be finished.
@@ -199,7 +220,8 @@ impl Shard {
         if !self.touched.is_empty() || !self.fx.dead_letters.is_empty() {
             return Some(Timestamp(0));
         }
-        self.deadlines.first().map(|&(deadline, _)| deadline)
+        let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
+        [deadline, self.retries.next()].into_iter().flatten().min()
     }
 
     /// Ends a turn: lets the queues it touched deliver, moves dead letters, and says what has to be done.
@@ -279,6 +301,12 @@ impl Shard {
                 .drain(..)
                 .map(|key| (key.connection, SessionEvent::ConsumerCancelled(key.number))),
         );
+        fx.to_connections.extend(self.fx.timed_out.drain(..).map(
+            |TimedOut { key, timeout, closes_channel }| {
+                let consumer = key.number;
+                (key.connection, SessionEvent::ConsumerTimedOut { consumer, timeout, closes_channel })
+            },
+        ));
         fx.to_connections.extend(
             self.fx
                 .deliveries
@@ -293,6 +321,7 @@ impl Shard {
             (got.key.connection, SessionEvent::Reply(reply))
         }));
         fx.ops.append(&mut self.fx.ops);
+        fx.groups.append(&mut self.out.groups);
         fx.fetches.append(&mut self.fx.fetches);
         if let Some((sequence, must_sync)) = self.confirms.end_batch(fx.ops.is_empty()) {
             fx.sequence = sequence;
@@ -302,8 +331,27 @@ impl Shard {
         }
     }
 
-    fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
+    /// Adds a queue, or what an exchange remembers, with what the store found of it.
+    fn add(
+        &mut self,
+        now: Timestamp,
+        id: QueueId,
+        label: QueueLabel,
+        settings: QueueSettings,
+        found: RecoveredQueue,
+    ) {
         self.newest = self.newest.max(id);
+        if settings.role == QueueRole::Remembers {
+            let history = History::new(id, &settings, &found);
+            self.fx.fetches.extend(history.fetch());
+            self.histories.insert(id, history);
+        } else {
+            let at = QueueRef { queue: id, shard: self.index };
+            self.add_queue(label, id, Queue::recover(at, settings, found, now));
+        }
+    }
+
+    fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
         let (stored, all) = self.budget.windows();
         queue.set_window(stored, all);
         let slot = Slot { queue, label, touched: false, has_ready: false, deadline: None };

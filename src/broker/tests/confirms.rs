@@ -3,11 +3,14 @@
 use super::harness::{
     Broker, SHARDS, binding, declare_queue, delete_queue, int, message, persistent, queue_with, text,
 };
-use crate::broker::command::{Origin, ShardCommand};
+use crate::broker::command::{Origin, QueueLabel, ShardCommand};
+use crate::broker::shard::{Shard, ShardEffects};
 use crate::model::event::ConfirmToken;
-use crate::model::ids::{ConnectionId, QueueId};
+use crate::model::ids::{ConnectionId, QueueId, ShardIndex};
+use crate::model::op::Group;
 use crate::model::port::BrokerPort;
 use crate::model::request::Request;
+use crate::model::settings::QueueSettings;
 
 fn token(sequence: u64) -> ConfirmToken {
     ConfirmToken { channel: 1, epoch: 0, sequence }
@@ -121,4 +124,58 @@ fn an_unknown_queue_of_the_store_is_deleted_at_recovery() {
     let broker = broker.restarted();
     assert!(broker.stored.keys().all(|(queue, _, _)| *queue != QueueId(900)));
     assert_eq!(broker.stored.len(), 1);
+}
+
+/// The groups of the barriers on their way to the shards.
+fn groups(broker: &mut Broker) -> Vec<Option<Group>> {
+    let shards = broker.port_mut(1).take_outgoing().shards.iter();
+    shards
+        .map(|commands| match commands.last() {
+            Some(ShardCommand::Barrier { group, .. }) => *group,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn what_a_commit_tells_several_shards_becomes_durable_together() {
+    let mut broker = broker();
+    let routed = broker.route(1, message("amq.fanout", "", &[persistent()])).unwrap();
+    let port = broker.port_mut(1);
+    port.submit(routed, Some(token(1)));
+    port.barrier(token(0));
+    let group = Some(Group { connection: ConnectionId(1), number: 1, parts: SHARDS });
+    assert_eq!(groups(&mut broker), [group, group]);
+    broker.settle();
+    let routed = broker.route(1, message("", "a", &[persistent()])).unwrap();
+    let port = broker.port_mut(1);
+    port.submit(routed, Some(token(1)));
+    port.barrier(token(0));
+    assert_eq!(groups(&mut broker), [None, None], "one shard's batch is whole anyway");
+}
+
+/// A shard that was told a publish to a queue it will have, the barrier after it, and that the connection has gone.
+#[test]
+fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
+    let (broker, connection) = (Broker::new(), ConnectionId(1));
+    let (now, queue) = (broker.now, QueueId(900));
+    let mut shard = Shard::new(ShardIndex(0), broker.view.clone(), 1 << 20);
+    let group = Group { connection, number: 1, parts: 2 };
+    let message = std::sync::Arc::new(message("", "q", &[persistent()]));
+    let queues = [queue].into_iter().collect();
+    for command in [
+        ShardCommand::Publish { queues, message, confirm: None },
+        ShardCommand::Barrier { token: token(0), group: Some(group) },
+    ] {
+        shard.handle(now, Origin::Connection(connection), command);
+    }
+    shard.connection_gone(now, connection);
+    let mut fx = ShardEffects::default();
+    shard.finish_turn(now, &mut fx);
+    assert_eq!((fx.groups.len(), fx.must_sync), (0, false), "not before its operations");
+    let label = QueueLabel { vhost: "/".into(), name: "q".into() };
+    let settings = Box::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });
+    shard.finish_turn(now, &mut fx);
+    assert_eq!((&fx.groups[..], fx.ops.len(), fx.must_sync), (&[group][..], 1, true));
 }

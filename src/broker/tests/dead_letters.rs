@@ -230,3 +230,99 @@ fn a_replaced_key_routes_alone_and_stays_replaced() {
     assert_eq!(field(&deaths(&dead)[0], "routing-keys"), texts(&["src"]), "nor later");
     assert_eq!(dead.properties().header("CC"), Some(texts(&["nowhere"])));
 }
+
+/// `src` insists on its dead letters, which go over the fanout `dx` to whatever is bound there.
+fn insisting() -> Broker {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, declare_exchange("dx", "fanout", |_| ()));
+    let arguments = [
+        ("x-queue-type", text("quorum")),
+        ("x-dead-letter-exchange", text("dx")),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+        ("x-message-ttl", int(10)),
+        ("x-max-length", int(2)),
+    ];
+    assert_eq!(broker.text(1, queue_with("src", &arguments)), "");
+    broker
+}
+
+fn full_target(broker: &mut Broker, name: &str) {
+    let arguments = [("x-overflow", text("reject-publish")), ("x-max-length", int(1))];
+    broker.ask(1, queue_with(name, &arguments));
+    broker.ask(1, Request::BindQueue(binding("dx", name, "")));
+    broker.publish(1, message("", name, &[persistent()]), None);
+}
+
+#[test]
+fn a_source_that_insists_sends_again_what_a_target_refused() {
+    let mut broker = insisting();
+    full_target(&mut broker, "full");
+    broker.ask(1, declare_queue("open", |_| ()));
+    broker.ask(1, Request::BindQueue(binding("dx", "open", "")));
+    broker.publish(1, message("", "src", &[]), Some(1));
+    broker.pass(10);
+    assert_eq!((broker.counts(1, "src"), broker.counts(1, "open")), ((0, 0), (1, 0)));
+    assert_eq!(broker.counts(1, "full"), (1, 0));
+    assert_eq!(broker.stored.len(), 2, "the source keeps it");
+    broker.pass(999);
+    assert!(broker.get(1, "full").is_some());
+    broker.pass(1);
+    let letter = broker.get(1, "full").expect("it was sent again");
+    assert_eq!(field(&deaths(&letter.message)[0], "count"), AMQPValue::LongLongInt(1), "it died once");
+    assert_eq!(broker.counts(1, "open"), (1, 0), "who has it is not sent it again");
+    assert!(broker.stored.is_empty());
+}
+
+#[test]
+fn a_source_that_insists_waits_for_a_target() {
+    let mut broker = insisting();
+    broker.publish(1, message("", "src", &[]), None);
+    broker.pass(10);
+    assert_eq!(broker.stored.len(), 1);
+    broker.ask(1, declare_queue("late", |_| ()));
+    broker.ask(1, Request::BindQueue(binding("dx", "late", "")));
+    broker.pass(1000);
+    assert!(broker.get(1, "late").is_some());
+    assert!(broker.stored.is_empty());
+}
+
+#[test]
+fn what_is_insisted_on_survives_a_crash_and_counts_as_length() {
+    let mut broker = insisting();
+    for sequence in 1..=3 {
+        broker.publish(1, message("", "src", &[]), Some(sequence));
+        broker.pass(10);
+    }
+    assert_eq!(broker.confirms(1), [(1, true), (2, true), (3, false)]);
+    let mut broker = broker.restarted();
+    broker.connect(1);
+    broker.ask(1, declare_queue("late", |_| ()));
+    broker.ask(1, Request::BindQueue(binding("dx", "late", "")));
+    broker.pass(100);
+    assert_eq!(broker.counts(1, "late"), (2, 0));
+}
+
+#[test]
+fn a_source_that_insists_forgets_what_died_with_it() {
+    let mut broker = insisting();
+    broker.publish(1, message("", "src", &[]), None);
+    broker.pass(10);
+    broker.ask(1, super::harness::delete_queue("src", false, false));
+    broker.ask(1, declare_queue("late", |_| ()));
+    broker.ask(1, Request::BindQueue(binding("dx", "late", "")));
+    broker.pass(100_000);
+    assert!(broker.get(1, "late").is_none() && broker.stored.is_empty());
+}
+
+#[test]
+fn a_source_that_does_not_insist_lets_go_of_what_is_refused() {
+    let mut broker = broker();
+    full_target(&mut broker, "full");
+    broker.publish(1, message("", "src", &[persistent()]), None);
+    reject(&mut broker, "src");
+    assert!(broker.get(1, "full").is_some());
+    broker.pass(100_000);
+    assert!(broker.get(1, "full").is_none());
+}

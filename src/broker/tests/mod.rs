@@ -6,6 +6,7 @@ mod consuming;
 mod dead_letters;
 mod exchanges;
 mod harness;
+mod keepers;
 mod publish;
 mod queues;
 mod recovery;

@@ -79,6 +79,7 @@ fn steps() -> impl Strategy<Value = Step> {
         exclusive: false,
         prefetch,
         priority,
+        timeout: None,
     });
     prop_oneof![
         20 => specs().prop_map(Step::Push),

@@ -2,6 +2,7 @@
 
 mod history;
 mod judge;
+mod quorum;
 mod rules;
 mod store;
 pub(super) mod support;

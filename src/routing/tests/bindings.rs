@@ -4,11 +4,11 @@ use leveret_codec::table::AMQPValue;
 
 use super::*;
 use crate::model::ids::ExchangeId;
-use crate::routing::ExchangeKind;
+use crate::routing::{ExchangeKind, Keys};
 
 #[test]
 fn a_binding_is_known_by_destination_key_and_arguments() {
-    let mut routes = ExchangeRoutes::new(ExchangeKind::Direct);
+    let mut routes = ExchangeRoutes::new(ExchangeKind::Direct, &none());
     let one = fields([("a", AMQPValue::LongInt(1))]);
     assert_eq!(routes.bind(queue(1), "k", &none()), Ok(true));
     assert_eq!(routes.bind(queue(1), "k", &none()), Ok(false));
@@ -26,7 +26,7 @@ fn a_binding_is_known_by_destination_key_and_arguments() {
 
 #[test]
 fn arguments_that_do_not_equal_themselves_are_still_the_same_binding() {
-    let mut routes = ExchangeRoutes::new(ExchangeKind::Fanout);
+    let mut routes = ExchangeRoutes::new(ExchangeKind::Fanout, &none());
     let nan = fields([("a", AMQPValue::Double(f64::NAN))]);
     assert_eq!(routes.bind(queue(1), "", &nan), Ok(true));
     assert_eq!(routes.bind(queue(1), "", &nan), Ok(false));
@@ -37,7 +37,7 @@ fn arguments_that_do_not_equal_themselves_are_still_the_same_binding() {
 #[test]
 fn a_destination_bound_twice_stays_until_both_bindings_are_gone() {
     for kind in [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers] {
-        let mut routes = ExchangeRoutes::new(kind);
+        let mut routes = ExchangeRoutes::new(kind, &none());
         let other = fields([("x-other", AMQPValue::Void)]);
         assert_eq!(routes.bind(queue(1), "k", &none()), Ok(true));
         assert_eq!(routes.bind(queue(1), "k", &other), Ok(true));
@@ -52,7 +52,7 @@ fn a_destination_bound_twice_stays_until_both_bindings_are_gone() {
 #[test]
 fn removing_a_destination_leaves_the_others() {
     for kind in [ExchangeKind::Direct, ExchangeKind::Fanout, ExchangeKind::Topic, ExchangeKind::Headers] {
-        let mut routes = ExchangeRoutes::new(kind);
+        let mut routes = ExchangeRoutes::new(kind, &none());
         let exchange = Destination::Exchange(ExchangeId(1));
         for (destination, key) in [(queue(1), "k"), (queue(1), "l"), (queue(2), "k"), (exchange, "k")] {
             assert_eq!(routes.bind(destination, key, &none()), Ok(true));
@@ -69,7 +69,7 @@ fn removing_a_destination_leaves_the_others() {
 
 #[test]
 fn a_clone_goes_its_own_way() {
-    let mut routes = ExchangeRoutes::new(ExchangeKind::Topic);
+    let mut routes = ExchangeRoutes::new(ExchangeKind::Topic, &none());
     assert_eq!(routes.bind(queue(1), "a.*", &none()), Ok(true));
     let before = routes.clone();
     assert!(routes.unbind(queue(1), "a.*", &none()));
@@ -79,7 +79,7 @@ fn a_clone_goes_its_own_way() {
 
 #[test]
 fn direct_asks_for_equal_keys() {
-    let mut routes = ExchangeRoutes::new(ExchangeKind::Direct);
+    let mut routes = ExchangeRoutes::new(ExchangeKind::Direct, &none());
     assert_eq!(routes.bind(queue(1), "k", &none()), Ok(true));
     assert_eq!(routes.bind(queue(2), "", &none()), Ok(true));
     assert_eq!(routes.bind(queue(3), "#", &none()), Ok(true));
@@ -90,7 +90,7 @@ fn direct_asks_for_equal_keys() {
 
 #[test]
 fn fanout_asks_for_nothing() {
-    let mut routes = ExchangeRoutes::new(ExchangeKind::Fanout);
+    let mut routes = ExchangeRoutes::new(ExchangeKind::Fanout, &none());
     for number in 0..5 {
         assert_eq!(routes.bind(queue(number), &number.to_string(), &none()), Ok(true));
     }
@@ -104,6 +104,12 @@ fn kinds_have_the_names_clients_use() {
         (ExchangeKind::Fanout, "fanout"),
         (ExchangeKind::Topic, "topic"),
         (ExchangeKind::Headers, "headers"),
+        (ExchangeKind::ConsistentHash, "x-consistent-hash"),
+        (ExchangeKind::ModulusHash, "x-modulus-hash"),
+        (ExchangeKind::Random, "x-random"),
+        (ExchangeKind::LocalRandom, "x-local-random"),
+        (ExchangeKind::RecentHistory, "x-recent-history"),
+        (ExchangeKind::DelayedMessage, "x-delayed-message"),
     ] {
         assert_eq!(ExchangeKind::parse(name), Some(kind));
         assert_eq!(kind.as_str(), name);
@@ -116,13 +122,19 @@ fn kinds_have_the_names_clients_use() {
 
 #[test]
 fn kinds_say_what_they_decide_by() {
-    for (kind, key, headers) in [
-        (ExchangeKind::Direct, true, false),
-        (ExchangeKind::Fanout, false, false),
-        (ExchangeKind::Topic, true, false),
-        (ExchangeKind::Headers, false, true),
+    for (kind, keys, keys_alone) in [
+        (ExchangeKind::Direct, Keys::All, true),
+        (ExchangeKind::Fanout, Keys::None, true),
+        (ExchangeKind::Topic, Keys::All, true),
+        (ExchangeKind::Headers, Keys::None, false),
+        (ExchangeKind::ConsistentHash, Keys::First, true),
+        (ExchangeKind::ModulusHash, Keys::First, true),
+        (ExchangeKind::Random, Keys::None, false),
+        (ExchangeKind::LocalRandom, Keys::None, false),
+        (ExchangeKind::RecentHistory, Keys::None, false),
+        (ExchangeKind::DelayedMessage, Keys::All, false),
     ] {
-        let routes = ExchangeRoutes::new(kind);
-        assert_eq!((routes.depends_on_routing_key(), routes.depends_on_headers()), (key, headers), "{kind}");
+        let routes = ExchangeRoutes::new(kind, &none());
+        assert_eq!((routes.keys(), routes.decides_by_keys_alone()), (keys, keys_alone), "{kind}");
     }
 }

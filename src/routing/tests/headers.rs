@@ -10,7 +10,7 @@ use crate::routing::ExchangeKind;
 const MODES: [&str; 4] = ["all", "any", "all-with-x", "any-with-x"];
 
 fn matched(arguments: &FieldTable, headers: &FieldTable) -> bool {
-    let mut routes = ExchangeRoutes::new(ExchangeKind::Headers);
+    let mut routes = ExchangeRoutes::new(ExchangeKind::Headers, &none());
     assert_eq!(routes.bind(queue(1), "ignored", arguments), Ok(true));
     !reached(&routes, "k", headers).is_empty()
 }
@@ -102,7 +102,7 @@ fn a_wrong_x_match_is_refused_as_rabbitmq_does() {
             "Invalid x-match field type binary (value <<\"all\">>); expected longstr",
         ),
     ] {
-        let mut routes = ExchangeRoutes::new(ExchangeKind::Headers);
+        let mut routes = ExchangeRoutes::new(ExchangeKind::Headers, &none());
         let arguments = fields([("x-match", value)]);
         let fault = routes.bind(queue(1), "", &arguments).expect_err("a wrong x-match");
         assert_eq!(fault.text(), format!("PRECONDITION_FAILED - {expected}"));
@@ -162,7 +162,7 @@ proptest! {
         removed in prop::collection::vec(any::<prop::sample::Index>(), 0..10),
         messages in prop::collection::vec(table(), 1..8),
     ) {
-        let mut routes = ExchangeRoutes::new(ExchangeKind::Headers);
+        let mut routes = ExchangeRoutes::new(ExchangeKind::Headers, &none());
         let mut kept: Vec<(u64, FieldTable)> = Vec::new();
         for (number, arguments) in bound {
             let new = !kept.contains(&(number, arguments.clone()));

@@ -3,6 +3,8 @@
 
 mod bindings;
 mod headers;
+mod keepers;
+mod spreading;
 mod texts;
 mod topic;
 mod walk;
@@ -45,7 +47,7 @@ fn reached(routes: &ExchangeRoutes, key: &str, headers: &FieldTable) -> BTreeSet
     let raw = Properties::default().with(&[(Field::Headers, Some(table::encode(headers)))]);
     let mut found = BTreeSet::new();
     let properties = Properties::parse(&raw).expect("properties of our own making");
-    routes.matches(key.as_bytes(), properties, &mut |destination| {
+    routes.matches(key.as_bytes(), properties, 0, &mut |destination| {
         found.insert(destination);
     });
     found

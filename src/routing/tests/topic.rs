@@ -26,7 +26,7 @@ fn words(key: &str) -> Vec<&str> {
 }
 
 fn topic(keys: &[&str]) -> ExchangeRoutes {
-    let mut routes = ExchangeRoutes::new(ExchangeKind::Topic);
+    let mut routes = ExchangeRoutes::new(ExchangeKind::Topic, &none());
     for (number, key) in (0..).zip(keys) {
         assert_eq!(routes.bind(queue(number), key, &none()), Ok(true), "{key}");
     }
@@ -110,7 +110,7 @@ proptest! {
         changes in prop::collection::vec(change(), 1..30),
         keys in prop::collection::vec(key_of(&["a", "b", "", "*", "#", "c"]), 1..10),
     ) {
-        let mut routes = ExchangeRoutes::new(ExchangeKind::Topic);
+        let mut routes = ExchangeRoutes::new(ExchangeKind::Topic, &none());
         let mut bound: BTreeSet<(u64, String)> = BTreeSet::new();
         for change in changes {
             match change {

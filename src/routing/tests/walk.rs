@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::*;
 use crate::model::ids::ExchangeId;
-use crate::routing::{ExchangeKind, Exchanges, route};
+use crate::routing::{Envelope, ExchangeKind, Exchanges, route};
 
 #[derive(Default)]
 struct House {
@@ -26,7 +26,7 @@ impl Exchanges for House {
 
 impl House {
     fn with(mut self, id: u64, kind: ExchangeKind, alternate: Option<u64>) -> House {
-        self.exchanges.insert(id, (ExchangeRoutes::new(kind), alternate));
+        self.exchanges.insert(id, (ExchangeRoutes::new(kind, &none()), alternate));
         self
     }
 
@@ -39,12 +39,16 @@ impl House {
     fn reached(&self, start: u64, keys: &[&str]) -> Vec<u64> {
         let keys: Vec<&[u8]> = keys.iter().map(|key| key.as_bytes()).collect();
         let mut into = SmallVec::new();
-        route(self, ExchangeId(start), &keys, Properties::default(), &mut into);
+        route(self, ExchangeId(start), by(&keys), &mut into);
         into.iter().map(|queue| queue.queue.0).collect()
     }
 }
 
 const NOWHERE: [u64; 0] = [];
+
+fn by<'a>(keys: &'a [&'a [u8]]) -> Envelope<'a> {
+    Envelope { keys, properties: Properties::default(), draw: 0 }
+}
 
 fn exchange(number: u64) -> Destination {
     Destination::Exchange(ExchangeId(number))
@@ -141,7 +145,7 @@ fn many_keys_for_many_queues_do_not_pile_up() {
     let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
     for start in [1, 2] {
         let mut into = SmallVec::new();
-        route(&house, ExchangeId(start), &keys, Properties::default(), &mut into);
+        route(&house, ExchangeId(start), by(&keys), &mut into);
         assert_eq!(into.len(), 600);
         assert!(into.capacity() < 10 * 600, "room for {} was taken", into.capacity());
     }
@@ -152,7 +156,7 @@ fn what_was_there_already_stays_once() {
     let house =
         House::default().with(1, ExchangeKind::Fanout, None).bound(1, queue(2), "").bound(1, queue(1), "");
     let mut into = SmallVec::from_slice(&[queue_ref(9), queue_ref(2)]);
-    route(&house, ExchangeId(1), &[b"k"], Properties::default(), &mut into);
+    route(&house, ExchangeId(1), by(&[b"k"]), &mut into);
     assert_eq!(into[..], [queue_ref(1), queue_ref(2), queue_ref(9)]);
 }
 
@@ -166,7 +170,7 @@ fn only_a_walk_without_headers_exchanges_can_be_remembered() {
         .bound(1, exchange(3), "via.direct");
     let remembered = |key: &str| {
         let mut into = SmallVec::new();
-        route(&house, ExchangeId(1), &[key.as_bytes()], Properties::default(), &mut into)
+        route(&house, ExchangeId(1), by(&[key.as_bytes()]), &mut into).by_keys_alone
     };
     assert!(remembered("via.direct"));
     assert!(!remembered("via.headers"));

@@ -1,5 +1,6 @@
 //! Class tx (semantics.md section 14): publishes were routed when they came; commit submits them, settles, and
-//! answers once all of it is confirmed. Not atomic over queues, as RabbitMQ's is not.
+//! answers once all of it is confirmed. After a crash all of a transaction is there or nothing (RabbitMQ promises that for
+//! no more than one queue).
 
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::AMQPClass;

@@ -35,7 +35,7 @@ fn a_consumer_gets_its_deliveries() {
     peer.basic(AMQPMethod::Consume(wanted));
     assert_eq!(peer.said(), ["1 consume-ok t"]);
     let call = "Consume { queue: \"q\", channel: 1, consumer: ConsumerNumber(2), options: ConsumeOptions { no_ack: \
-                false, exclusive: true, prefetch: 0, priority: 0 } }";
+                false, exclusive: true, prefetch: 0, priority: 0, timeout: None } }";
     assert_eq!(peer.calls(), [call]);
     let mut again = delivery(2, 1);
     again.redelivered = true;
@@ -114,7 +114,7 @@ fn priorities_are_any_integer() {
         arguments.insert(short("x-priority"), value);
         peer.basic(AMQPMethod::Consume(Consume { arguments, ..consume("q", "t") }));
         match wanted {
-            Ok(priority) => assert!(peer.calls()[0].contains(&format!("priority: {priority} "))),
+            Ok(priority) => assert!(peer.calls()[0].contains(&format!("priority: {priority},"))),
             Err(kind) => {
                 let text = format!(
                     "invalid arg 'x-priority' for queue 'q' in vhost '/': \"expected integer, got {kind}\""
@@ -185,6 +185,55 @@ fn a_cancel_by_the_broker_is_told_to_those_who_can_hear_it() {
         assert_eq!(peer.calls(), ["settle q7 c2 1-1 Ack"], "still ackable (8.3)");
         assert!(peer.said().is_empty());
     }
+}
+
+#[test]
+fn a_consumer_that_held_a_delivery_for_too_long_is_cancelled_or_its_channel_closed() {
+    let text = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value used: 1000 ms. This \
+                timeout value can be configured, see consumers doc guide to learn more";
+    for (capable, closes_channel) in [(true, false), (false, false), (true, true)] {
+        let capabilities: &[&str] = if capable { &["consumer_cancel_notify"] } else { &[] };
+        let mut peer = Peer::open_with(SessionLimits::default(), capabilities);
+        peer.open_channel(1);
+        peer.consume("t", false);
+        peer.deliver(2, 1);
+        peer.said();
+        peer.calls();
+        let consumer = ConsumerNumber(2);
+        peer.event(SessionEvent::ConsumerTimedOut { consumer, timeout: 1000, closes_channel });
+        if capable && !closes_channel {
+            assert_eq!(peer.said(), ["1 cancel t nowait=true"]);
+            peer.ack(1, false);
+            assert!(peer.said().is_empty(), "a late ack is no error");
+            let consumer = ConsumerNumber(1);
+            peer.event(SessionEvent::ConsumerTimedOut { consumer, timeout: 1000, closes_channel });
+            assert_eq!(peer.said(), [format!("1 close 406 0.0 {text}")], "a get has no consumer to cancel");
+        } else {
+            assert_eq!(peer.said(), [format!("1 close 406 0.0 {text}")]);
+        }
+    }
+}
+
+#[test]
+fn a_consumer_timeout_is_a_number_of_milliseconds() {
+    for (value, text) in [
+        (AMQPValue::LongString("x".into()), "\"expected integer, got longstr\""),
+        (AMQPValue::LongInt(-1), "{value_negative,-1}"),
+    ] {
+        let mut peer = Peer::running();
+        let mut wanted = consume("q", "t");
+        wanted.arguments.insert("x-consumer-timeout".into(), value);
+        peer.basic(AMQPMethod::Consume(wanted));
+        let text = format!(
+            "PRECONDITION_FAILED - invalid arg 'x-consumer-timeout' for queue 'q' in vhost '/': {text}"
+        );
+        assert_eq!(peer.said(), [format!("1 close 406 60.20 {text}")]);
+    }
+    let mut peer = Peer::running();
+    let mut wanted = consume("q", "t");
+    wanted.arguments.insert("x-consumer-timeout".into(), AMQPValue::LongInt(1000));
+    peer.basic(AMQPMethod::Consume(wanted));
+    assert!(peer.calls()[0].contains("timeout: Some(1000)"));
 }
 
 #[test]

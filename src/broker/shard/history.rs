@@ -1,0 +1,183 @@
+//! What exchanges of type x-recent-history remember, and how it reaches those who are bound later (semantics.md 5.28).
+//! A history is bounded by count and by bytes and stays in memory; what is persistent in it is in the store too, and is
+//! read back once after a start.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::Shard;
+use crate::broker::command::ShardCommand;
+use crate::broker::copies;
+use crate::model::ids::{Position, PositionRange, QueueId, QueueRef, Timestamp};
+use crate::model::message::Message;
+use crate::model::op::{EntryMeta, Fetch, Fetched, Op, RecoveredQueue};
+use crate::model::settings::QueueSettings;
+use crate::routing::{Destination, Envelope, route};
+
+/// What one exchange may remember, in bytes, however many messages it may.
+const MOST_BYTES: usize = 16 << 20;
+
+#[derive(Debug)]
+struct Kept {
+    position: Position,
+    message: Arc<Message>,
+    stored: bool,
+}
+
+/// The messages of one exchange, oldest first.
+#[derive(Debug)]
+pub(super) struct History {
+    id: QueueId,
+    /// Of messages.
+    length: u64,
+    durable: bool,
+    next: Position,
+    kept: VecDeque<Kept>,
+    bytes: usize,
+    /// What the store has from before and is still being read.
+    unread: Option<PositionRange>,
+    /// Those who wait for it.
+    waiting: Vec<Destination>,
+}
+
+impl History {
+    pub(super) fn new(id: QueueId, settings: &QueueSettings, found: &RecoveredQueue) -> History {
+        let spans = || found.lanes.iter().flat_map(|(_, spans)| spans).map(|span| span.range);
+        let first = spans().map(|range| range.first).min();
+        let last = spans().map(|range| range.last).max();
+        let unread = first.zip(last).map(|(first, last)| PositionRange { first, last });
+        History {
+            id,
+            length: settings.max_length.unwrap_or(0),
+            durable: settings.durable,
+            next: found.next_position.max(unread.map_or(Position(1), |range| range.last.next())),
+            kept: VecDeque::new(),
+            bytes: 0,
+            unread,
+            waiting: Vec::new(),
+        }
+    }
+
+    /// What has to be read next.
+    pub(super) fn fetch(&self) -> Option<Fetch> {
+        Some(Fetch { queue: self.id, lane: 0, range: self.unread?, max_bytes: MOST_BYTES })
+    }
+
+    /// Ends it with all it holds.
+    pub(super) fn delete(self, ops: &mut Vec<Op>) {
+        if self.durable {
+            ops.push(Op::DeleteQueue { queue: self.id });
+        }
+    }
+
+    fn remember(&mut self, message: Arc<Message>, ops: &mut Vec<Op>) {
+        let stored = self.durable && message.is_persistent();
+        let position = self.next;
+        self.next = position.next();
+        if stored {
+            let (queue, message, meta) = (self.id, Arc::clone(&message), EntryMeta::default());
+            ops.push(Op::Put { queue, lane: 0, position, message, meta, durable: true });
+        }
+        self.bytes += message.footprint();
+        self.kept.push_back(Kept { position, message, stored });
+        self.forget_oldest(ops);
+    }
+
+    fn forget_oldest(&mut self, ops: &mut Vec<Op>) {
+        while self.kept.len() as u64 > self.length || self.bytes > MOST_BYTES {
+            let Some(oldest) = self.kept.pop_front() else { return };
+            self.bytes -= oldest.message.footprint();
+            if oldest.stored {
+                ops.push(Op::Remove { queue: self.id, range: PositionRange::single(oldest.position) });
+            }
+        }
+    }
+
+    /// Takes what the store read, all of which is older than what came since the start.
+    fn loaded(&mut self, fetched: Fetched, ops: &mut Vec<Op>) {
+        let Some(unread) = self.unread.filter(|unread| *unread == fetched.fetch.range) else { return };
+        let since_start = self.kept.iter().position(|kept| kept.position > unread.last);
+        let newer = self.kept.split_off(since_start.unwrap_or(self.kept.len()));
+        for found in fetched.entries {
+            self.bytes += found.message.footprint();
+            self.kept.push_back(Kept { position: found.position, message: found.message, stored: true });
+        }
+        self.kept.extend(newer);
+        let rest = PositionRange { first: fetched.through.next(), last: unread.last };
+        self.unread = (fetched.through >= unread.first && rest.first <= rest.last).then_some(rest);
+        self.forget_oldest(ops);
+    }
+}
+
+impl Shard {
+    /// An exchange with a history was sent a message.
+    pub(super) fn remember(&mut self, history: QueueRef, message: Arc<Message>) {
+        if history.shard == self.index {
+            self.remember_here(history.queue, message);
+        } else {
+            let command = ShardCommand::Remember { history: history.queue, message };
+            self.out.to_shards.push((history.shard, command));
+        }
+    }
+
+    /// The same of an exchange whose history is here.
+    pub(super) fn remember_here(&mut self, history: QueueId, message: Arc<Message>) {
+        if let Some(history) = self.histories.get_mut(&history) {
+            history.remember(message, &mut self.fx.ops);
+        }
+    }
+
+    /// Sends what is remembered to a new destination.
+    pub(super) fn replay(&mut self, now: Timestamp, history: QueueId, to: Destination) {
+        let Some(history) = self.histories.get_mut(&history) else { return };
+        if history.unread.is_some() {
+            history.waiting.push(to);
+            return;
+        }
+        let messages: Vec<_> = history.kept.iter().map(|kept| Arc::clone(&kept.message)).collect();
+        for message in messages {
+            self.send_again(now, &message, to);
+        }
+    }
+
+    /// The store's answer for a history. Returns whether it was for one.
+    pub(super) fn history_loaded(&mut self, now: Timestamp, fetched: &Fetched) -> bool {
+        let id = fetched.fetch.queue;
+        let Some(history) = self.histories.get_mut(&id) else { return false };
+        history.loaded(fetched.clone(), &mut self.fx.ops);
+        match history.fetch() {
+            Some(rest) => self.fx.fetches.push(rest),
+            None => {
+                for to in std::mem::take(&mut history.waiting) {
+                    self.replay(now, id, to);
+                }
+            }
+        }
+        true
+    }
+
+    fn send_again(&mut self, now: Timestamp, message: &Arc<Message>, to: Destination) {
+        let mut targets: SmallVec<[QueueRef; 2]> = SmallVec::new();
+        let mut histories = SmallVec::new();
+        match to {
+            Destination::Queue(queue) => targets.push(queue),
+            Destination::Exchange(exchange) => {
+                let mut keys = vec![message.routing_key().to_vec()];
+                // That it is an array was checked when it was published.
+                copies::keys(message.properties(), copies::CC, &mut keys).unwrap_or_default();
+                let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
+                let envelope =
+                    Envelope { keys: &keys, properties: message.properties(), draw: self.next_draw() };
+                histories = route(&*self.view.read(), exchange, envelope, &mut targets).histories;
+            }
+        }
+        for history in histories {
+            self.remember(history, Arc::clone(message));
+        }
+        for target in targets {
+            self.forward(now, target, Arc::clone(message), None);
+        }
+    }
+}

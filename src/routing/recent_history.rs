@@ -1,0 +1,65 @@
+//! The recent history exchange: a fanout that remembers its last messages for those who are bound later (semantics.md
+//! 5.28; texts checked against 4.3). Here is which messages and how many; who remembers them is the shard's.
+
+use leveret_codec::properties::Properties;
+use leveret_codec::table::{AMQPValue, FieldTable};
+
+use super::fanout::Fanout;
+use super::print::term;
+use super::{Binding, Destination, Matcher, Reads};
+use crate::model::argument::integer;
+use crate::model::fault::Fault;
+
+const LENGTH: &str = "x-recent-history-length";
+const NO_STORE: &str = "x-recent-history-no-store";
+const DEFAULT_LENGTH: u64 = 20;
+
+/// How many messages are remembered; 406 where the arguments of the exchange make no sense.
+pub fn length(arguments: &FieldTable) -> Result<u64, Fault> {
+    let Some(value) = arguments.inner().get(LENGTH) else { return Ok(DEFAULT_LENGTH) };
+    integer(value).and_then(|length| u64::try_from(length).ok()).filter(|&length| length > 0).ok_or_else(
+        || {
+            Fault::precondition(format!(
+                "Invalid argument {}, '{LENGTH}' must be a positive integer",
+                term(value)
+            ))
+        },
+    )
+}
+
+/// Whether a message is to be remembered.
+pub(super) fn is_remembered(properties: Properties<'_>) -> bool {
+    properties.raw_headers().is_none() || properties.header(NO_STORE) != Some(AMQPValue::Boolean(true))
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct RecentHistory(Fanout);
+
+impl Matcher for RecentHistory {
+    fn insert(&mut self, binding: &Binding<'_>) {
+        self.0.insert(binding);
+    }
+
+    fn remove(&mut self, binding: &Binding<'_>) {
+        self.0.remove(binding);
+    }
+
+    fn matches(
+        &self,
+        routing_key: &[u8],
+        properties: Properties<'_>,
+        draw: u64,
+        found: &mut dyn FnMut(Destination),
+    ) {
+        self.0.matches(routing_key, properties, draw, found);
+    }
+
+    /// What is remembered has to be told every time.
+    fn reads(&self) -> Reads {
+        Reads { nothing_else: false, ..self.0.reads() }
+    }
+
+    fn boxed_clone(&self) -> Box<dyn Matcher> {
+        Box::new(self.clone())
+    }
+}
