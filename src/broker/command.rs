@@ -81,6 +81,8 @@ pub enum ShardCommand {
         label: QueueLabel,
         connection: ConnectionId,
     },
+    /// From the catalog: a policy has changed what the queue obeys.
+    SetSettings { queue: QueueId, settings: Box<QueueSettings> },
     /// From the catalog, which has already forgotten the queue.
     DropQueue { queue: QueueId },
     /// From a shard: a dead letter for this queue.
@@ -136,12 +138,6 @@ pub enum CatalogCommand {
     QueueGone { queue: QueueId, reply: Option<(ConnectionId, u32)> },
     /// The connection is going: its exclusive queues are deleted. Answered where `reply` is set.
     ConnectionClosed { connection: ConnectionId, reply: bool },
-    /// Adds a vhost with its predeclared exchanges; nothing happens where it exists.
-    AddVhost { name: Name },
-    /// Adds or changes a user.
-    PutUser { name: Name, user: UserSpec },
-    /// Sets the permissions of a user on a vhost.
-    PutPermissions { user: Name, vhost: Name, permissions: PermissionSpec },
 }
 
 /// What a connection asks of the catalog.
@@ -159,22 +155,4 @@ pub enum CatalogRequest {
 pub enum BindingEnds {
     Queue,
     Exchange,
-}
-
-/// A user as an administrator gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserSpec {
-    /// Empty: cannot log in by password (semantics.md 1.14).
-    pub password: String,
-    pub tags: Vec<Name>,
-    /// May log in from loopback addresses only (1.16).
-    pub loopback_only: bool,
-}
-
-/// Three regular expressions, searched for without anchors (semantics.md 16.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PermissionSpec {
-    pub configure: Name,
-    pub write: Name,
-    pub read: Name,
 }

@@ -5,11 +5,14 @@
 mod access;
 mod arguments;
 pub mod catalog;
+mod clients;
 pub mod command;
 mod copies;
 mod dead_letter;
 mod direct_reply;
 mod login;
+mod pattern;
+mod policies;
 pub mod port;
 mod queue_arguments;
 mod route_cache;

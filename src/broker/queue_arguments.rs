@@ -280,11 +280,7 @@ impl Values<'_> {
     }
 
     fn overflow(&self, queue_type: QueueType) -> Overflow {
-        match (self.text("x-overflow").as_deref(), queue_type) {
-            (Some("reject-publish-dlx"), QueueType::Classic) => Overflow::RejectPublishDeadLetter,
-            (Some("reject-publish" | "reject-publish-dlx"), _) => Overflow::RejectPublish,
-            _ => Overflow::DropHead,
-        }
+        self.text("x-overflow").and_then(|word| Overflow::parse(&word, queue_type)).unwrap_or_default()
     }
 
     fn dead_letter(&self) -> Option<DeadLetterTarget> {

@@ -59,6 +59,12 @@ pub trait BrokerPort {
     /// Opens a vhost for the user (connection.open; 530 where it is missing or refused).
     fn open_vhost(&mut self, vhost: &str) -> Result<(), Fault>;
 
+    /// Opens a channel; 530 where the user or the broker has enough (semantics.md 4.2).
+    fn open_channel(&mut self) -> Result<(), Fault>;
+
+    /// A channel that was opened is gone.
+    fn close_channel(&mut self);
+
     /// The name of the user who logged in.
     fn user(&self) -> &Name;
 

@@ -1,4 +1,4 @@
-//! What a queue is told to be: its type and its limits, after arguments (and later policies) were checked and
+//! What a queue is told to be: its type and its limits, after arguments and policies were checked and
 //! merged. Parsing and checking of arguments is the broker's; obeying them is the queue's.
 
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,17 @@ pub enum QueueType {
     Quorum,
 }
 
+impl QueueType {
+    /// The word of the argument.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            QueueType::Classic => "classic",
+            QueueType::Quorum => "quorum",
+        }
+    }
+}
+
 /// What happens to a message that arrives at a full queue (semantics.md 12.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
@@ -22,6 +33,20 @@ pub enum Overflow {
     DropHead,
     RejectPublish,
     RejectPublishDeadLetter,
+}
+
+impl Overflow {
+    /// Reads the word of an argument or a policy; None where there is none such. Quorum queues have no
+    /// `reject-publish-dlx` of their own.
+    #[must_use]
+    pub fn parse(word: &str, queue_type: QueueType) -> Option<Overflow> {
+        match (word, queue_type) {
+            ("drop-head", _) => Some(Overflow::DropHead),
+            ("reject-publish-dlx", QueueType::Classic) => Some(Overflow::RejectPublishDeadLetter),
+            ("reject-publish" | "reject-publish-dlx", _) => Some(Overflow::RejectPublish),
+            _ => None,
+        }
+    }
 }
 
 /// Where dead letters of a queue go (semantics.md 12.4).

@@ -1,6 +1,7 @@
 //! L4, where the pure rooms meet the world: sockets, tasks, threads, timers, signals. Nothing here decides what a
 //! message or a method means; it carries commands and events between owners, in order and in batches.
 
+mod administrator;
 mod budget;
 mod catalog_task;
 mod clock;
@@ -13,4 +14,5 @@ mod run;
 mod shard_task;
 mod store_thread;
 
-pub use run::{ServeError, serve};
+pub use administrator::Administrator;
+pub use run::{RunningBroker, ServeError, serve, start};

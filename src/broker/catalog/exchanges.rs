@@ -1,15 +1,19 @@
 //! Exchanges: declared, compared, deleted (semantics.md section 5). What follows from a deletion for bindings is in
 //! `bindings`.
 
+use leveret_codec::table::FieldTable;
+
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ExchangeId, Name};
 use crate::model::request::DeclareExchange;
 use crate::model::resource::Resource;
 use crate::routing::{ExchangeKind, ExchangeRoutes};
 
+use super::limits::check_exchange_limit;
 use super::records::{self, EncodedTable, Record};
 use super::{Catalog, CatalogEffects};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
+use crate::broker::policies::{Applying, Subject};
 use crate::broker::queue_arguments::invalid_type;
 use crate::broker::view::{Exchange, ViewState};
 
@@ -38,7 +42,8 @@ impl Catalog {
                 auto_delete: false,
                 internal,
                 alternate: None,
-                arguments: leveret_codec::table::FieldTable::default(),
+                policies: Applying::default(),
+                arguments: FieldTable::default(),
                 routes: ExchangeRoutes::new(kind),
             };
             state.add_exchange(exchange);
@@ -59,6 +64,7 @@ impl Catalog {
         if declare.name.starts_with("amq.") {
             return Err(reserved("exchange", &declare.name));
         }
+        check_exchange_limit(state, Resource::exchange(&declare.name, vhost))?;
         let exchange = self.new_exchange(state, vhost, kind, declare)?;
         if exchange.durable {
             fx.ops.push(record(&exchange).put());
@@ -75,13 +81,15 @@ impl Catalog {
         kind: ExchangeKind,
         declare: DeclareExchange,
     ) -> Result<Exchange, Fault> {
-        let alternate =
-            match declare.arguments.inner().get(ALTERNATE) {
-                None => None,
-                Some(value) => Some(string(value).map(Name::from).ok_or_else(|| {
-                    invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost))
-                })?),
-            };
+        if let Some(value) = declare.arguments.inner().get(ALTERNATE)
+            && string(value).is_none()
+        {
+            return Err(invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost)));
+        }
+        let policies = state
+            .vhost(vhost)
+            .map(|vhost| vhost.policies.applying(Subject::Exchange, &declare.name))
+            .unwrap_or_default();
         Ok(Exchange {
             id: self.next_exchange_id(),
             vhost: state.vhost(vhost).map_or_else(|| vhost.into(), |vhost| vhost.name.clone()),
@@ -89,7 +97,8 @@ impl Catalog {
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
-            alternate,
+            alternate: alternate(&declare.arguments, &policies),
+            policies,
             arguments: declare.arguments,
             routes: ExchangeRoutes::new(kind),
         })
@@ -127,6 +136,12 @@ impl Catalog {
             fx.ops.push(records::delete_exchange(&exchange.vhost, &exchange.name));
         }
     }
+}
+
+/// Where messages go that nothing matched: what the arguments say, or else what a policy does (5.7, 17.2).
+pub(in crate::broker) fn alternate(arguments: &FieldTable, policies: &Applying) -> Option<Name> {
+    let declared = arguments.inner().get(ALTERNATE).and_then(string).map(Name::from);
+    declared.or_else(|| policies.alternate())
 }
 
 /// The type of this name; 406 where there is none (5.4).

@@ -1,19 +1,23 @@
-//! The catalog: the one owner of vhosts, exchanges, queues by name, bindings, users and permissions. It checks and
-//! carries out declarations, changes the view, and says what must become durable. Contents of queues are the
+//! The catalog: the one owner of vhosts, exchanges, queues by name, bindings, users, permissions, policies and limits.
+//! It checks and carries out declarations and what administrators change, changes the view, and says what must become durable. Contents of queues are the
 //! shards', permissions on a request are checked by the port, and who may see a reply when is the server's: it
 //! holds `to_connections` until `ops` are durable.
 
+mod administration;
 mod bindings;
 mod exchanges;
+mod limits;
+mod policies;
 mod queues;
 mod records;
 mod recovery;
 mod users;
+mod vhosts;
 
 use std::sync::Arc;
 
 use crate::model::event::SessionEvent;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConnectionId, ExchangeId, QueueId, ShardIndex, Timestamp};
 use crate::model::op::CatalogOp;
 use crate::model::request::Reply;
@@ -24,7 +28,7 @@ use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
 use super::view::{View, ViewState};
 
 use bindings::Sources;
-pub(super) use exchanges::kind;
+pub(super) use exchanges::{alternate, kind};
 pub use records::RecordError;
 
 /// What follows from a command.
@@ -153,11 +157,6 @@ impl Catalog {
                 }
                 gone
             }
-            CatalogCommand::AddVhost { name } => self.add_vhost(&mut state, &name, fx),
-            CatalogCommand::PutUser { name, user } => self.put_user(&mut state, name, user, fx),
-            CatalogCommand::PutPermissions { user, vhost, permissions } => {
-                self.put_permissions(&mut state, &vhost, user, &permissions, fx)
-            }
         };
         if changed || fx.ops.len() > changes {
             view.changed();
@@ -173,6 +172,10 @@ impl Catalog {
         request: CatalogRequest,
         fx: &mut CatalogEffects,
     ) -> bool {
+        if state.vhost(vhost).is_none() {
+            fx.reply(connection, Reply::Refused(no_vhost(vhost)));
+            return false;
+        }
         let outcome = match request {
             CatalogRequest::DeclareExchange(declare) => self.declare_exchange(state, vhost, declare, fx),
             CatalogRequest::DeleteExchange { name, if_unused } => {
@@ -200,6 +203,11 @@ impl Catalog {
 }
 
 use queues::delete_queue;
+
+/// 541: the vhost was deleted while a request was on its way; its connections are being closed.
+fn no_vhost(vhost: &str) -> Fault {
+    Fault::new(ReplyCode::InternalError, format!("vhost '{vhost}' is down"))
+}
 
 /// The reply to what changed the view, or did not, or was refused.
 fn answer(outcome: Result<bool, Fault>) -> (bool, Reply) {

@@ -107,11 +107,22 @@ impl BrokerPort for Port {
         let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
         let state = self.view.read();
         let Some(found) = state.vhost(vhost) else { return refused(format!("vhost {vhost} not found")) };
+        // Under the lock of the view, so that whoever deletes user or vhost knows of this connection.
+        self.view.clients.open(self.connection, &self.user, &found.name, &state)?;
         if state.permissions(vhost, &self.user).is_none() {
+            self.view.clients.close(self.connection);
             return refused(format!("access to vhost '{vhost}' refused for user '{}'", self.user));
         }
         self.vhost = found.name.clone();
         Ok(())
+    }
+
+    fn open_channel(&mut self) -> Result<(), Fault> {
+        self.view.clients.open_channel(self.connection, &self.view.read())
+    }
+
+    fn close_channel(&mut self) {
+        self.view.clients.close_channel(self.connection);
     }
 
     fn user(&self) -> &Name {
@@ -186,6 +197,7 @@ impl BrokerPort for Port {
 impl Drop for Port {
     /// Nobody else knows which addresses lead here.
     fn drop(&mut self) {
+        self.view.clients.close(self.connection);
         for (_, address) in &self.direct_replies {
             self.view.direct_replies.close(address);
         }

@@ -113,6 +113,14 @@ impl Shard {
                 self.move_dead_letters(now);
                 self.delete_queue(queue, if_unused, if_empty, &label, connection);
             }
+            ShardCommand::SetSettings { queue, settings } => {
+                // Dead letters that were handed out go where the queue sent them then.
+                self.move_dead_letters(now);
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.set_settings(now, *settings, &mut self.fx);
+                    self.touch(queue);
+                }
+            }
             ShardCommand::DropQueue { queue } => {
                 // Its last dead letters still need to know where they come from.
                 self.move_dead_letters(now);

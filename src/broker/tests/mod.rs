@@ -1,11 +1,13 @@
 //! Scenarios over the whole room: what clients see of declarations, publishes, confirms and dead letters.
 
 mod access;
+mod administration;
 mod confirms;
 mod consuming;
 mod dead_letters;
 mod exchanges;
 mod harness;
+mod policies;
 mod publish;
 mod queues;
 mod recovery;

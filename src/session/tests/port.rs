@@ -26,6 +26,9 @@ pub(super) struct FakePort {
     pub confirms: usize,
     pub login: Result<(), LoginRefused>,
     pub secret: Result<(), Fault>,
+    /// Whether a channel may be opened, and how many are.
+    pub channel: Result<(), Fault>,
+    pub channels: usize,
     user: Name,
 }
 
@@ -38,6 +41,8 @@ impl Default for FakePort {
             confirms: 1,
             login: Ok(()),
             secret: Ok(()),
+            channel: Ok(()),
+            channels: 0,
             user: Name::from("guest"),
         }
     }
@@ -73,6 +78,16 @@ impl BrokerPort for FakePort {
         } else {
             Err(Fault::new(ReplyCode::NotAllowed, format!("vhost {vhost} not found")))
         }
+    }
+
+    fn open_channel(&mut self) -> Result<(), Fault> {
+        self.channel.clone()?;
+        self.channels += 1;
+        Ok(())
+    }
+
+    fn close_channel(&mut self) {
+        self.channels -= 1;
     }
 
     fn user(&self) -> &Name {
