@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use futures_lite::StreamExt;
 use lapin::options::{
     BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueDeclareOptions,
 };
@@ -29,11 +30,16 @@ struct Broker {
 
 impl Broker {
     fn start() -> Broker {
+        Broker::start_with(&[])
+    }
+
+    fn start_with(more: &[&str]) -> Broker {
         let data = TempDir::new().unwrap();
         let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let listen = format!("127.0.0.1:{port}");
         let directory = data.path().to_string_lossy().into_owned();
-        let config = config(&["--listen", &listen, "--data-dir", &directory]);
+        let arguments = ["--listen", &listen, "--data-dir", &directory];
+        let config = config(&[&arguments, more].concat());
         Broker { running: Some(server::start(config.clone()).unwrap()), config, _data: data }
     }
 
@@ -199,4 +205,34 @@ fn topics_and_limits_are_refused_to_the_client() {
         channel.exchange_declare("x".into(), kind, options, FieldTable::default()).await.unwrap();
         publish(&channel, "x", "b").await.unwrap();
     });
+}
+
+#[test]
+fn a_blocked_publisher_is_told_so_and_consumers_go_on() {
+    use lapin::options::{BasicAckOptions, BasicGetOptions};
+    // Less than any process has.
+    let broker = Broker::start_with(&["--memory-limit", "1"]);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let test = async move {
+        let connection = broker.connect("guest", "%2f").await.unwrap();
+        let mut events = connection.events_listener();
+        let channel = connection.create_channel().await.unwrap();
+        declare(&channel, "q").await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        publish(&channel, "", "q").await.unwrap();
+        let reason = loop {
+            match events.next().await {
+                Some(lapin::Event::ConnectionBlocked(reason)) => break reason.to_string(),
+                Some(_) => {}
+                None => break String::new(),
+            }
+        };
+        assert_eq!(reason, "low on memory");
+        let consuming = broker.connect("guest", "%2f").await.unwrap();
+        let channel = consuming.create_channel().await.unwrap();
+        let got = channel.basic_get("q".into(), BasicGetOptions::default()).await.unwrap().unwrap();
+        got.delivery.ack(BasicAckOptions::default()).await.unwrap();
+        assert!(channel.basic_get("q".into(), BasicGetOptions::default()).await.unwrap().is_none());
+    };
+    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test).await.unwrap() });
 }

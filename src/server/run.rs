@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 use thiserror::Error;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -20,10 +20,11 @@ use super::administrator::Administrator;
 use super::catalog_task::{self, CatalogInput};
 use super::clock::Clock;
 use super::connection_task::Surroundings;
-use super::disk_guard::DiskGuard;
+use super::guard::Guard;
 use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
+use super::memory;
 use super::shard_task::{self, ShardInput};
 use super::store_thread::{self, StoreRequest};
 use crate::broker::catalog::{Catalog, CatalogEffects};
@@ -170,8 +171,13 @@ impl Plan<'_> {
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
         let failed = stop.clone();
-        let (low, disk_is_low) = watch::channel(false);
-        let guard = DiskGuard::new(config.data_dir.clone(), u64::from(config.disk_free_limit) << 20, low);
+        let memory_limit = match config.memory_limit {
+            Some(0) => u64::MAX,
+            Some(mib) => u64::from(mib) << 20,
+            None => memory::default_limit().unwrap_or(u64::MAX),
+        };
+        let disk_limit = u64::from(config.disk_free_limit) << 20;
+        let guard = Guard::new(config.data_dir.clone(), disk_limit, memory_limit);
         let stop_all = move || failed.cancel();
         let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, stop_all)
             .map_err(ServeError::Start)?;
@@ -188,7 +194,7 @@ impl Plan<'_> {
         owners.spawn(catalog_task::run(catalog, Arc::clone(&hub), clock));
 
         let limits = Arc::new(SessionLimits::default());
-        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop, disk_is_low });
+        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop });
         let connections = TaskTracker::new();
         connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
         info!(

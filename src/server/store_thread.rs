@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use super::budget::Ticket;
-use super::disk_guard::DiskGuard;
+use super::guard::Guard;
 use super::hub::Hub;
 use super::mailbox::ThreadMailbox;
 use super::shard_task::ShardInput;
@@ -42,7 +42,7 @@ pub(crate) fn spawn(
     store: Box<dyn Store>,
     requests: Arc<ThreadMailbox<StoreRequest>>,
     hub: Arc<Hub>,
-    guard: DiskGuard,
+    guard: Guard,
     failed: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<Result<(), StoreError>>> {
     thread::Builder::new().name("store".into()).spawn(move || {
@@ -83,7 +83,7 @@ impl Pending {
 struct Driver {
     store: Box<dyn Store>,
     hub: Arc<Hub>,
-    guard: DiskGuard,
+    guard: Guard,
     pending: Pending,
 }
 
@@ -92,8 +92,10 @@ impl Driver {
         let mut batch = Vec::new();
         loop {
             let due = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
-            requests.wait(&mut batch, due.or(self.guard.patience()));
-            self.guard.look();
+            requests.wait(&mut batch, Some(due.unwrap_or(self.guard.patience())));
+            if let Some(alarms) = self.guard.look() {
+                self.hub.set_alarms(alarms);
+            }
             let mut close = false;
             for request in batch.drain(..) {
                 match request {

@@ -17,7 +17,7 @@ use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
 
 use super::awaiting::{Awaiting, Question};
-use super::channel::Channel;
+use super::channel::{Channel, Mode};
 use super::failure::{Failure, undecodable, unexpected_frame, unexpected_method};
 use super::handshake::Opened;
 use super::methods::COMMIT;
@@ -75,6 +75,14 @@ impl Connection {
     /// How many channels are open or closing.
     pub(super) fn channel_count(&self) -> usize {
         self.channels.len()
+    }
+
+    /// Whether a channel is open and in transaction mode.
+    pub(super) fn is_transactional(&self, number: ChannelNumber) -> bool {
+        match self.channels.get(&number) {
+            Some(Slot::Open(channel)) => matches!(channel.mode, Mode::Transaction(_)),
+            _ => false,
+        }
     }
 
     /// Acts on a frame that lies in `buffer`. A failure that is returned closes the connection.
