@@ -62,6 +62,8 @@ pub enum ShardCommand {
     Consume { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, options: ConsumeOptions },
     /// From a connection; answered.
     Cancel { queue: QueueId, consumer: ConsumerNumber },
+    /// From a connection, whose user may not read any more: cancels, and says so as the broker's doing.
+    Revoke { queue: QueueId, consumer: ConsumerNumber },
     /// From a connection; answered.
     Get { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, no_ack: bool },
     /// From a connection; answered.

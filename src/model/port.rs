@@ -104,7 +104,8 @@ pub trait BrokerPort {
     /// Closes it again; answers to it are unroutable from now on.
     fn close_direct_reply(&mut self, consumer: ConsumerNumber);
 
-    /// Whether the user's permissions still allow each consumer to read (connection.update-secret); a new secret is
-    /// checked as a password.
-    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault>;
+    /// Checks a new secret (connection.update-secret) as a password. Of these consumers, those that the user may not
+    /// have any more are cancelled, and come as `SessionEvent::ConsumerCancelled` (semantics.md 1.22).
+    fn update_secret(&mut self, secret: &[u8], consumers: &[(QueueRef, ConsumerNumber)])
+    -> Result<(), Fault>;
 }

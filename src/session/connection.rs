@@ -230,7 +230,11 @@ impl Connection {
         match class {
             AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Course::ClientCloses),
             AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)) => {
-                let updated = out.port.update_secret(update.new_secret.as_bytes());
+                let consumers = self.shared.consumers.iter();
+                let mut consumers: Vec<_> =
+                    consumers.filter_map(|(&number, consumer)| Some((consumer.queue?, number))).collect();
+                consumers.sort_unstable();
+                let updated = out.port.update_secret(update.new_secret.as_bytes(), &consumers);
                 updated.map_err(|fault| Failure::new(fault.on_connection(), id))?;
                 let answer = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
                 out.say(0, &AMQPClass::Connection(answer));

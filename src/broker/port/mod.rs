@@ -17,6 +17,7 @@ use crate::model::message::Message;
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
 
+use super::access::Operation;
 use super::command::{CatalogCommand, ShardCommand};
 use super::direct_reply;
 use super::login;
@@ -185,9 +186,21 @@ impl BrokerPort for Port {
         });
     }
 
-    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault> {
-        let fits = self.view.read().user(&self.user).is_some_and(|user| user.password.fits(secret));
+    fn update_secret(
+        &mut self,
+        secret: &[u8],
+        consumers: &[(QueueRef, ConsumerNumber)],
+    ) -> Result<(), Fault> {
+        let state = self.view.read();
+        let fits = state.user(&self.user).is_some_and(|user| user.password.fits(secret));
         if fits {
+            for &(at, consumer) in consumers {
+                let Some(queue) = state.queue_by_id(at.queue) else { continue };
+                if self.check(&state, Operation::Read, queue.label.resource()).is_err() {
+                    let command = ShardCommand::Revoke { queue: at.queue, consumer };
+                    self.outgoing.push(at.shard, command);
+                }
+            }
             return Ok(());
         }
         Err(Fault::new(ReplyCode::NotAllowed, "New secret was refused by one of the backends"))

@@ -69,6 +69,14 @@ impl Shard {
                 }
                 self.out.reply(connection, Reply::Done);
             }
+            ShardCommand::Revoke { queue, consumer } => {
+                // A queue that is gone has told its consumers.
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.cancel(now, key(consumer), &mut self.fx);
+                    self.touch(queue);
+                    self.out.to_connections.push((connection, SessionEvent::ConsumerCancelled(consumer)));
+                }
+            }
             ShardCommand::Consume { queue, label, consumer, options } => {
                 let reply = self.consume(now, key(consumer), queue, &label, options);
                 self.out.reply(connection, reply);

@@ -6,6 +6,8 @@ use super::harness::{
 };
 use crate::model::administration::{Change, Password, TopicPermissionSpec, UserSpec, VhostMetadata};
 use crate::model::consuming::ConsumeOptions;
+use crate::model::event::SessionEvent;
+use crate::model::ids::ConsumerNumber;
 use crate::model::port::{BrokerPort, LoginRefused};
 use crate::model::request::{Reply, Request};
 use leveret_codec::properties::Field;
@@ -111,9 +113,9 @@ fn only_an_impersonator_publishes_in_the_name_of_others() {
 fn a_new_secret_is_checked_as_the_password() {
     let mut broker = Broker::new();
     broker.connect(1);
-    assert!(broker.port_mut(1).update_secret(b"guest").is_ok());
+    assert!(broker.port_mut(1).update_secret(b"guest", &[]).is_ok());
     assert_eq!(
-        broker.port_mut(1).update_secret(b"other").unwrap_err().text(),
+        broker.port_mut(1).update_secret(b"other", &[]).unwrap_err().text(),
         "NOT_ALLOWED - New secret was refused by one of the backends"
     );
 }
@@ -154,4 +156,34 @@ fn topics_have_permissions_of_their_own_on_topic_exchanges() {
     let clear = Change::ClearTopicPermissions { vhost: "/".into(), user: "bob".into(), exchange: None };
     broker.administer(clear).unwrap();
     assert!(broker.route(2, message("amq.topic", "eve.a", &[])).is_ok());
+}
+
+#[test]
+fn a_new_secret_costs_consumers_that_may_not_read_any_more() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.add_user("bob", ".*", ".*", ".*");
+    broker.connect_as(2, "bob", "pw");
+    let mut consumers = Vec::new();
+    for (number, queue) in [(1, "open"), (2, "secret")] {
+        broker.ask(1, declare_queue(queue, |_| ()));
+        match broker.consume(2, queue, number, ConsumeOptions::default()) {
+            Reply::Consuming { queue } => consumers.push((queue, ConsumerNumber(number))),
+            other => panic!("{other:?}"),
+        }
+    }
+    broker.add_user("bob", ".*", ".*", "^open");
+    broker.publish(1, message("", "secret", &[]), None);
+    assert_eq!(broker.deliveries(2).len(), 1, "until then nothing changes");
+    broker.port_mut(2).update_secret(b"pw", &consumers).unwrap();
+    broker.settle();
+    let cancelled = |event| match event {
+        SessionEvent::ConsumerCancelled(number) => Some(number),
+        _ => None,
+    };
+    let events: Vec<_> = broker.events(2).into_iter().filter_map(cancelled).collect();
+    assert_eq!(events, [ConsumerNumber(2)]);
+    broker.publish(1, message("", "secret", &[]), None);
+    assert!(broker.deliveries(2).is_empty());
+    assert_eq!(broker.counts(1, "secret"), (1, 0), "what was delivered stays with the channel");
 }

@@ -155,8 +155,13 @@ impl BrokerPort for FakePort {
         self.calls.push(format!("close reply c{consumer}"));
     }
 
-    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault> {
-        self.calls.push(format!("secret {}", String::from_utf8_lossy(secret)));
+    fn update_secret(
+        &mut self,
+        secret: &[u8],
+        consumers: &[(QueueRef, ConsumerNumber)],
+    ) -> Result<(), Fault> {
+        let consumers: String = consumers.iter().map(|(_, number)| format!(" c{number}")).collect();
+        self.calls.push(format!("secret {}{consumers}", String::from_utf8_lossy(secret)));
         self.secret.clone()
     }
 }
