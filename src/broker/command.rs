@@ -48,7 +48,7 @@ pub struct AwaitedDeadLetter {
 /// A command for one shard.
 #[derive(Clone, Debug)]
 pub enum ShardCommand {
-    /// From a connection. One `SessionEvent::Confirm` answers `confirm`.
+    /// From a connection; one `SessionEvent::Confirm` answers `confirm`. From the catalog, too, of the broker's own.
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
     /// From a connection: confirm once all that was handled before is durable.
     Barrier { token: ConfirmToken },

@@ -3,6 +3,7 @@
 //! effects out. Who carries the effects, and when something is durable, is the server's and the store's.
 
 mod access;
+mod announce;
 mod arguments;
 pub mod catalog;
 mod clients;

@@ -57,7 +57,7 @@ pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
             match input {
                 CatalogInput::Command(command) => catalog.handle(now, command, &mut effects),
                 CatalogInput::Administer { change, answer } => {
-                    match catalog.administer(*change, &mut effects) {
+                    match catalog.administer(now, *change, &mut effects) {
                         Ok(applied) => administrators.push((answer, applied)),
                         // Whoever asked may have given up waiting.
                         Err(refused) => drop(answer.send(Err(refused))),

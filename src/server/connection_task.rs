@@ -68,7 +68,9 @@ impl Connection {
         let (id, mailbox) = around.hub.register();
         let shards = around.hub.shard_count();
         let seed = mix(around.seed, id.0);
-        let port = Port::new(id, shards, Arc::clone(&around.view), seed);
+        let local = stream.local_addr().map_or_else(|_| "?".to_owned(), |local| local.to_string());
+        let name = format!("{peer} -> {local}");
+        let port = Port::new(id, shards, Arc::clone(&around.view), seed).named(name.into());
         let peer = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: mix(seed, 1) };
         let session = Session::new(around.clock.now(), Arc::clone(&around.limits), peer, port);
         Connection {

@@ -261,7 +261,7 @@ impl Connection {
             return Err(Failure::unblamed(ReplyCode::NotAllowed, text));
         }
         let refused = |fault| Failure::new(fault, MethodId::NONE);
-        out.port.open_channel().map_err(refused)?;
+        out.port.open_channel(out.now, frame.channel).map_err(refused)?;
         self.last_epoch = self.last_epoch.wrapping_add(1);
         let getter = self.shared.next_consumer();
         let channel = Channel::new(self.last_epoch, getter, out.limits.unacked_per_channel);

@@ -3,6 +3,8 @@
 
 use crate::model::administration::{AdministrationError, Applied, Change};
 
+use crate::model::ids::Timestamp;
+
 use super::{Catalog, CatalogEffects};
 use crate::broker::pattern::Pattern;
 use crate::broker::view::ViewState;
@@ -14,6 +16,7 @@ impl Catalog {
     /// Carries out a change. It is done once the operations in `fx` are durable; refused, it has changed nothing.
     pub fn administer(
         &mut self,
+        now: Timestamp,
         change: Change,
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
@@ -23,6 +26,7 @@ impl Catalog {
         if outcome.is_ok() {
             view.changed();
         }
+        fx.tell_events(&state, now);
         outcome
     }
 

@@ -1,7 +1,7 @@
 //! Exchanges: declared, compared, deleted (semantics.md section 5). What follows from a deletion for bindings is in
 //! `bindings`.
 
-use leveret_codec::table::FieldTable;
+use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ExchangeId, Name};
@@ -12,6 +12,7 @@ use crate::routing::{ExchangeKind, ExchangeRoutes};
 use super::limits::check_exchange_limit;
 use super::records::{self, EncodedTable, Record};
 use super::{Catalog, CatalogEffects};
+use crate::broker::announce::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
 use crate::broker::policies::{Applying, Subject};
 use crate::broker::queue_arguments::invalid_type;
@@ -20,20 +21,25 @@ use crate::broker::view::{Exchange, ViewState};
 const ALTERNATE: &str = "alternate-exchange";
 
 /// Predeclared in every vhost (5.1): name, type, internal. They are made anew at every start and never recorded.
-const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+/// The last one is in one vhost alone.
+const PREDECLARED: [(&str, ExchangeKind, bool); 8] = [
     ("", ExchangeKind::Direct, false),
     ("amq.direct", ExchangeKind::Direct, false),
     ("amq.fanout", ExchangeKind::Fanout, false),
     ("amq.topic", ExchangeKind::Topic, false),
     ("amq.headers", ExchangeKind::Headers, false),
     ("amq.match", ExchangeKind::Headers, false),
-    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+    (TRACE_EXCHANGE, ExchangeKind::Topic, true),
+    (EVENT_EXCHANGE, ExchangeKind::Topic, true),
 ];
 
 impl Catalog {
     /// Adds the predeclared exchanges of a vhost.
     pub(super) fn predeclare(&mut self, state: &mut ViewState, vhost: &Name) {
         for (name, kind, internal) in PREDECLARED {
+            if name == EVENT_EXCHANGE && &**vhost != EVENT_VHOST {
+                continue;
+            }
             let exchange = Exchange {
                 id: self.next_exchange_id(),
                 vhost: vhost.clone(),
@@ -69,6 +75,7 @@ impl Catalog {
         if exchange.durable {
             fx.ops.push(record(&exchange).put());
         }
+        fx.event(state, "exchange.created", || described(&exchange));
         state.add_exchange(exchange);
         Ok(true)
     }
@@ -130,9 +137,9 @@ impl Catalog {
 
     /// Takes an exchange out of the view and out of the records; its bindings are gone already.
     pub(super) fn strike_exchange(state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
-        if let Some(exchange) = state.remove_exchange(id)
-            && exchange.durable
-        {
+        let Some(exchange) = state.remove_exchange(id) else { return };
+        fx.event(state, "exchange.deleted", || described(&exchange));
+        if exchange.durable {
             fx.ops.push(records::delete_exchange(&exchange.vhost, &exchange.name));
         }
     }
@@ -164,6 +171,19 @@ fn check_equivalent(exchange: &Exchange, kind: ExchangeKind, declare: &DeclareEx
     check_flag("auto_delete", resource, declare.auto_delete, exchange.auto_delete)?;
     check_flag("internal", resource, declare.internal, exchange.internal)?;
     check_argument(ALTERNATE, resource, &declare.arguments, &exchange.arguments)
+}
+
+/// An exchange as events describe it.
+fn described(exchange: &Exchange) -> Fields {
+    vec![
+        ("name", text(&*exchange.name)),
+        ("vhost", text(&*exchange.vhost)),
+        ("type", text(exchange.kind().as_str())),
+        ("durable", AMQPValue::Boolean(exchange.durable)),
+        ("auto_delete", AMQPValue::Boolean(exchange.auto_delete)),
+        ("internal", AMQPValue::Boolean(exchange.internal)),
+        ("arguments", AMQPValue::FieldTable(exchange.arguments.clone())),
+    ]
 }
 
 fn record(exchange: &Exchange) -> Record {

@@ -24,6 +24,7 @@ use crate::model::request::Reply;
 use crate::model::settings::QueueSettings;
 
 use super::Map;
+use super::announce::{self, Event, Fields};
 use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
 use super::view::{View, ViewState};
 
@@ -40,11 +41,27 @@ pub struct CatalogEffects {
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
     /// To be sent once `ops` are durable.
     pub to_connections: Vec<(ConnectionId, SessionEvent)>,
+    /// What happened, for those who are bound for it (semantics.md 19.2).
+    events: Vec<Event>,
 }
 
 impl CatalogEffects {
     fn reply(&mut self, connection: ConnectionId, reply: Reply) {
         self.to_connections.push((connection, SessionEvent::Reply(reply)));
+    }
+
+    /// Something happened. Its fields are asked for where somebody would hear of it.
+    fn event(&mut self, state: &ViewState, key: &'static str, fields: impl FnOnce() -> Fields) {
+        if announce::is_heard(state) {
+            self.events.push(Event { key, fields: fields() });
+        }
+    }
+
+    /// Sends the events on their way.
+    fn tell_events(&mut self, state: &ViewState, now: Timestamp) {
+        for event in std::mem::take(&mut self.events) {
+            self.to_shards.extend(announce::tell(state, now, event));
+        }
     }
 }
 
@@ -134,7 +151,7 @@ impl Catalog {
     }
 
     /// Carries out a command.
-    pub fn handle(&mut self, _now: Timestamp, command: CatalogCommand, fx: &mut CatalogEffects) {
+    pub fn handle(&mut self, now: Timestamp, command: CatalogCommand, fx: &mut CatalogEffects) {
         let view = self.view.clone();
         let mut state = view.write();
         let changes = fx.ops.len();
@@ -161,6 +178,7 @@ impl Catalog {
         if changed || fx.ops.len() > changes {
             view.changed();
         }
+        fx.tell_events(&state, now);
     }
 
     /// Carries out a request and answers it, unless a shard will. Returns whether the view has changed.

@@ -7,6 +7,7 @@ use super::administration::{applied, check_name};
 use super::records::{self, EncodedTable, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
+use crate::broker::announce::{Fields, text};
 use crate::broker::command::ShardCommand;
 use crate::broker::policies::{self, Policy};
 use crate::broker::view::ViewState;
@@ -33,7 +34,9 @@ impl Catalog {
             definition: EncodedTable::new(&policy.definition),
         };
         fx.ops.push(record.put());
+        let described = described(vhost, &name);
         let was_there = of_vhost.policies.put(kind, Policy::new(name, policy));
+        fx.event(state, "policy.set", || described);
         apply(state, vhost, fx);
         Ok(applied(was_there))
     }
@@ -51,9 +54,15 @@ impl Catalog {
             return Err(AdministrationError::NoPolicy { vhost, name });
         }
         fx.ops.push(records::delete_policy(vhost, kind, name));
+        fx.event(state, "policy.cleared", || described(vhost, name));
         apply(state, vhost, fx);
         Ok(Applied::Changed)
     }
+}
+
+/// A policy as events describe it.
+fn described(vhost: &Name, name: &Name) -> Fields {
+    vec![("vhost", text(&**vhost)), ("name", text(&**name))]
 }
 
 /// Has all queues and exchanges of a vhost obey its policies as they are now.

@@ -13,6 +13,7 @@ use super::exchanges::reserved;
 use super::limits::check_queue_limits;
 use super::records::{EncodedTable, Record};
 use super::{Catalog, CatalogEffects, no_vhost};
+use crate::broker::announce::{Fields, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
 use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
 use crate::broker::policies::{self, Subject};
@@ -91,6 +92,7 @@ impl Catalog {
         if queue.is_recorded() {
             fx.ops.push(record(&queue).put());
         }
+        fx.event(state, "queue.created", || described(&queue));
         let name = queue.label.name.clone();
         state.add_queue(queue);
         fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
@@ -228,6 +230,19 @@ fn check_new(declare: &QueueDeclare) -> Result<QueueSettings, Fault> {
         return Err(reserved("queue", name));
     }
     queue_arguments::settings(&declare.request, Resource::queue(name, &declare.vhost), declare.server_named)
+}
+
+/// A queue as events describe it.
+pub(super) fn described(queue: &Queue) -> Fields {
+    vec![
+        ("name", text(&*queue.label.name)),
+        ("vhost", text(&*queue.label.vhost)),
+        ("durable", AMQPValue::Boolean(queue.settings.durable)),
+        ("auto_delete", AMQPValue::Boolean(queue.settings.auto_delete)),
+        ("exclusive", AMQPValue::Boolean(queue.exclusive_to.is_some())),
+        ("type", text(queue.settings.queue_type.as_str())),
+        ("arguments", AMQPValue::FieldTable(queue.arguments.clone())),
+    ]
 }
 
 fn record(queue: &Queue) -> Record {

@@ -13,6 +13,7 @@ use super::records::{self, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
 use crate::broker::access::{Permissions, TopicPermissions};
+use crate::broker::announce::text;
 use crate::broker::login::PasswordHash;
 use crate::broker::view::{User, ViewState};
 
@@ -55,6 +56,8 @@ impl Catalog {
         fx.ops.push(record.put());
         let before = state.user(&name).map(|user| user.limits);
         let limits = before.unwrap_or_default();
+        let key = if before.is_some() { "user.password.changed" } else { "user.created" };
+        fx.event(state, key, || vec![("name", text(&*name))]);
         state.put_user(User { name, password, tags, loopback_only, limits });
         Ok(applied(before.is_some()))
     }
@@ -80,6 +83,7 @@ impl Catalog {
             fx.ops.push(records::delete_user_limits(name));
         }
         fx.ops.push(records::delete_user(name));
+        fx.event(state, "user.deleted", || vec![("name", text(&**name))]);
         let fault = Fault::new(ReplyCode::ConnectionForced, format!("user '{name}' is deleted"));
         let closed = self.view.clients.of_user(name).into_iter();
         fx.to_connections.extend(closed.map(|connection| (connection, SessionEvent::Close(fault.clone()))));
@@ -107,6 +111,12 @@ impl Catalog {
         };
         fx.ops.push(record.put());
         let before = vhost.permissions.insert(user.clone(), Permissions::new(spec).into());
+        let of_vhost = vhost.name.clone();
+        fx.event(state, "permission.created", || {
+            let fields = [("user", user), ("vhost", &of_vhost)].into_iter();
+            let patterns = [("configure", &spec.configure), ("write", &spec.write), ("read", &spec.read)];
+            fields.chain(patterns).map(|(name, value)| (name, text(&**value))).collect()
+        });
         Ok(applied(before.is_some()))
     }
 
@@ -120,6 +130,9 @@ impl Catalog {
         let vhost = known_vhost(state, vhost)?;
         vhost.permissions.remove(user).ok_or_else(|| no_permissions(&vhost.name, user))?;
         fx.ops.push(records::delete_permissions(&vhost.name, user));
+        let of_vhost = vhost.name.clone();
+        let fields = || vec![("user", text(&**user)), ("vhost", text(&*of_vhost))];
+        fx.event(state, "permission.deleted", fields);
         Ok(Applied::Changed)
     }
 

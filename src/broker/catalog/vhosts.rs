@@ -8,6 +8,7 @@ use crate::model::ids::Name;
 use super::administration::{applied, check_name};
 use super::records::{self, Record};
 use super::{Catalog, CatalogEffects};
+use crate::broker::announce::text;
 use crate::broker::command::ShardCommand;
 use crate::broker::view::{Vhost, ViewState};
 
@@ -29,6 +30,9 @@ impl Catalog {
         let vhost = known_vhost(state, name)?;
         vhost.metadata = metadata;
         fx.ops.push(settings_record(vhost).put());
+        if !exists {
+            fx.event(state, "vhost.created", || vec![("name", text(&**name))]);
+        }
         Ok(applied(exists))
     }
 
@@ -61,6 +65,7 @@ impl Catalog {
             self.remove_exchange(state, exchange, fx);
         }
         state.remove_vhost(name);
+        fx.event(state, "vhost.deleted", || vec![("name", text(&**name))]);
         let fault = Fault::new(ReplyCode::ConnectionForced, format!("vhost '{name}' is deleted"));
         let closed = self.view.clients.of_vhost(name).into_iter();
         fx.to_connections.extend(closed.map(|connection| (connection, SessionEvent::Close(fault.clone()))));

@@ -116,6 +116,12 @@ impl Shard {
                     self.handle(now, origin, command);
                 }
             }
+            // A message of the broker's own: nobody waits for it.
+            ShardCommand::Publish { queues, message, confirm: _ } => {
+                for queue in queues {
+                    self.push(now, queue, Arc::clone(&message));
+                }
+            }
             ShardCommand::Declared { queue, declare } => self.declared(now, queue, declare),
             ShardCommand::DeleteQueue { queue, if_unused, if_empty, label, connection } => {
                 self.move_dead_letters(now);

@@ -8,9 +8,12 @@ use crate::model::administration::{Change, Password, TopicPermissionSpec, UserSp
 use crate::model::consuming::ConsumeOptions;
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConsumerNumber;
+use crate::model::ids::Timestamp;
 use crate::model::port::{BrokerPort, LoginRefused};
 use crate::model::request::{Reply, Request};
 use leveret_codec::properties::Field;
+
+const NOW: Timestamp = Timestamp(1_000_000);
 
 fn refused(text: &str) -> String {
     format!("ACCESS_REFUSED - {text} refused for user 'bob'")
@@ -42,12 +45,12 @@ fn a_vhost_must_exist_and_be_allowed() {
     broker.administer(Change::PutVhost { name: "other".into(), metadata }).unwrap();
     let mut port = broker.port(1);
     port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-    assert_eq!(port.open_vhost("nope").unwrap_err().text(), "NOT_ALLOWED - vhost nope not found");
+    assert_eq!(port.open_vhost(NOW, "nope").unwrap_err().text(), "NOT_ALLOWED - vhost nope not found");
     assert_eq!(
-        port.open_vhost("other").unwrap_err().text(),
+        port.open_vhost(NOW, "other").unwrap_err().text(),
         "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
     );
-    assert!(port.open_vhost("/").is_ok());
+    assert!(port.open_vhost(NOW, "/").is_ok());
     assert!(broker.view.read().exchange("other", "amq.topic").is_some());
 }
 

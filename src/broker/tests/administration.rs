@@ -7,9 +7,12 @@ use crate::model::administration::{
 };
 use crate::model::event::SessionEvent;
 use crate::model::ids::Name;
+use crate::model::ids::Timestamp;
 use crate::model::port::BrokerPort;
 use crate::model::request::{Reply, Request};
 use crate::model::settings::QueueType;
+
+const NOW: Timestamp = Timestamp(1_000_000);
 
 fn put_vhost(name: &str, default_queue_type: Option<QueueType>) -> Change {
     let metadata = VhostMetadata { default_queue_type, ..VhostMetadata::default() };
@@ -168,7 +171,7 @@ fn a_vhost_and_the_broker_have_queues_and_exchanges_enough() {
         "PRECONDITION_FAILED - cannot declare queue 'b': queue limit in vhost '/' (1) is reached"
     );
     broker.administer(limit(Some(-1))).unwrap();
-    let limits = NodeLimits { queues: Some(1), exchanges: Some(8), ..NodeLimits::default() };
+    let limits = NodeLimits { queues: Some(1), exchanges: Some(9), ..NodeLimits::default() };
     broker.administer(Change::SetNodeLimits(limits)).unwrap();
     assert_eq!(
         broker.text(1, declare_queue("b", |_| ())),
@@ -177,7 +180,7 @@ fn a_vhost_and_the_broker_have_queues_and_exchanges_enough() {
     broker.ask(1, declare_exchange("x1", "direct", |_| ()));
     assert_eq!(
         broker.text(1, declare_exchange("x2", "direct", |_| ())),
-        "PRECONDITION_FAILED - cannot declare exchange 'x2' in vhost '/': exchange limit of 8 is reached"
+        "PRECONDITION_FAILED - cannot declare exchange 'x2' in vhost '/': exchange limit of 9 is reached"
     );
 }
 
@@ -190,7 +193,7 @@ fn connections_are_counted_per_vhost_user_and_broker() {
     let open = |broker: &Broker| {
         let mut port = broker.port(2);
         port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-        port.open_vhost("/").map(|()| drop(port)).map_err(|fault| fault.text())
+        port.open_vhost(NOW, "/").map(|()| drop(port)).map_err(|fault| fault.text())
     };
     assert_eq!(open(&broker), Ok(()));
     broker.administer(limit(VhostLimit::MaxConnections, Some(1))).unwrap();
@@ -217,15 +220,15 @@ fn channels_are_counted_per_user_and_broker() {
     let value = Some(1);
     let limit = Change::SetUserLimit { user: "guest".into(), limit: UserLimit::MaxChannels, value };
     broker.administer(limit).unwrap();
-    assert_eq!(broker.port_mut(1).open_channel(), Ok(()));
+    assert_eq!(broker.port_mut(1).open_channel(NOW, 1), Ok(()));
     assert_eq!(
-        broker.port_mut(1).open_channel().unwrap_err().text(),
+        broker.port_mut(1).open_channel(NOW, 1).unwrap_err().text(),
         "NOT_ALLOWED - number of channels opened for user 'guest' has reached the maximum allowed user limit of (1)"
     );
-    broker.port_mut(1).close_channel();
-    assert_eq!(broker.port_mut(1).open_channel(), Ok(()));
+    broker.port_mut(1).close_channel(NOW, 1);
+    assert_eq!(broker.port_mut(1).open_channel(NOW, 1), Ok(()));
     let node = NodeLimits { channels: Some(1), ..NodeLimits::default() };
     broker.administer(Change::SetNodeLimits(node)).unwrap();
-    let refused = broker.port_mut(1).open_channel().unwrap_err().text();
+    let refused = broker.port_mut(1).open_channel(NOW, 1).unwrap_err().text();
     assert!(refused.contains("channels opened on node 'leveret@localhost'"), "{refused}");
 }

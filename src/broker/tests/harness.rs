@@ -114,7 +114,7 @@ impl Broker {
     pub(super) fn connect_to(&mut self, connection: u64, vhost: &str) {
         let mut port = self.port(connection);
         port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-        port.open_vhost(vhost).unwrap();
+        port.open_vhost(self.now, vhost).unwrap();
         self.ports.insert(connection, port);
     }
 
@@ -122,7 +122,7 @@ impl Broker {
         let mut port = self.port(connection);
         let response = format!("\0{user}\0{password}");
         port.authenticate("PLAIN", response.as_bytes(), true).unwrap();
-        port.open_vhost("/").unwrap();
+        port.open_vhost(self.now, "/").unwrap();
         self.ports.insert(connection, port);
     }
 
@@ -148,7 +148,7 @@ impl Broker {
 
     pub(super) fn administer(&mut self, change: Change) -> Result<Applied, AdministrationError> {
         let mut fx = CatalogEffects::default();
-        let outcome = self.catalog.administer(change, &mut fx);
+        let outcome = self.catalog.administer(self.now, change, &mut fx);
         self.carry_catalog(fx);
         self.settle();
         outcome
@@ -226,7 +226,7 @@ impl Broker {
 
     pub(super) fn route(&mut self, connection: u64, message: Message) -> Result<RoutedPublish, Fault> {
         let now = self.now;
-        self.port_mut(connection).route(now, Arc::new(message))
+        self.port_mut(connection).route(now, 1, Arc::new(message))
     }
 
     /// Publishes; returns how many confirms will come.

@@ -2,6 +2,7 @@
 
 mod access;
 mod administration;
+mod announcements;
 mod confirms;
 mod consuming;
 mod dead_letters;
