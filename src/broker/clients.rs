@@ -107,7 +107,7 @@ impl Clients {
             && *channels >= most
         {
             return refused(format!(
-                "number of channels opened on node '{NODE}' has reached the maximum allowed limit of ({most})"
+                "number of channels opened on node '{NODE}' has reached the maximum allowed limit of {most}"
             ));
         }
         let usage = users.entry(user.clone()).or_default();
@@ -115,7 +115,7 @@ impl Clients {
             && usage.channels >= most
         {
             return refused(format!(
-                "number of channels opened for user '{user}' has reached the maximum allowed user limit of ({most})"
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of {most}"
             ));
         }
         usage.channels += 1;

@@ -1,6 +1,11 @@
 //! All cases, section by section of semantics.md.
 
 mod s07;
+mod s13;
+mod s16;
+mod s17;
+mod s18;
+mod s19;
 
 use crate::runner::Case;
 
@@ -19,12 +24,16 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (10, "consume, get, cancel"),
     (11, "ack, reject, recover"),
     (12, "ttl, length, dead-letter"),
+    (13, "alarms"),
     (14, "transactions"),
     (15, "direct reply-to"),
     (16, "permissions"),
+    (17, "policies"),
+    (18, "limits"),
+    (19, "firehose and events"),
 ];
 
-const FILES: &[&[Case]] = &[s07::CASES];
+const FILES: &[&[Case]] = &[s07::CASES, s13::CASES, s16::CASES, s17::CASES, s18::CASES, s19::CASES];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())
