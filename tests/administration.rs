@@ -209,17 +209,20 @@ fn topics_and_limits_are_refused_to_the_client() {
 
 #[test]
 fn a_blocked_publisher_is_told_so_and_consumers_go_on() {
-    use lapin::options::{BasicAckOptions, BasicGetOptions};
+    use lapin::options::BasicGetOptions;
     // Less than any process has.
     let broker = Broker::start_with(&["--memory-limit", "1"]);
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let test = async move {
+        let consuming = broker.connect("guest", "%2f").await.unwrap();
+        let consumer = consuming.create_channel().await.unwrap();
         let connection = broker.connect("guest", "%2f").await.unwrap();
         let mut events = connection.events_listener();
         let channel = connection.create_channel().await.unwrap();
         declare(&channel, "q").await.unwrap();
         channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
-        publish(&channel, "", "q").await.unwrap();
+        let blocked = tokio::time::timeout(Duration::from_millis(300), publish(&channel, "", "q")).await;
+        assert!(blocked.is_err(), "it is kept aside");
         let reason = loop {
             match events.next().await {
                 Some(lapin::Event::ConnectionBlocked(reason)) => break reason.to_string(),
@@ -228,11 +231,7 @@ fn a_blocked_publisher_is_told_so_and_consumers_go_on() {
             }
         };
         assert_eq!(reason, "low on memory");
-        let consuming = broker.connect("guest", "%2f").await.unwrap();
-        let channel = consuming.create_channel().await.unwrap();
-        let got = channel.basic_get("q".into(), BasicGetOptions::default()).await.unwrap().unwrap();
-        got.delivery.ack(BasicAckOptions::default()).await.unwrap();
-        assert!(channel.basic_get("q".into(), BasicGetOptions::default()).await.unwrap().is_none());
+        assert!(consumer.basic_get("q".into(), BasicGetOptions::default()).await.unwrap().is_none());
     };
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), test).await.unwrap() });
 }

@@ -91,11 +91,11 @@ impl Driver {
     fn run(mut self, requests: &ThreadMailbox<StoreRequest>) -> Result<(), StoreError> {
         let mut batch = Vec::new();
         loop {
-            let due = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
-            requests.wait(&mut batch, Some(due.unwrap_or(self.guard.patience())));
             if let Some(alarms) = self.guard.look() {
                 self.hub.set_alarms(alarms);
             }
+            let due = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
+            requests.wait(&mut batch, Some(due.unwrap_or(self.guard.patience())));
             let mut close = false;
             for request in batch.drain(..) {
                 match request {

@@ -71,7 +71,7 @@ impl<P: BrokerPort> Session<P> {
         }
     }
 
-    /// Whether a frame is kept aside; `raw` is all of it. The first publish during an alarm is not: it is what blocks.
+    /// Whether a frame is kept aside; `raw` is all of it. The first publish during an alarm is what blocks.
     pub(super) fn keeps_aside(&mut self, frame: &Frame<'_>, raw: &[u8]) -> bool {
         let Phase::Running(connection) = &self.phase else { return false };
         let id = if frame.kind == FrameKind::Method { method_id(frame.payload) } else { None };
@@ -88,7 +88,6 @@ impl<P: BrokerPort> Session<P> {
             self.blocking.is_blocked = true;
             let reason = self.blocking.alarms.reason().unwrap_or_default();
             self.tell(AMQPMethod::Blocked(Blocked { reason: short(reason) }));
-            return false;
         }
         if stays {
             self.blocking.aside.extend_from_slice(raw);

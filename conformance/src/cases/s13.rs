@@ -11,7 +11,7 @@ use crate::test::Test;
 use crate::wire::id;
 
 cases! {
-    s13_02_publishers_are_blocked: "during an alarm the first publish blocks its connection, which is told once",
+    s13_02_publishers_are_blocked: "during an alarm a publish blocks its connection, which is told once, and waits",
         differs("acks wait", "acks go on", "a blocked connection is read on: what it acknowledges makes room");
 }
 
@@ -62,11 +62,10 @@ fn s13_02_publishers_are_blocked(test: &Test) -> Step {
     let alarm = Alarm::raise(test)?;
     consuming.sync()?;
     publishing.put(&name, "first");
-    publishing.confirmed(3, 3)?;
     connection.expect(id(10, 60))?;
     publishing.put(&name, "second");
     publishing.silent()?;
-    equal("who consumes goes on", consuming.take(&name)?.body(), "first")?;
+    consuming.empty(&name)?;
     acking.reject(held.tag, true);
     std::thread::sleep(Duration::from_millis(300));
     test.answered(match consuming.get(&name, true)? {
@@ -75,5 +74,5 @@ fn s13_02_publishers_are_blocked(test: &Test) -> Step {
     });
     drop(alarm);
     connection.expect(id(10, 61))?;
-    publishing.confirmed(4, 4)
+    publishing.confirmed(3, 4)
 }
