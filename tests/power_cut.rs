@@ -21,8 +21,12 @@ use leveret::store::disk::Disk;
 use leveret::store::{OpenError, Recovered, RedbStore, Store, StoreError, StoreOptions, open_on, verify_on};
 use model::{Model, Workload};
 
-/// Files so small that every few commits begin one, and one that is emptied at the first occasion.
-const OPTIONS: StoreOptions = StoreOptions { file_bytes: 120_000, cache_bytes: 256 << 10, quiet_commits: 2 };
+/// Files so small that every few commits begin one, and one that is emptied at the first occasion. Every commit goes to
+/// the journal.
+const OPTIONS: StoreOptions =
+    StoreOptions { file_bytes: 120_000, cache_bytes: 256 << 10, quiet_commits: 2, log_bytes: 0, salt: 7 };
+/// The same with a log so small that it begins anew every few commits.
+const LOGGED: StoreOptions = StoreOptions { log_bytes: 64 << 10, ..OPTIONS };
 /// Cuts that one directory lives through.
 const CUTS_PER_LIFE: u64 = 20;
 
@@ -38,8 +42,8 @@ struct Figures {
     journal_files: u64,
 }
 
-fn open(disk: &SimulatedDisk) -> Result<(RedbStore, Recovered), OpenError> {
-    open_on(Arc::new(disk.clone()), &OPTIONS)
+fn open(disk: &SimulatedDisk, options: &StoreOptions) -> Result<(RedbStore, Recovered), OpenError> {
+    open_on(Arc::new(disk.clone()), options)
 }
 
 /// How the store was stopped before it is opened.
@@ -98,6 +102,9 @@ impl Life {
                 if !self.commit(&mut store) {
                     return Ok(());
                 }
+                if self.random.percent(3) && store.settle().is_err() {
+                    return Ok(());
+                }
                 if self.random.percent(5) {
                     let compared = self.model.compare(&mut store, &mut self.random);
                     if self.disk.is_off() {
@@ -116,7 +123,10 @@ impl Life {
 
     /// Opens the store and compares; None where the power went meanwhile.
     fn reopen(&mut self) -> Result<Option<RedbStore>, String> {
-        let (mut store, recovered) = match open(&self.disk) {
+        // Most lives have a log; a directory has to be readable with and without.
+        let logged = StoreOptions { salt: self.random.next(), ..LOGGED };
+        let options = if self.random.percent(80) { logged } else { OPTIONS };
+        let (mut store, recovered) = match open(&self.disk, &options) {
             Ok(opened) => opened,
             Err(_) if self.disk.is_off() => {
                 self.figures.cuts_opening += 1;
@@ -160,7 +170,7 @@ impl Life {
         let (ops, catalog) = self.workload.commit(&self.model);
         let mut after = self.model.clone();
         after.apply(&ops, &catalog);
-        if store.commit(&ops, &catalog).is_err() {
+        if store.commit(ops.clone(), catalog.clone()).is_err() {
             assert!(self.disk.is_off(), "an error without a cause");
             self.under_way = Some(after);
             return false;
@@ -227,8 +237,12 @@ impl Failed {
 }
 
 /// A small workload that meets rotation, copying forward and removal.
-fn small_workload(disk: &SimulatedDisk, model: &mut Model) -> Result<(), Box<Failed>> {
-    let (mut store, recovered) = open(disk).map_err(|error| match error {
+fn small_workload(
+    disk: &SimulatedDisk,
+    options: &StoreOptions,
+    model: &mut Model,
+) -> Result<(), Box<Failed>> {
+    let (mut store, recovered) = open(disk, options).map_err(|error| match error {
         OpenError::Store(error) => Failed::with(error),
         other => Failed::with(StoreError::Damaged(other.to_string())),
     })?;
@@ -238,14 +252,16 @@ fn small_workload(disk: &SimulatedDisk, model: &mut Model) -> Result<(), Box<Fai
         let (ops, catalog) = workload.commit(model);
         let mut after = model.clone();
         after.apply(&ops, &catalog);
-        match store.commit(&ops, &catalog) {
+        match store.commit(ops.clone(), catalog.clone()) {
             Ok(()) => *model = after,
             Err(error) => {
                 return Err(Box::new(Failed { error, under_way: Some(after), store: Some(store) }));
             }
         }
-        if let Err(why) = model.compare(&mut store, &mut Random(1)) {
-            let error = StoreError::Damaged(why);
+        let settled = store.settle();
+        let compared =
+            settled.and_then(|()| model.compare(&mut store, &mut Random(1)).map_err(StoreError::Damaged));
+        if let Err(error) = compared {
             return Err(Box::new(Failed { error, under_way: None, store: Some(store) }));
         }
     }
@@ -254,8 +270,14 @@ fn small_workload(disk: &SimulatedDisk, model: &mut Model) -> Result<(), Box<Fai
 
 #[test]
 fn every_operation_may_fail_once() {
+    for options in [OPTIONS, LOGGED] {
+        every_operation_fails_once(&options);
+    }
+}
+
+fn every_operation_fails_once(options: &StoreOptions) {
     let healthy = SimulatedDisk::default();
-    assert!(small_workload(&healthy, &mut Model::default()).is_ok());
+    assert!(small_workload(&healthy, options, &mut Model::default()).is_ok());
     let operations = healthy.operations();
     let (mut errors, mut full) = (0, 0);
     for at in 0..operations {
@@ -263,16 +285,17 @@ fn every_operation_may_fail_once() {
         disk.trouble(Trouble { fail_at: Some(at), full: true, ..Trouble::default() });
         let mut model = Model::default();
         let mut under_way = None;
-        if let Err(failed) = small_workload(&disk, &mut model) {
+        if let Err(failed) = small_workload(&disk, options, &mut model) {
             errors += 1;
             full += u64::from(matches!(failed.error, StoreError::NoSpace));
             if let Some(mut store) = failed.store {
-                let refused = store.commit(&[], &[]);
+                let refused = store.commit(vec![], vec![]);
                 assert!(matches!(refused, Err(StoreError::Latched(_))), "operation {at}: {refused:?}");
             }
             under_way = failed.under_way;
         }
-        let (mut store, recovered) = open(&disk).unwrap_or_else(|error| panic!("operation {at}: {error}"));
+        let (mut store, recovered) =
+            open(&disk, options).unwrap_or_else(|error| panic!("operation {at}: {error}"));
         let sound = std::iter::once(model).chain(under_way).any(|mut model| {
             model.restart(recovered.clean);
             model.compare_recovered(&recovered).is_ok() && model.compare(&mut store, &mut Random(1)).is_ok()

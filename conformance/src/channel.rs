@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::{AMQPClass, basic, queue};
+use leveret_codec::method::{MethodId, method_id};
 use leveret_codec::properties::Properties as Parsed;
 use leveret_codec::table::AMQPValue;
 
@@ -112,6 +112,13 @@ impl Channel {
         check_close(&event, id(20, 40), code, at_fault, text)?;
         self.send(Payload::method(20, 41));
         Ok(())
+    }
+
+    /// Sends a method that closes the channel with this code and text (`*`: anything).
+    pub(crate) fn refuses(&self, payload: Payload, code: u16, text: &str) -> Step {
+        let at_fault = method_id(&payload.0).unwrap_or(MethodId::NONE);
+        self.send(payload);
+        self.closes(code, at_fault, text)
     }
 
     pub(crate) fn close(&self) -> Step {

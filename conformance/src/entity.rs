@@ -92,6 +92,11 @@ impl Exchange {
         self
     }
 
+    pub(crate) fn nowait(mut self) -> Exchange {
+        self.bits[4] = true;
+        self
+    }
+
     pub(crate) fn with(mut self, name: &str, value: impl Value) -> Exchange {
         self.arguments = self.arguments.set(name, value);
         self

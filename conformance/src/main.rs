@@ -10,6 +10,7 @@ mod connection;
 mod entity;
 mod outcome;
 mod report;
+mod route;
 mod runner;
 mod test;
 mod wire;

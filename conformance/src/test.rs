@@ -99,17 +99,24 @@ impl<'a> Test<'a> {
         format!("conformance.{:08x}", rand::random::<u32>())
     }
 
-    /// A name for a queue nobody else has, short enough for the longest reply text to end before its 255 bytes do; what is declared by it is deleted after the case.
+    /// A name for a queue nobody else has, another one each time, short enough for the longest reply text to end
+    /// before its 255 bytes do; what is declared by it is deleted after the case.
     pub(crate) fn queue(&self, name: &str) -> String {
-        let name = format!("{}.{name}", self.prefix);
-        self.queues.borrow_mut().push(name.clone());
-        name
+        self.fresh(&self.queues, name)
     }
 
     /// The same for an exchange.
     pub(crate) fn exchange(&self, name: &str) -> String {
-        let name = format!("{}.{name}", self.prefix);
-        self.exchanges.borrow_mut().push(name.clone());
+        self.fresh(&self.exchanges, name)
+    }
+
+    fn fresh(&self, taken: &RefCell<Vec<String>>, name: &str) -> String {
+        let mut name = format!("{}.{name}", self.prefix);
+        let taken = &mut *taken.borrow_mut();
+        while taken.contains(&name) {
+            name.push('+');
+        }
+        taken.push(name.clone());
         name
     }
 

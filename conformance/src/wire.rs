@@ -108,6 +108,12 @@ impl Value for i64 {
     }
 }
 
+impl Value for f64 {
+    fn encode(&self) -> Vec<u8> {
+        [b"d", &self.to_be_bytes()[..]].concat()
+    }
+}
+
 impl Value for bool {
     fn encode(&self) -> Vec<u8> {
         vec![b't', u8::from(*self)]

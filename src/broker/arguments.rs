@@ -25,15 +25,16 @@ fn is_same(a: &AMQPValue, b: &AMQPValue) -> bool {
 }
 
 /// A value as it stands between quotes in texts.
-fn printed(value: &AMQPValue) -> String {
+pub(super) fn printed(value: &AMQPValue) -> String {
     if let Some(number) = integer(value) {
         return number.to_string();
     }
     match value {
         AMQPValue::Boolean(value) => value.to_string(),
         AMQPValue::Timestamp(seconds) => seconds.to_string(),
-        AMQPValue::Float(value) => value.to_string(),
-        AMQPValue::Double(value) => value.to_string(),
+        // With a point, as whole numbers of these types have it.
+        AMQPValue::Float(value) => format!("{value:?}"),
+        AMQPValue::Double(value) => format!("{value:?}"),
         other => string(other).unwrap_or_else(|| type_name(other).to_owned()),
     }
 }
@@ -116,6 +117,10 @@ mod tests {
         assert_eq!(
             text(&int, &table("x-message-ttl", AMQPValue::LongLongInt(2000))),
             format!("{head} '1000' but current is '2000'")
+        );
+        assert_eq!(
+            text(&table("x-message-ttl", AMQPValue::Double(1000.0)), &int),
+            format!("{head} '1000.0' but current is '1000'")
         );
         assert_eq!(
             text(&int, &FieldTable::default()),

@@ -26,8 +26,6 @@ enum Check {
     Size,
     /// Greater than zero.
     Count,
-    /// Any integer.
-    Integer,
     /// 0 to 255.
     Priority,
     /// 2, the one version there is.
@@ -83,17 +81,19 @@ const ARGUMENTS: &[Argument] = &[
         Check::OneOf(&["drop-head", "reject-publish", "reject-publish-dlx"], "invalid_overflow"),
     ),
     argument("x-single-active-consumer", Takes::Both, Check::Boolean),
-    argument("x-delivery-limit", Takes::Both, Check::Integer),
+    argument("x-delivery-limit", Takes::Both, Check::Any),
     argument("x-queue-mode", Takes::Classic, Check::Any),
     argument("x-queue-version", Takes::Classic, Check::Version),
     argument("x-queue-master-locator", Takes::Classic, Check::Any),
     argument(
         "x-queue-leader-locator",
         Takes::Both,
-        Check::OneOf(&["client-local", "balanced"], "invalid_queue_locator_arg"),
+        Check::OneOf(
+            &["client-local", "balanced", "random", "least-leaders", "min-masters"],
+            "invalid_queue_locator_arg",
+        ),
     ),
     argument("x-quorum-initial-group-size", Takes::Quorum, Check::Count),
-    argument("x-quorum-target-group-size", Takes::Quorum, Check::Size),
     argument("x-max-in-memory-length", Takes::Quorum, Check::Size),
     argument("x-max-in-memory-bytes", Takes::Quorum, Check::Size),
     argument("x-consumer-timeout", Takes::Quorum, Check::Size),
@@ -127,7 +127,8 @@ pub(super) fn compared(queue_type: QueueType) -> impl Iterator<Item = &'static s
 pub(super) fn queue_type(arguments: &FieldTable, queue: Resource<'_>) -> Result<QueueType, Fault> {
     let Some(value) = arguments.inner().get("x-queue-type") else { return Ok(QueueType::Classic) };
     match string(value).as_deref() {
-        Some("classic") => Ok(QueueType::Classic),
+        // An empty one is the default, as none is.
+        Some("classic" | "") => Ok(QueueType::Classic),
         Some("quorum") => Ok(QueueType::Quorum),
         Some("stream") => {
             Err(Fault::not_implemented(format!("cannot declare {queue}: streams are not supported")))
@@ -215,7 +216,6 @@ fn check_value(check: Check, value: &AMQPValue) -> Result<(), String> {
     let number = || integer(value).ok_or_else(|| format!("\"expected integer, got {}\"", type_name(value)));
     match check {
         Check::Any => Ok(()),
-        Check::Integer => number().map(|_| ()),
         Check::Time { least } => at_least(least, number()?).and_then(at_most_ten_years),
         Check::Size => at_least(0, number()?).map(|_| ()),
         Check::Count => at_least(1, number()?).map(|_| ()),
@@ -288,7 +288,7 @@ impl Values<'_> {
         Some(DeadLetterTarget { exchange, routing_key: self.text("x-dead-letter-routing-key") })
     }
 
-    /// A negative limit is none.
+    /// A negative limit is none; what is no number is passed over.
     fn delivery_limit(&self, queue_type: QueueType) -> Option<u32> {
         match self.0.inner().get("x-delivery-limit").and_then(integer) {
             Some(limit) => u64::try_from(limit).ok().map(|limit| u32::try_from(limit).unwrap_or(u32::MAX)),

@@ -1,18 +1,27 @@
 //! Routing results a connection remembers, by exchange and routing key. They hold for one generation of the view; what
 //! depends on more than exchange and key is not kept here.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use smallvec::SmallVec;
 
 use super::Map;
 use crate::model::ids::{ExchangeId, QueueRef};
 
-/// Most results remembered; one more and all are forgotten.
-const MOST_ROUTES: usize = 4096;
+/// Results that every connection may remember, and the most that one may while not too many are remembered by all. One
+/// more, and it forgets all of them. A result takes about 100 bytes.
+const LEAST_ROUTES: usize = 512;
+const MOST_ROUTES: usize = 64 * 1024;
+/// Results that all connections together may remember beyond what each may.
+const SHARED_ROUTES: usize = 512 * 1024;
 /// Most exchanges remembered.
 const MOST_EXCHANGES: usize = 256;
 
 /// The queues of a publish.
 pub(super) type Targets = SmallVec<[QueueRef; 2]>;
+/// A routing key; most are short enough to lie beside the result.
+type Key = SmallVec<[u8; 24]>;
 
 /// What is known.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,20 +33,30 @@ pub(super) enum Known {
     Nothing,
 }
 
-#[derive(Debug, Default)]
+/// How many results all connections remember.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RememberedRoutes(Arc<AtomicUsize>);
+
+#[derive(Debug)]
 pub(super) struct RouteCache {
     generation: u64,
     exchanges: Map<Box<[u8]>, CachedExchange>,
     routes: usize,
+    of_all: RememberedRoutes,
 }
 
 #[derive(Debug)]
 struct CachedExchange {
     id: ExchangeId,
-    by_key: Map<Box<[u8]>, Targets>,
+    by_key: Map<Key, Targets>,
 }
 
 impl RouteCache {
+    /// An empty one that shares a bound with others.
+    pub(super) fn new(of_all: RememberedRoutes) -> RouteCache {
+        RouteCache { generation: 0, exchanges: Map::default(), routes: 0, of_all }
+    }
+
     /// What is known of exchange and key, if that is of this generation.
     pub(super) fn find(&mut self, generation: u64, exchange: &[u8], key: &[u8]) -> Known {
         if self.generation != generation {
@@ -64,21 +83,37 @@ impl RouteCache {
         if generation != self.generation {
             return;
         }
-        if self.routes >= MOST_ROUTES {
+        if !self.has_room() {
             for exchange in self.exchanges.values_mut() {
                 exchange.by_key.clear();
             }
-            self.routes = 0;
+            self.give_back();
         }
         if let Some(exchange) = self.exchanges.get_mut(exchange) {
             exchange.by_key.insert(key.into(), targets.clone());
             self.routes += 1;
+            self.of_all.0.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    fn has_room(&self) -> bool {
+        let shared = || self.of_all.0.load(Ordering::Relaxed) < SHARED_ROUTES;
+        self.routes < LEAST_ROUTES || self.routes < MOST_ROUTES && shared()
+    }
+
+    fn give_back(&mut self) {
+        self.of_all.0.fetch_sub(std::mem::take(&mut self.routes), Ordering::Relaxed);
     }
 
     fn clear(&mut self) {
         self.exchanges.clear();
-        self.routes = 0;
+        self.give_back();
+    }
+}
+
+impl Drop for RouteCache {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }
 
@@ -93,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_result_is_known_in_its_generation_only() {
-        let mut cache = RouteCache::default();
+        let mut cache = RouteCache::new(RememberedRoutes::default());
         assert_eq!(cache.find(1, b"x", b"k"), Known::Nothing);
         cache.add_exchange(1, b"x", ExchangeId(5));
         assert_eq!(cache.find(1, b"x", b"k"), Known::Exchange(ExchangeId(5)));
@@ -107,7 +142,7 @@ mod tests {
 
     #[test]
     fn no_publisher_makes_it_grow_without_bound() {
-        let mut cache = RouteCache::default();
+        let mut cache = RouteCache::new(RememberedRoutes::default());
         cache.find(1, b"", b"");
         for name in 0..2 * MOST_EXCHANGES {
             cache.add_exchange(1, name.to_string().as_bytes(), ExchangeId(1));
@@ -118,5 +153,21 @@ mod tests {
             cache.add_route(1, b"x", key.to_string().as_bytes(), &to(1));
         }
         assert!(cache.exchanges[&b"x"[..]].by_key.len() <= MOST_ROUTES);
+    }
+
+    #[test]
+    fn all_connections_together_are_bounded_too() {
+        let of_all = RememberedRoutes::default();
+        of_all.0.store(SHARED_ROUTES, Ordering::Relaxed);
+        let mut cache = RouteCache::new(of_all.clone());
+        cache.find(1, b"", b"");
+        cache.add_exchange(1, b"x", ExchangeId(1));
+        for key in 0..3 * LEAST_ROUTES {
+            cache.add_route(1, b"x", key.to_string().as_bytes(), &to(1));
+            assert!(cache.exchanges[&b"x"[..]].by_key.len() <= LEAST_ROUTES);
+        }
+        assert_eq!(of_all.0.load(Ordering::Relaxed), SHARED_ROUTES + cache.routes);
+        drop(cache);
+        assert_eq!(of_all.0.load(Ordering::Relaxed), SHARED_ROUTES);
     }
 }

@@ -23,6 +23,7 @@ use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
 use super::login::PasswordHash;
 use super::policies::{self, Applying, Policies, Subject};
+use super::route_cache::RememberedRoutes;
 
 /// The state and its generation.
 #[derive(Debug, Default)]
@@ -31,6 +32,7 @@ pub struct View {
     state: RwLock<ViewState>,
     pub(super) direct_replies: DirectReplies,
     pub(super) clients: Clients,
+    pub(super) remembered_routes: RememberedRoutes,
 }
 
 impl View {

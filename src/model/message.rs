@@ -215,10 +215,11 @@ impl Message {
     }
 }
 
-/// Decimal milliseconds, digits only (semantics.md 9.3).
+/// Decimal milliseconds, digits only but for a plus sign (semantics.md 9.3).
 fn parse_expiration(text: &[u8]) -> Option<u64> {
-    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+    let digits = text.strip_prefix(b"+").unwrap_or(text);
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    std::str::from_utf8(digits).ok()?.parse().ok()
 }

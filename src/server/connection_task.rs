@@ -1,15 +1,19 @@
 //! The task of one client connection: reads the socket into the session, carries the session's wishes to shards and
 //! catalog, tells it what they answer, and writes what it has to say.
 
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::sleep_until;
+use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
@@ -117,7 +121,7 @@ impl Connection {
             let reading = self.may_read();
             self.session.set_reading(reading);
             if reading && self.session.wants_input() {
-                self.read()?;
+                poll_fn(|context| Poll::Ready(self.read(context))).await?;
                 if !self.input.is_empty() {
                     self.session.receive(now, &mut self.input);
                 }
@@ -204,20 +208,25 @@ impl Connection {
         }
     }
 
-    /// Reads once, as much as there is and fits.
-    fn read(&mut self) -> io::Result<()> {
+    /// Reads once, as much as there is and fits. Where the last read got less than would have fitted, the socket is
+    /// known to be empty and not asked again before it says otherwise.
+    fn read(&mut self, context: &mut Context<'_>) -> io::Result<()> {
         self.input.reserve(self.read_size);
-        match self.stream.try_read_buf(&mut self.input) {
-            Ok(0) => self.end_of_input = true,
-            Ok(read) if read >= self.read_size => self.read_size = (self.read_size * 2).min(MOST_READ),
-            Ok(read) if read < self.read_size / 4 => self.read_size = (self.read_size / 2).max(LEAST_READ),
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+        match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.input) {
+            Poll::Ready(Ok(0)) => self.end_of_input = true,
+            Poll::Ready(Ok(read)) if read >= self.read_size => {
+                self.read_size = (self.read_size * 2).min(MOST_READ);
+            }
+            Poll::Ready(Ok(read)) if read < self.read_size / 4 => {
+                self.read_size = (self.read_size / 2).max(LEAST_READ);
+            }
+            Poll::Ready(Ok(_)) => {}
+            Poll::Ready(Err(error)) => return Err(error),
+            Poll::Pending => {
                 if self.input.is_empty() {
                     self.input = BytesMut::new();
                 }
             }
-            Err(error) => return Err(error),
         }
         Ok(())
     }

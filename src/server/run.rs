@@ -150,14 +150,15 @@ impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
         let Plan { config, shards } = self;
         let directory = config.data_dir.display().to_string();
-        let (mut store, recovered) = store::open(&config.data_dir, &StoreOptions::default())
+        let options = StoreOptions { salt: random_number(), ..StoreOptions::default() };
+        let (mut store, recovered) = store::open(&config.data_dir, &options)
             .map_err(|source| ServeError::Open { directory, source })?;
         // The port is taken before anything is started that would have to be stopped again.
         let listener = listener::bind(config.listen)
             .map_err(|source| ServeError::Listen { address: config.listen.to_string(), source })?;
 
         let clock = Clock::new();
-        let seed = random_seed();
+        let seed = random_number();
         let view = View::new();
         let mut found = CatalogEffects::default();
         let catalog = Catalog::new(Arc::clone(&view), shards, seed, recovered.catalog, &mut found);
@@ -165,7 +166,7 @@ impl Plan<'_> {
             error!(key = %bad.key.escape_ascii(), error = %bad.error, "a record of the catalog was passed over");
         }
         if !found.ops.is_empty() {
-            store.commit(&[], &found.ops)?;
+            store.commit(vec![], std::mem::take(&mut found.ops))?;
         }
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
@@ -265,7 +266,7 @@ fn restore_queues(
     count
 }
 
-/// What makes this process's generated names unlike any other's.
-fn random_seed() -> u64 {
+/// What nobody can guess: it makes this process's generated names, and the records of its log, unlike any other's.
+fn random_number() -> u64 {
     rand::random()
 }

@@ -1,6 +1,7 @@
 //! The thread that drives the store. Group commit without a timer: what is submitted during a commit is the next
 //! commit. Work nobody waits for (acks, spilled messages) rides along with the next commit that somebody waits
-//! for, and goes alone once it is [`LAZY_COMMIT`] old or [`LAZY_BYTES`] large.
+//! for, and goes alone once it is [`LAZY_COMMIT`] old or [`LAZY_BYTES`] large. Once in a while the store is given the
+//! time to put things in order.
 
 use std::io;
 use std::sync::Arc;
@@ -22,6 +23,9 @@ use crate::store::{Store, StoreError};
 const LAZY_COMMIT: Duration = Duration::from_millis(100);
 /// How much of what nobody waits for may gather.
 const LAZY_BYTES: usize = 4 << 20;
+
+/// How long what was committed may wait for the store to put it in order.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// What the store is asked for.
 #[derive(Debug)]
@@ -46,7 +50,7 @@ pub(crate) fn spawn(
     failed: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<Result<(), StoreError>>> {
     thread::Builder::new().name("store".into()).spawn(move || {
-        let outcome = Driver { store, hub, guard, pending: Pending::default() }.run(&requests);
+        let outcome = Driver { store, hub, guard, pending: Pending::default(), unsettled: None }.run(&requests);
         if let Err(error) = &outcome {
             error!(%error, "the store failed: what was not confirmed yet is unknown, nothing more is confirmed");
             failed();
@@ -85,6 +89,8 @@ struct Driver {
     hub: Arc<Hub>,
     guard: Guard,
     pending: Pending,
+    /// When the first commit came that the store may want to put in order.
+    unsettled: Option<Instant>,
 }
 
 impl Driver {
@@ -94,8 +100,7 @@ impl Driver {
             if let Some(alarms) = self.guard.look() {
                 self.hub.set_alarms(alarms);
             }
-            let due = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
-            requests.wait(&mut batch, Some(due.unwrap_or(self.guard.patience())));
+            requests.wait(&mut batch, self.patience());
             let mut close = false;
             for request in batch.drain(..) {
                 match request {
@@ -119,12 +124,23 @@ impl Driver {
             if close || self.pending.is_due() {
                 self.commit()?;
             }
+            if self.unsettled.is_some_and(|since| since.elapsed() >= SETTLE) {
+                self.store.settle()?;
+                self.unsettled = None;
+            }
             if close {
                 self.store.close()?;
                 info!("everything is committed, the store is closed");
                 return Ok(());
             }
         }
+    }
+
+    /// How long nothing has to be done where nothing is asked for.
+    fn patience(&self) -> Option<Duration> {
+        let due = self.pending.since.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
+        let settle = self.unsettled.map(|since| SETTLE.saturating_sub(since.elapsed()));
+        [due, settle, Some(self.guard.patience())].into_iter().flatten().min()
     }
 
     fn gather(
@@ -156,7 +172,8 @@ impl Driver {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
-        self.store.commit(&pending.ops, &pending.catalog)?;
+        self.store.commit(pending.ops, pending.catalog)?;
+        self.unsettled.get_or_insert_with(Instant::now);
         for (shard, sequence) in pending.shards {
             self.hub.shard(shard).post(ShardInput::Durable { sequence });
         }

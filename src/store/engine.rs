@@ -1,5 +1,5 @@
-//! The store on a journal of redb files: commits planned and carried out, files rotated and given back. Opening it
-//! is `recovery`, reading `reading`.
+//! The store on a journal of redb files with a log before it: commits logged, transactions planned and carried out,
+//! files rotated and given back. Opening it is `recovery`, reading `reading`.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -12,6 +12,7 @@ use super::error::StoreError;
 use super::evacuation::{self, Evacuation};
 use super::index::{FileRuns, Index};
 use super::intake::{Intake, Put};
+use super::log::Log;
 use super::pack::{self, Item, Location, Packed, Recent, Record};
 use super::redb::DataFile;
 use super::shelf::{Shelf, journal_name};
@@ -19,13 +20,17 @@ use super::{Store, StoreOptions, Usage, chunk, pending, reading, run};
 use crate::model::ids::QueueId;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Lane, Op};
 
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
 /// Rows of a file's meta table.
 pub(super) mod meta {
     pub(in crate::store) const FORMAT: &str = "format";
     pub(in crate::store) const FIRST_NUMBER: &str = "first number";
     pub(in crate::store) const CLEAN: &str = "clean";
     pub(in crate::store) const SUSPECT_BELOW: &str = "suspect below";
+    /// The last sequence number of the log that is in the journal.
+    pub(in crate::store) const LOGGED: &str = "logged";
+    /// What marks the records of the log that are beyond it.
+    pub(in crate::store) const SALT: &str = "salt";
     /// In the catalog: the last pending operations that are in it.
     pub(in crate::store) const APPLIED: &str = "applied";
 }
@@ -34,6 +39,8 @@ pub(super) mod meta {
 const TRASH_BYTES: u64 = 8 << 20;
 /// How many at most.
 const TRASH_BLOBS: usize = 1024;
+/// Bytes of memory that messages of the log may hold before they go to the journal.
+const TAIL_BYTES: usize = 8 << 20;
 /// Messages just stored for another queue are pointed at rather than written again where that saves this much in a
 /// row: pointing at them costs a run of its own.
 const WORTH_POINTING: u64 = 4096;
@@ -54,6 +61,9 @@ pub struct RedbStore {
     pub(super) index: Index,
     pub(super) shelf: Shelf,
     pub(super) catalog: DataFile,
+    pub(super) log: Log,
+    /// What was committed since the last transaction of the journal.
+    pub(super) tail: Intake,
     pub(super) trash: VecDeque<Trash>,
     /// Bytes of pages that chunks take in the active file.
     pub(super) allocated: u64,
@@ -75,18 +85,20 @@ impl fmt::Debug for RedbStore {
 }
 
 impl Store for RedbStore {
-    fn commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError> {
+    fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError> {
         self.latching(|store| store.try_commit(ops, catalog))
     }
 
-    fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
-        self.latching(|store| reading::fetch(&store.index, &mut store.shelf, store.suspect_below, fetch))
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.latching(RedbStore::transact)
     }
 
-    fn close(self: Box<Self>) -> Result<(), StoreError> {
-        if let Some(error) = self.latched {
-            return Err(StoreError::Latched(error));
-        }
+    fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
+        self.latching(|store| store.try_fetch(fetch))
+    }
+
+    fn close(mut self: Box<Self>) -> Result<(), StoreError> {
+        self.latching(RedbStore::transact)?;
         let meta = vec![(meta::CLEAN, 1)];
         self.shelf.active.apply(&Changes { meta, ..Changes::default() })?;
         self.shelf.close()?;
@@ -122,13 +134,35 @@ impl RedbStore {
         step(self).inspect_err(|error| self.latched = Some(Arc::new(error.clone())))
     }
 
-    fn try_commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError> {
-        if self.allocated >= self.options.file_bytes && !ops.is_empty() {
+    fn try_commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError> {
+        let logged = self.log.append(&ops, &catalog)?;
+        self.tail.take(ops, catalog);
+        if logged && self.tail.footprint() < TAIL_BYTES {
+            return Ok(());
+        }
+        self.transact()
+    }
+
+    fn try_fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
+        if self.tail.queues.get(&fetch.queue).is_some_and(|asked| asked.puts_in(fetch.range)) {
+            self.transact()?;
+        }
+        let asked = self.tail.queues.get(&fetch.queue);
+        reading::fetch(&self.index, &mut self.shelf, self.suspect_below, asked, fetch)
+    }
+
+    /// Takes over into the journal what was committed since the last time, as one transaction.
+    pub(super) fn transact(&mut self) -> Result<(), StoreError> {
+        if self.tail.is_empty() {
+            return Ok(());
+        }
+        let only_catalog = self.tail.queues.is_empty();
+        if self.allocated >= self.options.file_bytes && !only_catalog {
             self.rotate()?;
         }
+        let tail = std::mem::take(&mut self.tail);
         self.index.commits += 1;
-        let intake = Intake::fold(ops);
-        for (&queue, asked) in &intake.queues {
+        for (&queue, asked) in &tail.queues {
             if asked.deleted {
                 self.index.delete_queue(queue);
             }
@@ -138,13 +172,17 @@ impl RedbStore {
             }
         }
         let mut changes = Changes::default();
-        let packed = self.pack(&intake)?;
+        if !self.log.is_empty() {
+            changes.meta.push((meta::LOGGED, self.log.last()));
+        }
+        let packed = self.pack(&tail)?;
         self.admit(packed, &mut changes);
-        if !ops.is_empty() {
+        if !only_catalog {
             evacuation::step(self, &mut changes)?;
         }
         self.collect(&mut changes);
-        self.write(&mut changes, catalog)?;
+        self.write(&mut changes, &tail.catalog)?;
+        self.log.restart();
         self.remove_empty_files();
         Ok(())
     }
@@ -167,7 +205,7 @@ impl RedbStore {
         Ok(())
     }
 
-    fn pack(&mut self, intake: &Intake<'_>) -> Result<Packed, StoreError> {
+    fn pack(&mut self, intake: &Intake) -> Result<Packed, StoreError> {
         let records = self.records(intake);
         let items = intake.puts().zip(records).map(|(put, record)| Item {
             queue: put.queue,
@@ -183,7 +221,7 @@ impl RedbStore {
     }
 
     /// For each put, whether its record is written or pointed at.
-    fn records<'a>(&self, intake: &Intake<'a>) -> Vec<Record<'a>> {
+    fn records<'a>(&self, intake: &'a Intake) -> Vec<Record<'a>> {
         let stored: Vec<Option<Location>> = intake.puts().map(|put| self.stored(put)).collect();
         let mut streaks: Vec<u64> = Vec::new();
         let mut streak_of = vec![0; stored.len()];
@@ -205,15 +243,15 @@ impl RedbStore {
         let records =
             intake.puts().zip(stored).zip(streak_of).map(|((put, location), streak)| match location {
                 Some(location) if streaks[streak] >= WORTH_POINTING => Record::Stored(location),
-                _ => Record::Message(put.message),
+                _ => Record::Message(&put.message),
             });
         records.collect()
     }
 
     /// Where the message lies in the active file, if it does. Sealed files are not pointed into (a rotation forgets
     /// what is recent), so that a run and its blob always lie in one file.
-    fn stored(&self, put: &Put<'_>) -> Option<Location> {
-        self.recent.find(put.message).filter(|location| self.index.blob(location.blob).is_some())
+    fn stored(&self, put: &Put) -> Option<Location> {
+        self.recent.find(&put.message).filter(|location| self.index.blob(location.blob).is_some())
     }
 
     /// Takes new blobs and runs into the index and into the transaction.
@@ -280,6 +318,8 @@ impl RedbStore {
                 (meta::FIRST_NUMBER, first_number),
                 (meta::CLEAN, 0),
                 (meta::SUSPECT_BELOW, self.suspect_below),
+                (meta::LOGGED, self.log.taken_over()),
+                (meta::SALT, self.log.salt()),
             ],
             ..Changes::default()
         };

@@ -1,25 +1,32 @@
-//! The operations of one commit, folded: which of the messages put are still there at its end, and what was asked
-//! of messages stored earlier. Pure; knows nothing of blobs or files.
+//! The operations since the last transaction, folded: which of the messages put are still there, what was asked of
+//! messages stored earlier, and what the catalog wrote. Pure; knows nothing of blobs or files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::ranges::RangeSet;
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
-use crate::model::op::{EntryMeta, Lane, Op};
+use crate::model::op::{CatalogOp, EntryMeta, Lane, Op};
 
-/// A message put in this commit.
+/// Fewer puts than this are not worth compacting.
+const WORTH_COMPACTING: usize = 1024;
+
+/// A message put and not removed again.
 #[derive(Clone, Debug)]
-pub(super) struct Put<'a> {
+pub(super) struct Put {
     pub(super) queue: QueueId,
     pub(super) lane: Lane,
     pub(super) position: Position,
-    pub(super) message: &'a Arc<Message>,
+    pub(super) message: Arc<Message>,
     pub(super) meta: EntryMeta,
     pub(super) durable: bool,
-    /// It left again in the same commit and is never written.
-    gone: bool,
+}
+
+impl Put {
+    fn footprint(&self) -> usize {
+        size_of::<Option<Put>>() + self.message.footprint()
+    }
 }
 
 /// What one queue was asked for.
@@ -32,61 +39,86 @@ pub(super) struct Asked {
     /// Delivery counts of messages stored before that came back, in order of emission.
     pub(super) requeued: Vec<(Position, u32)>,
     /// Places in `puts`, in order of position.
-    puts: Vec<(Position, usize)>,
+    puts: VecDeque<(Position, usize)>,
+}
+
+impl Asked {
+    /// Whether a message that was stored before at this position is gone.
+    pub(super) fn settles(&self, position: u64) -> bool {
+        self.deleted || self.removed.contains(position)
+    }
+
+    /// Whether something was put in the range and is still there.
+    pub(super) fn puts_in(&self, range: PositionRange) -> bool {
+        let at = self.puts.partition_point(|put| put.0 < range.first);
+        self.puts.get(at).is_some_and(|put| put.0 <= range.last)
+    }
 }
 
 /// The folded operations.
 #[derive(Debug, Default)]
-pub(super) struct Intake<'a> {
-    puts: Vec<Put<'a>>,
+pub(super) struct Intake {
+    /// In order of emission; None where the message left again, which is then never written.
+    puts: Vec<Option<Put>>,
+    gone: usize,
+    /// Bytes that the messages hold in memory, about.
+    footprint: usize,
     pub(super) queues: BTreeMap<QueueId, Asked>,
+    pub(super) catalog: Vec<CatalogOp>,
 }
 
-impl<'a> Intake<'a> {
-    pub(super) fn fold(ops: &'a [Op]) -> Intake<'a> {
-        let mut intake = Intake::default();
+impl Intake {
+    /// Takes in what came next.
+    pub(super) fn take(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) {
         for op in ops {
             match op {
-                Op::Put { queue, lane, position, message, meta, durable } => intake.put(Put {
-                    queue: *queue,
-                    lane: *lane,
-                    position: *position,
-                    message,
-                    meta: *meta,
-                    durable: *durable,
-                    gone: false,
-                }),
-                Op::Remove { queue, range } => intake.remove(*queue, *range),
+                Op::Put { queue, lane, position, message, meta, durable } => {
+                    self.put(Put { queue, lane, position, message, meta, durable });
+                }
+                Op::Remove { queue, range } => self.remove(queue, range),
                 Op::Requeue { queue, position, delivery_count } => {
-                    intake.requeue(*queue, *position, *delivery_count);
+                    self.requeue(queue, position, delivery_count);
                 }
                 Op::DeleteQueue { queue } => {
-                    intake.remove(*queue, PositionRange { first: Position(0), last: Position(u64::MAX) });
-                    *intake.asked(*queue) = Asked { deleted: true, ..Asked::default() };
+                    self.remove(queue, PositionRange { first: Position(0), last: Position(u64::MAX) });
+                    *self.asked(queue) = Asked { deleted: true, ..Asked::default() };
                 }
             }
         }
-        intake
+        self.catalog.extend(catalog);
+        if self.puts.len() >= WORTH_COMPACTING && self.gone > self.puts.len() / 2 {
+            self.compact();
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.queues.is_empty() && self.catalog.is_empty()
     }
 
     /// What is to be written, in order of emission.
-    pub(super) fn puts(&self) -> impl Iterator<Item = &Put<'a>> {
-        self.puts.iter().filter(|put| !put.gone)
+    pub(super) fn puts(&self) -> impl Iterator<Item = &Put> {
+        self.puts.iter().flatten()
+    }
+
+    /// Bytes that the messages in [`Intake::puts`] hold in memory, about.
+    pub(super) fn footprint(&self) -> usize {
+        self.footprint
     }
 
     fn asked(&mut self, queue: QueueId) -> &mut Asked {
         self.queues.entry(queue).or_default()
     }
 
-    fn put(&mut self, put: Put<'a>) {
+    fn put(&mut self, put: Put) {
         let place = (put.position, self.puts.len());
         let puts = &mut self.asked(put.queue).puts;
-        if puts.last().is_none_or(|last| last.0 <= place.0) {
-            puts.push(place);
+        if puts.back().is_none_or(|last| last.0 <= place.0) {
+            puts.push_back(place);
         } else {
             puts.insert(puts.partition_point(|other| other.0 <= place.0), place);
         }
-        self.puts.push(put);
+        self.footprint += put.footprint();
+        self.puts.push(Some(put));
     }
 
     fn remove(&mut self, queue: QueueId, range: PositionRange) {
@@ -95,7 +127,10 @@ impl<'a> Intake<'a> {
         let from = asked.puts.partition_point(|put| put.0 < range.first);
         let to = asked.puts.partition_point(|put| put.0 <= range.last).max(from);
         for (_, at) in asked.puts.drain(from..to) {
-            self.puts[at].gone = true;
+            if let Some(put) = self.puts[at].take() {
+                self.footprint -= put.footprint();
+                self.gone += 1;
+            }
         }
     }
 
@@ -104,12 +139,30 @@ impl<'a> Intake<'a> {
         let at = asked.puts.partition_point(|put| put.0 < position);
         match asked.puts.get(at).filter(|put| put.0 == position) {
             Some(&(_, at)) => {
-                let meta = &mut self.puts[at].meta;
-                *meta = EntryMeta { delivery_count, redelivered: true, ..*meta };
+                if let Some(put) = &mut self.puts[at] {
+                    put.meta = EntryMeta { delivery_count, redelivered: true, ..put.meta };
+                }
             }
-            // Removed in this commit: whatever was stored there must not be noted again.
+            // Removed meanwhile: whatever was stored there must not be noted again.
             None if asked.removed.contains(position.0) => (),
             None => asked.requeued.push((position, delivery_count)),
+        }
+    }
+
+    /// Forgets the places of what is gone.
+    fn compact(&mut self) {
+        let mut places = Vec::with_capacity(self.puts.len());
+        let mut kept = 0;
+        for put in &self.puts {
+            places.push(kept);
+            kept += usize::from(put.is_some());
+        }
+        self.puts.retain(Option::is_some);
+        self.gone = 0;
+        for asked in self.queues.values_mut() {
+            for (_, at) in &mut asked.puts {
+                *at = places[*at];
+            }
         }
     }
 }
@@ -119,8 +172,14 @@ mod tests {
     use super::super::testing::{message, put, range};
     use super::*;
 
+    fn folded(ops: &[Op]) -> Intake {
+        let mut intake = Intake::default();
+        intake.take(ops.to_vec(), vec![]);
+        intake
+    }
+
     fn left(ops: &[Op]) -> Vec<u64> {
-        Intake::fold(ops).puts().map(|put| put.position.0).collect()
+        folded(ops).puts().map(|put| put.position.0).collect()
     }
 
     #[test]
@@ -141,7 +200,7 @@ mod tests {
     fn a_deleted_queue_keeps_only_what_comes_later() {
         let one = message(b"one");
         let ops = [put(1, 1, &one), range(1, 0, 0), Op::DeleteQueue { queue: QueueId(1) }, put(1, 2, &one)];
-        let intake = Intake::fold(&ops);
+        let intake = folded(&ops);
         assert_eq!(left(&ops), [2]);
         let asked = &intake.queues[&QueueId(1)];
         assert!(asked.deleted && asked.removed.len() == 0);
@@ -152,12 +211,32 @@ mod tests {
         let one = message(b"one");
         let requeue = Op::Requeue { queue: QueueId(1), position: Position(1), delivery_count: 3 };
         let ops = [put(1, 1, &one), requeue.clone()];
-        let intake = Intake::fold(&ops);
+        let intake = folded(&ops);
         let found = intake.puts().next().unwrap();
         assert!(found.meta.redelivered && found.meta.delivery_count == 3);
         assert!(intake.queues[&QueueId(1)].requeued.is_empty());
 
         let ops = [requeue.clone(), range(1, 1, 1), requeue];
-        assert_eq!(Intake::fold(&ops).queues[&QueueId(1)].requeued.len(), 1);
+        assert_eq!(folded(&ops).queues[&QueueId(1)].requeued.len(), 1);
+    }
+
+    #[test]
+    fn what_left_takes_no_room() {
+        let one = message(b"one");
+        let mut intake = Intake::default();
+        for at in 0..100 * WORTH_COMPACTING as u64 {
+            let ops = if at >= 10 {
+                vec![put(1, at, &one), range(1, at - 10, at - 10)]
+            } else {
+                vec![put(1, at, &one)]
+            };
+            intake.take(ops, vec![]);
+        }
+        assert_eq!(intake.puts().count(), 10);
+        assert!(intake.puts.len() <= WORTH_COMPACTING, "{}", intake.puts.len());
+        let each = intake.puts().next().unwrap().footprint();
+        assert_eq!(intake.footprint(), 10 * each);
+        intake.take(vec![Op::DeleteQueue { queue: QueueId(1) }], vec![]);
+        assert_eq!((intake.puts().count(), intake.footprint()), (0, 0));
     }
 }

@@ -55,26 +55,26 @@ impl MemoryStore {
         (self, recovered)
     }
 
-    fn apply(&mut self, op: &Op) {
+    fn apply(&mut self, op: Op) {
         match op {
             Op::Put { queue, lane, position, message, meta, durable } => {
-                let stored = Stored { message: Arc::clone(message), meta: *meta, durable: *durable };
-                self.lanes.entry((*queue, *lane)).or_default().insert(*position, stored);
+                let stored = Stored { message, meta, durable };
+                self.lanes.entry((queue, lane)).or_default().insert(position, stored);
             }
             Op::Remove { queue, range } => {
-                for (_, lane) in self.lanes_of(*queue) {
+                for (_, lane) in self.lanes_of(queue) {
                     lane.retain(|&position, _| !range.contains(position));
                 }
             }
             Op::Requeue { queue, position, delivery_count } => {
-                for (_, lane) in self.lanes_of(*queue) {
-                    if let Some(stored) = lane.get_mut(position) {
+                for (_, lane) in self.lanes_of(queue) {
+                    if let Some(stored) = lane.get_mut(&position) {
                         stored.meta.redelivered = true;
-                        stored.meta.delivery_count = *delivery_count;
+                        stored.meta.delivery_count = delivery_count;
                     }
                 }
             }
-            Op::DeleteQueue { queue } => self.lanes.retain(|(owner, _), _| owner != queue),
+            Op::DeleteQueue { queue } => self.lanes.retain(|(owner, _), _| *owner != queue),
         }
     }
 
@@ -98,14 +98,18 @@ fn span(messages: &BTreeMap<Position, Stored>) -> Span {
 }
 
 impl Store for MemoryStore {
-    fn commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError> {
-        ops.iter().for_each(|op| self.apply(op));
+    fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError> {
+        ops.into_iter().for_each(|op| self.apply(op));
         for op in catalog {
             match op {
-                CatalogOp::Put { key, value } => drop(self.catalog.insert(key.clone(), value.clone())),
-                CatalogOp::Delete { key } => drop(self.catalog.remove(key)),
+                CatalogOp::Put { key, value } => drop(self.catalog.insert(key, value)),
+                CatalogOp::Delete { key } => drop(self.catalog.remove(&key)),
             }
         }
+        Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 

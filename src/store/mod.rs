@@ -2,9 +2,10 @@
 //! section 4). One commit is one transaction with one fsync; what it holds survives a power cut once it returned.
 //! The store decides nothing about messages: it keeps what queues and the catalog tell it to keep.
 //!
-//! `engine` plans and carries out commits, `recovery` opens a directory, `reading` answers fetches, `evacuation`
-//! gives disk space back; `index` is what they all look into. Below them: `intake` and `pack` (what a commit comes
-//! down to), `run`, `record`, `chunk`, `pending` (what it looks like on disk), `shelf`, `redb`, `disk` (files).
+//! `engine` carries out commits (in the `log`, and from time to time many of them as one transaction of the journal),
+//! `recovery` opens a directory, `reading` answers fetches, `evacuation` gives disk space back; `index` is what they all
+//! look into. Below them: `intake` and `pack` (what commits come down to), `run`, `record`, `chunk`, `pending`,
+//! `log_record` (what it looks like on disk), `shelf`, `redb`, `disk` (files).
 
 mod changes;
 mod chunk;
@@ -14,6 +15,8 @@ mod error;
 mod evacuation;
 mod index;
 mod intake;
+mod log;
+mod log_record;
 mod memory;
 mod overlay;
 mod pack;
@@ -45,10 +48,13 @@ pub use verify::{FileReport, VerifyReport};
 /// Where operations become durable. Synchronous and single-threaded: the server drives it from one thread, and
 /// decides what to batch and when.
 pub trait Store: Send {
-    /// One durable transaction: when it returns Ok, everything in it survives a power cut; after a crash before that
+    /// One durable commit: when it returns Ok, everything in it survives a power cut; after a crash before that
     /// it is there whole or not at all. `ops` are in order of emission, and a position is put only while no message
     /// stands there. An error means that the outcome is unknown: every later call fails too.
-    fn commit(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<(), StoreError>;
+    fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError>;
+
+    /// Puts in order what commits left for later. To be called about once a second while there are commits.
+    fn settle(&mut self) -> Result<(), StoreError>;
 
     /// Reads messages back. Everything committed before is visible. A damaged message is reported and left out.
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError>;
@@ -65,7 +71,8 @@ pub struct Usage {
     pub files: u64,
     /// Bytes of the files on disk.
     pub file_bytes: u64,
-    /// Messages not settled, counted once per queue; the same for the bytes of their bodies.
+    /// Messages in queues, counted once per queue, after the last [`Store::settle`]; the same for the bytes of their
+    /// bodies.
     pub messages: u64,
     pub body_bytes: u64,
     /// Damaged messages (or runs of them) found since the store was opened.
@@ -81,11 +88,21 @@ pub struct StoreOptions {
     pub cache_bytes: usize,
     /// A sealed file with little left in it is emptied when nothing in it was settled for this many commits.
     pub quiet_commits: u64,
+    /// Bytes of small commits that gather in the write-ahead log before they go to the journal together; 0 is no log.
+    pub log_bytes: u64,
+    /// Marks the log's records, so that nothing a client sends can be taken for one: a random number.
+    pub salt: u64,
 }
 
 impl Default for StoreOptions {
     fn default() -> StoreOptions {
-        StoreOptions { file_bytes: 512 << 20, cache_bytes: 24 << 20, quiet_commits: 64 }
+        StoreOptions {
+            file_bytes: 512 << 20,
+            cache_bytes: 24 << 20,
+            quiet_commits: 64,
+            log_bytes: 16 << 20,
+            salt: 0,
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::error::StoreError;
 use super::index::{EntrySource, Index};
+use super::intake::Asked;
 use super::record::{self, BadRecord};
 use super::run::{Entry, RunKey};
 use super::shelf::{self, Shelf};
@@ -29,17 +30,22 @@ pub(super) struct Found {
     pub(super) entry: Entry,
 }
 
-/// Answers a fetch. Messages of runs below `suspect_below` may have been delivered before an unclean stop.
+/// Answers a fetch. Messages of runs below `suspect_below` may have been delivered before an unclean stop. `asked` is
+/// what the index does not know yet of the queue.
 pub(super) fn fetch(
     index: &Index,
     shelf: &mut Shelf,
     suspect_below: u64,
+    asked: Option<&Asked>,
     fetch: &Fetch,
 ) -> Result<Fetched, StoreError> {
     let mut entries = Vec::new();
     let mut range = fetch.range;
     loop {
-        let (found, through) = select(index, shelf, suspect_below, &Fetch { range, ..*fetch })?;
+        let (mut found, through) = select(index, shelf, suspect_below, &Fetch { range, ..*fetch })?;
+        if let Some(asked) = asked {
+            catch_up(&mut found, asked);
+        }
         read(shelf, &found, |found, pieces| {
             let message = pieces.and_then(record::decode);
             message.map(|message| {
@@ -50,11 +56,22 @@ pub(super) fn fetch(
                 });
             })
         })?;
-        // Where all that was found is damaged the answer reaches further, so that it is never empty too early.
+        // Where all that was found is gone or damaged the answer reaches further, so that it is never empty too early.
         if !entries.is_empty() || through >= fetch.range.last {
             return Ok(Fetched { fetch: *fetch, entries, through });
         }
         range.first = through.next();
+    }
+}
+
+/// Brings what was found to where the queue is by now.
+fn catch_up(found: &mut Vec<Found>, asked: &Asked) {
+    found.retain(|found| !asked.settles(found.entry.position));
+    for &(position, delivery_count) in &asked.requeued {
+        if let Ok(at) = found.binary_search_by_key(&position.0, |found| found.entry.position) {
+            let meta = &mut found[at].entry.meta;
+            *meta = EntryMeta { delivery_count, redelivered: true, ..*meta };
+        }
     }
 }
 

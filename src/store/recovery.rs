@@ -9,6 +9,8 @@ use super::disk::Disk;
 use super::engine::{FORMAT, RedbStore, Trash, meta};
 use super::error::{OpenError, StoreError};
 use super::index::{BUCKET, EntrySource, FileRuns, Index};
+use super::intake::Intake;
+use super::log::{Log, Logged, Replay};
 use super::pack::Recent;
 use super::ranges::RangeSet;
 use super::redb::{DataFile, Mode, RowsOf};
@@ -105,6 +107,7 @@ fn holds_anything(active: &DataFile) -> Result<bool, StoreError> {
 
 struct Opening {
     store: RedbStore,
+    replay: Replay,
     clean: bool,
     damaged_runs: u64,
     /// Runs (with their first position) of which not all lasts, or nothing is left.
@@ -140,6 +143,9 @@ impl Opening {
             index.files.push(FileRuns { file, first_number, live_runs: 0, touched: 0, kept: false });
         }
         shelf.set_files(spans);
+        let logged = shelf.active.meta(meta::LOGGED)?.unwrap_or(0);
+        let salt = shelf.active.meta(meta::SALT)?.unwrap_or(0);
+        let (log, replay) = Log::open(&*disk, options.log_bytes, logged, salt)?;
         // Above whatever is said about numbers, also where nothing is left of what had them.
         index.next_number = index.active_from().max(suspect_below).max(1);
         let store = RedbStore {
@@ -148,6 +154,8 @@ impl Opening {
             index,
             shelf,
             catalog,
+            log,
+            tail: Intake::default(),
             trash: VecDeque::new(),
             allocated: 0,
             suspect_below,
@@ -157,7 +165,14 @@ impl Opening {
             latched: None,
             lock,
         };
-        Ok(Opening { store, clean, damaged_runs: 0, to_check: Vec::new(), applied_pending: Vec::new() })
+        Ok(Opening {
+            store,
+            replay,
+            clean,
+            damaged_runs: 0,
+            to_check: Vec::new(),
+            applied_pending: Vec::new(),
+        })
     }
 
     /// Reads what the active file notes, then the runs of all files.
@@ -240,20 +255,17 @@ impl Opening {
         Ok(())
     }
 
-    /// Completes what a crash left between journal and catalog, and marks the directory as in use.
+    /// Completes what a crash left between log, journal and catalog, and marks the directory as in use.
     fn finish(&mut self) -> Result<Recovered, OpenError> {
         self.apply_pending()?;
-        let store = &mut self.store;
-        if !self.clean {
-            store.suspect_below = store.index.next_number;
+        if self.replay.last > self.store.log.taken_over() {
+            // What was found on opening is written first: the log may fill the active file and begin another.
+            self.mark()?;
+            self.take_over_the_log()?;
         }
-        let mut changes = Changes {
-            meta: vec![(meta::CLEAN, 0), (meta::SUSPECT_BELOW, store.suspect_below)],
-            pending: self.applied_pending.iter().map(|&number| (number, None)).collect(),
-            ..Changes::default()
-        };
-        store.collect(&mut changes);
-        store.shelf.active.apply(&changes)?;
+        self.store.log.set_salt(self.store.options.salt);
+        self.mark()?;
+        let store = &mut self.store;
         store.remove_empty_files();
         Ok(Recovered {
             catalog: store.catalog.records()?,
@@ -262,6 +274,41 @@ impl Opening {
             messages: store.index.live_messages,
             damaged_runs: self.damaged_runs,
         })
+    }
+
+    /// Writes what has changed since the files were opened, and that they are in use.
+    fn mark(&mut self) -> Result<(), StoreError> {
+        let store = &mut self.store;
+        if !self.clean {
+            store.suspect_below = store.index.next_number;
+        }
+        let mut changes = Changes {
+            meta: vec![
+                (meta::FORMAT, FORMAT),
+                (meta::CLEAN, 0),
+                (meta::SUSPECT_BELOW, store.suspect_below),
+                (meta::LOGGED, store.log.taken_over()),
+                (meta::SALT, store.log.salt()),
+            ],
+            pending: self.applied_pending.drain(..).map(|number| (number, None)).collect(),
+            ..Changes::default()
+        };
+        store.collect(&mut changes);
+        store.shelf.active.apply(&changes)
+    }
+
+    /// Brings into the journal what the log holds beyond it.
+    fn take_over_the_log(&mut self) -> Result<(), StoreError> {
+        let replay = std::mem::take(&mut self.replay);
+        if replay.damaged > 0 {
+            tracing::error!(commits = replay.damaged, "damaged commits of the write-ahead log are left out");
+        }
+        for Logged { ops, catalog } in replay.commits {
+            self.store.tail.take(ops, catalog);
+        }
+        self.store.transact()?;
+        self.store.log.restart();
+        Ok(())
     }
 
     fn apply_pending(&mut self) -> Result<(), OpenError> {

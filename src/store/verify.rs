@@ -7,6 +7,8 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::engine::meta;
 use super::error::{OpenError, StoreError};
+use super::intake::Intake;
+use super::log::{self, LOG, Logged};
 use super::ranges::RangeSet;
 use super::recovery::{CATALOG, check_format, journal_files};
 use super::redb::{Blobs, DataFile, Mode, RowsOf};
@@ -72,11 +74,12 @@ impl fmt::Display for VerifyReport {
     }
 }
 
-/// What the active file says about all files.
+/// What the active file and the log say about all files.
 #[derive(Default)]
 struct Noted {
     notes: BTreeMap<u64, Notes>,
     gone: BTreeMap<u64, RangeSet>,
+    logged: Intake,
 }
 
 pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
@@ -95,6 +98,7 @@ pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
             if files.last() == Some(&file) {
                 report.clean = data.meta(meta::CLEAN)? == Some(1);
                 noted = read_noted(&data, &mut found)?;
+                noted.logged = verify_log(disk, &data, &mut report)?;
             }
             verify_journal(&data, &noted, &mut found, &mut report.queues);
         }
@@ -102,6 +106,35 @@ pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
     }
     report.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(report)
+}
+
+/// Reads what the log holds beyond the journal, and counts it.
+fn verify_log(
+    disk: &Arc<dyn Disk>,
+    active: &DataFile,
+    report: &mut VerifyReport,
+) -> Result<Intake, OpenError> {
+    let taken_over = active.meta(meta::LOGGED)?.unwrap_or(0);
+    let replay = log::replay(&**disk, taken_over, active.meta(meta::SALT)?.unwrap_or(0))?;
+    let mut logged = Intake::default();
+    for Logged { ops, catalog } in replay.commits {
+        logged.take(ops, catalog);
+    }
+    if !disk.list()?.iter().any(|name| name == LOG) {
+        return Ok(logged);
+    }
+    let mut found =
+        FileReport { name: LOG.to_owned(), bytes: disk.open(LOG)?.len()?, ..FileReport::default() };
+    found.closed_cleanly = logged.is_empty();
+    for put in logged.puts() {
+        found.messages += 1;
+        *report.queues.entry(put.queue).or_default() += 1;
+    }
+    if replay.damaged > 0 {
+        found.damage.push(format!("{} commits cannot be read", replay.damaged));
+    }
+    report.files.push(found);
+    Ok(logged)
 }
 
 fn verify_catalog(disk: &Arc<dyn Disk>, report: &mut VerifyReport) -> Result<(), OpenError> {
@@ -184,13 +217,21 @@ fn verify_journal(
                 found.damage.push(format!("queue {}, run {}: its row is damaged", key.queue, key.number));
                 return;
             };
-            if header.keeps == Keeps::None {
+            let asked = noted.logged.queues.get(&key.queue);
+            if header.keeps == Keeps::None || asked.is_some_and(|asked| asked.deleted) {
                 return;
             }
             match entries_of(&blobs, key, &header, inline) {
                 Some(entries) => {
                     let settled = noted.notes.get(&key.number).map(|notes| &notes.settled);
-                    let sound = verify_run(&blobs, key, &header, &entries, settled, &mut found.damage);
+                    let wanted = |place: u64, entry: &Entry| {
+                        entry.durable
+                            && !settled.is_some_and(|settled| settled.contains(place))
+                            && !asked.is_some_and(|asked| asked.settles(entry.position))
+                    };
+                    let wanted = (0..).zip(&entries).filter(|(place, entry)| wanted(*place, entry));
+                    let wanted = wanted.map(|(_, entry)| entry);
+                    let sound = verify_run(&blobs, key, &header, wanted, &mut found.damage);
                     found.messages += sound;
                     *queues.entry(key.queue).or_default() += sound;
                 }
@@ -214,20 +255,16 @@ fn entries_of(blobs: &Blobs, key: RunKey, header: &Header, inline: &[u8]) -> Opt
     run::decode_entries(header, &pieces.concat())
 }
 
-/// Reads every message left in a run; how many are sound.
-fn verify_run(
+/// Reads these messages of a run; how many are sound.
+fn verify_run<'a>(
     blobs: &Blobs,
     key: RunKey,
     header: &Header,
-    entries: &[Entry],
-    settled: Option<&RangeSet>,
+    wanted: impl Iterator<Item = &'a Entry>,
     damage: &mut Vec<String>,
 ) -> u64 {
     let mut sound = 0;
-    for (place, entry) in (0..).zip(entries) {
-        if !entry.durable || settled.is_some_and(|settled| settled.contains(place)) {
-            continue;
-        }
+    for entry in wanted {
         let start = u64::from(entry.offset);
         let read = blobs.read(header.blob, header.blob_len, start..start + u64::from(entry.len));
         let result = match read {

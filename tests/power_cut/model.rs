@@ -100,6 +100,7 @@ impl Model {
                 }
             }
         }
+        store.settle().map_err(|error| error.to_string())?;
         let messages = store.usage().messages;
         if messages != self.messages() {
             return Err(format!("{messages} messages are counted, {} expected", self.messages()));
@@ -125,7 +126,13 @@ impl Model {
                 spans.fold((0, 0), |(count, bytes), span| (count + span.count, bytes + span.bytes));
             let body_bytes = held.values().map(|(_, held)| held.body.len() as u64).sum::<u64>();
             if (count, bytes) != (held.len() as u64, body_bytes) {
-                return Err(format!("queue {}: spans count {count}, {bytes} bytes", queue.queue));
+                return Err(format!(
+                    "queue {}: spans count {count}, {bytes} bytes; expected {:?}",
+                    queue.queue,
+                    held.iter()
+                        .map(|(position, (_, held))| (position.0, held.body.len()))
+                        .collect::<Vec<_>>()
+                ));
             }
             if held.keys().next_back().is_some_and(|last| *last >= queue.next_position) {
                 return Err(format!("queue {}: next position {}", queue.queue, queue.next_position));

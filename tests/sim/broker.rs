@@ -81,7 +81,7 @@ impl Broker {
         let seed = random.next();
         let catalog = Catalog::new(Arc::clone(&view), layout.shards, seed, recovered.catalog, &mut found);
         assert!(catalog.bad_records().is_empty(), "bad records: {:?}", catalog.bad_records());
-        disk.commit(&[], &found.ops).expect("memory does not fail");
+        disk.commit(vec![], std::mem::take(&mut found.ops)).expect("memory does not fail");
         let mut shards: Vec<Shard> = (0..layout.shards)
             .map(|index| Shard::new(ShardIndex(index), Arc::clone(&view), layout.memory))
             .collect();

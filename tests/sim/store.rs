@@ -120,7 +120,7 @@ impl StoreActor {
         if pending.is_empty() {
             return;
         }
-        self.disk.commit(&pending.ops, &pending.catalog).expect("memory does not fail");
+        self.disk.commit(pending.ops, pending.catalog).expect("memory does not fail");
         for (shard, sequence) in pending.shards {
             self.outbox.push_back(Post::Shard(shard, ShardInput::Durable(sequence)));
         }

@@ -1,5 +1,6 @@
-"""Celery: workers of its own over the broker, with retries, an ETA, remote control, events, and chords. Results come
-back by the rpc backend; that cannot do chords, so these run on a second worker that keeps its results in files."""
+"""Celery: workers of its own over the broker, with retries, an ETA, remote control, events, chords, and a worker that is
+killed over its task. Results come back by the rpc backend; that cannot do chords, so these run on a second worker that
+keeps its results in files."""
 
 import datetime
 import os
@@ -41,6 +42,13 @@ class Worker:
 
     def ready(self):
         wait_until(lambda: self.app.control.ping(timeout=0.3), "an answer of the worker", seconds=40)
+
+    def kill(self):
+        """Ends the worker and the processes of its pool with SIGKILL, so that it has no say in what becomes of its tasks."""
+        (stats,) = self.app.control.inspect(timeout=2).stats().values()
+        for pid in [stats["pid"], *stats["pool"]["processes"]]:
+            os.kill(pid, signal.SIGKILL)
+        expect(self._process.wait(PATIENCE), -signal.SIGKILL, "exit code of the killed worker")
 
     def stop(self):
         """Asks the worker to end and gives its exit code."""
@@ -147,12 +155,23 @@ def task_events(_scope):
     listener.join(PATIENCE)
 
 
-def survives_the_worker(_scope):
-    """What no worker has acknowledged is there for the next one, also after the first was killed."""
+def waits_for_the_next_worker(_scope):
+    """What is sent while no worker runs is there for the next one."""
     expect(files.stop(), 0, "exit code of the worker")
     waiting = [files.task("add").delay(n, 0) for n in range(5)]
     files.start()
     expect([result.get(15) for result in waiting], list(range(5)))
+
+
+def killed_worker(_scope):
+    """A task is acknowledged when it is done (task_acks_late), so the one that dies with its worker runs again."""
+    with tempfile.TemporaryDirectory(prefix="celery-starts-") as folder:
+        result = rpc.task("outlive").delay(folder)
+        wait_until(lambda: os.listdir(folder), "the first start of the task")
+        rpc.kill()
+        expect_that(not result.ready(), "the task had an answer although its worker was killed")
+        rpc.start()
+        expect(result.get(15), {"starts": 2, "redelivered": True})
 
 
 for worker in (rpc, files):
@@ -169,7 +188,8 @@ try:
             chord,
             large_argument,
             task_events,
-            survives_the_worker,
+            waits_for_the_next_worker,
+            killed_worker,
         ],
         Scope,
     )

@@ -1,6 +1,7 @@
 """The Celery application under check, for its worker and for those who call it."""
 
 import os
+import time
 
 from celery import Celery
 
@@ -40,6 +41,15 @@ def make_app(broker, backend, prefix):
     @app.task(name="fail", shared=False)
     def fail():
         raise ValueError("as asked")
+
+    @app.task(name="outlive", shared=False, bind=True)
+    def outlive(self, folder):
+        """Notes each start as a file in `folder`. The first run goes on for longer than any check waits."""
+        open(os.path.join(folder, str(os.getpid())), "x").close()
+        starts = len(os.listdir(folder))
+        if starts == 1:
+            time.sleep(60)
+        return {"starts": starts, "redelivered": self.request.delivery_info["redelivered"]}
 
     @app.task(name="echo", shared=False)
     def echo(value):

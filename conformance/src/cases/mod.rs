@@ -1,6 +1,10 @@
 //! All cases, section by section of semantics.md.
 
+mod s05;
+mod s06;
 mod s07;
+mod s08;
+mod s09;
 mod s13;
 mod s16;
 mod s17;
@@ -33,7 +37,21 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (19, "firehose and events"),
 ];
 
-const FILES: &[&[Case]] = &[s07::CASES, s13::CASES, s16::CASES, s17::CASES, s18::CASES, s19::CASES];
+const FILES: &[&[Case]] = &[
+    s05::declare::CASES,
+    s05::routing::CASES,
+    s05::matching::CASES,
+    s06::CASES,
+    s07::declare::CASES,
+    s07::arguments::CASES,
+    s08::CASES,
+    s09::CASES,
+    s13::CASES,
+    s16::CASES,
+    s17::CASES,
+    s18::CASES,
+    s19::CASES,
+];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {
     FILES.iter().flat_map(|cases| cases.iter().copied())

@@ -1,7 +1,7 @@
 //! Queues as the catalog knows them: declared, compared, deleted by name (semantics.md sections 7 and 8). Where a
 //! queue exists, its shard has the last word: it answers declares and deletes, for it alone knows its counts.
 
-use leveret_codec::table::AMQPValue;
+use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, QueueId, QueueRef, ShardIndex};
@@ -14,7 +14,7 @@ use super::limits::check_queue_limits;
 use super::records::{EncodedTable, Record};
 use super::{Catalog, CatalogEffects, no_vhost};
 use crate::broker::announce::{Fields, text};
-use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
+use crate::broker::arguments::{check_argument, check_flag, inequivalent, printed};
 use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
 use crate::broker::policies::{self, Subject};
 use crate::broker::queue_arguments;
@@ -32,6 +32,11 @@ impl Catalog {
         fx: &mut CatalogEffects,
     ) -> bool {
         let connection = declare.connection;
+        if declare.request.name.starts_with("amq.") && !declare.server_named {
+            // Also where it exists: only a passive declare, which does not come here, may name it again (7.2).
+            fx.reply(connection, Reply::Refused(reserved("queue", &declare.request.name)));
+            return false;
+        }
         let Some(vhost) = state.vhost(&declare.vhost) else {
             fx.reply(connection, Reply::Refused(no_vhost(&declare.vhost)));
             return false;
@@ -213,23 +218,24 @@ fn check_equivalent(queue: &Queue, connection: ConnectionId, declare: &DeclareQu
     }
     check_flag("durable", resource, declare.durable, queue.settings.durable)?;
     check_flag("auto_delete", resource, declare.auto_delete, queue.settings.auto_delete)?;
-    let received = declare.arguments.inner().get("x-queue-type").and_then(string);
-    let received = received.as_deref().unwrap_or("classic");
-    let current = queue.settings.queue_type.as_str();
+    queue_arguments::compared(queue.settings.queue_type)
+        .try_for_each(|name| check_argument(name, resource, &declare.arguments, &queue.arguments))?;
+    let (received, current) = (named_type(&declare.arguments), named_type(&queue.arguments));
     if received != current {
         return Err(inequivalent("x-queue-type", resource, received, current));
     }
-    queue_arguments::compared(queue.settings.queue_type)
-        .try_for_each(|name| check_argument(name, resource, &declare.arguments, &queue.arguments))
+    Ok(())
+}
+
+/// The queue type as the arguments name it.
+fn named_type(arguments: &FieldTable) -> String {
+    arguments.inner().get("x-queue-type").map_or_else(|| "classic".to_owned(), printed)
 }
 
 /// Checks the declare of a queue that does not exist yet.
 fn check_new(declare: &QueueDeclare) -> Result<QueueSettings, Fault> {
-    let name = &declare.request.name;
-    if name.starts_with("amq.") && !declare.server_named {
-        return Err(reserved("queue", name));
-    }
-    queue_arguments::settings(&declare.request, Resource::queue(name, &declare.vhost), declare.server_named)
+    let resource = Resource::queue(&declare.request.name, &declare.vhost);
+    queue_arguments::settings(&declare.request, resource, declare.server_named)
 }
 
 /// A queue as events describe it.

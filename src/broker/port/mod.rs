@@ -77,6 +77,7 @@ impl Port {
     #[must_use]
     pub fn new(connection: ConnectionId, shards: u16, view: Arc<View>, seed: u64) -> Port {
         let outgoing = Outgoing { shards: (0..shards).map(|_| Vec::new()).collect(), ..Outgoing::default() };
+        let cache = RouteCache::new(view.remembered_routes.clone());
         Port {
             connection,
             view,
@@ -85,7 +86,7 @@ impl Port {
             user: "".into(),
             vhost: "".into(),
             traced: Traced::default(),
-            cache: RouteCache::default(),
+            cache,
             arena: BytesMut::new(),
             outgoing,
             made_up: 0,

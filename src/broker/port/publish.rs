@@ -98,9 +98,14 @@ impl Port {
         access::check_topic(of_user.get(&*name), &self.user, operation, &topic, resource)
     }
 
-    /// `user_id` and `expiration` (9.3, 9.4).
+    /// `expiration` and `user_id` (9.3, 9.4), in this order.
     fn check_properties(&self, message: &Message) -> Result<(), Fault> {
         let properties = message.properties();
+        if let Some(text) = properties.expiration()
+            && !is_time(message.expiration())
+        {
+            return Err(invalid_expiration(text));
+        }
         if let Some(claimed) = properties.user_id()
             && claimed != self.user.as_bytes()
         {
@@ -113,10 +118,7 @@ impl Port {
                 )));
             }
         }
-        match properties.expiration() {
-            Some(text) if !is_time(message.expiration()) => Err(invalid_expiration(text)),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// The keys in CC and BCC; the message loses its BCC.
@@ -192,7 +194,7 @@ fn is_time(millis: Option<u64>) -> bool {
 /// 406, in RabbitMQ's words (9.3).
 fn invalid_expiration(text: &[u8]) -> Fault {
     let text = String::from_utf8_lossy(text);
-    let digits = text.strip_prefix('-').unwrap_or(&text);
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(&text);
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     let (digits, rest) = digits.split_at(end);
     let reason = if digits.is_empty() {
@@ -218,6 +220,8 @@ mod tests {
             ("", "no_integer"),
             (" 1", "no_integer"),
             ("-1", "{value_negative,-1}"),
+            ("+", "no_integer"),
+            ("+1x", "{leftover_string,\"x\"}"),
             ("1x", "{leftover_string,\"x\"}"),
             ("1.5", "{leftover_string,\".5\"}"),
             ("315360000001", "{value_too_large,315360000001}"),

@@ -101,10 +101,17 @@ impl Port {
         Ok(self.ask_catalog(CatalogRequest::DeleteExchange { name, if_unused }))
     }
 
-    /// Write on the destination, read on the source, neither of them the default exchange (6.3).
+    /// Write on the destination, read on the source, neither of them the default exchange (6.3), nor an address of
+    /// direct reply-to (6.4).
     fn check_binding(&self, to: BindingEnds, binding: Binding) -> Result<Binding, Fault> {
         let source = without_line_ends(&binding.source);
         let destination = without_line_ends(&binding.destination);
+        if to == BindingEnds::Queue && direct_reply::is_address(destination.as_bytes()) {
+            return Err(Fault::new(
+                ReplyCode::AccessRefused,
+                "cannot bind or unbind to a volatile (direct reply-to) queue",
+            ));
+        }
         let state = self.view.read();
         let end = match to {
             BindingEnds::Queue => Resource::queue(&destination, &self.vhost),

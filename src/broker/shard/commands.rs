@@ -237,10 +237,10 @@ impl Shard {
     ) {
         if let Some(slot) = self.queues.get(&queue) {
             let counts = slot.queue.counts();
-            let refusal = if if_unused && counts.consumers > 0 {
-                Some("in use")
-            } else if if_empty && counts.ready > 0 {
+            let refusal = if if_empty && counts.ready > 0 {
                 Some("not empty")
+            } else if if_unused && counts.consumers > 0 {
+                Some("in use")
             } else {
                 None
             };

@@ -82,6 +82,14 @@ fn bindings_need_both_ends_and_unbinding_needs_none() {
     assert_eq!(bind("nox", "noq"), "NOT_FOUND - no exchange 'nox' in vhost '/'");
     assert_eq!(bind("x", "noq"), "NOT_FOUND - no queue 'noq' in vhost '/'");
     assert_eq!(bind("", "q"), "ACCESS_REFUSED - operation not permitted on the default exchange");
+    let volatile = "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue";
+    assert_eq!(bind("", "amq.rabbitmq.reply-to.x"), volatile);
+    assert_eq!(
+        bind("x", "amq.rabbitmq.reply-to"),
+        "NOT_FOUND - no queue 'amq.rabbitmq.reply-to' in vhost '/'"
+    );
+    let unbind = Request::UnbindQueue(binding("nox", "amq.rabbitmq.reply-to.x", "k"));
+    assert_eq!(broker.text(1, unbind), volatile);
     let e2e = |source: &str, destination: &str| Request::BindExchange(binding(source, destination, "k"));
     assert_eq!(broker.text(1, e2e("x", "nox")), "NOT_FOUND - no exchange 'nox' in vhost '/'");
     assert!(broker.text(1, e2e("x", "")).starts_with("ACCESS_REFUSED"));

@@ -37,6 +37,12 @@ fn a_publish_is_refused_in_the_words_of_rabbitmq() {
         refused(message("", "q", &[short(Field::Expiration, "abc")])),
         "PRECONDITION_FAILED - invalid expiration 'abc': no_integer"
     );
+    let both = [short(Field::Expiration, "+x"), short(Field::UserId, "nobody")];
+    assert_eq!(refused(message("", "q", &both)), "PRECONDITION_FAILED - invalid expiration '+x': no_integer");
+    assert_eq!(
+        refused(message("", "q", &both[1..])),
+        "PRECONDITION_FAILED - user_id property set to 'nobody' but authenticated user was 'guest'"
+    );
     assert_eq!(
         refused(message("", "q", &[headers(&[("CC", text("x"))])])),
         "PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,\"CC\",longstr}"
@@ -45,7 +51,9 @@ fn a_publish_is_refused_in_the_words_of_rabbitmq() {
         refused(message("", "q", &[headers(&[("BCC", int(1))])])),
         "PRECONDITION_FAILED - invalid message: {unacceptable_type_in_header,\"BCC\",signedint}"
     );
-    assert!(broker.route(1, message("", "q", &[short(Field::Expiration, "007")])).is_ok());
+    for number in ["007", "+7"] {
+        assert!(broker.route(1, message("", "q", &[short(Field::Expiration, number)])).is_ok());
+    }
 }
 
 #[test]

@@ -57,6 +57,14 @@ fn arguments_are_checked_in_the_words_of_rabbitmq() {
         assert_eq!(refusal(&[(accepted, text("lazy"))]), "");
     }
     assert_eq!(refusal(&[("x-delivery-limit", int(3)), ("x-dead-letter-exchange", text(""))]), "");
+    for locator in ["client-local", "balanced", "random", "least-leaders", "min-masters"] {
+        assert_eq!(refusal(&[("x-queue-leader-locator", text(locator))]), "");
+    }
+    assert_eq!(refusal(&[("x-queue-type", text(""))]), "", "an empty type is the default one");
+    for unchecked in ["x-delivery-limit", "x-quorum-target-group-size"] {
+        assert_eq!(refusal(&[("x-queue-type", text("quorum")), (unchecked, text("x"))]), "");
+    }
+    assert_eq!(refusal(&[("x-quorum-target-group-size", int(3))]), "");
 }
 
 #[test]
@@ -86,7 +94,7 @@ fn a_quorum_queue_is_durable_shared_named_and_limits_deliveries() {
 }
 
 #[test]
-fn a_redeclare_compares_flags_then_type_then_known_arguments() {
+fn a_redeclare_compares_flags_then_known_arguments_then_the_type() {
     let mut broker = Broker::new();
     broker.connect(1);
     broker.connect(2);
@@ -109,9 +117,33 @@ fn a_redeclare_compares_flags_then_type_then_known_arguments() {
     assert_eq!(
         redeclare(queue_with("e1", &[("x-queue-type", text("quorum"))])),
         format!(
+            "{head} 'x-message-ttl' for queue 'e1' in vhost '/': received none but current is the value '1000' of \
+             type 'signedint'"
+        )
+    );
+    assert_eq!(
+        redeclare(queue_with("e1", &[("x-message-ttl", int(1000)), ("x-queue-type", text("quorum"))])),
+        format!(
             "{head} 'x-queue-type' for queue 'e1' in vhost '/': received 'quorum' but current is 'classic'"
         )
     );
+    for (kind, printed) in [(text(""), ""), (int(5), "5"), (text("x"), "x")] {
+        assert_eq!(
+            redeclare(queue_with("e1", &[("x-message-ttl", int(1000)), ("x-queue-type", kind)])),
+            format!(
+                "{head} 'x-queue-type' for queue 'e1' in vhost '/': received '{printed}' but current is 'classic'"
+            )
+        );
+    }
+    assert_eq!(redeclare(queue_with("e2", &[("x-queue-type", text(""))])), "");
+    assert_eq!(redeclare(queue_with("e2", &[("x-queue-type", text(""))])), "");
+    assert_eq!(
+        redeclare(queue_with("e2", &[])),
+        format!("{head} 'x-queue-type' for queue 'e2' in vhost '/': received 'classic' but current is ''")
+    );
+    let quorum = ("x-queue-type", text("quorum"));
+    assert_eq!(redeclare(queue_with("e3", &[quorum.clone(), ("x-quorum-target-group-size", int(3))])), "");
+    assert_eq!(redeclare(queue_with("e3", &[quorum])), "", "a size that is not kept is not compared");
     let typed = [("x-message-ttl", int(1000)), ("x-queue-type", text("classic"))];
     assert_eq!(redeclare(queue_with("e1", &typed)), "");
     let locked = redeclare(declare_queue("e1", |declare| declare.exclusive = true));
@@ -128,7 +160,12 @@ fn names_are_reserved_made_up_and_cleaned() {
     );
     let Reply::QueueDeclared { name, .. } = broker.ask(1, declare_queue("", |_| ())) else { panic!() };
     assert!(name.starts_with("amq.gen-") && name.len() == 30, "{name}");
-    assert_eq!(broker.text(1, declare_queue(&name, |_| ())), "");
+    assert_eq!(
+        broker.text(1, declare_queue(&name, |_| ())),
+        format!("ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'"),
+        "also where it exists"
+    );
+    assert_eq!(broker.text(1, declare_queue(&name, |declare| declare.passive = true)), "");
     broker.ask(1, declare_queue("a\r\nb", |_| ()));
     assert!(broker.view.read().queue("/", "ab").is_some());
     let missing = declare_queue("nope", |declare| declare.passive = true);
@@ -196,6 +233,10 @@ fn a_delete_counts_and_heeds_its_conditions() {
     );
     broker.publish(1, message("", "q", &[]), None);
     broker.events(2);
+    assert_eq!(
+        broker.text(1, delete_queue("q", true, true)),
+        "PRECONDITION_FAILED - queue 'q' in vhost '/' not empty"
+    );
     let reply = broker.ask(1, delete_queue("q", false, false));
     assert!(matches!(reply, Reply::Count { messages: 1 }), "{reply:?}");
     assert!(matches!(broker.events(2)[..], [SessionEvent::ConsumerCancelled(number)] if number.0 == 1));

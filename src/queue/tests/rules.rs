@@ -339,6 +339,24 @@ fn a_long_backlog_costs_no_memory() {
 }
 
 #[test]
+fn messages_are_spilled_in_the_order_in_which_they_will_be_read() {
+    let mut desk = Desk::new(QueueSettings::default());
+    for round in 0..10 {
+        desk.push_many(3000, Spec { persistent: false, ..PERSISTENT });
+        desk.queue.set_window(0, if round == 0 { 1 << 30 } else { 100_000 });
+        desk.pump();
+    }
+    let spilled = desk.ops.iter().filter_map(|op| match op {
+        Op::Put { position, durable: false, .. } => Some(position.0),
+        _ => None,
+    });
+    let spilled: Vec<u64> = spilled.collect();
+    assert!(spilled.len() > 29_000, "{}", spilled.len());
+    let pieces = spilled.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!(pieces <= 10, "{pieces} pieces that lie apart");
+}
+
+#[test]
 fn a_recovered_queue_reads_its_messages_and_forgets_the_quarantined() {
     let mut first = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
     first.push_many(5000, PERSISTENT);

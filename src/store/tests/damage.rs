@@ -17,7 +17,7 @@ fn stored(path: &Path) {
     let (mut store, _) = start(path);
     let ops: Vec<_> =
         (1..=9).map(|at| put(1, at, &message(format!("body number {at}").as_bytes()))).collect();
-    store.commit(&ops, &[CatalogOp::Put { key: vec![1], value: vec![2] }]).unwrap();
+    store.commit(ops, vec![CatalogOp::Put { key: vec![1], value: vec![2] }]).unwrap();
     close(store);
 }
 
@@ -34,7 +34,7 @@ fn a_damaged_record_is_left_out_and_counted() {
     }
     let only_bad = store.fetch(&fetch(1, 4, 8, 1)).unwrap();
     assert_eq!((positions(&only_bad), only_bad.through), (vec![5], Position(5)));
-    store.commit(&[range(1, 1, 9)], &[]).unwrap();
+    store.commit(vec![range(1, 1, 9)], vec![]).unwrap();
     assert_eq!(store.usage().messages, 0);
 }
 
@@ -63,7 +63,7 @@ fn verify_reads_a_directory_that_was_not_closed() {
     let folder = tempfile::tempdir().unwrap();
     let copy = tempfile::tempdir().unwrap();
     let (mut store, _) = start(folder.path());
-    store.commit(&[put(1, 1, &message(b"one"))], &[]).unwrap();
+    store.commit(vec![put(1, 1, &message(b"one"))], vec![]).unwrap();
     for entry in fs::read_dir(folder.path()).unwrap() {
         let entry = entry.unwrap();
         fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
@@ -81,20 +81,20 @@ fn verify_reads_a_directory_that_was_not_closed() {
 fn damage_in_a_sealed_file_is_never_copied_forward_or_removed() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = open(folder.path(), &tiny()).unwrap();
-    store.commit(&[put(1, 1, &message(b"sound")), put(1, 2, &message(b"to be damaged"))], &[]).unwrap();
+    store.commit(vec![put(1, 1, &message(b"sound")), put(1, 2, &message(b"to be damaged"))], vec![]).unwrap();
     for at in 1..=40 {
-        store.commit(&[put(2, at, &message(&vec![at as u8; 20_000]))], &[]).unwrap();
+        store.commit(vec![put(2, at, &message(&vec![at as u8; 20_000]))], vec![]).unwrap();
     }
     close(store);
     flip(&folder.path().join("journal-00000001.redb"), b"to be damaged");
     let (mut store, _) = open(folder.path(), &tiny()).unwrap();
-    store.commit(&[range(2, 1, 40)], &[]).unwrap();
+    store.commit(vec![range(2, 1, 40)], vec![]).unwrap();
     for at in 1..=20 {
-        store.commit(&[put(3, at, &message(b"more"))], &[]).unwrap();
+        store.commit(vec![put(3, at, &message(b"more"))], vec![]).unwrap();
     }
     assert_eq!(all(&mut store, 1), [1]);
     assert_eq!(store.usage().quarantined, 1);
     assert!(folder.path().join("journal-00000001.redb").exists());
-    store.commit(&[range(1, 1, 2)], &[]).unwrap();
+    store.commit(vec![range(1, 1, 2)], vec![]).unwrap();
     assert!(folder.path().join("journal-00000001.redb").exists(), "kept for whoever looks into it");
 }

@@ -17,7 +17,7 @@ fn full_files_are_sealed_and_removed_once_settled() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = open(folder.path(), &tiny()).unwrap();
     for at in 1..=100 {
-        store.commit(&[put(1, at, &message(&[1; 10_000]))], &[]).unwrap();
+        store.commit(vec![put(1, at, &message(&[1; 10_000]))], vec![]).unwrap();
     }
     assert!(journals(folder.path()).len() >= 4, "{:?}", journals(folder.path()));
     drop(store);
@@ -25,14 +25,14 @@ fn full_files_are_sealed_and_removed_once_settled() {
     assert_eq!(recovered.messages, 100);
     assert_eq!(all(&mut store, 1), (1..=100).collect::<Vec<_>>());
     for at in 1..=100 {
-        store.commit(&[range(1, at, at)], &[]).unwrap();
+        store.commit(vec![range(1, at, at)], vec![]).unwrap();
         assert_eq!(all(&mut store, 1).len() as u64, 100 - at);
     }
     assert_eq!(journals(folder.path()).len(), 1);
     close(store);
     let (mut store, recovered) = open(folder.path(), &tiny()).unwrap();
     assert!(recovered.queues.is_empty() && store.index.gone.is_empty());
-    store.commit(&[put(1, 101, &message(b"one"))], &[]).unwrap();
+    store.commit(vec![put(1, 101, &message(b"one"))], vec![]).unwrap();
     assert_eq!(all(&mut store, 1), [101]);
 }
 
@@ -41,12 +41,12 @@ fn a_message_of_a_sealed_file_is_written_again_for_another_queue() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = open(folder.path(), &tiny()).unwrap();
     let shared = message(&[9; 10_000]);
-    store.commit(&[put(1, 1, &shared)], &[]).unwrap();
+    store.commit(vec![put(1, 1, &shared)], vec![]).unwrap();
     for at in 1..=40 {
-        store.commit(&[put(2, at, &message(&[1; 10_000]))], &[]).unwrap();
+        store.commit(vec![put(2, at, &message(&[1; 10_000]))], vec![]).unwrap();
     }
-    store.commit(&[put(3, 1, &shared)], &[]).unwrap();
-    store.commit(&[range(1, 1, 1), range(2, 1, 40)], &[]).unwrap();
+    store.commit(vec![put(3, 1, &shared)], vec![]).unwrap();
+    store.commit(vec![range(1, 1, 1), range(2, 1, 40)], vec![]).unwrap();
     assert!(!folder.path().join("journal-00000001.redb").exists());
     let found = store.fetch(&fetch(3, 1, 1, 1)).unwrap();
     assert_eq!(body_of(&found.entries[0].message), vec![9; 10_000]);
@@ -57,13 +57,13 @@ fn what_was_noted_of_a_file_outlives_the_file_it_was_noted_in() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = open(folder.path(), &StoreOptions { quiet_commits: 1 << 40, ..tiny() }).unwrap();
     let one = message(&[1; 1000]);
-    store.commit(&(1..=100).map(|at| put(1, at, &one)).collect::<Vec<_>>(), &[]).unwrap();
+    store.commit((1..=100).map(|at| put(1, at, &one)).collect::<Vec<_>>(), vec![]).unwrap();
     let requeue = Op::Requeue { queue: QueueId(1), position: Position(60), delivery_count: 2 };
     for at in 0..60 {
         let fill: Vec<_> = (1..=20).map(|more| put(2, at * 20 + more, &message(&[2; 1000]))).collect();
-        store.commit(&fill, &[]).unwrap();
+        store.commit(fill.clone(), vec![]).unwrap();
         if at == 20 {
-            store.commit(&[range(1, 1, 50), requeue.clone()], &[]).unwrap();
+            store.commit(vec![range(1, 1, 50), requeue.clone()], vec![]).unwrap();
         }
     }
     assert!(journals(folder.path()).len() >= 4);
@@ -85,18 +85,18 @@ fn the_last_messages_of_a_file_are_copied_forward() {
         let shared = message(&[2; 9000]);
         let mut ops: Vec<_> = (1..=20).map(|more| put(1, at * 20 + more, &message(&[1; 1000]))).collect();
         ops.extend([put(2, at, &shared), put(3, at, &shared)]);
-        store.commit(&ops, &[]).unwrap();
+        store.commit(ops, vec![]).unwrap();
     }
     let before = journals(folder.path());
     assert!(before.len() >= 8);
     // All but a message in 200 goes.
     let remove: Vec<_> = (0..10).map(|at| range(1, at * 200 + 2, at * 200 + 200)).collect();
-    store.commit(&remove, &[]).unwrap();
-    store.commit(&[range(2, 1, 200), range(3, 1, 98)], &[]).unwrap();
+    store.commit(remove, vec![]).unwrap();
+    store.commit(vec![range(2, 1, 200), range(3, 1, 98)], vec![]).unwrap();
     let requeue = Op::Requeue { queue: QueueId(1), position: Position(201), delivery_count: 2 };
-    store.commit(&[requeue], &[]).unwrap();
+    store.commit(vec![requeue], vec![]).unwrap();
     for _ in 0..40 {
-        store.commit(&[put(4, 1, &one), range(4, 1, 1)], &[]).unwrap();
+        store.commit(vec![put(4, 1, &one), range(4, 1, 1)], vec![]).unwrap();
     }
     let left: Vec<u64> = (0..10).map(|at| at * 200 + 1).collect();
     let check = |store: &mut RedbStore| {
@@ -126,9 +126,9 @@ fn a_newer_format_is_refused() {
     for name in ["catalog.redb", "journal-00000001.redb"] {
         let folder = tempfile::tempdir().unwrap();
         close(start(folder.path()).0);
-        set_format(folder.path(), name, 2);
+        set_format(folder.path(), name, 3);
         let refused = open(folder.path(), &tiny());
-        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 2, known: 1 })), "{refused:?}");
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 3, known: 2 })), "{refused:?}");
     }
 }
 
@@ -144,7 +144,7 @@ fn a_missing_file_is_noticed() {
     for name in ["catalog.redb", "journal-00000001.redb"] {
         let folder = tempfile::tempdir().unwrap();
         let (mut store, _) = start(folder.path());
-        store.commit(&[put(1, 1, &one)], &[]).unwrap();
+        store.commit(vec![put(1, 1, &one)], vec![]).unwrap();
         close(store);
         std::fs::remove_file(folder.path().join(name)).unwrap();
         assert!(matches!(open(folder.path(), &tiny()), Err(OpenError::Missing { .. })));
@@ -163,16 +163,16 @@ fn unneeded_blobs_are_given_back_over_several_commits_and_a_restart() {
     let (mut store, _) = start(folder.path());
     let one = message(&vec![1; 900_000]);
     for at in 1..=30 {
-        store.commit(&[put(1, at, &message(&vec![at as u8; 900_000]))], &[]).unwrap();
+        store.commit(vec![put(1, at, &message(&vec![at as u8; 900_000]))], vec![]).unwrap();
     }
-    store.commit(&[Op::DeleteQueue { queue: QueueId(1) }], &[]).unwrap();
+    store.commit(vec![Op::DeleteQueue { queue: QueueId(1) }], vec![]).unwrap();
     assert!(store.allocated > 10 << 20, "not all at once");
     let left = store.allocated;
     drop(store);
     let (mut store, _) = start(folder.path());
     assert!(store.allocated + (9 << 20) > left, "what is left is known after a restart");
     for at in 1..=5 {
-        store.commit(&[put(2, at, &one), range(2, at - 1, at - 1)], &[]).unwrap();
+        store.commit(vec![put(2, at, &one), range(2, at - 1, at - 1)], vec![]).unwrap();
     }
     assert!(store.allocated < 3 << 20, "{}", store.allocated);
     assert_eq!(all(&mut store, 2), [5]);

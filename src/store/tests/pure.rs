@@ -45,7 +45,8 @@ impl Pure {
     }
 
     fn commit(&mut self, ops: &[Op]) {
-        let intake = Intake::fold(ops);
+        let mut intake = Intake::default();
+        intake.take(ops.to_vec(), vec![]);
         for (&queue, asked) in &intake.queues {
             if asked.deleted {
                 self.index.delete_queue(queue);
@@ -59,7 +60,7 @@ impl Pure {
             meta: put.meta,
             durable: put.durable,
             apart: false,
-            record: Record::Message(put.message),
+            record: Record::Message(&put.message),
         });
         let index = &mut self.index;
         let packed = pack::pack(items, &mut || index.take_number(), |_, _| ()).unwrap();

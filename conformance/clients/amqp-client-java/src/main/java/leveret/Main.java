@@ -5,9 +5,9 @@ public final class Main {
     private Main() {}
 
     public static void main(String[] arguments) {
-        var checks = new Checks();
+        var checks = new Checks<Scope>();
         Tutorials.addTo(checks);
         Promises.addTo(checks);
-        checks.run(arguments[0]);
+        checks.run(() -> new Scope(arguments[0]));
     }
 }

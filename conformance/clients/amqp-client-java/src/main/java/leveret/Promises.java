@@ -43,7 +43,7 @@ import java.util.concurrent.LinkedBlockingQueue;
 final class Promises {
     private Promises() {}
 
-    static void addTo(Checks checks) {
+    static void addTo(Checks<Scope> checks) {
         checks.add("connect_properties", Promises::connectProperties);
         checks.add("wrong_password", Promises::wrongPassword);
         checks.add("mandatory_return", Promises::mandatoryReturn);

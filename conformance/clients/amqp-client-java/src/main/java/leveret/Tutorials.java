@@ -25,7 +25,7 @@ import java.util.stream.IntStream;
 final class Tutorials {
     private Tutorials() {}
 
-    static void addTo(Checks checks) {
+    static void addTo(Checks<Scope> checks) {
         checks.add("hello_world", Tutorials::helloWorld);
         checks.add("work_queues", Tutorials::workQueues);
         checks.add("publish_subscribe", Tutorials::publishSubscribe);

@@ -10,23 +10,28 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.function.BooleanSupplier;
+import java.util.function.Supplier;
 
-/** The runner: it runs checks one after the other, prints a line for each, and bounds its time. */
-final class Checks {
+/**
+ * The runner that the Java clients share: it runs checks one after the other, prints a line for each, and bounds its
+ * time. What a check does, and what its scope S is, lives in the client's own folder.
+ */
+final class Checks<S extends AutoCloseable> {
     static final int CHECK_SECONDS = 20;
     static final int PATIENCE_SECONDS = 10;
 
-    interface Check {
-        void run(Scope scope) throws Exception;
+    interface Check<S> {
+        void run(S scope) throws Exception;
     }
 
-    private final Map<String, Check> checks = new LinkedHashMap<>();
+    private final Map<String, Check<S>> checks = new LinkedHashMap<>();
 
-    void add(String name, Check check) {
+    void add(String name, Check<S> check) {
         checks.put(name, check);
     }
 
-    void run(String uri) {
+    /** Each check gets a scope of its own, whose close ends its connections and deletes what it declared. */
+    void run(Supplier<S> openScope) {
         var executor = Executors.newCachedThreadPool(work -> {
             var thread = new Thread(work);
             thread.setDaemon(true);
@@ -34,7 +39,7 @@ final class Checks {
         });
         checks.forEach((name, check) -> {
             var outcome = executor.submit(() -> {
-                try (var scope = new Scope(uri)) {
+                try (var scope = openScope.get()) {
                     check.run(scope);
                 }
                 return null;

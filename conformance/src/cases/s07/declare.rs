@@ -1,4 +1,4 @@
-//! Section 7: declaring queues.
+//! 7.1 to 7.11: queues declared, named, compared, exclusive, auto-delete.
 
 use crate::channel::{bind, delete, get};
 use crate::entity::{Consume, Queue};
@@ -11,6 +11,7 @@ cases! {
     s7_01_server_named: "a declare without a name is answered with amq.gen- and 22 url-safe characters";
     s7_01_server_named_quorum: "a quorum queue cannot be server-named: 406";
     s7_01_line_ends_stripped: "CR and LF are stripped from a queue's name";
+    s7_01_longest_name: "names have up to 255 bytes of UTF-8";
     s7_02_reserved_prefix: "a new name that starts with amq. is 403";
     s7_02_generated_name_again: "a generated name is reserved as well, but for a passive declare";
     s7_03_exclusive_locked: "the exclusive queue of another connection is 405 for declare and passive declare";
@@ -24,6 +25,11 @@ cases! {
     s7_04_unknown_argument_ignored: "arguments the queue type does not know are not compared";
     s7_04_integer_types_equal: "integers of different wire types are the same value";
     s7_04_classic_is_the_default: "x-queue-type classic is the same as none";
+    s7_04_type_differs: "x-queue-type that differs is 406 with both types";
+    s7_04_empty_type_differs: "an empty x-queue-type, although it means the default, is another than none";
+    s7_04_type_is_not_checked: "where a queue exists its type is compared, whatever it is";
+    s7_04_double_differs: "a double is no integer, even where it is whole";
+    s7_04_order: "durable, auto_delete, the arguments and the type are compared in this order";
     s7_05_passive_ignores_flags: "a passive declare compares neither flags nor arguments";
     s7_05_passive_missing: "a passive declare of a missing queue is 404 at 50.10";
     s7_06_count_is_ready_only: "message_count counts ready messages, not unacked ones";
@@ -49,20 +55,6 @@ cases! {
     s7_10_get_does_not_count: "basic.get is no consumer to auto-delete";
     s7_11_transient_shared: "a queue neither durable nor exclusive",
         differs("541", "declared", "older applications declare such queues; Leveret accepts them");
-    s7_13_unknown_type: "an unknown x-queue-type is 406";
-    s7_13_ttl_negative: "x-message-ttl below zero is 406";
-    s7_13_ttl_text: "x-message-ttl that is a text is 406";
-    s7_13_expires_zero: "x-expires of zero is 406";
-    s7_13_max_length_negative: "x-max-length below zero is 406";
-    s7_13_overflow_unknown: "an unknown x-overflow is 406";
-    s7_13_dead_letter_key_alone: "x-dead-letter-routing-key without an exchange is 406";
-    s7_13_dead_letter_exchange_type: "x-dead-letter-exchange that is no text is 406";
-    s7_13_max_priority_range: "x-max-priority above 255 is 406";
-    s7_13_single_active_type: "x-single-active-consumer that is no bool is 406";
-    s7_13_unknown_argument_accepted: "arguments nobody knows are accepted";
-    s7_14_argument_of_other_type: "x-max-priority on a quorum queue is 406 and names the queue type";
-    s7_15_quorum_exclusive: "a quorum queue cannot be exclusive: 406";
-    s7_15_quorum_transient: "a quorum queue cannot be transient: 406";
 }
 
 fn s7_01_server_named(test: &Test) -> Step {
@@ -89,6 +81,16 @@ fn s7_01_line_ends_stripped(test: &Test) -> Step {
     let declared = channel.declare(&Queue::new(&format!("\r{name}\n")))?;
     equal("name", declared.name, name.clone())?;
     channel.count(&name).map(drop)
+}
+
+fn s7_01_longest_name(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let name = test.queue(&"ü".repeat(117));
+    equal("bytes", name.len(), 255)?;
+    equal("name", channel.declare(&Queue::new(&name))?.name, name.clone())?;
+    channel.put(&name, "x");
+    channel.becomes(&name, 1)?;
+    equal("count", channel.delete(&name)?, 1)
 }
 
 fn s7_02_reserved_prefix(test: &Test) -> Step {
@@ -219,6 +221,58 @@ fn s7_04_classic_is_the_default(test: &Test) -> Step {
     channel.declare(&Queue::new(&first).with("x-queue-type", "classic"))?;
     channel.declare(&Queue::new(&second).with("x-queue-type", "classic"))?;
     channel.declare(&Queue::new(&second)).map(drop)
+}
+
+fn s7_04_type_differs(test: &Test) -> Step {
+    let (name, other) = (test.queue("q"), test.queue("q"));
+    let quorum = |name: &str| Queue::new(name).with("x-queue-type", "quorum");
+    let text = "'x-queue-type' for $Q: received 'quorum' but current is 'classic'";
+    inequivalent(test, &name, &Queue::new(&name), &quorum(&name), text)?;
+    let text = "'x-queue-type' for $Q: received 'classic' but current is 'quorum'";
+    inequivalent(test, &other, &quorum(&other), &Queue::new(&other), text)
+}
+
+fn s7_04_empty_type_differs(test: &Test) -> Step {
+    let (name, other) = (test.queue("q"), test.queue("q"));
+    let empty = |name: &str| Queue::new(name).with("x-queue-type", "");
+    let text = "'x-queue-type' for $Q: received '' but current is 'classic'";
+    inequivalent(test, &name, &Queue::new(&name), &empty(&name), text)?;
+    let text = "'x-queue-type' for $Q: received 'classic' but current is ''";
+    inequivalent(test, &other, &empty(&other), &Queue::new(&other), text)
+}
+
+fn s7_04_type_is_not_checked(test: &Test) -> Step {
+    let (name, other) = (test.queue("q"), test.queue("q"));
+    let text = "'x-queue-type' for $Q: received 'nonsense' but current is 'classic'";
+    let second = Queue::new(&name).with("x-queue-type", "nonsense");
+    inequivalent(test, &name, &Queue::new(&name), &second, text)?;
+    let text = "'x-queue-type' for $Q: received '5' but current is 'classic'";
+    inequivalent(test, &other, &Queue::new(&other), &Queue::new(&other).with("x-queue-type", 5), text)
+}
+
+fn s7_04_double_differs(test: &Test) -> Step {
+    let name = test.queue("q");
+    let (first, second) =
+        (Queue::new(&name).with("x-max-length", 5), Queue::new(&name).with("x-max-length", 5.0));
+    inequivalent(test, &name, &first, &second, "'x-max-length' for $Q: received '5.0' but current is '5'")
+}
+
+fn s7_04_order(test: &Test) -> Step {
+    for (at, differing) in ["durable", "auto_delete", "x-max-length", "x-queue-type"].iter().enumerate() {
+        let name = test.queue("q");
+        let mut second = Queue::new(&name).with("x-queue-type", "quorum");
+        if at <= 2 {
+            second = second.with("x-max-length", 5);
+        }
+        if at <= 1 {
+            second = second.auto_delete();
+        }
+        if at == 0 {
+            second = second.transient();
+        }
+        inequivalent(test, &name, &Queue::new(&name), &second, &format!("'{differing}' for $Q: *"))?;
+    }
+    Ok(())
 }
 
 fn s7_05_passive_ignores_flags(test: &Test) -> Step {
@@ -449,80 +503,4 @@ fn s7_11_transient_shared(test: &Test) -> Step {
     }
     test.answered("541");
     crate::connection::check_close(&event, id(10, 50), 541, id(50, 10), "INTERNAL_ERROR - *")
-}
-
-/// The argument is refused with 406 and this explanation.
-fn invalid(test: &Test, queue: impl FnOnce(Queue) -> Queue, explanation: &str) -> Step {
-    let channel = test.channel()?;
-    let name = test.queue("q");
-    channel.send(queue(Queue::new(&name)).payload());
-    let text = format!("PRECONDITION_FAILED - {}", explanation.replace("$Q", &test.queue_text(&name)));
-    channel.closes(406, id(50, 10), &text)
-}
-
-fn s7_13_unknown_type(test: &Test) -> Step {
-    invalid(test, |queue| queue.with("x-queue-type", "nonsense"), "*x-queue-type*")
-}
-
-fn s7_13_ttl_negative(test: &Test) -> Step {
-    let text = "invalid arg 'x-message-ttl' for $Q: {value_negative,-1}";
-    invalid(test, |queue| queue.with("x-message-ttl", -1), text)
-}
-
-fn s7_13_ttl_text(test: &Test) -> Step {
-    let text = "invalid arg 'x-message-ttl' for $Q: \"expected integer, got longstr\"";
-    invalid(test, |queue| queue.with("x-message-ttl", "1000"), text)
-}
-
-fn s7_13_expires_zero(test: &Test) -> Step {
-    invalid(test, |queue| queue.with("x-expires", 0), "invalid arg 'x-expires' for $Q: {value_zero,0}")
-}
-
-fn s7_13_max_length_negative(test: &Test) -> Step {
-    let text = "invalid arg 'x-max-length' for $Q: {value_negative,-1}";
-    invalid(test, |queue| queue.with("x-max-length", -1), text)
-}
-
-fn s7_13_overflow_unknown(test: &Test) -> Step {
-    invalid(test, |queue| queue.with("x-overflow", "spill"), "invalid arg 'x-overflow' for $Q: *")
-}
-
-fn s7_13_dead_letter_key_alone(test: &Test) -> Step {
-    let text = "invalid arg 'x-dead-letter-routing-key' for $Q: routing_key_but_no_dlx_defined";
-    invalid(test, |queue| queue.with("x-dead-letter-routing-key", "k"), text)
-}
-
-fn s7_13_dead_letter_exchange_type(test: &Test) -> Step {
-    let text = "invalid type 'signedint' for arg 'x-dead-letter-exchange' in $Q";
-    invalid(test, |queue| queue.with("x-dead-letter-exchange", 5), text)
-}
-
-fn s7_13_max_priority_range(test: &Test) -> Step {
-    invalid(test, |queue| queue.with("x-max-priority", 256), "invalid arg 'x-max-priority' for $Q: *")
-}
-
-fn s7_13_single_active_type(test: &Test) -> Step {
-    let text = "invalid arg 'x-single-active-consumer' for $Q: *";
-    invalid(test, |queue| queue.with("x-single-active-consumer", "yes"), text)
-}
-
-fn s7_13_unknown_argument_accepted(test: &Test) -> Step {
-    let channel = test.channel()?;
-    let queue = Queue::new(&test.queue("q")).with("x-conformance", true).with("x-ha-policy", "all");
-    channel.declare(&queue).map(drop)
-}
-
-fn s7_14_argument_of_other_type(test: &Test) -> Step {
-    let text = "invalid arg 'x-max-priority' for $Q of queue type rabbit_quorum_queue";
-    invalid(test, |queue| queue.with("x-queue-type", "quorum").with("x-max-priority", 5), text)
-}
-
-fn s7_15_quorum_exclusive(test: &Test) -> Step {
-    let text = "invalid property 'exclusive-owner' for $Q";
-    invalid(test, |queue| queue.with("x-queue-type", "quorum").exclusive(), text)
-}
-
-fn s7_15_quorum_transient(test: &Test) -> Step {
-    let text = "invalid property 'non-durable' for $Q";
-    invalid(test, |queue| queue.with("x-queue-type", "quorum").transient(), text)
 }
