@@ -54,7 +54,11 @@ pub struct ServeConfig {
     #[arg(long, env = "LEVERET_MESSAGE_MEMORY", value_name = "MIB", default_value_t = 256,
           value_parser = clap::value_parser!(u32).range(1..=1_048_576))]
     pub message_memory: u32,
-    /// Free space on the data directory's disk, in MiB, below which publishers are not read any more; consumers go on.
+    /// Memory of the process, in MiB, above which publishers are blocked; consumers go on. By default 60 % of what the
+    /// machine or its control group has; 0: no limit.
+    #[arg(long, env = "LEVERET_MEMORY_LIMIT", value_name = "MIB")]
+    pub memory_limit: Option<u32>,
+    /// Free space on the data directory's disk, in MiB, below which publishers are blocked; consumers go on.
     #[arg(long, env = "LEVERET_DISK_FREE_LIMIT", value_name = "MIB", default_value_t = 200)]
     pub disk_free_limit: u32,
 }

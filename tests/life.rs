@@ -141,14 +141,19 @@ fn verify_reports_a_stopped_directory_as_sound_and_a_damaged_one_as_not() {
 #[test]
 fn a_low_disk_stops_publishers_and_nobody_else() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    // More than any disk has free.
-    let broker = Broker::start_with(&["--disk-free-limit", "4294967295"]);
+    let mut broker = Broker::start();
     runtime.block_on(async {
         let publisher = channel(&broker).await;
         declare(&publisher, "low").await;
         publish_confirmed(&publisher, "low", b"the first", 2).await;
+    });
+    assert!(broker.terminate());
+    // More than any disk has free.
+    broker.restart_with(&["--disk-free-limit", "4294967295"]);
+    runtime.block_on(async {
+        let publisher = channel(&broker).await;
         let blocked = publish_confirmed(&publisher, "low", b"the second", 2);
-        assert!(tokio::time::timeout(Duration::from_millis(300), blocked).await.is_err(), "it is not read");
+        assert!(tokio::time::timeout(Duration::from_millis(300), blocked).await.is_err(), "it is kept aside");
         let consumer = channel(&broker).await;
         let got = consumer.basic_get("low".into(), BasicGetOptions::default()).await.unwrap().unwrap();
         assert_eq!(got.delivery.data, b"the first");

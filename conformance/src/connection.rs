@@ -28,6 +28,10 @@ pub(crate) struct Target {
     pub(crate) user: String,
     pub(crate) password: String,
     pub(crate) vhost: String,
+    /// Where its management interface is, and `USER:PASSWORD` for it.
+    pub(crate) management: Option<(String, String)>,
+    /// Shell commands that make it low on memory or disk, and well again.
+    pub(crate) alarm: Option<(String, String)>,
 }
 
 /// What came from the broker on a channel.

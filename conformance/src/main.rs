@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "the sections still to come (issue 4) use the rest of the client")]
 #![allow(clippy::needless_pass_by_value, reason = "builders read better when they take what they are given")]
 
+mod admin;
 mod cases;
 mod channel;
 mod connection;
@@ -35,6 +36,17 @@ struct Arguments {
     /// The broker to check.
     #[arg(long, default_value = "amqp://guest:guest@127.0.0.1:5672")]
     uri: String,
+    /// The broker's management interface, as http://USER:PASSWORD@HOST:PORT; without it the cases that need an
+    /// administrator are skipped.
+    #[arg(long, value_name = "URL")]
+    management: Option<String>,
+    /// A shell command that makes the broker low on memory or disk; without it the cases of alarms are skipped. It
+    /// stops everybody who publishes there.
+    #[arg(long, value_name = "COMMAND", requires = "alarm_off")]
+    alarm_on: Option<String>,
+    /// The command that makes it well again.
+    #[arg(long, value_name = "COMMAND", requires = "alarm_on")]
+    alarm_off: Option<String>,
     /// Only the cases of this section of semantics.md; may be given more than once.
     #[arg(long)]
     section: Vec<u32>,
@@ -65,7 +77,9 @@ fn main() -> Result<ExitCode> {
         print!("{}", report::list(&cases));
         return Ok(ExitCode::SUCCESS);
     }
-    let target = target(&arguments.uri)?;
+    let mut target = target(&arguments.uri)?;
+    target.management = arguments.management.as_deref().map(management).transpose()?;
+    target.alarm = arguments.alarm_on.clone().zip(arguments.alarm_off.clone());
     let (product, version) = broker(&target)?;
     println!("{} cases against {product} {version} at {}:{}", cases.len(), target.host, target.port);
     let ran = runner::run(&cases, &target, arguments.jobs);
@@ -98,7 +112,18 @@ fn target(uri: &str) -> Result<Target> {
         user: uri.authority.userinfo.username,
         password: uri.authority.userinfo.password,
         vhost: uri.vhost,
+        management: None,
+        alarm: None,
     })
+}
+
+/// The base of the interface's paths, and the credentials in front of its host.
+fn management(url: &str) -> Result<(String, String)> {
+    let address =
+        url.strip_prefix("http://").ok_or_else(|| anyhow!("--management: {url} is not http://..."))?;
+    let (credentials, host) =
+        address.rsplit_once('@').ok_or_else(|| anyhow!("--management: {url} names no user"))?;
+    Ok((format!("http://{}", host.trim_end_matches('/')), credentials.to_owned()))
 }
 
 /// Product and version, as the broker says in its server properties. A broker that calls itself RabbitMQ for its

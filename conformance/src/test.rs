@@ -94,6 +94,11 @@ impl<'a> Test<'a> {
         }
     }
 
+    /// A name nobody else has.
+    pub(crate) fn unique(&self) -> String {
+        format!("conformance.{:08x}", rand::random::<u32>())
+    }
+
     /// A name for a queue nobody else has, another one each time, short enough for the longest reply text to end
     /// before its 255 bytes do; what is declared by it is deleted after the case.
     pub(crate) fn queue(&self, name: &str) -> String {

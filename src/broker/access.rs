@@ -1,12 +1,11 @@
 //! Permissions: patterns over names, and the refusals (semantics.md section 16). Who has which permissions is in the
 //! view.
 
-use regex::Regex;
-
+use crate::model::administration::{PermissionSpec, TopicPermissionSpec};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::resource::Resource;
 
-use super::command::PermissionSpec;
+use super::pattern::{Pattern, escaped};
 
 /// What somebody wants to do with a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,9 +36,9 @@ pub(super) struct Permissions {
 impl Permissions {
     pub(super) fn new(spec: &PermissionSpec) -> Permissions {
         Permissions {
-            configure: Pattern::new(&spec.configure),
-            write: Pattern::new(&spec.write),
-            read: Pattern::new(&spec.read),
+            configure: Pattern::of_permission(&spec.configure),
+            write: Pattern::of_permission(&spec.write),
+            read: Pattern::of_permission(&spec.read),
         }
     }
 
@@ -52,35 +51,47 @@ impl Permissions {
     }
 }
 
-/// One expression of a permission. One that cannot be read allows nothing.
+/// What a user may do with the topics of one exchange (16.5).
 #[derive(Clone, Debug)]
-enum Pattern {
-    Everything,
-    Nothing,
-    Matching(Regex),
+pub(super) struct TopicPermissions {
+    write: Pattern,
+    read: Pattern,
 }
 
-impl Pattern {
-    fn new(expression: &str) -> Pattern {
-        match expression {
-            "" => Pattern::exactly_nothing(),
-            ".*" => Pattern::Everything,
-            _ => Regex::new(expression).map_or(Pattern::Nothing, Pattern::Matching),
-        }
+impl TopicPermissions {
+    /// `{username}` and `{vhost}` in the expressions stand for these two, as they are: what they hold is no expression.
+    pub(super) fn new(spec: &TopicPermissionSpec, user: &str, vhost: &str) -> TopicPermissions {
+        let expand = |expression: &str| {
+            let named = expression.replace("{username}", &escaped(user));
+            Pattern::of_permission(&named.replace("{vhost}", &escaped(vhost)))
+        };
+        TopicPermissions { write: expand(&spec.write), read: expand(&spec.read) }
     }
 
-    /// The empty expression allows the empty name alone (16.1).
-    fn exactly_nothing() -> Pattern {
-        Regex::new("^$").map_or(Pattern::Nothing, Pattern::Matching)
-    }
-
-    fn allows(&self, name: &str) -> bool {
-        match self {
-            Pattern::Everything => true,
-            Pattern::Nothing => false,
-            Pattern::Matching(regex) => regex.is_match(name),
+    fn allows(&self, operation: Operation, topic: &str) -> bool {
+        match operation {
+            Operation::Write => self.write.matches(topic),
+            Operation::Read => self.read.matches(topic),
+            Operation::Configure => true,
         }
     }
+}
+
+/// Checks one topic of an exchange; 403 where it is refused (16.3). No permissions refuse nothing.
+pub(super) fn check_topic(
+    permissions: Option<&TopicPermissions>,
+    user: &str,
+    operation: Operation,
+    topic: &str,
+    exchange: Resource<'_>,
+) -> Result<(), Fault> {
+    if permissions.is_none_or(|permissions| permissions.allows(operation, topic)) {
+        return Ok(());
+    }
+    Err(Fault::new(
+        ReplyCode::AccessRefused,
+        format!("{} access to topic '{topic}' in {exchange} refused for user '{user}'", operation.as_str()),
+    ))
 }
 
 /// Checks one operation; 403 where it is refused (16.3). The default exchange is checked as `amq.default` (9.1), and
@@ -92,7 +103,7 @@ pub(super) fn check(
     resource: Resource<'_>,
 ) -> Result<(), Fault> {
     let name = if resource.name.is_empty() { "amq.default" } else { resource.name };
-    if permissions.is_some_and(|permissions| permissions.pattern(operation).allows(name)) {
+    if permissions.is_some_and(|permissions| permissions.pattern(operation).matches(name)) {
         return Ok(());
     }
     let resource = Resource { name, ..resource };

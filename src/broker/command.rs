@@ -50,7 +50,7 @@ pub struct AwaitedDeadLetter {
 /// A command for one shard.
 #[derive(Clone, Debug)]
 pub enum ShardCommand {
-    /// From a connection. One `SessionEvent::Confirm` answers `confirm`.
+    /// From a connection; one `SessionEvent::Confirm` answers `confirm`. From the catalog, too, of the broker's own.
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
     /// From a connection: confirm once all that was handled before is durable; with `group`, together with what other
     /// shards were told.
@@ -65,6 +65,8 @@ pub enum ShardCommand {
     Consume { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, options: ConsumeOptions },
     /// From a connection; answered.
     Cancel { queue: QueueId, consumer: ConsumerNumber },
+    /// From a connection, whose user may not read any more: cancels, and says so as the broker's doing.
+    Revoke { queue: QueueId, consumer: ConsumerNumber },
     /// From a connection; answered.
     Get { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, no_ack: bool },
     /// From a connection; answered.
@@ -86,6 +88,8 @@ pub enum ShardCommand {
         label: QueueLabel,
         connection: ConnectionId,
     },
+    /// From the catalog: a policy has changed what the queue obeys.
+    SetSettings { queue: QueueId, settings: Box<QueueSettings> },
     /// From the catalog, which has already forgotten the queue.
     DropQueue { queue: QueueId },
     /// From a connection or a shard: a message that an exchange remembers.
@@ -148,12 +152,6 @@ pub enum CatalogCommand {
     QueueGone { queue: QueueId, reply: Option<(ConnectionId, u32)> },
     /// The connection is going: its exclusive queues are deleted. Answered where `reply` is set.
     ConnectionClosed { connection: ConnectionId, reply: bool },
-    /// Adds a vhost with its predeclared exchanges; nothing happens where it exists.
-    AddVhost { name: Name },
-    /// Adds or changes a user.
-    PutUser { name: Name, user: UserSpec },
-    /// Sets the permissions of a user on a vhost.
-    PutPermissions { user: Name, vhost: Name, permissions: PermissionSpec },
 }
 
 /// What a connection asks of the catalog.
@@ -171,22 +169,4 @@ pub enum CatalogRequest {
 pub enum BindingEnds {
     Queue,
     Exchange,
-}
-
-/// A user as an administrator gives it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct UserSpec {
-    /// Empty: cannot log in by password (semantics.md 1.14).
-    pub password: String,
-    pub tags: Vec<Name>,
-    /// May log in from loopback addresses only (1.16).
-    pub loopback_only: bool,
-}
-
-/// Three regular expressions, searched for without anchors (semantics.md 16.1).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PermissionSpec {
-    pub configure: Name,
-    pub write: Name,
-    pub read: Name,
 }

@@ -1,16 +1,21 @@
 //! Logging in: SASL responses read, passwords checked (semantics.md 1.8 to 1.16, 16.7). Users are in the view.
 
 use leveret_codec::table::{self, AMQPValue};
-use sha2::{Digest, Sha256};
+use sha2::{Digest, Sha256, Sha512};
 
+use crate::model::administration::AdministrationError;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::port::LoginRefused;
 
-/// A salted SHA-256 of a password, as RabbitMQ keeps it: four bytes of salt, then the hash of salt and password.
+/// A salted SHA-256 of a password (or a SHA-512 that an administrator gave), as RabbitMQ keeps it: four bytes of salt,
+/// then the hash of salt and password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PasswordHash(Vec<u8>);
 
 const SALT: usize = 4;
+/// Bytes of a salted hash.
+const SHA_256: usize = SALT + 32;
+const SHA_512: usize = SALT + 64;
 
 impl PasswordHash {
     /// The hash of a password. An empty password gives a hash that no password fits (1.14).
@@ -21,6 +26,17 @@ impl PasswordHash {
         let mut bytes = salt.to_vec();
         bytes.extend_from_slice(&digest(&salt, password.as_bytes()));
         PasswordHash(bytes)
+    }
+
+    /// A hash that an administrator gives.
+    pub(super) fn checked(bytes: Vec<u8>) -> Result<PasswordHash, AdministrationError> {
+        match bytes.len() {
+            0 | SHA_256 | SHA_512 => Ok(PasswordHash(bytes)),
+            length => Err(AdministrationError::Invalid(format!(
+                "a password hash has {SHA_256} bytes (salt and SHA-256) or {SHA_512} (salt and SHA-512), not \
+                 {length}"
+            ))),
+        }
     }
 
     /// A hash that was kept.
@@ -35,7 +51,11 @@ impl PasswordHash {
     /// Whether this is the password. Takes the same time wherever the difference is.
     pub(super) fn fits(&self, password: &[u8]) -> bool {
         let Some((salt, hash)) = self.0.split_first_chunk::<SALT>() else { return false };
-        let wanted = digest(salt, password);
+        let wanted = if self.0.len() == SHA_512 {
+            Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
+        } else {
+            digest(salt, password).to_vec()
+        };
         let difference = wanted.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
         !password.is_empty() && hash.len() == wanted.len() && difference == 0
     }
@@ -135,5 +155,15 @@ mod tests {
         assert!(!hash.fits(b"Secret") && !hash.fits(b""));
         assert!(!PasswordHash::new([1, 2, 3, 4], "").fits(b""));
         assert!(!PasswordHash::from_bytes(vec![1, 2, 3, 4]).fits(b"x"));
+    }
+
+    #[test]
+    fn a_given_hash_is_of_either_kind_and_nothing_else() {
+        let mut hash = vec![9, 8, 7, 6];
+        hash.extend(Sha512::new().chain_update([9, 8, 7, 6]).chain_update(b"secret").finalize());
+        let hash = PasswordHash::checked(hash).unwrap();
+        assert!(hash.fits(b"secret") && !hash.fits(b"other"));
+        assert!(PasswordHash::checked(vec![0; 20]).is_err());
+        assert!(!PasswordHash::checked(Vec::new()).unwrap().fits(b""));
     }
 }

@@ -3,14 +3,18 @@
 //! effects out. Who carries the effects, and when something is durable, is the server's and the store's.
 
 mod access;
+mod announce;
 mod arguments;
 pub mod catalog;
+mod clients;
 pub mod command;
 mod copies;
 mod dead_letter;
 mod delayed;
 mod direct_reply;
 mod login;
+mod pattern;
+mod policies;
 pub mod port;
 mod queue_arguments;
 mod route_cache;

@@ -182,11 +182,7 @@ pub(super) fn complete(settings: &mut QueueSettings, arguments: &FieldTable) {
     let arguments = Values(arguments);
     let default = (settings.queue_type == QueueType::Quorum).then_some(QUORUM_CONSUMER_TIMEOUT);
     settings.consumer_timeout = arguments.number("x-consumer-timeout").or(default);
-    // A queue that drops its head when it is full cannot keep what nobody takes (7.13).
-    settings.dead_letters_at_least_once = arguments.text("x-dead-letter-strategy").as_deref()
-        == Some("at-least-once")
-        && settings.dead_letter.is_some()
-        && settings.overflow != Overflow::DropHead;
+    settings.set_dead_letter_strategy(arguments.text("x-dead-letter-strategy").as_deref());
 }
 
 fn check_arguments(arguments: &FieldTable, queue: Resource<'_>, queue_type: QueueType) -> Result<(), Fault> {
@@ -302,11 +298,7 @@ impl Values<'_> {
 
     /// Quorum queues take `reject-publish-dlx` for `drop-head`, as in RabbitMQ (12.3).
     fn overflow(&self, queue_type: QueueType) -> Overflow {
-        match (self.text("x-overflow").as_deref(), queue_type) {
-            (Some("reject-publish-dlx"), QueueType::Classic) => Overflow::RejectPublishDeadLetter,
-            (Some("reject-publish"), _) => Overflow::RejectPublish,
-            _ => Overflow::DropHead,
-        }
+        self.text("x-overflow").and_then(|word| Overflow::parse(&word, queue_type)).unwrap_or_default()
     }
 
     fn dead_letter(&self) -> Option<DeadLetterTarget> {

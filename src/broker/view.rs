@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leveret_codec::table::FieldTable;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use crate::model::administration::{NodeLimits, UserLimits, VhostLimits, VhostMetadata};
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef};
 use crate::model::resource::Resource;
@@ -15,10 +16,13 @@ use crate::model::settings::QueueSettings;
 use crate::routing::{Destination, ExchangeKind, ExchangeRoutes, Exchanges};
 
 use super::Map;
-use super::access::Permissions;
+use super::access::{Permissions, TopicPermissions};
+use super::catalog::alternate;
+use super::clients::Clients;
 use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
 use super::login::PasswordHash;
+use super::policies::{self, Applying, Policies, Subject};
 use super::route_cache::RememberedRoutes;
 
 /// The state and its generation.
@@ -27,6 +31,7 @@ pub struct View {
     generation: AtomicU64,
     state: RwLock<ViewState>,
     pub(super) direct_replies: DirectReplies,
+    pub(super) clients: Clients,
     pub(super) remembered_routes: RememberedRoutes,
 }
 
@@ -66,6 +71,7 @@ pub struct ViewState {
     exchanges: Map<ExchangeId, Exchange>,
     queues: Map<QueueId, Queue>,
     users: Map<Name, User>,
+    node_limits: NodeLimits,
 }
 
 #[derive(Debug)]
@@ -75,6 +81,13 @@ pub struct Vhost {
     pub(super) queues: Map<Name, QueueId>,
     /// By user.
     pub(super) permissions: Map<Name, Arc<Permissions>>,
+    /// By user and exchange.
+    pub(super) topic_permissions: Map<Name, Map<Name, TopicPermissions>>,
+    pub policies: Policies,
+    pub metadata: VhostMetadata,
+    /// Publishes and deliveries are copied to `amq.rabbitmq.trace` (semantics.md 19.1).
+    pub tracing: bool,
+    pub limits: VhostLimits,
 }
 
 #[derive(Debug)]
@@ -87,6 +100,7 @@ pub struct Exchange {
     pub internal: bool,
     /// Where messages go that nothing matched; it may not exist (semantics.md 5.7).
     pub alternate: Option<Name>,
+    pub policies: Applying,
     pub arguments: FieldTable,
     pub routes: ExchangeRoutes,
 }
@@ -110,9 +124,12 @@ pub struct Queue {
     pub label: QueueLabel,
     /// The one connection that may use it (semantics.md 7.9).
     pub exclusive_to: Option<ConnectionId>,
-    /// Durability and the auto-delete flag are among them.
+    /// What it obeys. Durability and the auto-delete flag are among them.
     pub settings: QueueSettings,
+    /// What its declare alone makes it obey.
+    pub declared: QueueSettings,
     pub arguments: FieldTable,
+    pub policies: Applying,
 }
 
 impl Queue {
@@ -120,6 +137,11 @@ impl Queue {
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.settings.durable && self.exclusive_to.is_none()
+    }
+
+    /// What its shard is told: what goes with its connection has nothing to keep for a restart.
+    pub(super) fn kept_settings(&self) -> QueueSettings {
+        QueueSettings { durable: self.is_recorded(), ..self.settings.clone() }
     }
 
     /// 405 where it is exclusive to another connection (7.9).
@@ -138,6 +160,7 @@ pub struct User {
     pub tags: Vec<Name>,
     /// May log in from loopback addresses only (semantics.md 1.16).
     pub loopback_only: bool,
+    pub limits: UserLimits,
 }
 
 impl User {
@@ -179,6 +202,21 @@ impl ViewState {
         self.exchanges.get(&id)
     }
 
+    #[must_use]
+    pub fn node_limits(&self) -> &NodeLimits {
+        &self.node_limits
+    }
+
+    /// All vhosts, in no order.
+    pub fn vhosts(&self) -> impl Iterator<Item = &Vhost> {
+        self.vhosts.values()
+    }
+
+    /// All users, in no order.
+    pub fn users(&self) -> impl Iterator<Item = &User> {
+        self.users.values()
+    }
+
     /// All queues, in no order.
     pub fn queues(&self) -> impl Iterator<Item = &Queue> {
         self.queues.values()
@@ -203,17 +241,75 @@ impl ViewState {
             exchanges: Map::default(),
             queues: Map::default(),
             permissions: Map::default(),
+            topic_permissions: Map::default(),
+            policies: Policies::default(),
+            metadata: VhostMetadata::default(),
+            tracing: false,
+            limits: VhostLimits::default(),
         };
         self.vhosts.insert(name, vhost);
+    }
+
+    pub(super) fn remove_vhost(&mut self, name: &str) {
+        self.vhosts.remove(name);
+    }
+
+    pub(super) fn vhost_mut(&mut self, name: &str) -> Option<&mut Vhost> {
+        self.vhosts.get_mut(name)
+    }
+
+    pub(super) fn vhosts_mut(&mut self) -> impl Iterator<Item = &mut Vhost> {
+        self.vhosts.values_mut()
+    }
+
+    pub(super) fn user_mut(&mut self, name: &str) -> Option<&mut User> {
+        self.users.get_mut(name)
     }
 
     pub(super) fn put_user(&mut self, user: User) {
         self.users.insert(user.name.clone(), user);
     }
 
-    pub(super) fn put_permissions(&mut self, vhost: &str, user: Name, permissions: Permissions) {
-        if let Some(vhost) = self.vhosts.get_mut(vhost) {
-            vhost.permissions.insert(user, Arc::new(permissions));
+    pub(super) fn remove_user(&mut self, name: &str) -> Option<User> {
+        self.users.remove(name)
+    }
+
+    pub(super) fn set_node_limits(&mut self, limits: NodeLimits) {
+        self.node_limits = limits;
+    }
+
+    /// Has the queues and exchanges of a vhost obey its policies. Returns the queues that obey others than before,
+    /// in order of their ids, and what their shards are to be told.
+    pub(super) fn apply_policies(&mut self, vhost: &str) -> Vec<(QueueRef, QueueSettings)> {
+        let Some(vhost) = self.vhosts.get(vhost) else { return Vec::new() };
+        for id in vhost.exchanges.values() {
+            let Some(exchange) = self.exchanges.get_mut(id).filter(|exchange| !exchange.name.is_empty())
+            else {
+                continue;
+            };
+            exchange.policies = vhost.policies.applying(Subject::Exchange, &exchange.name);
+            exchange.alternate = alternate(&exchange.arguments, &exchange.policies);
+        }
+        let mut changed = Vec::new();
+        for id in vhost.queues.values() {
+            let Some(queue) = self.queues.get_mut(id) else { continue };
+            let subject = Subject::Queue(queue.declared.queue_type);
+            queue.policies = vhost.policies.applying(subject, &queue.label.name);
+            let settings = policies::effective(&queue.declared, &queue.arguments, &queue.policies.definition);
+            if settings != queue.settings {
+                queue.settings = settings;
+                changed.push((queue.at, queue.kept_settings()));
+            }
+        }
+        changed.sort_by_key(|(at, _)| *at);
+        changed
+    }
+
+    /// The same for all vhosts, where no shard has been told anything yet.
+    pub(super) fn apply_all_policies(&mut self) {
+        let vhosts: Vec<Name> = self.vhosts.keys().cloned().collect();
+        for vhost in vhosts {
+            self.apply_policies(&vhost);
         }
     }
 

@@ -1,5 +1,5 @@
-//! What a session hears: deliveries, confirms, replies to its one pending request, and news about its consumers
-//! and its connection. Sent by shards and the catalog, carried by the server, told to the session in order.
+//! What a session hears: deliveries, confirms, replies to its one pending request, and news about its consumers,
+//! its connection and the broker's alarms. Sent by shards and the catalog, carried by the server, told to the session in order.
 
 use super::consuming::Delivery;
 use super::fault::Fault;
@@ -38,4 +38,26 @@ pub enum SessionEvent {
     },
     /// The broker closes this connection (320 and the like).
     Close(Fault),
+    /// An alarm went off or is over.
+    Alarm(Alarms),
+}
+
+/// What the broker runs short of (semantics.md 13.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Alarms {
+    pub memory: bool,
+    pub disk: bool,
+}
+
+impl Alarms {
+    /// Why publishers are blocked, in RabbitMQ's words; None where they are not.
+    #[must_use]
+    pub fn reason(self) -> Option<&'static str> {
+        match (self.memory, self.disk) {
+            (true, true) => Some("low on memory & disk"),
+            (true, false) => Some("low on memory"),
+            (false, true) => Some("low on disk"),
+            (false, false) => None,
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! durable operations that rooms exchange. Plain data and the small rules that belong to it. No behaviour of a
 //! queue, a session or a store lives here, and nothing here knows a socket, a clock or a thread.
 
+pub mod administration;
 pub mod argument;
 pub mod consuming;
 pub mod delay;

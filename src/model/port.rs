@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::consuming::Settlement;
+use super::consuming::{Delivery, Settlement};
 use super::event::ConfirmToken;
 use super::fault::Fault;
-use super::ids::{ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, Timestamp};
+use super::ids::{ChannelNumber, ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, Timestamp};
 use super::message::Message;
 use super::request::{Reply, Request};
 
@@ -57,13 +57,27 @@ pub trait BrokerPort {
     fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused>;
 
     /// Opens a vhost for the user (connection.open; 530 where it is missing or refused).
-    fn open_vhost(&mut self, vhost: &str) -> Result<(), Fault>;
+    fn open_vhost(&mut self, now: Timestamp, vhost: &str) -> Result<(), Fault>;
+
+    /// Opens a channel; 530 where the user or the broker has enough (semantics.md 4.2).
+    fn open_channel(&mut self, now: Timestamp, channel: ChannelNumber) -> Result<(), Fault>;
+
+    /// A channel that was opened is gone.
+    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber);
 
     /// The name of the user who logged in.
     fn user(&self) -> &Name;
 
     /// Checks and routes a publish (semantics.md 9.1, but for the size, which the session checked).
-    fn route(&mut self, now: Timestamp, message: Arc<Message>) -> Result<RoutedPublish, Fault>;
+    fn route(
+        &mut self,
+        now: Timestamp,
+        channel: ChannelNumber,
+        message: Arc<Message>,
+    ) -> Result<RoutedPublish, Fault>;
+
+    /// A message of a queue goes out to the client.
+    fn delivered(&mut self, channel: ChannelNumber, delivery: &Delivery);
 
     /// Sends a routed publish to its queues. Returns how many confirms for `confirm` will come; 0 means that
     /// there is nothing to wait for.
@@ -97,4 +111,9 @@ pub trait BrokerPort {
 
     /// Closes it again; answers to it are unroutable from now on.
     fn close_direct_reply(&mut self, consumer: ConsumerNumber);
+
+    /// A new secret came (connection.update-secret), and any is taken: it means something only to users whose secrets
+    /// expire. Of these consumers, those that the user may not have any more are cancelled, and come as
+    /// `SessionEvent::ConsumerCancelled` (semantics.md 1.22).
+    fn update_secret(&mut self, consumers: &[(QueueRef, ConsumerNumber)]);
 }

@@ -1,4 +1,4 @@
-//! What a queue is told to be: its type and its limits, after arguments (and later policies) were checked and
+//! What a queue is told to be: its type and its limits, after arguments and policies were checked and
 //! merged. Parsing and checking of arguments is the broker's; obeying them is the queue's.
 
 use serde::{Deserialize, Serialize};
@@ -35,6 +35,17 @@ pub enum QueueRole {
     Remembers,
 }
 
+impl QueueType {
+    /// The word of the argument.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            QueueType::Classic => "classic",
+            QueueType::Quorum => "quorum",
+        }
+    }
+}
+
 /// What happens to a message that arrives at a full queue (semantics.md 12.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
@@ -42,6 +53,30 @@ pub enum Overflow {
     DropHead,
     RejectPublish,
     RejectPublishDeadLetter,
+}
+
+impl Overflow {
+    /// Reads the word of an argument or a policy; None where there is none such. Quorum queues take
+    /// `reject-publish-dlx` for `drop-head`, as in RabbitMQ (12.3).
+    #[must_use]
+    pub fn parse(word: &str, queue_type: QueueType) -> Option<Overflow> {
+        match (word, queue_type) {
+            ("drop-head", _) | ("reject-publish-dlx", QueueType::Quorum) => Some(Overflow::DropHead),
+            ("reject-publish-dlx", QueueType::Classic) => Some(Overflow::RejectPublishDeadLetter),
+            ("reject-publish", _) => Some(Overflow::RejectPublish),
+            _ => None,
+        }
+    }
+}
+
+impl QueueSettings {
+    /// By the word of an argument or a policy. A queue that drops its head when it is full cannot keep what nobody takes
+    /// (semantics.md 7.13), so overflow and dead-letter exchange have to be set before.
+    pub fn set_dead_letter_strategy(&mut self, strategy: Option<&str>) {
+        self.dead_letters_at_least_once = strategy == Some("at-least-once")
+            && self.dead_letter.is_some()
+            && self.overflow != Overflow::DropHead;
+    }
 }
 
 /// Where dead letters of a queue go (semantics.md 12.4).

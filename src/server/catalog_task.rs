@@ -4,19 +4,29 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use tokio::sync::oneshot;
+
 use super::clock::Clock;
 use super::hub::Hub;
 use super::shard_task::ShardInput;
 use super::store_thread::StoreRequest;
 use crate::broker::catalog::{Catalog, CatalogEffects};
 use crate::broker::command::{CatalogCommand, Origin};
+use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConnectionId;
+
+type AnswerTo = oneshot::Sender<Result<Applied, AdministrationError>>;
 
 /// What the catalog is told.
 #[derive(Debug)]
 pub(crate) enum CatalogInput {
     Command(CatalogCommand),
+    /// From an administrator, who is answered once the change is durable.
+    Administer {
+        change: Box<Change>,
+        answer: AnswerTo,
+    },
     /// The records of all turns up to this one are on disk.
     Durable {
         sequence: u64,
@@ -29,6 +39,7 @@ pub(crate) enum CatalogInput {
 struct Held {
     sequence: u64,
     answers: Vec<(ConnectionId, SessionEvent)>,
+    administrators: Vec<(AnswerTo, Applied)>,
 }
 
 pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
@@ -36,6 +47,7 @@ pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
     let mut inputs = Vec::new();
     let mut effects = CatalogEffects::default();
     let mut held: VecDeque<Held> = VecDeque::new();
+    let mut administrators = Vec::new();
     let mut sequence = 0;
     loop {
         mailbox.take(&mut inputs);
@@ -44,10 +56,18 @@ pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
         for input in inputs.drain(..) {
             match input {
                 CatalogInput::Command(command) => catalog.handle(now, command, &mut effects),
+                CatalogInput::Administer { change, answer } => {
+                    match catalog.administer(now, *change, &mut effects) {
+                        Ok(applied) => administrators.push((answer, applied)),
+                        // Whoever asked may have given up waiting.
+                        Err(refused) => drop(answer.send(Err(refused))),
+                    }
+                }
                 CatalogInput::Durable { sequence } => {
                     while held.front().is_some_and(|first| first.sequence <= sequence) {
                         if let Some(mut done) = held.pop_front() {
                             hub.send(&mut done.answers);
+                            answer_all(&mut done.administrators);
                         }
                     }
                 }
@@ -57,10 +77,15 @@ pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
         // The store hears of a queue before its shard does, so that no message of the queue is durable without it.
         if effects.ops.is_empty() {
             hub.send(&mut effects.to_connections);
+            answer_all(&mut administrators);
         } else {
             sequence += 1;
             hub.store().post(StoreRequest::Catalog { sequence, ops: std::mem::take(&mut effects.ops) });
-            held.push_back(Held { sequence, answers: std::mem::take(&mut effects.to_connections) });
+            held.push_back(Held {
+                sequence,
+                answers: std::mem::take(&mut effects.to_connections),
+                administrators: std::mem::take(&mut administrators),
+            });
         }
         for (shard, command) in effects.to_shards.drain(..) {
             let origin = Origin::Catalog;
@@ -70,5 +95,12 @@ pub(crate) async fn run(mut catalog: Catalog, hub: Arc<Hub>, clock: Clock) {
             return;
         }
         mailbox.arrival().await;
+    }
+}
+
+/// Tells administrators that their changes are durable. Some may have given up waiting.
+fn answer_all(administrators: &mut Vec<(AnswerTo, Applied)>) {
+    for (answer, applied) in administrators.drain(..) {
+        let _ = answer.send(Ok(applied));
     }
 }

@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::BytesMut;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::sleep_until;
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +51,6 @@ pub(crate) struct Surroundings {
     /// Seeds the generated names and secrets of the process.
     pub(crate) seed: u64,
     pub(crate) stop: CancellationToken,
-    pub(crate) disk_is_low: watch::Receiver<bool>,
 }
 
 pub(crate) struct Connection {
@@ -67,9 +65,6 @@ pub(crate) struct Connection {
     /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
     undrained: Vec<usize>,
     end_of_input: bool,
-    /// Whether this client has ever published: only those are stopped when the disk is low.
-    publishes: bool,
-    disk_is_low: watch::Receiver<bool>,
 }
 
 impl Connection {
@@ -77,7 +72,9 @@ impl Connection {
         let (id, mailbox) = around.hub.register();
         let shards = around.hub.shard_count();
         let seed = mix(around.seed, id.0);
-        let port = Port::new(id, shards, Arc::clone(&around.view), seed);
+        let local = stream.local_addr().map_or_else(|_| "?".to_owned(), |local| local.to_string());
+        let name = format!("{peer} -> {local}");
+        let port = Port::new(id, shards, Arc::clone(&around.view), seed).named(name.into());
         let peer = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: mix(seed, 1) };
         let session = Session::new(around.clock.now(), Arc::clone(&around.limits), peer, port);
         Connection {
@@ -90,8 +87,6 @@ impl Connection {
             read_size: LEAST_READ,
             undrained: vec![0; usize::from(shards)],
             end_of_input: false,
-            publishes: false,
-            disk_is_low: around.disk_is_low.clone(),
             around,
         }
     }
@@ -190,18 +185,15 @@ impl Connection {
             }
             () = self.mailbox.arrival() => {}
             () = self.budget.returned(), if held_up => {}
-            _ = self.disk_is_low.changed(), if held_up => {}
             () = sleep_until(timer.unwrap_or_else(tokio::time::Instant::now)), if timer.is_some() => {}
             () = self.around.stop.cancelled(), if goodbye.is_none() => {}
         }
         Ok(())
     }
 
-    /// Whether more may be read: not while too much of the client's work is in flight, and nothing of a publisher
-    /// while the disk is low.
+    /// Whether more may be read: not while too much of the client's work is in flight.
     fn may_read(&self) -> bool {
-        let blocked = self.publishes && *self.disk_is_low.borrow();
-        !blocked && self.budget.in_flight() < self.around.hub.in_flight_limit()
+        self.budget.in_flight() < self.around.hub.in_flight_limit()
     }
 
     /// Tells the session what has arrived for it, and keeps account of its deliveries per shard.
@@ -276,8 +268,6 @@ impl Connection {
                 continue;
             }
             let commands = std::mem::take(commands);
-            self.publishes = self.publishes
-                || commands.iter().any(|command| matches!(command, ShardCommand::Publish { .. }));
             let bytes = commands.iter().map(ShardCommand::footprint).sum();
             let ticket = Some(self.budget.ticket(bytes));
             hub.shard(index).post(ShardInput::Commands {

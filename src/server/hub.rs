@@ -5,13 +5,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use super::catalog_task::CatalogInput;
 use super::mailbox::{Mailbox, ThreadMailbox};
 use super::shard_task::ShardInput;
 use super::store_thread::StoreRequest;
-use crate::model::event::SessionEvent;
+use crate::model::event::{Alarms, SessionEvent};
 use crate::model::ids::{ConnectionId, ShardIndex};
 
 /// Published bytes that may be on their way over all connections, and at the least and the most per connection.
@@ -27,6 +27,7 @@ pub(crate) struct Hub {
     store: Arc<ThreadMailbox<StoreRequest>>,
     connections: RwLock<HashMap<ConnectionId, ConnectionMailbox, foldhash::fast::FixedState>>,
     open: AtomicUsize,
+    alarms: Mutex<Alarms>,
     next_connection: AtomicU64,
 }
 
@@ -38,6 +39,7 @@ impl Hub {
             store,
             connections: RwLock::default(),
             open: AtomicUsize::new(0),
+            alarms: Mutex::default(),
             next_connection: AtomicU64::new(1),
         }
     }
@@ -72,6 +74,12 @@ impl Hub {
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
         let mailbox = Arc::new(Mailbox::new());
         self.connections.write().insert(id, Arc::clone(&mailbox));
+        // After it is known: then it hears of every alarm from now on, and of those before by this.
+        let alarms = self.alarms.lock();
+        if alarms.reason().is_some() {
+            mailbox.post(SessionEvent::Alarm(*alarms));
+        }
+        drop(alarms);
         self.open.fetch_add(1, Ordering::Relaxed);
         (id, mailbox)
     }
@@ -79,6 +87,16 @@ impl Hub {
     pub(crate) fn unregister(&self, id: ConnectionId) {
         if self.connections.write().remove(&id).is_some() {
             self.open.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells all connections what the broker runs short of.
+    pub(crate) fn set_alarms(&self, alarms: Alarms) {
+        let mut known = self.alarms.lock();
+        *known = alarms;
+        // Under the lock, so that nobody hears of an older alarm last.
+        for mailbox in self.connections.read().values() {
+            mailbox.post(SessionEvent::Alarm(alarms));
         }
     }
 

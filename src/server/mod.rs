@@ -1,17 +1,20 @@
 //! L4, where the pure rooms meet the world: sockets, tasks, threads, timers, signals. Nothing here decides what a
 //! message or a method means; it carries commands and events between owners, in order and in batches.
 
+mod administrator;
 mod budget;
 mod catalog_task;
 mod clock;
 mod connection_task;
-mod disk_guard;
+mod guard;
 mod hub;
 mod listener;
 mod mailbox;
+mod memory;
 mod open_groups;
 mod run;
 mod shard_task;
 mod store_thread;
 
-pub use run::{ServeError, serve};
+pub use administrator::Administrator;
+pub use run::{RunningBroker, ServeError, serve, start};

@@ -4,24 +4,27 @@
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
+use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info};
 
+use super::administrator::Administrator;
 use super::catalog_task::{self, CatalogInput};
 use super::clock::Clock;
 use super::connection_task::Surroundings;
-use super::disk_guard::DiskGuard;
+use super::guard::Guard;
 use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
+use super::memory;
 use super::shard_task::{self, ShardInput};
 use super::store_thread::{self, StoreRequest};
 use crate::broker::catalog::{Catalog, CatalogEffects};
@@ -50,6 +53,73 @@ pub enum ServeError {
 
 /// Runs the broker until SIGTERM or SIGINT, or until the store fails.
 pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
+    run(config, |broker| {
+        // Whoever reads that the startup is complete may send a signal at once.
+        let terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
+        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
+        let broker = broker.start()?;
+        tokio::spawn(stop_on_signal(terminate, interrupt, broker.around.stop.clone()));
+        Ok(broker)
+    })
+}
+
+/// A broker that runs on a thread of its own, within another program.
+pub struct RunningBroker {
+    administrator: Administrator,
+    stop: CancellationToken,
+    thread: JoinHandle<Result<(), ServeError>>,
+}
+
+impl RunningBroker {
+    #[must_use]
+    pub fn administrator(&self) -> &Administrator {
+        &self.administrator
+    }
+
+    /// Stops it in order; returns once everything is committed.
+    pub fn stop(self) -> Result<(), ServeError> {
+        self.stop.cancel();
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+/// Starts a broker beside the caller. Returns once clients can connect. Signals are the caller's.
+pub fn start(config: ServeConfig) -> Result<RunningBroker, ServeError> {
+    let (ready, is_ready) = mpsc::channel();
+    let serving = move || {
+        run(&config, |broker| {
+            let broker = broker.start()?;
+            let around = &broker.around;
+            let administrator = Administrator::new(Arc::clone(&around.hub), Arc::clone(&around.view));
+            // The caller waits for it below.
+            let _ = ready.send((administrator, around.stop.clone()));
+            Ok(broker)
+        })
+    };
+    let thread = thread::Builder::new().name("leveret".into()).spawn(serving).map_err(ServeError::Start)?;
+    match is_ready.recv() {
+        Ok((administrator, stop)) => Ok(RunningBroker { administrator, stop, thread }),
+        Err(mpsc::RecvError) => match thread.join() {
+            Ok(Ok(())) => Err(ServeError::Start(io::ErrorKind::Interrupted.into())),
+            Ok(Err(error)) => Err(error),
+            Err(panic) => std::panic::resume_unwind(panic),
+        },
+    }
+}
+
+async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
+    tokio::select! {
+        _ = terminate.recv() => info!("SIGTERM: stopping"),
+        _ = interrupt.recv() => info!("SIGINT: stopping"),
+    }
+    stop.cancel();
+}
+
+/// Starts a broker by `start` and runs it until it is stopped.
+fn run(
+    config: &ServeConfig,
+    start: impl FnOnce(Plan<'_>) -> Result<Broker, ServeError>,
+) -> Result<(), ServeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(threads)
@@ -58,7 +128,13 @@ pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    runtime.block_on(async { Broker::start(config, shards)?.run().await })
+    runtime.block_on(async { start(Plan { config, shards })?.run().await })
+}
+
+/// A broker that is to be.
+struct Plan<'a> {
+    config: &'a ServeConfig,
+    shards: u16,
 }
 
 /// A broker that clients can connect to.
@@ -68,15 +144,11 @@ struct Broker {
     /// The catalog's task and the shards'.
     owners: JoinSet<()>,
     store: JoinHandle<Result<(), StoreError>>,
-    terminate: Signal,
-    interrupt: Signal,
 }
 
-impl Broker {
-    fn start(config: &ServeConfig, shards: u16) -> Result<Broker, ServeError> {
-        // Whoever reads that the startup is complete may send a signal at once.
-        let terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
+impl Plan<'_> {
+    fn start(self) -> Result<Broker, ServeError> {
+        let Plan { config, shards } = self;
         let directory = config.data_dir.display().to_string();
         let options = StoreOptions { salt: random_number(), ..StoreOptions::default() };
         let (mut store, recovered) = store::open(&config.data_dir, &options)
@@ -100,8 +172,13 @@ impl Broker {
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
         let failed = stop.clone();
-        let (low, disk_is_low) = watch::channel(false);
-        let guard = DiskGuard::new(config.data_dir.clone(), u64::from(config.disk_free_limit) << 20, low);
+        let memory_limit = match config.memory_limit {
+            Some(0) => u64::MAX,
+            Some(mib) => u64::from(mib) << 20,
+            None => memory::default_limit().unwrap_or(u64::MAX),
+        };
+        let disk_limit = u64::from(config.disk_free_limit) << 20;
+        let guard = Guard::new(config.data_dir.clone(), disk_limit, memory_limit);
         let stop_all = move || failed.cancel();
         let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, stop_all)
             .map_err(ServeError::Start)?;
@@ -118,21 +195,21 @@ impl Broker {
         owners.spawn(catalog_task::run(catalog, Arc::clone(&hub), clock));
 
         let limits = Arc::new(SessionLimits::default());
-        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop, disk_is_low });
+        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop });
         let connections = TaskTracker::new();
         connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
         info!(
             address = %config.listen, data = %config.data_dir.display(), queues, shards,
             clean = recovered.clean, "Server startup complete"
         );
-        Ok(Broker { around, connections, owners, store, terminate, interrupt })
+        Ok(Broker { around, connections, owners, store })
     }
+}
 
-    /// Serves until a signal or a failed store, then stops in order: clients, catalog, shards, store.
+impl Broker {
+    /// Serves until it is told to stop or the store fails, then stops in order: clients, catalog, shards, store.
     async fn run(mut self) -> Result<(), ServeError> {
         tokio::select! {
-            _ = self.terminate.recv() => info!("SIGTERM: stopping"),
-            _ = self.interrupt.recv() => info!("SIGINT: stopping"),
             () = self.around.stop.cancelled() => {}
             // No owner ends before it is told to. What it owned is lost to this process, and so is the process.
             Some(Err(defect)) = self.owners.join_next() => return Err(defect.into()),

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tracing::{error, info};
 
 use super::budget::Ticket;
-use super::disk_guard::DiskGuard;
+use super::guard::Guard;
 use super::hub::Hub;
 use super::mailbox::ThreadMailbox;
 use super::open_groups::OpenGroups;
@@ -54,7 +54,7 @@ pub(crate) fn spawn(
     store: Box<dyn Store>,
     requests: Arc<ThreadMailbox<StoreRequest>>,
     hub: Arc<Hub>,
-    guard: DiskGuard,
+    guard: Guard,
     failed: impl FnOnce() + Send + 'static,
 ) -> io::Result<JoinHandle<Result<(), StoreError>>> {
     thread::Builder::new().name("store".into()).spawn(move || {
@@ -104,7 +104,7 @@ impl Pending {
 struct Driver {
     store: Box<dyn Store>,
     hub: Arc<Hub>,
-    guard: DiskGuard,
+    guard: Guard,
     pending: Pending,
     /// Transactions that are here in part.
     open: OpenGroups,
@@ -118,8 +118,10 @@ impl Driver {
     fn run(mut self, requests: &ThreadMailbox<StoreRequest>) -> Result<(), StoreError> {
         let mut batch = Vec::new();
         loop {
+            if let Some(alarms) = self.guard.look() {
+                self.hub.set_alarms(alarms);
+            }
             requests.wait(&mut batch, self.patience());
-            self.guard.look();
             let mut close = false;
             for request in batch.drain(..) {
                 match request {
@@ -159,7 +161,7 @@ impl Driver {
         let due = self.pending.since.filter(|_| self.open.is_empty());
         let due = due.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
         let settle = self.unsettled.map(|since| SETTLE.saturating_sub(since.elapsed()));
-        [due, settle, self.guard.patience()].into_iter().flatten().min()
+        [due, settle, Some(self.guard.patience())].into_iter().flatten().min()
     }
 
     /// Reads what was asked for.
@@ -224,7 +226,6 @@ fn footprint(op: &Op) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use tokio::sync::watch;
 
     use super::*;
     use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId};
@@ -249,7 +250,7 @@ mod tests {
     fn nothing_is_committed_or_read_while_a_transaction_is_here_in_part() {
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(2, Arc::clone(&requests)));
-        let guard = DiskGuard::new(std::env::temp_dir(), 0, watch::channel(false).0);
+        let guard = Guard::new(std::env::temp_dir(), 0, u64::MAX);
         let store = Box::new(MemoryStore::new());
         let driver = spawn(store, requests, Arc::clone(&hub), guard, || ()).expect("a thread");
         let (short, long) = (LAZY_COMMIT * 2, Duration::from_secs(20));

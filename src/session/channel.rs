@@ -94,6 +94,7 @@ impl<P: BrokerPort> Turn<'_, P> {
     /// Gives back what the channel holds: its consumers end, what is unacked is requeued, a transaction is dropped.
     pub(super) fn release(&mut self) {
         self.flush_settlement();
+        self.out.port.close_channel(self.out.now, self.number);
         let mut held = BTreeSet::new();
         for number in std::mem::take(&mut self.channel.consumers).into_values() {
             let consumer = self.shared.consumers.remove(&number);

@@ -8,6 +8,8 @@ pub(super) struct ClientInfo {
     pub properties: FieldTable,
     pub authentication_failure_close: bool,
     pub consumer_cancel_notify: bool,
+    /// Understands connection.blocked and connection.unblocked.
+    pub hears_blocked: bool,
 }
 
 impl ClientInfo {
@@ -24,6 +26,7 @@ impl ClientInfo {
         ClientInfo {
             authentication_failure_close: capable("authentication_failure_close"),
             consumer_cancel_notify: capable("consumer_cancel_notify"),
+            hears_blocked: capable("connection.blocked"),
             properties,
         }
     }

@@ -17,7 +17,7 @@ use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
 
 use super::awaiting::{Awaiting, Question};
-use super::channel::Channel;
+use super::channel::{Channel, Mode};
 use super::failure::{
     Failure, heartbeat_with_payload, undecodable, undecodable_on_connection, unexpected_frame,
     unexpected_method,
@@ -78,6 +78,14 @@ impl Connection {
     /// How many channels are open or closing.
     pub(super) fn channel_count(&self) -> usize {
         self.channels.len()
+    }
+
+    /// Whether a channel is open and in transaction mode.
+    pub(super) fn is_transactional(&self, number: ChannelNumber) -> bool {
+        match self.channels.get(&number) {
+            Some(Slot::Open(channel)) => matches!(channel.mode, Mode::Transaction(_)),
+            _ => false,
+        }
     }
 
     /// Acts on a frame that lies in `buffer`. A failure that is returned closes the connection.
@@ -253,9 +261,12 @@ impl Connection {
         };
         match class {
             AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Course::ClientCloses),
-            // A user of our own stays logged in whatever the new secret is (semantics.md 1.22); it means something
-            // only to backends whose secrets expire.
             AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
+                let consumers = self.shared.consumers.iter();
+                let mut consumers: Vec<_> =
+                    consumers.filter_map(|(&number, consumer)| Some((consumer.queue?, number))).collect();
+                consumers.sort_unstable();
+                out.port.update_secret(&consumers);
                 let answer = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
                 out.say(0, &AMQPClass::Connection(answer));
                 Ok(Course::Goes)
@@ -280,6 +291,8 @@ impl Connection {
                 format!("number of channels opened ({most}) has reached the negotiated channel_max ({most})");
             return Err(Failure::unblamed(ReplyCode::NotAllowed, text));
         }
+        let refused = |fault| Failure::new(fault, MethodId::NONE);
+        out.port.open_channel(out.now, frame.channel).map_err(refused)?;
         self.last_epoch = self.last_epoch.wrapping_add(1);
         let getter = self.shared.next_consumer();
         let channel = Channel::new(self.last_epoch, getter, out.limits.unacked_per_channel);

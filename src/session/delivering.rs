@@ -25,6 +25,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         if !no_ack {
             self.remember(delivery, delivery_tag, delivery.consumer, true);
         }
+        self.out.port.delivered(self.number, delivery);
         let message = &delivery.message;
         let properties = counted_properties(delivery);
         let properties = properties.as_deref().map_or_else(|| message.properties(), Properties::trusted);
@@ -50,6 +51,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         if !no_ack {
             self.remember(delivery, delivery_tag, self.channel.getter, false);
         }
+        self.out.port.delivered(self.number, delivery);
         let message = &delivery.message;
         let properties = counted_properties(delivery);
         let properties = properties.as_deref().map_or_else(|| message.properties(), Properties::trusted);

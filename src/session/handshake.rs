@@ -227,7 +227,7 @@ pub(super) struct AwaitOpen {
 impl AwaitOpen {
     fn handle<P: BrokerPort>(self, method: &Open, out: &mut Outside<P>) -> Next {
         let vhost = method.virtual_host.as_str();
-        if let Err(fault) = out.port.open_vhost(vhost) {
+        if let Err(fault) = out.port.open_vhost(out.now, vhost) {
             return Next::close(Failure::new(fault, MethodId { class: 10, method: 40 }));
         }
         out.frame_max = self.tuned.frame_max;

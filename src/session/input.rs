@@ -14,7 +14,7 @@ use super::{Phase, Session};
 /// Complete frames that wait for an answer, and the error that stood behind them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    frames: Bytes,
+    pub frames: Bytes,
     error: Option<FrameError>,
 }
 
@@ -59,7 +59,11 @@ impl<P: BrokerPort> Session<P> {
         let mut at = 0;
         while at < frames.len() && !self.is_waiting() {
             let Ok(Some(frame)) = decode(&frames[at..], 0) else { break };
+            let start = at;
             at += frame.wire_len();
+            if self.blocking.is_alarmed() && self.keeps_aside(&frame, &frames[start..at]) {
+                continue;
+            }
             self.frame(frame, &frames);
         }
         if self.is_waiting() {

@@ -3,6 +3,7 @@
 //! happens within an open connection is in `connection.rs` and `turn.rs`.
 
 mod awaiting;
+mod blocking;
 mod channel;
 mod client;
 mod closing;
@@ -41,6 +42,7 @@ use crate::model::ids::{Name, Timestamp};
 use crate::model::port::{BrokerPort, Progress};
 use crate::model::request::Request;
 
+use blocking::Blocking;
 use closing::{Closing, say_close_ok};
 use connection::{Connection, Course};
 use failure::Failure;
@@ -62,6 +64,7 @@ pub struct Session<P: BrokerPort> {
     peer: PeerInfo,
     phase: Phase,
     held: Held,
+    blocking: Blocking,
     handshake_deadline: Timestamp,
     heartbeats: Option<Heartbeats>,
     /// The server reads the socket.
@@ -87,6 +90,7 @@ impl<P: BrokerPort> Session<P> {
             peer,
             phase: Phase::Handshake(Handshake::Header(AwaitHeader)),
             held: Held::default(),
+            blocking: Blocking::default(),
             heartbeats: None,
             reading: true,
             vhost: None,
@@ -109,6 +113,11 @@ impl<P: BrokerPort> Session<P> {
     /// Told in order of arrival. An answer lets the held-back input go on.
     pub fn event(&mut self, now: Timestamp, event: SessionEvent) {
         self.out.now = now;
+        if let SessionEvent::Alarm(alarms) = event {
+            self.set_alarms(alarms);
+            self.settle_up();
+            return;
+        }
         match &mut self.phase {
             Phase::Running(connection) => {
                 let out = &mut self.out;
@@ -121,6 +130,7 @@ impl<P: BrokerPort> Session<P> {
                         connection.consumer_timed_out(consumer, timeout, closes_channel, out)
                     }
                     SessionEvent::Close(fault) => Err(Failure::new(fault, MethodId::NONE)),
+                    SessionEvent::Alarm(_) => Ok(()),
                 };
                 if let Err(failure) = outcome {
                     self.close(&failure);
@@ -145,12 +155,13 @@ impl<P: BrokerPort> Session<P> {
     }
 
     /// Whether the socket is to be read: not while an answer is awaited and input is held back for it, not while the
-    /// broker closes the connection for the client, and not when all is over. After a connection.close of ours it
+    /// broker closes the connection for the client, not while an alarm keeps too much aside, and not when all is over. After a connection.close of ours it
     /// is read for the answer.
     #[must_use]
     pub fn wants_input(&self) -> bool {
         match self.phase {
-            Phase::Handshake(_) | Phase::Running(_) => self.held.is_empty(),
+            Phase::Handshake(_) => self.held.is_empty(),
+            Phase::Running(_) => self.held.is_empty() && self.blocking.has_room(),
             Phase::Closing(Closing::Ours { .. }) => true,
             Phase::Closing(Closing::Client) | Phase::Over => false,
         }
@@ -264,6 +275,7 @@ impl<P: BrokerPort> Session<P> {
     pub fn state(&self) -> &'static str {
         match &self.phase {
             Phase::Handshake(handshake) => handshake.name(),
+            Phase::Running(_) if self.blocking.is_blocked() => "blocked",
             Phase::Running(_) => "running",
             Phase::Closing(_) => "closing",
             Phase::Over => "closed",

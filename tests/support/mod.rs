@@ -99,6 +99,12 @@ impl Broker {
     pub(crate) fn restart(&mut self) {
         self.process = spawn(&self.data, self.port, &self.arguments);
     }
+
+    /// The same with other arguments.
+    pub(crate) fn restart_with(&mut self, arguments: &[&str]) {
+        self.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.restart();
+    }
 }
 
 impl Drop for Broker {

@@ -15,8 +15,13 @@ mod s10;
 mod s10_quorum;
 mod s11;
 mod s12;
+mod s13;
 mod s14;
 mod s15;
+mod s16;
+mod s17;
+mod s18;
+mod s19;
 
 use crate::runner::Case;
 
@@ -35,9 +40,13 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
     (10, "consume, get, cancel"),
     (11, "ack, reject, recover"),
     (12, "ttl, length, dead-letter"),
+    (13, "alarms"),
     (14, "transactions"),
     (15, "direct reply-to"),
     (16, "permissions"),
+    (17, "policies"),
+    (18, "limits"),
+    (19, "firehose and events"),
 ];
 
 const FILES: &[&[Case]] = &[
@@ -70,8 +79,13 @@ const FILES: &[&[Case]] = &[
     s12::priority::CASES,
     s12::dead_letter::CASES,
     s12::deaths::CASES,
+    s13::CASES,
     s14::CASES,
     s15::CASES,
+    s16::CASES,
+    s17::CASES,
+    s18::CASES,
+    s19::CASES,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {

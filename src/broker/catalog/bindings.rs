@@ -1,7 +1,7 @@
 //! Bindings: made, removed, and what goes with them: auto-delete exchanges that lose their last one, records of
 //! those between durable ends (semantics.md section 6, 5.10, 5.13). How a binding matches is routing's.
 
-use leveret_codec::table::FieldTable;
+use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId};
@@ -10,8 +10,10 @@ use crate::model::resource::Resource;
 use crate::model::settings::QueueType;
 use crate::routing::{self, Destination};
 
+use super::queues::described;
 use super::records::{self, BoundTo, EncodedTable, Record};
 use super::{Catalog, CatalogEffects};
+use crate::broker::announce::{Fields, text};
 use crate::broker::command::BindingEnds;
 use crate::broker::view::{Exchange, ViewState};
 use crate::broker::{Map, Set};
@@ -94,6 +96,23 @@ impl End {
         }
     }
 
+    /// A binding to it as events describe it.
+    fn described(&self, vhost: &str, binding: &Binding) -> Fields {
+        let (kind, name) = match &self.name {
+            BoundTo::Queue(name) => ("queue", name),
+            BoundTo::Exchange(name) => ("exchange", name),
+        };
+        vec![
+            ("source_name", text(&*binding.source)),
+            ("source_kind", text("exchange")),
+            ("destination_name", text(&**name)),
+            ("destination_kind", text(kind)),
+            ("routing_key", text(&*binding.routing_key)),
+            ("arguments", AMQPValue::FieldTable(binding.arguments.clone())),
+            ("vhost", text(vhost)),
+        ]
+    }
+
     fn of(state: &ViewState, destination: Destination) -> Option<End> {
         match destination {
             Destination::Exchange(id) => state.exchange_by_id(id).map(End::exchange),
@@ -129,10 +148,12 @@ impl Catalog {
             return Ok(false);
         }
         self.sources.add(end.destination, source);
-        if exchange.durable && end.durable {
+        let is_durable = exchange.durable && end.durable;
+        fx.event(state, "binding.created", || end.described(vhost, binding));
+        if is_durable {
             let record = Record::Binding {
-                vhost: exchange.vhost.clone(),
-                source: exchange.name.clone(),
+                vhost: vhost.into(),
+                source: binding.source.clone(),
                 destination: end.name,
                 routing_key: binding.routing_key.clone(),
                 arguments: EncodedTable::new(&binding.arguments),
@@ -202,7 +223,9 @@ impl Catalog {
                 &binding.arguments,
             ));
         }
-        if exchange.auto_delete && exchange.routes.is_empty() {
+        let is_done = exchange.auto_delete && exchange.routes.is_empty();
+        fx.event(state, "binding.deleted", || end.described(vhost, binding));
+        if is_done {
             self.remove_exchange(state, source, fx);
         }
         Ok(true)
@@ -222,9 +245,9 @@ impl Catalog {
             return false;
         };
         self.remove_destination(state, end, fx);
-        if let Some(queue) = state.remove_queue(queue)
-            && queue.is_recorded()
-        {
+        let Some(queue) = state.remove_queue(queue) else { return false };
+        fx.event(state, "queue.deleted", || described(&queue));
+        if queue.is_recorded() {
             fx.ops.push(records::delete_queue(&queue.label.vhost, &queue.label.name));
         }
         true

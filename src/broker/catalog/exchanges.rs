@@ -1,35 +1,45 @@
 //! Exchanges: declared, compared, deleted (semantics.md section 5). What follows from a deletion for bindings is in
 //! `bindings`.
 
+use leveret_codec::table::{AMQPValue, FieldTable};
+
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ExchangeId, Name};
 use crate::model::request::DeclareExchange;
 use crate::model::resource::Resource;
 use crate::routing::{ExchangeKind, ExchangeRoutes};
 
+use super::limits::check_exchange_limit;
 use super::records::{self, EncodedTable, Record};
 use super::{Catalog, CatalogEffects};
+use crate::broker::announce::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
+use crate::broker::policies::{Applying, Subject};
 use crate::broker::queue_arguments::invalid_type;
 use crate::broker::view::{Exchange, ViewState};
 
 const ALTERNATE: &str = "alternate-exchange";
 
 /// Predeclared in every vhost (5.1): name, type, internal. They are made anew at every start and never recorded.
-const PREDECLARED: [(&str, ExchangeKind, bool); 7] = [
+/// The last one is in one vhost alone.
+const PREDECLARED: [(&str, ExchangeKind, bool); 8] = [
     ("", ExchangeKind::Direct, false),
     ("amq.direct", ExchangeKind::Direct, false),
     ("amq.fanout", ExchangeKind::Fanout, false),
     ("amq.topic", ExchangeKind::Topic, false),
     ("amq.headers", ExchangeKind::Headers, false),
     ("amq.match", ExchangeKind::Headers, false),
-    ("amq.rabbitmq.trace", ExchangeKind::Topic, true),
+    (TRACE_EXCHANGE, ExchangeKind::Topic, true),
+    (EVENT_EXCHANGE, ExchangeKind::Topic, true),
 ];
 
 impl Catalog {
     /// Adds the predeclared exchanges of a vhost.
     pub(super) fn predeclare(&mut self, state: &mut ViewState, vhost: &Name) {
         for (name, kind, internal) in PREDECLARED {
+            if name == EVENT_EXCHANGE && &**vhost != EVENT_VHOST {
+                continue;
+            }
             let exchange = Exchange {
                 id: self.next_exchange_id(),
                 vhost: vhost.clone(),
@@ -38,8 +48,9 @@ impl Catalog {
                 auto_delete: false,
                 internal,
                 alternate: None,
-                arguments: leveret_codec::table::FieldTable::default(),
-                routes: ExchangeRoutes::new(kind, &leveret_codec::table::FieldTable::default()),
+                policies: Applying::default(),
+                arguments: FieldTable::default(),
+                routes: ExchangeRoutes::new(kind, &FieldTable::default()),
             };
             state.add_exchange(exchange);
         }
@@ -59,11 +70,13 @@ impl Catalog {
         if declare.name.starts_with("amq.") {
             return Err(reserved("exchange", &declare.name));
         }
+        check_exchange_limit(state, Resource::exchange(&declare.name, vhost))?;
         let mut exchange = self.new_exchange(state, vhost, kind, declare)?;
         if exchange.durable {
             fx.ops.push(record(&exchange).put());
         }
         self.add_keeper(&mut exchange, fx);
+        fx.event(state, "exchange.created", || described(&exchange));
         state.add_exchange(exchange);
         Ok(true)
     }
@@ -76,15 +89,17 @@ impl Catalog {
         kind: ExchangeKind,
         declare: DeclareExchange,
     ) -> Result<Exchange, Fault> {
-        let alternate =
-            match declare.arguments.inner().get(ALTERNATE) {
-                None => None,
-                Some(value) => Some(string(value).map(Name::from).ok_or_else(|| {
-                    invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost))
-                })?),
-            };
+        if let Some(value) = declare.arguments.inner().get(ALTERNATE)
+            && string(value).is_none()
+        {
+            return Err(invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost)));
+        }
         kind.check(&declare.arguments)?;
         let routes = ExchangeRoutes::new(kind, &declare.arguments);
+        let policies = state
+            .vhost(vhost)
+            .map(|vhost| vhost.policies.applying(Subject::Exchange, &declare.name))
+            .unwrap_or_default();
         Ok(Exchange {
             id: self.next_exchange_id(),
             vhost: state.vhost(vhost).map_or_else(|| vhost.into(), |vhost| vhost.name.clone()),
@@ -92,7 +107,8 @@ impl Catalog {
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
-            alternate,
+            alternate: alternate(&declare.arguments, &policies),
+            policies,
             arguments: declare.arguments,
             routes,
         })
@@ -125,11 +141,18 @@ impl Catalog {
     /// Takes an exchange out of the view and out of the records; its bindings are gone already.
     pub(super) fn strike_exchange(state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
         let Some(exchange) = state.remove_exchange(id) else { return };
+        fx.event(state, "exchange.deleted", || described(&exchange));
         if exchange.durable {
             fx.ops.push(records::delete_exchange(&exchange.vhost, &exchange.name));
         }
         Catalog::drop_keeper(&exchange, fx);
     }
+}
+
+/// Where messages go that nothing matched: what the arguments say, or else what a policy does (5.7, 17.2).
+pub(in crate::broker) fn alternate(arguments: &FieldTable, policies: &Applying) -> Option<Name> {
+    let declared = arguments.inner().get(ALTERNATE).and_then(string).map(Name::from);
+    declared.or_else(|| policies.alternate())
 }
 
 /// The type of this name; 406 where there is none (5.4).
@@ -152,6 +175,19 @@ fn check_equivalent(exchange: &Exchange, kind: ExchangeKind, declare: &DeclareEx
     check_flag("auto_delete", resource, declare.auto_delete, exchange.auto_delete)?;
     check_flag("internal", resource, declare.internal, exchange.internal)?;
     check_argument(ALTERNATE, resource, &declare.arguments, &exchange.arguments)
+}
+
+/// An exchange as events describe it.
+fn described(exchange: &Exchange) -> Fields {
+    vec![
+        ("name", text(&*exchange.name)),
+        ("vhost", text(&*exchange.vhost)),
+        ("type", text(exchange.kind().as_str())),
+        ("durable", AMQPValue::Boolean(exchange.durable)),
+        ("auto_delete", AMQPValue::Boolean(exchange.auto_delete)),
+        ("internal", AMQPValue::Boolean(exchange.internal)),
+        ("arguments", AMQPValue::FieldTable(exchange.arguments.clone())),
+    ]
 }
 
 fn record(exchange: &Exchange) -> Record {

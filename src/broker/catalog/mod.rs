@@ -1,31 +1,36 @@
-//! The catalog: the one owner of vhosts, exchanges, queues by name, bindings, users and permissions. It checks and
-//! carries out declarations, changes the view, and says what must become durable. Contents of queues are the
+//! The catalog: the one owner of vhosts, exchanges, queues by name, bindings, users, permissions, policies and limits.
+//! It checks and carries out declarations and what administrators change, changes the view, and says what must become durable. Contents of queues are the
 //! shards', permissions on a request are checked by the port, and who may see a reply when is the server's: it
 //! holds `to_connections` until `ops` are durable.
 
+mod administration;
 mod bindings;
 mod exchanges;
 mod keepers;
+mod limits;
+mod policies;
 mod queues;
 mod records;
 mod recovery;
 mod users;
+mod vhosts;
 
 use std::sync::Arc;
 
 use crate::model::event::SessionEvent;
-use crate::model::fault::Fault;
+use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConnectionId, ExchangeId, QueueId, ShardIndex, Timestamp};
 use crate::model::op::CatalogOp;
 use crate::model::request::Reply;
 use crate::model::settings::QueueSettings;
 
 use super::Map;
+use super::announce::{self, Event, Fields};
 use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
 use super::view::{View, ViewState};
 
 use bindings::Sources;
-pub(super) use exchanges::kind;
+pub(super) use exchanges::{alternate, kind};
 pub use records::RecordError;
 
 /// What follows from a command.
@@ -37,11 +42,27 @@ pub struct CatalogEffects {
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
     /// To be sent once `ops` are durable.
     pub to_connections: Vec<(ConnectionId, SessionEvent)>,
+    /// What happened, for those who are bound for it (semantics.md 19.2).
+    events: Vec<Event>,
 }
 
 impl CatalogEffects {
     fn reply(&mut self, connection: ConnectionId, reply: Reply) {
         self.to_connections.push((connection, SessionEvent::Reply(reply)));
+    }
+
+    /// Something happened. Its fields are asked for where somebody would hear of it.
+    fn event(&mut self, state: &ViewState, key: &'static str, fields: impl FnOnce() -> Fields) {
+        if announce::is_heard(state) {
+            self.events.push(Event { key, fields: fields() });
+        }
+    }
+
+    /// Sends the events on their way.
+    fn tell_events(&mut self, state: &ViewState, now: Timestamp) {
+        for event in std::mem::take(&mut self.events) {
+            self.to_shards.extend(announce::tell(state, now, event));
+        }
     }
 }
 
@@ -134,7 +155,7 @@ impl Catalog {
     }
 
     /// Carries out a command.
-    pub fn handle(&mut self, _now: Timestamp, command: CatalogCommand, fx: &mut CatalogEffects) {
+    pub fn handle(&mut self, now: Timestamp, command: CatalogCommand, fx: &mut CatalogEffects) {
         let view = self.view.clone();
         let mut state = view.write();
         let changes = fx.ops.len();
@@ -157,15 +178,11 @@ impl Catalog {
                 }
                 gone
             }
-            CatalogCommand::AddVhost { name } => self.add_vhost(&mut state, &name, fx),
-            CatalogCommand::PutUser { name, user } => self.put_user(&mut state, name, user, fx),
-            CatalogCommand::PutPermissions { user, vhost, permissions } => {
-                self.put_permissions(&mut state, &vhost, user, &permissions, fx)
-            }
         };
         if changed || fx.ops.len() > changes {
             view.changed();
         }
+        fx.tell_events(&state, now);
     }
 
     /// Carries out a request and answers it, unless a shard will. Returns whether the view has changed.
@@ -177,6 +194,10 @@ impl Catalog {
         request: CatalogRequest,
         fx: &mut CatalogEffects,
     ) -> bool {
+        if state.vhost(vhost).is_none() {
+            fx.reply(connection, Reply::Refused(no_vhost(vhost)));
+            return false;
+        }
         let outcome = match request {
             CatalogRequest::DeclareExchange(declare) => self.declare_exchange(state, vhost, declare, fx),
             CatalogRequest::DeleteExchange { name, if_unused } => {
@@ -204,6 +225,11 @@ impl Catalog {
 }
 
 use queues::delete_queue;
+
+/// 541: the vhost was deleted while a request was on its way; its connections are being closed.
+fn no_vhost(vhost: &str) -> Fault {
+    Fault::new(ReplyCode::InternalError, format!("vhost '{vhost}' is down"))
+}
 
 /// The reply to what changed the view, or did not, or was refused.
 fn answer(outcome: Result<bool, Fault>) -> (bool, Reply) {

@@ -1,19 +1,22 @@
 //! Queues as the catalog knows them: declared, compared, deleted by name (semantics.md sections 7 and 8). Where a
 //! queue exists, its shard has the last word: it answers declares and deletes, for it alone knows its counts.
 
-use leveret_codec::table::FieldTable;
+use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, QueueId, QueueRef, ShardIndex};
 use crate::model::request::{DeclareQueue, Reply};
 use crate::model::resource::Resource;
-use crate::model::settings::QueueSettings;
+use crate::model::settings::{QueueSettings, QueueType};
 
 use super::exchanges::reserved;
+use super::limits::check_queue_limits;
 use super::records::{EncodedTable, Record};
-use super::{Catalog, CatalogEffects};
+use super::{Catalog, CatalogEffects, no_vhost};
+use crate::broker::announce::{Fields, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, printed};
 use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
+use crate::broker::policies::{self, Subject};
 use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, ViewState};
 
@@ -25,7 +28,7 @@ impl Catalog {
     pub(super) fn declare_queue(
         &mut self,
         state: &mut ViewState,
-        declare: Box<QueueDeclare>,
+        mut declare: Box<QueueDeclare>,
         fx: &mut CatalogEffects,
     ) -> bool {
         let connection = declare.connection;
@@ -34,6 +37,11 @@ impl Catalog {
             fx.reply(connection, Reply::Refused(reserved("queue", &declare.request.name)));
             return false;
         }
+        let Some(vhost) = state.vhost(&declare.vhost) else {
+            fx.reply(connection, Reply::Refused(no_vhost(&declare.vhost)));
+            return false;
+        };
+        put_default_type(&mut declare.request, vhost.metadata.default_queue_type);
         if let Some(queue) = state.queue(&declare.vhost, &declare.request.name) {
             match check_equivalent(queue, connection, &declare.request) {
                 Ok(()) => {
@@ -44,7 +52,8 @@ impl Catalog {
             }
             return false;
         }
-        match check_new(&declare) {
+        let (of_vhost, name) = (&declare.vhost, &declare.request.name);
+        match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&declare)) {
             Ok(settings) => {
                 self.create_queue(state, *declare, settings, fx);
                 true
@@ -60,7 +69,7 @@ impl Catalog {
         &mut self,
         state: &mut ViewState,
         declare: QueueDeclare,
-        settings: QueueSettings,
+        declared: QueueSettings,
         fx: &mut CatalogEffects,
     ) {
         let QueueDeclare { connection, vhost, request, .. } = declare;
@@ -68,25 +77,27 @@ impl Catalog {
         let at = self.place(id);
         let label = QueueLabel { vhost, name: request.name };
         let exclusive_to = request.exclusive.then_some(connection);
+        let subject = Subject::Queue(declared.queue_type);
+        let policies = state
+            .vhost(&label.vhost)
+            .map(|vhost| vhost.policies.applying(subject, &label.name))
+            .unwrap_or_default();
+        let settings = policies::effective(&declared, &request.arguments, &policies.definition);
         if exclusive_to.is_some() {
             self.exclusive.entry(connection).or_default().push(at.queue);
         }
-        fx.to_shards.push((
-            at.shard,
-            ShardCommand::CreateQueue {
-                queue: at.queue,
-                label: label.clone(),
-                settings: Box::new(QueueSettings {
-                    // What goes with its connection has nothing to keep for a restart.
-                    durable: settings.durable && exclusive_to.is_none(),
-                    ..settings.clone()
-                }),
-            },
-        ));
-        let queue = Queue { at, label, exclusive_to, settings, arguments: request.arguments };
+        let queue =
+            Queue { at, label, exclusive_to, settings, declared, arguments: request.arguments, policies };
+        let create = ShardCommand::CreateQueue {
+            queue: at.queue,
+            label: queue.label.clone(),
+            settings: Box::new(queue.kept_settings()),
+        };
+        fx.to_shards.push((at.shard, create));
         if queue.is_recorded() {
             fx.ops.push(record(&queue).put());
         }
+        fx.event(state, "queue.created", || described(&queue));
         let name = queue.label.name.clone();
         state.add_queue(queue);
         fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
@@ -191,6 +202,18 @@ pub(super) fn delete_queue(
     Ok(())
 }
 
+/// The type that the vhost has for queues whose declare names none (7.12). Quorum queues are durable and everybody's:
+/// what is not is classic.
+fn put_default_type(declare: &mut DeclareQueue, default: Option<QueueType>) {
+    let Some(default) = default else { return };
+    if declare.arguments.inner().contains_key("x-queue-type") {
+        return;
+    }
+    let may_be_any = declare.durable && !declare.exclusive && !declare.auto_delete;
+    let made = if may_be_any { default } else { QueueType::Classic };
+    declare.arguments.insert("x-queue-type".into(), AMQPValue::LongString(made.as_str().into()));
+}
+
 /// Compares a declare with the queue that exists (7.3, 7.4).
 fn check_equivalent(queue: &Queue, connection: ConnectionId, declare: &DeclareQueue) -> Result<(), Fault> {
     let resource = queue.label.resource();
@@ -220,12 +243,25 @@ fn check_new(declare: &QueueDeclare) -> Result<QueueSettings, Fault> {
     queue_arguments::settings(&declare.request, resource, declare.server_named)
 }
 
+/// A queue as events describe it.
+pub(super) fn described(queue: &Queue) -> Fields {
+    vec![
+        ("name", text(&*queue.label.name)),
+        ("vhost", text(&*queue.label.vhost)),
+        ("durable", AMQPValue::Boolean(queue.settings.durable)),
+        ("auto_delete", AMQPValue::Boolean(queue.settings.auto_delete)),
+        ("exclusive", AMQPValue::Boolean(queue.exclusive_to.is_some())),
+        ("type", text(queue.settings.queue_type.as_str())),
+        ("arguments", AMQPValue::FieldTable(queue.arguments.clone())),
+    ]
+}
+
 fn record(queue: &Queue) -> Record {
     Record::Queue {
         vhost: queue.label.vhost.clone(),
         name: queue.label.name.clone(),
         id: queue.at.queue,
-        settings: queue.settings.clone(),
+        settings: queue.declared.clone(),
         arguments: EncodedTable::new(&queue.arguments),
     }
 }

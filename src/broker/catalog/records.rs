@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::broker::view::Vhost;
+use crate::model::administration::{ApplyTo, NodeLimits, PolicyKind, UserLimits, VhostLimits, VhostMetadata};
 use crate::model::ids::{Name, QueueId};
 use crate::model::op::CatalogOp;
 use crate::model::settings::QueueSettings;
@@ -89,6 +91,33 @@ pub(super) enum Record {
         exchange: Name,
         id: QueueId,
     },
+    VhostSettings {
+        vhost: Name,
+        metadata: VhostMetadata,
+        tracing: bool,
+        limits: VhostLimits,
+    },
+    UserLimits {
+        user: Name,
+        limits: UserLimits,
+    },
+    NodeLimits(NodeLimits),
+    TopicPermissions {
+        vhost: Name,
+        user: Name,
+        exchange: Name,
+        write: Name,
+        read: Name,
+    },
+    Policy {
+        vhost: Name,
+        kind: PolicyKind,
+        name: Name,
+        pattern: Name,
+        apply_to: ApplyTo,
+        priority: i64,
+        definition: EncodedTable,
+    },
 }
 
 /// The destination of a binding, by name.
@@ -127,9 +156,56 @@ impl Record {
             Record::Binding { vhost, source, destination, routing_key, arguments } => {
                 binding_key(vhost, source, destination, routing_key, arguments)
             }
-            Record::Keeper { vhost, exchange, .. } => key(7, &[vhost, exchange]),
+            Record::VhostSettings { vhost, .. } => key(7, &[vhost]),
+            Record::UserLimits { user, .. } => key(8, &[user]),
+            Record::NodeLimits(_) => key(9, &[]),
+            Record::TopicPermissions { vhost, user, exchange, .. } => key(10, &[vhost, user, exchange]),
+            Record::Policy { vhost, kind, name, .. } => policy_key(vhost, *kind, name),
+            Record::Keeper { vhost, exchange, .. } => key(12, &[vhost, exchange]),
         }
     }
+}
+
+/// Strikes the records of a vhost itself: what is known of it, who may do what in it, its policies. Those of its
+/// queues, exchanges and bindings are struck with them.
+pub(super) fn delete_vhost(vhost: &Vhost) -> Vec<CatalogOp> {
+    let name = &*vhost.name;
+    let mut keys = vec![key(1, &[name]), key(7, &[name])];
+    keys.extend(vhost.permissions.keys().map(|user| key(3, &[name, user])));
+    for (user, exchanges) in &vhost.topic_permissions {
+        keys.extend(exchanges.keys().map(|exchange| key(10, &[name, user, exchange])));
+    }
+    keys.extend(vhost.policies.iter().map(|(kind, policy)| policy_key(name, kind, &policy.name)));
+    keys.sort();
+    keys.into_iter().map(|key| CatalogOp::Delete { key }).collect()
+}
+
+pub(super) fn delete_user(user: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(2, &[user]) }
+}
+
+pub(super) fn delete_permissions(vhost: &str, user: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(3, &[vhost, user]) }
+}
+
+pub(super) fn delete_user_limits(user: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(8, &[user]) }
+}
+
+pub(super) fn delete_topic_permissions(vhost: &str, user: &str, exchange: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(10, &[vhost, user, exchange]) }
+}
+
+pub(super) fn delete_policy(vhost: &str, kind: PolicyKind, name: &str) -> CatalogOp {
+    CatalogOp::Delete { key: policy_key(vhost, kind, name) }
+}
+
+fn policy_key(vhost: &str, kind: PolicyKind, name: &str) -> Vec<u8> {
+    let kind = match kind {
+        PolicyKind::Regular => "regular",
+        PolicyKind::Operator => "operator",
+    };
+    key(11, &[vhost, kind, name])
 }
 
 /// Strikes the record of an exchange.

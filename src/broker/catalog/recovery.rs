@@ -3,15 +3,17 @@
 
 use leveret_codec::table::FieldTable;
 
+use crate::model::administration::{PermissionSpec, PolicySpec, TopicPermissionSpec, UserLimits};
 use crate::model::ids::Name;
 use crate::model::request::DeclareExchange;
 
 use super::records::{BoundTo, Record, RecordError};
 use super::{BadRecord, Catalog, CatalogEffects};
-use crate::broker::access::Permissions;
+use crate::broker::access::{Permissions, TopicPermissions};
 use crate::broker::catalog::exchanges::kind;
-use crate::broker::command::{PermissionSpec, QueueLabel};
+use crate::broker::command::QueueLabel;
 use crate::broker::login::PasswordHash;
+use crate::broker::policies::{Applying, Policy};
 use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, User, ViewState};
 
@@ -35,6 +37,8 @@ impl Catalog {
                 self.bad_records.push(BadRecord { key, error });
             }
         }
+        // Shards have their queues from the view at this point, and no earlier.
+        state.apply_all_policies();
     }
 
     fn restore(&mut self, state: &mut ViewState, record: Record) -> Result<(), RecordError> {
@@ -43,12 +47,13 @@ impl Catalog {
             Record::Vhost { name } => self.restore_vhost(state, &name),
             Record::User { name, password, tags, loopback_only } => {
                 let password = PasswordHash::from_bytes(password);
-                state.put_user(User { name, password, tags, loopback_only });
+                let limits = UserLimits::default();
+                state.put_user(User { name, password, tags, loopback_only, limits });
             }
             Record::Permissions { vhost, user, configure, write, read } => {
-                known_vhost(state, &vhost)?;
                 let spec = PermissionSpec { configure, write, read };
-                state.put_permissions(&vhost, user, Permissions::new(&spec));
+                let vhost = state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?;
+                vhost.permissions.insert(user, Permissions::new(&spec).into());
             }
             Record::Exchange { vhost, name, kind, auto_delete, internal, arguments } => {
                 known_vhost(state, &vhost)?;
@@ -68,8 +73,39 @@ impl Catalog {
                 let label = QueueLabel { vhost, name };
                 let arguments = arguments.decode()?;
                 queue_arguments::complete(&mut settings, &arguments);
-                let queue = Queue { at: self.place(id), label, exclusive_to: None, settings, arguments };
+                let queue = Queue {
+                    at: self.place(id),
+                    label,
+                    exclusive_to: None,
+                    settings: settings.clone(),
+                    declared: settings,
+                    arguments,
+                    policies: Applying::default(),
+                };
                 self.restore_queue(state, queue);
+            }
+            Record::VhostSettings { vhost, metadata, tracing, limits } => {
+                let vhost = state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?;
+                vhost.metadata = metadata;
+                vhost.tracing = tracing;
+                vhost.limits = limits;
+            }
+            Record::UserLimits { user, limits } => {
+                let dangling = || RecordError::Dangling(format!("user '{user}'"));
+                state.user_mut(&user).ok_or_else(dangling)?.limits = limits;
+            }
+            Record::NodeLimits(limits) => state.set_node_limits(limits),
+            Record::TopicPermissions { vhost, user, exchange, write, read } => {
+                let vhost = state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?;
+                let spec = TopicPermissionSpec { write, read };
+                let permissions = TopicPermissions::new(&spec, &user, &vhost.name);
+                vhost.topic_permissions.entry(user).or_default().insert(exchange, permissions);
+            }
+            Record::Policy { vhost, kind, name, pattern, apply_to, priority, definition } => {
+                let vhost = state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?;
+                let definition = definition.decode()?;
+                let spec = PolicySpec { pattern, apply_to, priority, definition };
+                vhost.policies.put(kind, Policy::new(name, spec));
             }
             Record::Binding { vhost, source, destination, routing_key, arguments } => {
                 let arguments: FieldTable = arguments.decode()?;
@@ -102,8 +138,9 @@ impl Catalog {
 }
 
 fn known_vhost(state: &ViewState, vhost: &str) -> Result<Name, RecordError> {
-    state
-        .vhost(vhost)
-        .map(|vhost| vhost.name.clone())
-        .ok_or_else(|| RecordError::Dangling(format!("vhost '{vhost}'")))
+    state.vhost(vhost).map(|vhost| vhost.name.clone()).ok_or_else(|| no_vhost(vhost))
+}
+
+fn no_vhost(vhost: &str) -> RecordError {
+    RecordError::Dangling(format!("vhost '{vhost}'"))
 }

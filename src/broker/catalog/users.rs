@@ -1,11 +1,19 @@
-//! Vhosts, users and permissions: added and changed (semantics.md section 16). Checking them is the port's.
+//! Users and their permissions: added, changed, deleted (semantics.md section 16). Checking them is the port's.
 
+use crate::model::administration::{
+    AdministrationError, Applied, Password, PermissionSpec, TopicPermissionSpec, UserLimits, UserSpec,
+    VhostMetadata,
+};
+use crate::model::event::SessionEvent;
+use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::Name;
 
-use super::records::Record;
+use super::administration::{applied, check_expression, check_name};
+use super::records::{self, Record};
+use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
-use crate::broker::access::Permissions;
-use crate::broker::command::{PermissionSpec, UserSpec};
+use crate::broker::access::{Permissions, TopicPermissions};
+use crate::broker::announce::text;
 use crate::broker::login::PasswordHash;
 use crate::broker::view::{User, ViewState};
 
@@ -13,26 +21,17 @@ impl Catalog {
     /// The vhost `/` and the user guest, as a new broker has them.
     pub(super) fn first_start(&mut self, state: &mut ViewState, fx: &mut CatalogEffects) {
         let (vhost, guest): (Name, Name) = ("/".into(), "guest".into());
-        self.add_vhost(state, &vhost, fx);
-        let user =
-            UserSpec { password: "guest".into(), tags: vec!["administrator".into()], loopback_only: true };
-        self.put_user(state, guest.clone(), user, fx);
+        let user = UserSpec {
+            password: Password::Plain("guest".into()),
+            tags: vec!["administrator".into()],
+            loopback_only: true,
+        };
         let all = PermissionSpec { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
-        self.put_permissions(state, &vhost, guest, &all, fx);
-    }
-
-    pub(super) fn add_vhost(&mut self, state: &mut ViewState, name: &Name, fx: &mut CatalogEffects) -> bool {
-        if state.vhost(name).is_some() {
-            return false;
-        }
-        fx.ops.push(Record::Vhost { name: name.clone() }.put());
-        self.restore_vhost(state, name);
-        true
-    }
-
-    pub(super) fn restore_vhost(&mut self, state: &mut ViewState, name: &Name) {
-        state.add_vhost(name.clone());
-        self.predeclare(state, name);
+        let made = self
+            .put_vhost(state, &vhost, VhostMetadata::default(), fx)
+            .and_then(|_| self.put_user(state, guest.clone(), user, fx))
+            .and_then(|_| Catalog::put_permissions(state, &vhost, &guest, &all, fx));
+        debug_assert!(made.is_ok(), "names and expressions are sound: {made:?}");
     }
 
     pub(super) fn put_user(
@@ -41,9 +40,13 @@ impl Catalog {
         name: Name,
         user: UserSpec,
         fx: &mut CatalogEffects,
-    ) -> bool {
+    ) -> Result<Applied, AdministrationError> {
+        check_name("user", &name)?;
         let UserSpec { password, tags, loopback_only } = user;
-        let password = PasswordHash::new(self.salt(&name), &password);
+        let password = match password {
+            Password::Plain(password) => PasswordHash::new(self.salt(&name), &password),
+            Password::Hash(bytes) => PasswordHash::checked(bytes)?,
+        };
         let record = Record::User {
             name: name.clone(),
             password: password.as_bytes().to_vec(),
@@ -51,32 +54,142 @@ impl Catalog {
             loopback_only,
         };
         fx.ops.push(record.put());
-        state.put_user(User { name, password, tags, loopback_only });
-        true
+        let before = state.user(&name).map(|user| user.limits);
+        let limits = before.unwrap_or_default();
+        let key = if before.is_some() { "user.password.changed" } else { "user.created" };
+        fx.event(state, key, || vec![("name", text(&*name))]);
+        state.put_user(User { name, password, tags, loopback_only, limits });
+        Ok(applied(before.is_some()))
     }
 
-    /// Sets permissions; nothing happens where the vhost does not exist.
-    pub(super) fn put_permissions(
+    /// Its permissions go with it, and so do its connections.
+    pub(super) fn delete_user(
         &mut self,
         state: &mut ViewState,
+        name: &Name,
+        fx: &mut CatalogEffects,
+    ) -> Result<Applied, AdministrationError> {
+        let user = state.remove_user(name).ok_or_else(|| AdministrationError::NoUser(name.clone()))?;
+        for vhost in state.vhosts_mut() {
+            if vhost.permissions.remove(name).is_some() {
+                fx.ops.push(records::delete_permissions(&vhost.name, name));
+            }
+            let topics = vhost.topic_permissions.remove(name).unwrap_or_default();
+            let struck =
+                topics.keys().map(|exchange| records::delete_topic_permissions(&vhost.name, name, exchange));
+            fx.ops.extend(struck);
+        }
+        if user.limits != UserLimits::default() {
+            fx.ops.push(records::delete_user_limits(name));
+        }
+        fx.ops.push(records::delete_user(name));
+        fx.event(state, "user.deleted", || vec![("name", text(&**name))]);
+        let fault = Fault::new(ReplyCode::ConnectionForced, format!("user '{name}' is deleted"));
+        let closed = self.view.clients.of_user(name).into_iter();
+        fx.to_connections.extend(closed.map(|connection| (connection, SessionEvent::Close(fault.clone()))));
+        Ok(Applied::Changed)
+    }
+
+    pub(super) fn put_permissions(
+        state: &mut ViewState,
         vhost: &Name,
-        user: Name,
+        user: &Name,
         spec: &PermissionSpec,
         fx: &mut CatalogEffects,
-    ) -> bool {
-        if state.vhost(vhost).is_none() {
-            return false;
-        }
+    ) -> Result<Applied, AdministrationError> {
+        check_user(state, user)?;
+        [&spec.configure, &spec.write, &spec.read]
+            .into_iter()
+            .try_for_each(|expression| check_expression(expression))?;
+        let vhost = known_vhost(state, vhost)?;
         let record = Record::Permissions {
-            vhost: vhost.clone(),
+            vhost: vhost.name.clone(),
             user: user.clone(),
             configure: spec.configure.clone(),
             write: spec.write.clone(),
             read: spec.read.clone(),
         };
         fx.ops.push(record.put());
-        state.put_permissions(vhost, user, Permissions::new(spec));
-        true
+        let before = vhost.permissions.insert(user.clone(), Permissions::new(spec).into());
+        let of_vhost = vhost.name.clone();
+        fx.event(state, "permission.created", || {
+            let fields = [("user", user), ("vhost", &of_vhost)].into_iter();
+            let patterns = [("configure", &spec.configure), ("write", &spec.write), ("read", &spec.read)];
+            fields.chain(patterns).map(|(name, value)| (name, text(&**value))).collect()
+        });
+        Ok(applied(before.is_some()))
+    }
+
+    pub(super) fn clear_permissions(
+        state: &mut ViewState,
+        vhost: &Name,
+        user: &Name,
+        fx: &mut CatalogEffects,
+    ) -> Result<Applied, AdministrationError> {
+        check_user(state, user)?;
+        let vhost = known_vhost(state, vhost)?;
+        vhost.permissions.remove(user).ok_or_else(|| no_permissions(&vhost.name, user))?;
+        fx.ops.push(records::delete_permissions(&vhost.name, user));
+        let of_vhost = vhost.name.clone();
+        let fields = || vec![("user", text(&**user)), ("vhost", text(&*of_vhost))];
+        fx.event(state, "permission.deleted", fields);
+        Ok(Applied::Changed)
+    }
+
+    pub(super) fn put_topic_permissions(
+        state: &mut ViewState,
+        vhost: &Name,
+        user: &Name,
+        exchange: &Name,
+        spec: &TopicPermissionSpec,
+        fx: &mut CatalogEffects,
+    ) -> Result<Applied, AdministrationError> {
+        check_user(state, user)?;
+        check_expression(&spec.write)?;
+        check_expression(&spec.read)?;
+        let vhost = known_vhost(state, vhost)?;
+        if !vhost.exchanges.contains_key(exchange) {
+            let (vhost, exchange) = (vhost.name.clone(), exchange.clone());
+            return Err(AdministrationError::NoExchange { vhost, exchange });
+        }
+        let record = Record::TopicPermissions {
+            vhost: vhost.name.clone(),
+            user: user.clone(),
+            exchange: exchange.clone(),
+            write: spec.write.clone(),
+            read: spec.read.clone(),
+        };
+        fx.ops.push(record.put());
+        let permissions = TopicPermissions::new(spec, user, &vhost.name);
+        let of_user = vhost.topic_permissions.entry(user.clone()).or_default();
+        let before = of_user.insert(exchange.clone(), permissions);
+        Ok(applied(before.is_some()))
+    }
+
+    pub(super) fn clear_topic_permissions(
+        state: &mut ViewState,
+        vhost: &Name,
+        user: &Name,
+        exchange: Option<&str>,
+        fx: &mut CatalogEffects,
+    ) -> Result<Applied, AdministrationError> {
+        check_user(state, user)?;
+        let vhost = known_vhost(state, vhost)?;
+        let missing = || no_permissions(&vhost.name, user);
+        let of_user = vhost.topic_permissions.get_mut(user).ok_or_else(missing)?;
+        let cleared: Vec<Name> =
+            of_user.keys().filter(|name| exchange.is_none_or(|only| *only == ***name)).cloned().collect();
+        if cleared.is_empty() {
+            return Err(missing());
+        }
+        for exchange in cleared {
+            of_user.remove(&exchange);
+            fx.ops.push(records::delete_topic_permissions(&vhost.name, user, &exchange));
+        }
+        if of_user.is_empty() {
+            vhost.topic_permissions.remove(user);
+        }
+        Ok(Applied::Changed)
     }
 
     /// A salt of its own for every user and broker.
@@ -89,4 +202,15 @@ impl Catalog {
             .finalize();
         [digest[0], digest[1], digest[2], digest[3]]
     }
+}
+
+fn check_user(state: &ViewState, user: &Name) -> Result<(), AdministrationError> {
+    match state.user(user) {
+        Some(_) => Ok(()),
+        None => Err(AdministrationError::NoUser(user.clone())),
+    }
+}
+
+fn no_permissions(vhost: &Name, user: &Name) -> AdministrationError {
+    AdministrationError::NoPermissions { vhost: vhost.clone(), user: user.clone() }
 }

@@ -4,25 +4,33 @@
 
 mod publish;
 mod requests;
+mod tracing;
 
 use std::sync::Arc;
 
 use bytes::BytesMut;
+use leveret_codec::table::AMQPValue;
 
-use crate::model::consuming::Settlement;
+use crate::model::consuming::{Delivery, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, ShardIndex, Timestamp};
+use crate::model::ids::{
+    ChannelNumber, ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, ShardIndex, Timestamp,
+};
 use crate::model::message::Message;
 use crate::model::op::Group;
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
 
+use super::access::Operation;
+use super::announce::{self, Event, Fields, text};
 use super::command::{CatalogCommand, ShardCommand};
 use super::direct_reply;
 use super::login;
 use super::route_cache::RouteCache;
 use super::view::View;
+
+use tracing::Traced;
 
 /// What a connection has to say to others. The server empties the lists; the order within each is binding.
 #[derive(Debug, Default)]
@@ -48,8 +56,11 @@ pub struct Port {
     connection: ConnectionId,
     view: Arc<View>,
     seed: u64,
+    /// What the connection is called: `CLIENT -> SERVER`.
+    name: Name,
     user: Name,
     vhost: Name,
+    traced: Traced,
     cache: RouteCache,
     arena: BytesMut,
     outgoing: Outgoing,
@@ -76,8 +87,10 @@ impl Port {
             connection,
             view,
             seed,
+            name: "".into(),
             user: "".into(),
             vhost: "".into(),
+            traced: Traced::default(),
             cache,
             arena: BytesMut::new(),
             outgoing,
@@ -89,9 +102,44 @@ impl Port {
         }
     }
 
+    /// The same port, with what its connection is called.
+    #[must_use]
+    pub fn named(mut self, name: Name) -> Port {
+        self.name = name;
+        self
+    }
+
     /// What was said since the lists were last emptied.
     pub fn take_outgoing(&mut self) -> &mut Outgoing {
         &mut self.outgoing
+    }
+}
+
+/// What happens to the connection, for the event exchange (semantics.md 19.2).
+impl Port {
+    fn announce(&mut self, now: Timestamp, key: &'static str, fields: impl FnOnce(&Port) -> Fields) {
+        let state = self.view.read();
+        if !announce::is_heard(&state) {
+            return;
+        }
+        let told = announce::tell(&state, now, Event { key, fields: fields(self) });
+        drop(state);
+        for (shard, command) in told {
+            self.outgoing.push(shard, command);
+        }
+    }
+
+    fn described(&self) -> Fields {
+        let texts = [("name", &self.name), ("user", &self.user), ("vhost", &self.vhost)];
+        texts.into_iter().map(|(name, value)| (name, text(&**value))).collect()
+    }
+
+    fn described_channel(&self, channel: ChannelNumber) -> Fields {
+        let mut fields = self.described();
+        fields[0].1 = text(format!("{} ({channel})", self.name));
+        fields.push(("connection", text(&*self.name)));
+        fields.push(("number", AMQPValue::LongInt(i32::from(channel))));
+        fields
     }
 }
 
@@ -111,30 +159,64 @@ impl BrokerPort for Port {
         Ok(())
     }
 
-    fn open_vhost(&mut self, vhost: &str) -> Result<(), Fault> {
+    fn open_vhost(&mut self, now: Timestamp, vhost: &str) -> Result<(), Fault> {
         let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
         let state = self.view.read();
         let Some(found) = state.vhost(vhost) else { return refused(format!("vhost {vhost} not found")) };
+        // Under the lock of the view, so that whoever deletes user or vhost knows of this connection.
+        self.view.clients.open(self.connection, &self.user, &found.name, &state)?;
         if state.permissions(vhost, &self.user).is_none() {
+            self.view.clients.close(self.connection);
             return refused(format!("access to vhost '{vhost}' refused for user '{}'", self.user));
         }
         self.vhost = found.name.clone();
+        drop(state);
+        self.announce(now, "connection.created", Port::described);
         Ok(())
+    }
+
+    fn open_channel(&mut self, now: Timestamp, channel: ChannelNumber) -> Result<(), Fault> {
+        self.view.clients.open_channel(self.connection, &self.view.read())?;
+        self.announce(now, "channel.created", |port| port.described_channel(channel));
+        Ok(())
+    }
+
+    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber) {
+        self.view.clients.close_channel(self.connection);
+        self.announce(now, "channel.closed", |port| port.described_channel(channel));
     }
 
     fn user(&self) -> &Name {
         &self.user
     }
 
-    fn route(&mut self, _now: Timestamp, message: Arc<Message>) -> Result<RoutedPublish, Fault> {
-        self.route_publish(message)
+    fn route(
+        &mut self,
+        _now: Timestamp,
+        channel: ChannelNumber,
+        message: Arc<Message>,
+    ) -> Result<RoutedPublish, Fault> {
+        let routed = self.route_publish(message)?;
+        if self.is_traced() {
+            self.trace_publish(channel, &routed.message, &routed.queues);
+        }
+        Ok(routed)
+    }
+
+    fn delivered(&mut self, channel: ChannelNumber, delivery: &Delivery) {
+        if self.is_traced() {
+            self.trace_delivery(channel, delivery);
+        }
     }
 
     fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
         self.submit_publish(publish, confirm)
     }
 
-    fn request(&mut self, _now: Timestamp, request: Request) -> Progress {
+    fn request(&mut self, now: Timestamp, request: Request) -> Progress {
+        if let Request::CloseConnection = request {
+            self.announce(now, "connection.closed", Port::described);
+        }
         self.start(request).unwrap_or_else(|fault| Progress::Done(Reply::Refused(fault)))
     }
 
@@ -186,11 +268,22 @@ impl BrokerPort for Port {
             *open != consumer
         });
     }
+
+    fn update_secret(&mut self, consumers: &[(QueueRef, ConsumerNumber)]) {
+        let state = self.view.read();
+        for &(at, consumer) in consumers {
+            let Some(queue) = state.queue_by_id(at.queue) else { continue };
+            if self.check(&state, Operation::Read, queue.label.resource()).is_err() {
+                self.outgoing.push(at.shard, ShardCommand::Revoke { queue: at.queue, consumer });
+            }
+        }
+    }
 }
 
 impl Drop for Port {
     /// Nobody else knows which addresses lead here.
     fn drop(&mut self) {
+        self.view.clients.close(self.connection);
         for (_, address) in &self.direct_replies {
             self.view.direct_replies.close(address);
         }

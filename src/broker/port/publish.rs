@@ -20,7 +20,7 @@ use crate::model::ids::{ConsumerNumber, ExchangeId, Position, QueueId, QueueRef,
 use crate::model::message::Message;
 use crate::model::port::RoutedPublish;
 use crate::model::resource::Resource;
-use crate::routing::{Envelope, Walked, route};
+use crate::routing::{Envelope, ExchangeKind, Walked, route};
 
 impl Port {
     /// Checks and routes a publish.
@@ -31,12 +31,20 @@ impl Port {
             let id = self.check_exchange(&message)?;
             self.cache.add_exchange(generation, message.exchange(), id);
         }
+        if !matches!(known, Known::Route(_)) {
+            self.check_topic(&self.view.read(), Operation::Write, message.exchange(), message.routing_key())?;
+        }
         self.check_properties(&message)?;
         if message.exchange().is_empty() && direct_reply::is_address(message.routing_key()) {
             let direct_reply = self.view.direct_replies.find(message.routing_key());
             return Ok(RoutedPublish { message, queues: SmallVec::new(), direct_reply });
         }
         let (message, copies) = self.take_copies(message)?;
+        if !copies.is_empty() {
+            let state = self.view.read();
+            let check = |key: &Vec<u8>| self.check_topic(&state, Operation::Write, message.exchange(), key);
+            copies.iter().try_for_each(check)?;
+        }
         let queues = match known {
             Known::Route(targets) if copies.is_empty() => targets,
             _ => self.find_targets(&message, &copies),
@@ -68,6 +76,26 @@ impl Port {
         resource: Resource<'_>,
     ) -> Result<(), Fault> {
         access::check(state.permissions(&self.vhost, &self.user), &self.user, operation, resource)
+    }
+
+    /// Whether the user of this connection may do this with a topic of an exchange; 403 (16.5).
+    pub(super) fn check_topic(
+        &self,
+        state: &ViewState,
+        operation: Operation,
+        exchange: &[u8],
+        topic: &[u8],
+    ) -> Result<(), Fault> {
+        let of_user = state.vhost(&self.vhost).and_then(|vhost| vhost.topic_permissions.get(&self.user));
+        let Some(of_user) = of_user else { return Ok(()) };
+        let name = String::from_utf8_lossy(exchange);
+        let is_topic =
+            state.exchange(&self.vhost, &name).is_some_and(|exchange| exchange.kind() == ExchangeKind::Topic);
+        if !is_topic {
+            return Ok(());
+        }
+        let (topic, resource) = (String::from_utf8_lossy(topic), Resource::exchange(&name, &self.vhost));
+        access::check_topic(of_user.get(&*name), &self.user, operation, &topic, resource)
     }
 
     /// `expiration` and `user_id` (9.3, 9.4), in this order.

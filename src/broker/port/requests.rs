@@ -129,6 +129,7 @@ impl Port {
         }
         check_not_default(&source)?;
         self.check(&state, Operation::Read, Resource::exchange(&source, &self.vhost))?;
+        self.check_topic(&state, Operation::Read, source.as_bytes(), binding.routing_key.as_bytes())?;
         drop(state);
         Ok(Binding { source, destination, ..binding })
     }
@@ -211,6 +212,7 @@ impl Port {
     }
 
     fn close_connection(&mut self) -> Progress {
+        self.view.clients.close(self.connection);
         if !self.had_exclusive {
             return Progress::Done(Reply::Done);
         }

@@ -72,6 +72,14 @@ impl Shard {
                 }
                 self.out.reply(connection, Reply::Done);
             }
+            ShardCommand::Revoke { queue, consumer } => {
+                // A queue that is gone has told its consumers.
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.cancel(now, key(consumer), &mut self.fx);
+                    self.touch(queue);
+                    self.out.to_connections.push((connection, SessionEvent::ConsumerCancelled(consumer)));
+                }
+            }
             ShardCommand::Consume { queue, label, consumer, options } => {
                 let reply = self.consume(now, key(consumer), queue, &label, options);
                 self.out.reply(connection, reply);
@@ -114,10 +122,24 @@ impl Shard {
                     self.handle(now, origin, command);
                 }
             }
+            // A message of the broker's own: nobody waits for it.
+            ShardCommand::Publish { queues, message, confirm: _ } => {
+                for queue in queues {
+                    self.push(now, queue, Arc::clone(&message));
+                }
+            }
             ShardCommand::Declared { queue, declare } => self.declared(now, queue, declare),
             ShardCommand::DeleteQueue { queue, if_unused, if_empty, label, connection } => {
                 self.move_dead_letters(now);
                 self.delete_queue(queue, if_unused, if_empty, &label, connection);
+            }
+            ShardCommand::SetSettings { queue, settings } => {
+                // Dead letters that were handed out go where the queue sent them then.
+                self.move_dead_letters(now);
+                if let Some(slot) = self.queues.get_mut(&queue) {
+                    slot.queue.set_settings(now, *settings, &mut self.fx);
+                    self.touch(queue);
+                }
             }
             ShardCommand::DropQueue { queue } => {
                 // Its last dead letters still need to know where they come from.

@@ -1,13 +1,19 @@
 //! Logging in, vhosts and permissions (semantics.md 1.8 to 1.20, section 16).
 
 use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, message, short, text,
+    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, headers, message, short, text,
+    texts,
 };
-use crate::broker::command::{CatalogCommand, UserSpec};
+use crate::model::administration::{Change, Password, TopicPermissionSpec, UserSpec, VhostMetadata};
 use crate::model::consuming::ConsumeOptions;
+use crate::model::event::SessionEvent;
+use crate::model::ids::ConsumerNumber;
+use crate::model::ids::Timestamp;
 use crate::model::port::{BrokerPort, LoginRefused};
 use crate::model::request::{Reply, Request};
 use leveret_codec::properties::Field;
+
+const NOW: Timestamp = Timestamp(1_000_000);
 
 fn refused(text: &str) -> String {
     format!("ACCESS_REFUSED - {text} refused for user 'bob'")
@@ -16,8 +22,9 @@ fn refused(text: &str) -> String {
 #[test]
 fn guest_logs_in_from_loopback_alone_and_nobody_without_a_password() {
     let mut broker = Broker::new();
-    let nobody = UserSpec { password: String::new(), tags: Vec::new(), loopback_only: false };
-    broker.tell_catalog(CatalogCommand::PutUser { name: "nobody".into(), user: nobody });
+    let password = Password::Plain(String::new());
+    let nobody = UserSpec { password, tags: Vec::new(), loopback_only: false };
+    broker.administer(Change::PutUser { name: "nobody".into(), user: nobody }).unwrap();
     let mut port = broker.port(1);
     assert_eq!(port.authenticate("PLAIN", b"\0guest\0guest", true), Ok(()));
     assert_eq!(&**port.user(), "guest");
@@ -34,15 +41,16 @@ fn guest_logs_in_from_loopback_alone_and_nobody_without_a_password() {
 #[test]
 fn a_vhost_must_exist_and_be_allowed() {
     let mut broker = Broker::new();
-    broker.tell_catalog(CatalogCommand::AddVhost { name: "other".into() });
+    let metadata = VhostMetadata::default();
+    broker.administer(Change::PutVhost { name: "other".into(), metadata }).unwrap();
     let mut port = broker.port(1);
     port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-    assert_eq!(port.open_vhost("nope").unwrap_err().text(), "NOT_ALLOWED - vhost nope not found");
+    assert_eq!(port.open_vhost(NOW, "nope").unwrap_err().text(), "NOT_ALLOWED - vhost nope not found");
     assert_eq!(
-        port.open_vhost("other").unwrap_err().text(),
+        port.open_vhost(NOW, "other").unwrap_err().text(),
         "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
     );
-    assert!(port.open_vhost("/").is_ok());
+    assert!(port.open_vhost(NOW, "/").is_ok());
     assert!(broker.view.read().exchange("other", "amq.topic").is_some());
 }
 
@@ -98,7 +106,76 @@ fn only_an_impersonator_publishes_in_the_name_of_others() {
         "PRECONDITION_FAILED - user_id property set to 'alice' but authenticated user was 'bob'"
     );
     assert!(broker.route(2, message("", "q", &[short(Field::UserId, "bob")])).is_ok());
-    let user = UserSpec { password: "pw".into(), tags: vec!["impersonator".into()], loopback_only: false };
-    broker.tell_catalog(CatalogCommand::PutUser { name: "bob".into(), user });
+    let password = Password::Plain("pw".into());
+    let user = UserSpec { password, tags: vec!["impersonator".into()], loopback_only: false };
+    broker.administer(Change::PutUser { name: "bob".into(), user }).unwrap();
     assert!(broker.route(2, as_alice()).is_ok());
+}
+
+#[test]
+fn topics_have_permissions_of_their_own_on_topic_exchanges() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, declare_queue("q", |_| ()));
+    broker.add_user("bob", ".*", ".*", ".*");
+    let put = |exchange: &str| Change::PutTopicPermissions {
+        vhost: "/".into(),
+        user: "bob".into(),
+        exchange: exchange.into(),
+        permissions: TopicPermissionSpec { write: "^{username}\\.".into(), read: "^open".into() },
+    };
+    broker.connect_as(2, "bob", "pw");
+    assert!(broker.route(2, message("amq.topic", "eve.a", &[])).is_ok());
+    broker.administer(put("amq.topic")).unwrap();
+    broker.administer(put("amq.direct")).unwrap();
+    for _ in 0..2 {
+        assert!(broker.route(2, message("amq.topic", "bob.a", &[])).is_ok());
+        assert_eq!(
+            broker.route(2, message("amq.topic", "eve.a", &[])).unwrap_err().text(),
+            refused("write access to topic 'eve.a' in exchange 'amq.topic' in vhost '/'")
+        );
+    }
+    let copied = message("amq.topic", "bob.a", &[headers(&[("CC", texts(&["eve.a"]))])]);
+    assert!(broker.route(2, copied).unwrap_err().text().contains("topic 'eve.a'"));
+    assert!(broker.route(2, message("amq.direct", "eve.a", &[])).is_ok(), "it is no topic exchange");
+    assert!(broker.route(1, message("amq.topic", "eve.a", &[])).is_ok(), "it is another user");
+    let bind = |key| Request::BindQueue(binding("amq.topic", "q", key));
+    assert_eq!(broker.text(2, bind("open.#")), "");
+    assert_eq!(
+        broker.text(2, bind("#")),
+        refused("read access to topic '#' in exchange 'amq.topic' in vhost '/'")
+    );
+    let clear = Change::ClearTopicPermissions { vhost: "/".into(), user: "bob".into(), exchange: None };
+    broker.administer(clear).unwrap();
+    assert!(broker.route(2, message("amq.topic", "eve.a", &[])).is_ok());
+}
+
+#[test]
+fn a_new_secret_costs_consumers_that_may_not_read_any_more() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.add_user("bob", ".*", ".*", ".*");
+    broker.connect_as(2, "bob", "pw");
+    let mut consumers = Vec::new();
+    for (number, queue) in [(1, "open"), (2, "secret")] {
+        broker.ask(1, declare_queue(queue, |_| ()));
+        match broker.consume(2, queue, number, ConsumeOptions::default()) {
+            Reply::Consuming { queue } => consumers.push((queue, ConsumerNumber(number))),
+            other => panic!("{other:?}"),
+        }
+    }
+    broker.add_user("bob", ".*", ".*", "^open");
+    broker.publish(1, message("", "secret", &[]), None);
+    assert_eq!(broker.deliveries(2).len(), 1, "until then nothing changes");
+    broker.port_mut(2).update_secret(&consumers);
+    broker.settle();
+    let cancelled = |event| match event {
+        SessionEvent::ConsumerCancelled(number) => Some(number),
+        _ => None,
+    };
+    let events: Vec<_> = broker.events(2).into_iter().filter_map(cancelled).collect();
+    assert_eq!(events, [ConsumerNumber(2)]);
+    broker.publish(1, message("", "secret", &[]), None);
+    assert!(broker.deliveries(2).is_empty());
+    assert_eq!(broker.counts(1, "secret"), (1, 0), "what was delivered stays with the channel");
 }

@@ -9,10 +9,13 @@ use leveret_codec::properties::{Field, Properties, encode_short_string};
 use leveret_codec::table::{self, AMQPValue, FieldArray, FieldTable};
 
 use crate::broker::catalog::{Catalog, CatalogEffects};
-use crate::broker::command::{CatalogCommand, Origin, PermissionSpec, ShardCommand, UserSpec};
+use crate::broker::command::{CatalogCommand, Origin, ShardCommand};
 use crate::broker::port::Port;
 use crate::broker::shard::{Shard, ShardEffects};
 use crate::broker::view::View;
+use crate::model::administration::{
+    AdministrationError, Applied, Change, Password, PermissionSpec, UserSpec,
+};
 use crate::model::consuming::{ConsumeOptions, Delivery};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
@@ -107,11 +110,19 @@ impl Broker {
         self.connect_as(connection, "guest", "guest");
     }
 
+    /// A connection of guest on another vhost.
+    pub(super) fn connect_to(&mut self, connection: u64, vhost: &str) {
+        let mut port = self.port(connection);
+        port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
+        port.open_vhost(self.now, vhost).unwrap();
+        self.ports.insert(connection, port);
+    }
+
     pub(super) fn connect_as(&mut self, connection: u64, user: &str, password: &str) {
         let mut port = self.port(connection);
         let response = format!("\0{user}\0{password}");
         port.authenticate("PLAIN", response.as_bytes(), true).unwrap();
-        port.open_vhost("/").unwrap();
+        port.open_vhost(self.now, "/").unwrap();
         self.ports.insert(connection, port);
     }
 
@@ -126,15 +137,21 @@ impl Broker {
 
     /// Adds a user who may do what the expressions say.
     pub(super) fn add_user(&mut self, name: &str, configure: &str, write: &str, read: &str) {
-        let user = UserSpec { password: "pw".into(), tags: Vec::new(), loopback_only: false };
-        self.tell_catalog(CatalogCommand::PutUser { name: name.into(), user });
+        let password = Password::Plain("pw".into());
+        let user = UserSpec { password, tags: Vec::new(), loopback_only: false };
+        self.administer(Change::PutUser { name: name.into(), user }).unwrap();
         let permissions =
             PermissionSpec { configure: configure.into(), write: write.into(), read: read.into() };
-        self.tell_catalog(CatalogCommand::PutPermissions {
-            user: name.into(),
-            vhost: "/".into(),
-            permissions,
-        });
+        let (user, vhost) = (name.into(), "/".into());
+        self.administer(Change::PutPermissions { vhost, user, permissions }).unwrap();
+    }
+
+    pub(super) fn administer(&mut self, change: Change) -> Result<Applied, AdministrationError> {
+        let mut fx = CatalogEffects::default();
+        let outcome = self.catalog.administer(self.now, change, &mut fx);
+        self.carry_catalog(fx);
+        self.settle();
+        outcome
     }
 
     pub(super) fn tell_catalog(&mut self, command: CatalogCommand) {
@@ -209,7 +226,7 @@ impl Broker {
 
     pub(super) fn route(&mut self, connection: u64, message: Message) -> Result<RoutedPublish, Fault> {
         let now = self.now;
-        self.port_mut(connection).route(now, Arc::new(message))
+        self.port_mut(connection).route(now, 1, Arc::new(message))
     }
 
     /// Publishes; returns how many confirms will come.

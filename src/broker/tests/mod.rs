@@ -1,12 +1,15 @@
 //! Scenarios over the whole room: what clients see of declarations, publishes, confirms and dead letters.
 
 mod access;
+mod administration;
+mod announcements;
 mod confirms;
 mod consuming;
 mod dead_letters;
 mod exchanges;
 mod harness;
 mod keepers;
+mod policies;
 mod publish;
 mod queues;
 mod recovery;

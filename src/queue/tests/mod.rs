@@ -1,7 +1,9 @@
 //! Tests of the queue as a whole, from outside: rules one by one, and random histories against a model.
 
+mod desk;
 mod history;
 mod judge;
+mod memory;
 mod quorum;
 mod rules;
 mod store;

@@ -43,7 +43,7 @@ impl<P: BrokerPort> Turn<'_, P> {
             published.body,
             Origin::Client,
         );
-        let routed = self.out.port.route(self.out.now, Arc::new(message))?;
+        let routed = self.out.port.route(self.out.now, self.number, Arc::new(message))?;
         if let Mode::Transaction(transaction) = &mut self.channel.mode {
             return transaction.keep(routed, mandatory, self.out.limits.transaction_bytes);
         }

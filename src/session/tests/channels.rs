@@ -2,6 +2,7 @@
 
 use super::peer::{Peer, frame_bytes, header_frame, publish_frames, raw_method};
 use crate::model::event::SessionEvent;
+use crate::model::fault::{Fault, ReplyCode};
 use crate::model::request::Reply;
 use crate::session::SessionLimits;
 
@@ -43,6 +44,21 @@ fn channels_are_counted_and_not_their_numbers() {
     peer.send_bytes(&raw_method(3, 20, 10, &[0]));
     let text = "number of channels opened (2) has reached the negotiated channel_max (2)";
     assert_eq!(peer.said(), [format!("0 close 530 0.0 NOT_ALLOWED - {text}")]);
+}
+
+#[test]
+fn the_broker_may_have_channels_enough() {
+    let mut peer = Peer::running();
+    peer.open_channel(2);
+    peer.said();
+    assert_eq!(peer.session.port().channels, 2);
+    peer.send_bytes(&raw_method(2, 20, 40, b"\0\0\0\0\0\0\0"));
+    assert_eq!(peer.session.port().channels, 1, "a closed channel makes room");
+    peer.said();
+    peer.session.port().channel = Err(Fault::new(ReplyCode::NotAllowed, "enough"));
+    peer.send_bytes(&raw_method(2, 20, 10, &[0]));
+    assert_eq!(peer.said(), ["0 close 530 0.0 NOT_ALLOWED - enough"]);
+    assert_eq!(peer.session.port().channels, 0);
 }
 
 #[test]

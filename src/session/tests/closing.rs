@@ -229,5 +229,5 @@ fn what_a_late_answer_grants_is_given_back() {
 fn a_new_secret_is_taken() {
     let mut peer = Peer::running();
     peer.send_bytes(&raw_method(0, 10, 70, b"\0\0\0\x03new\x03why"));
-    assert_eq!((peer.said(), peer.calls()), (vec!["0 10.71".to_owned()], vec![]));
+    assert_eq!((peer.said(), peer.calls()), (vec!["0 10.71".to_owned()], vec!["secret".to_owned()]));
 }

@@ -7,7 +7,7 @@ use leveret_codec::table::{AMQPValue, FieldTable};
 use super::peer::{Peer, delivery, publish_frames, raw_method};
 use crate::model::event::SessionEvent;
 use crate::model::fault::Fault;
-use crate::model::ids::ConsumerNumber;
+use crate::model::ids::{ConsumerNumber, Position};
 use crate::model::request::Reply;
 use crate::model::resource::Resource;
 use crate::session::SessionLimits;
@@ -404,4 +404,17 @@ fn a_request_names_the_channels_own_reply_address() {
     peer.send_bytes(&request);
     let text = "PRECONDITION_FAILED - fast reply consumer does not exist";
     assert_eq!(peer.said(), [format!("1 close 406 60.40 {text}")]);
+}
+
+#[test]
+fn the_broker_hears_of_every_delivery_that_goes_out() {
+    let mut peer = Peer::running();
+    peer.consume("t", false);
+    peer.deliver(2, 5);
+    peer.deliver(9, 6);
+    assert_eq!(
+        peer.session.port().delivered,
+        [Position(5)],
+        "one for a consumer that is gone does not go out"
+    );
 }

@@ -1,6 +1,7 @@
 //! Scenarios of a session: a client that speaks frames on one side, a scripted broker on the other. One file per
 //! part of semantics.md; the tools are in `peer.rs` and `port.rs`.
 
+mod blocking;
 mod channels;
 mod closing;
 mod consuming;

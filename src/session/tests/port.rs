@@ -5,10 +5,12 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::model::consuming::Settlement;
+use crate::model::consuming::{Delivery, Settlement};
 use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConsumerNumber, Name, PositionRange, QueueId, QueueRef, ShardIndex, Timestamp};
+use crate::model::ids::{
+    ChannelNumber, ConsumerNumber, Name, Position, PositionRange, QueueId, QueueRef, ShardIndex, Timestamp,
+};
 use crate::model::message::Message;
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
@@ -25,6 +27,11 @@ pub(super) struct FakePort {
     /// How many confirms each publish and barrier will get.
     pub confirms: usize,
     pub login: Result<(), LoginRefused>,
+    /// Whether a channel may be opened, and how many are.
+    pub channel: Result<(), Fault>,
+    pub channels: usize,
+    /// What went out to the client.
+    pub delivered: Vec<Position>,
     user: Name,
 }
 
@@ -36,6 +43,9 @@ impl Default for FakePort {
             script: VecDeque::new(),
             confirms: 1,
             login: Ok(()),
+            channel: Ok(()),
+            channels: 0,
+            delivered: Vec::new(),
             user: Name::from("guest"),
         }
     }
@@ -64,7 +74,7 @@ impl BrokerPort for FakePort {
         self.login.clone()
     }
 
-    fn open_vhost(&mut self, vhost: &str) -> Result<(), Fault> {
+    fn open_vhost(&mut self, _: Timestamp, vhost: &str) -> Result<(), Fault> {
         self.calls.push(format!("open {vhost}"));
         if vhost == "/" {
             Ok(())
@@ -73,12 +83,27 @@ impl BrokerPort for FakePort {
         }
     }
 
+    fn open_channel(&mut self, _: Timestamp, _: ChannelNumber) -> Result<(), Fault> {
+        self.channel.clone()?;
+        self.channels += 1;
+        Ok(())
+    }
+
+    fn close_channel(&mut self, _: Timestamp, _: ChannelNumber) {
+        self.channels -= 1;
+    }
+
     fn user(&self) -> &Name {
         &self.user
     }
 
     /// `missing` is no exchange, `down` fails, a key `nowhere` reaches nobody.
-    fn route(&mut self, _: Timestamp, message: Arc<Message>) -> Result<RoutedPublish, Fault> {
+    fn route(
+        &mut self,
+        _: Timestamp,
+        _: ChannelNumber,
+        message: Arc<Message>,
+    ) -> Result<RoutedPublish, Fault> {
         let queues: SmallVec<[QueueRef; 2]> = match (message.exchange(), message.routing_key()) {
             (b"missing", _) => return Err(Fault::not_found(Resource::exchange("missing", "/"))),
             (b"down", _) => return Err(Fault::new(ReplyCode::InternalError, "down")),
@@ -87,6 +112,10 @@ impl BrokerPort for FakePort {
         };
         self.messages.push(message.clone());
         Ok(RoutedPublish { message, queues, direct_reply: None })
+    }
+
+    fn delivered(&mut self, _: ChannelNumber, delivery: &Delivery) {
+        self.delivered.push(delivery.position);
     }
 
     fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
@@ -136,5 +165,10 @@ impl BrokerPort for FakePort {
 
     fn close_direct_reply(&mut self, consumer: ConsumerNumber) {
         self.calls.push(format!("close reply c{consumer}"));
+    }
+
+    fn update_secret(&mut self, consumers: &[(QueueRef, ConsumerNumber)]) {
+        let consumers: String = consumers.iter().map(|(_, number)| format!(" c{number}")).collect();
+        self.calls.push(format!("secret{consumers}"));
     }
 }

@@ -1,0 +1,96 @@
+//! Messages that the broker itself publishes: what happens in it, to `amq.rabbitmq.event` (semantics.md 19.2), and the
+//! copies of the firehose, to `amq.rabbitmq.trace` (19.1). Both cost nothing while nobody is bound there. What is told is
+//! decided where it happens.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+use leveret_codec::properties::{Field, Properties};
+use leveret_codec::table::{self, AMQPValue, FieldTable};
+use smallvec::SmallVec;
+
+use super::command::ShardCommand;
+use super::view::{Exchange, ViewState};
+use crate::model::ids::{QueueId, ShardIndex, Timestamp};
+use crate::model::message::{Body, Message, Origin};
+use crate::routing::{Envelope, route};
+
+/// The vhost of the event exchange.
+pub(super) const EVENT_VHOST: &str = "/";
+pub(super) const EVENT_EXCHANGE: &str = "amq.rabbitmq.event";
+pub(super) const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
+
+/// Something that happened.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Event {
+    /// What it is routed by: `queue.created` and the like.
+    pub(super) key: &'static str,
+    pub(super) fields: Fields,
+}
+
+/// The headers of an event.
+pub(super) type Fields = Vec<(&'static str, AMQPValue)>;
+
+/// Whether anybody would hear of events.
+pub(super) fn is_heard(state: &ViewState) -> bool {
+    bound_exchange(state, EVENT_VHOST, EVENT_EXCHANGE).is_some()
+}
+
+/// An event as a message on its way to those who are bound for it.
+pub(super) fn tell(state: &ViewState, now: Timestamp, event: Event) -> Vec<(ShardIndex, ShardCommand)> {
+    let mut headers = FieldTable::default();
+    for (name, value) in event.fields {
+        headers.insert(name.into(), value);
+    }
+    let millis = i64::try_from(now.0).unwrap_or(i64::MAX);
+    headers.insert("timestamp_in_ms".into(), AMQPValue::LongLongInt(millis));
+    let timestamp = now.seconds().to_be_bytes().to_vec();
+    let properties = [(Field::DeliveryMode, vec![2]), (Field::Timestamp, timestamp)];
+    publish(state, EVENT_VHOST, EVENT_EXCHANGE, event.key.as_bytes(), &headers, &properties, Body::default())
+}
+
+/// Routes a message of the broker's own. No commands where nobody is bound.
+pub(super) fn publish(
+    state: &ViewState,
+    vhost: &str,
+    exchange: &str,
+    key: &[u8],
+    headers: &FieldTable,
+    properties: &[(Field, Vec<u8>)],
+    body: Body,
+) -> Vec<(ShardIndex, ShardCommand)> {
+    let Some(id) = bound_exchange(state, vhost, exchange).map(|exchange| exchange.id) else {
+        return Vec::new();
+    };
+    let mut fields = vec![(Field::Headers, Some(table::encode(headers)))];
+    fields.extend(properties.iter().map(|(field, value)| (*field, Some(value.clone()))));
+    let raw = Properties::default().with(&fields);
+    let message = Message::new(
+        &mut BytesMut::new(),
+        exchange.as_bytes(),
+        key,
+        Properties::trusted(&raw),
+        body,
+        Origin::Client,
+    );
+    let mut targets: SmallVec<[_; 2]> = SmallVec::new();
+    let keys = [message.routing_key()];
+    // Exchanges behind it that leave the choice to chance take the first.
+    let envelope = Envelope { keys: &keys, properties: message.properties(), draw: 0 };
+    route(state, id, envelope, &mut targets);
+    let message = Arc::new(message);
+    let to = |shard, queue: QueueId| {
+        let queues = SmallVec::from_slice(&[queue]);
+        (shard, ShardCommand::Publish { queues, message: Arc::clone(&message), confirm: None })
+    };
+    targets.into_iter().map(|at| to(at.shard, at.queue)).collect()
+}
+
+fn bound_exchange<'a>(state: &'a ViewState, vhost: &str, exchange: &str) -> Option<&'a Exchange> {
+    state.exchange(vhost, exchange).filter(|exchange| !exchange.routes.is_empty())
+}
+
+/// A text as a header has it.
+pub(super) fn text(text: impl AsRef<[u8]>) -> AMQPValue {
+    AMQPValue::LongString(text.as_ref().into())
+}

@@ -1,0 +1,92 @@
+//! Changes of an administrator, one by one: who carries out which, and what they have in common. Declarations of
+//! clients are not among them.
+
+use crate::model::administration::{AdministrationError, Applied, Change};
+
+use crate::model::ids::Timestamp;
+
+use super::{Catalog, CatalogEffects};
+use crate::broker::pattern::Pattern;
+use crate::broker::view::ViewState;
+
+/// Names are short strings on the wire.
+const LONGEST_NAME: usize = 255;
+
+impl Catalog {
+    /// Carries out a change. It is done once the operations in `fx` are durable; refused, it has changed nothing.
+    pub fn administer(
+        &mut self,
+        now: Timestamp,
+        change: Change,
+        fx: &mut CatalogEffects,
+    ) -> Result<Applied, AdministrationError> {
+        let view = self.view.clone();
+        let mut state = view.write();
+        let outcome = self.apply(&mut state, change, fx);
+        if outcome.is_ok() {
+            view.changed();
+        }
+        fx.tell_events(&state, now);
+        outcome
+    }
+
+    fn apply(
+        &mut self,
+        state: &mut ViewState,
+        change: Change,
+        fx: &mut CatalogEffects,
+    ) -> Result<Applied, AdministrationError> {
+        match change {
+            Change::PutVhost { name, metadata } => self.put_vhost(state, &name, metadata, fx),
+            Change::DeleteVhost { name } => self.delete_vhost(state, &name, fx),
+            Change::PutUser { name, user } => self.put_user(state, name, user, fx),
+            Change::DeleteUser { name } => self.delete_user(state, &name, fx),
+            Change::PutPermissions { vhost, user, permissions } => {
+                Catalog::put_permissions(state, &vhost, &user, &permissions, fx)
+            }
+            Change::ClearPermissions { vhost, user } => Catalog::clear_permissions(state, &vhost, &user, fx),
+            Change::PutTopicPermissions { vhost, user, exchange, permissions } => {
+                Catalog::put_topic_permissions(state, &vhost, &user, &exchange, &permissions, fx)
+            }
+            Change::ClearTopicPermissions { vhost, user, exchange } => {
+                Catalog::clear_topic_permissions(state, &vhost, &user, exchange.as_deref(), fx)
+            }
+            Change::PutPolicy { vhost, kind, name, policy } => {
+                Catalog::put_policy(state, &vhost, kind, name, policy, fx)
+            }
+            Change::DeletePolicy { vhost, kind, name } => {
+                Catalog::delete_policy(state, &vhost, kind, &name, fx)
+            }
+            Change::SetVhostLimit { vhost, limit, value } => {
+                Catalog::set_vhost_limit(state, &vhost, limit, value, fx)
+            }
+            Change::SetUserLimit { user, limit, value } => {
+                Catalog::set_user_limit(state, &user, limit, value, fx)
+            }
+            Change::SetNodeLimits(limits) => Ok(Catalog::set_node_limits(state, limits, fx)),
+            Change::SetTracing { vhost, on } => Catalog::set_tracing(state, &vhost, on, fx),
+        }
+    }
+}
+
+pub(super) fn check_name(what: &str, name: &str) -> Result<(), AdministrationError> {
+    match name.len() {
+        0 => Err(AdministrationError::Invalid(format!("{what} name is empty"))),
+        1..=LONGEST_NAME => Ok(()),
+        length => Err(AdministrationError::Invalid(format!(
+            "{what} name is {length} bytes long; at most {LONGEST_NAME} are allowed"
+        ))),
+    }
+}
+
+/// A permission nobody can read would refuse everything without saying why.
+pub(super) fn check_expression(expression: &str) -> Result<(), AdministrationError> {
+    Pattern::parse(expression)
+        .map(|_| ())
+        .map_err(|why| AdministrationError::Invalid(format!("invalid_regexp '{expression}': {why}")))
+}
+
+/// Whether the thing was there before.
+pub(super) fn applied(was_there: bool) -> Applied {
+    if was_there { Applied::Changed } else { Applied::Created }
+}

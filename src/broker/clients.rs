@@ -1,0 +1,181 @@
+//! Who is connected: the user and vhost of every open connection, how many channels it has, and whether there are
+//! enough of them (semantics.md 1.20, 4.2, section 18). Ports write it, the catalog reads it to know whose connections
+//! a deletion ends.
+
+use parking_lot::Mutex;
+
+use super::Map;
+use super::view::ViewState;
+use crate::model::administration::bound;
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::{ConnectionId, Name};
+
+/// What the broker calls itself where RabbitMQ prints the name of a node.
+pub(super) const NODE: &str = "leveret@localhost";
+
+/// The open connections.
+#[derive(Debug, Default)]
+pub(super) struct Clients(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    connections: Map<ConnectionId, Client>,
+    /// How many connections a vhost has.
+    vhosts: Map<Name, u64>,
+    users: Map<Name, Usage>,
+    channels: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    user: Name,
+    vhost: Name,
+    channels: u64,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    connections: u64,
+    channels: u64,
+}
+
+impl Clients {
+    /// A connection opens a vhost. 530 where there are connections enough.
+    pub(super) fn open(
+        &self,
+        connection: ConnectionId,
+        user: &Name,
+        vhost: &Name,
+        view: &ViewState,
+    ) -> Result<(), Fault> {
+        let mut state = self.0.lock();
+        let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
+        if let Some(most) = view.node_limits().connections
+            && state.connections.len() as u64 >= most
+        {
+            return refused(format!("connection refused: node connection limit ({most}) is reached"));
+        }
+        if let Some(most) = view.vhost(vhost).and_then(|vhost| bound(vhost.limits.max_connections))
+            && state.vhosts.get(vhost).copied().unwrap_or(0) >= most
+        {
+            return refused(format!(
+                "access to vhost '{vhost}' refused for user '{user}': connection limit ({most}) is reached"
+            ));
+        }
+        if let Some(most) = view.user(user).and_then(|user| bound(user.limits.max_connections))
+            && state.users.get(user).map_or(0, |usage| usage.connections) >= most
+        {
+            return refused(format!(
+                "connection refused for user '{user}': user connection limit ({most}) is reached"
+            ));
+        }
+        *state.vhosts.entry(vhost.clone()).or_default() += 1;
+        state.users.entry(user.clone()).or_default().connections += 1;
+        let client = Client { user: user.clone(), vhost: vhost.clone(), channels: 0 };
+        state.connections.insert(connection, client);
+        Ok(())
+    }
+
+    /// The connection is gone with all its channels. One that was never open is passed over.
+    pub(super) fn close(&self, connection: ConnectionId) {
+        let mut state = self.0.lock();
+        let Some(client) = state.connections.remove(&connection) else { return };
+        state.channels = state.channels.saturating_sub(client.channels);
+        if let Some(connections) = state.vhosts.get_mut(&client.vhost) {
+            *connections -= 1;
+            if *connections == 0 {
+                state.vhosts.remove(&client.vhost);
+            }
+        }
+        if let Some(usage) = state.users.get_mut(&client.user) {
+            usage.connections -= 1;
+            usage.channels = usage.channels.saturating_sub(client.channels);
+            if usage.connections == 0 {
+                state.users.remove(&client.user);
+            }
+        }
+    }
+
+    /// A connection opens a channel. 530 where there are channels enough.
+    pub(super) fn open_channel(&self, connection: ConnectionId, view: &ViewState) -> Result<(), Fault> {
+        let mut state = self.0.lock();
+        let State { connections, users, channels, .. } = &mut *state;
+        let Some(client) = connections.get_mut(&connection) else { return Ok(()) };
+        let user = &client.user;
+        let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
+        if let Some(most) = view.node_limits().channels
+            && *channels >= most
+        {
+            return refused(format!(
+                "number of channels opened on node '{NODE}' has reached the maximum allowed limit of {most}"
+            ));
+        }
+        let usage = users.entry(user.clone()).or_default();
+        if let Some(most) = view.user(user).and_then(|user| bound(user.limits.max_channels))
+            && usage.channels >= most
+        {
+            return refused(format!(
+                "number of channels opened for user '{user}' has reached the maximum allowed user limit of {most}"
+            ));
+        }
+        usage.channels += 1;
+        client.channels += 1;
+        *channels += 1;
+        Ok(())
+    }
+
+    pub(super) fn close_channel(&self, connection: ConnectionId) {
+        let mut state = self.0.lock();
+        let State { connections, users, channels, .. } = &mut *state;
+        let Some(client) = connections.get_mut(&connection).filter(|client| client.channels > 0) else {
+            return;
+        };
+        client.channels -= 1;
+        *channels = channels.saturating_sub(1);
+        if let Some(usage) = users.get_mut(&client.user) {
+            usage.channels = usage.channels.saturating_sub(1);
+        }
+    }
+
+    /// The connections to a vhost, in order of their ids.
+    pub(super) fn of_vhost(&self, vhost: &str) -> Vec<ConnectionId> {
+        self.those(|client| &*client.vhost == vhost)
+    }
+
+    /// The connections of a user, in order of their ids.
+    pub(super) fn of_user(&self, user: &str) -> Vec<ConnectionId> {
+        self.those(|client| &*client.user == user)
+    }
+
+    fn those(&self, wanted: impl Fn(&Client) -> bool) -> Vec<ConnectionId> {
+        let state = self.0.lock();
+        let wanted = state.connections.iter().filter(|(_, client)| wanted(client));
+        let mut found: Vec<_> = wanted.map(|(&connection, _)| connection).collect();
+        found.sort_unstable();
+        found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_found_by_user_and_by_vhost_until_they_close() {
+        let (clients, view) = (Clients::default(), ViewState::default());
+        for (number, user, vhost) in [(3, "a", "/"), (1, "b", "/"), (2, "a", "other")] {
+            let (user, vhost): (Name, Name) = (user.into(), vhost.into());
+            clients.open(ConnectionId(number), &user, &vhost, &view).unwrap();
+            clients.open_channel(ConnectionId(number), &view).unwrap();
+        }
+        assert_eq!(clients.of_vhost("/"), [ConnectionId(1), ConnectionId(3)]);
+        assert_eq!(clients.of_user("a"), [ConnectionId(2), ConnectionId(3)]);
+        clients.close_channel(ConnectionId(1));
+        for number in [3, 1, 2, 2] {
+            clients.close(ConnectionId(number));
+        }
+        let state = clients.0.lock();
+        assert!(state.connections.is_empty() && state.vhosts.is_empty() && state.users.is_empty());
+        assert_eq!(state.channels, 0);
+    }
+}

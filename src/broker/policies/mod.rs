@@ -1,0 +1,184 @@
+//! Policies and operator policies: what administrators ask of queues and exchanges by name (semantics.md section 17).
+//! Which of them apply, and what they say together. What a definition may hold is in `definition`, what it makes of a
+//! queue's own settings in `settings`; when they are applied anew is the catalog's.
+
+mod definition;
+mod settings;
+
+use std::collections::BTreeMap;
+
+use leveret_codec::table::FieldTable;
+
+use super::arguments::string;
+use super::pattern::Pattern;
+use crate::model::administration::{ApplyTo, PolicyKind, PolicySpec};
+use crate::model::ids::Name;
+use crate::model::settings::QueueType;
+
+pub(super) use definition::check;
+pub(super) use settings::effective;
+
+/// A policy, ready to be matched.
+#[derive(Debug)]
+pub struct Policy {
+    pub name: Name,
+    pub spec: PolicySpec,
+    pattern: Pattern,
+}
+
+impl Policy {
+    pub(super) fn new(name: Name, spec: PolicySpec) -> Policy {
+        Policy { name, pattern: Pattern::new(&spec.pattern), spec }
+    }
+}
+
+/// What a policy may apply to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subject {
+    Queue(QueueType),
+    Exchange,
+}
+
+impl Subject {
+    fn is_meant(self, by: ApplyTo) -> bool {
+        match by {
+            ApplyTo::All => true,
+            ApplyTo::Queues => matches!(self, Subject::Queue(_)),
+            ApplyTo::ClassicQueues => self == Subject::Queue(QueueType::Classic),
+            ApplyTo::QuorumQueues => self == Subject::Queue(QueueType::Quorum),
+            ApplyTo::Exchanges => self == Subject::Exchange,
+            ApplyTo::Streams => false,
+        }
+    }
+}
+
+/// The policies of a vhost.
+#[derive(Debug, Default)]
+pub struct Policies {
+    regular: BTreeMap<Name, Policy>,
+    operator: BTreeMap<Name, Policy>,
+}
+
+/// The policies that apply to a queue or exchange, and what they say together (17.5).
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Applying {
+    pub regular: Option<Name>,
+    pub operator: Option<Name>,
+    pub definition: FieldTable,
+}
+
+impl Policies {
+    /// Adds or replaces a policy. Returns whether there was one of this name.
+    pub(super) fn put(&mut self, kind: PolicyKind, policy: Policy) -> bool {
+        self.of(kind).insert(policy.name.clone(), policy).is_some()
+    }
+
+    pub(super) fn remove(&mut self, kind: PolicyKind, name: &str) -> bool {
+        self.of(kind).remove(name).is_some()
+    }
+
+    /// All policies, in order of kind and name.
+    pub fn iter(&self) -> impl Iterator<Item = (PolicyKind, &Policy)> {
+        let regular = self.regular.values().map(|policy| (PolicyKind::Regular, policy));
+        regular.chain(self.operator.values().map(|policy| (PolicyKind::Operator, policy)))
+    }
+
+    /// What applies to a queue or exchange of this name (17.1).
+    pub(super) fn applying(&self, subject: Subject, name: &str) -> Applying {
+        let regular = strongest(&self.regular, subject, name);
+        let operator = strongest(&self.operator, subject, name);
+        let mut definition =
+            regular.map_or_else(FieldTable::default, |policy| policy.spec.definition.clone());
+        for (key, bound) in operator.iter().flat_map(|policy| policy.spec.definition.inner()) {
+            let value = definition.inner().get(key).map_or_else(
+                || bound.clone(),
+                |asked| definition::bounded(key.as_str(), asked, bound).clone(),
+            );
+            definition.insert(key.clone(), value);
+        }
+        Applying {
+            regular: regular.map(|policy| policy.name.clone()),
+            operator: operator.map(|policy| policy.name.clone()),
+            definition,
+        }
+    }
+
+    fn of(&mut self, kind: PolicyKind) -> &mut BTreeMap<Name, Policy> {
+        match kind {
+            PolicyKind::Regular => &mut self.regular,
+            PolicyKind::Operator => &mut self.operator,
+        }
+    }
+}
+
+impl Applying {
+    /// The alternate exchange that a policy gives.
+    pub(super) fn alternate(&self) -> Option<Name> {
+        self.definition.inner().get("alternate-exchange").and_then(string).map(Name::from)
+    }
+}
+
+/// The one of the highest priority, of the first name among equals.
+fn strongest<'a>(policies: &'a BTreeMap<Name, Policy>, subject: Subject, name: &str) -> Option<&'a Policy> {
+    let mut strongest: Option<&Policy> = None;
+    for policy in policies.values() {
+        let is_stronger = strongest.is_none_or(|known| policy.spec.priority > known.spec.priority);
+        if is_stronger && subject.is_meant(policy.spec.apply_to) && policy.pattern.matches(name) {
+            strongest = Some(policy);
+        }
+    }
+    strongest
+}
+
+#[cfg(test)]
+mod tests {
+    use leveret_codec::table::AMQPValue;
+
+    use super::*;
+
+    fn policy(name: &str, pattern: &str, apply_to: ApplyTo, priority: i64, ttl: i32) -> Policy {
+        let mut definition = FieldTable::default();
+        definition.insert("message-ttl".into(), AMQPValue::LongInt(ttl));
+        let spec = PolicySpec { pattern: pattern.into(), apply_to, priority, definition };
+        Policy::new(name.into(), spec)
+    }
+
+    const CLASSIC: Subject = Subject::Queue(QueueType::Classic);
+
+    #[test]
+    fn the_highest_priority_that_matches_applies_and_the_first_name_among_equals() {
+        let mut policies = Policies::default();
+        for policy in [
+            policy("b", "^o", ApplyTo::All, 1, 10),
+            policy("a", "rder", ApplyTo::Queues, 1, 20),
+            policy("x", "^none", ApplyTo::All, 9, 30),
+            policy("e", "", ApplyTo::Exchanges, 5, 40),
+            policy("q", "", ApplyTo::QuorumQueues, 7, 50),
+        ] {
+            policies.put(PolicyKind::Regular, policy);
+        }
+        let names = |subject, name| policies.applying(subject, name).regular;
+        assert_eq!(names(CLASSIC, "orders").as_deref(), Some("a"));
+        assert_eq!(names(CLASSIC, "o").as_deref(), Some("b"));
+        assert_eq!(names(Subject::Exchange, "o").as_deref(), Some("e"));
+        assert_eq!(names(Subject::Queue(QueueType::Quorum), "o").as_deref(), Some("q"));
+        assert_eq!(names(CLASSIC, "zzz"), None);
+        assert_eq!(policies.iter().count(), 5);
+    }
+
+    #[test]
+    fn an_operator_bounds_numbers_and_has_the_last_word_otherwise() {
+        let mut policies = Policies::default();
+        policies.put(PolicyKind::Regular, policy("p", "", ApplyTo::All, 0, 100));
+        let mut operator = policy("o", "", ApplyTo::All, 0, 50);
+        operator.spec.definition.insert("overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        policies.put(PolicyKind::Operator, operator);
+        let applying = policies.applying(CLASSIC, "q");
+        assert_eq!(applying.definition.inner().get("message-ttl"), Some(&AMQPValue::LongInt(50)));
+        assert_eq!(applying.definition.inner().len(), 2);
+        assert_eq!(applying.operator.as_deref(), Some("o"));
+        policies.remove(PolicyKind::Operator, "o");
+        let applying = policies.applying(CLASSIC, "q");
+        assert_eq!(applying.definition.inner().get("message-ttl"), Some(&AMQPValue::LongInt(100)));
+    }
+}

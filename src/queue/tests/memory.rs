@@ -1,0 +1,158 @@
+//! What a queue keeps in memory, what it leaves to the store, and how it reads that back.
+
+use super::desk::{Desk, ID, PERSISTENT, dead_lettering, key};
+use super::support::Spec;
+use crate::model::consuming::{DeathReason, Settlement};
+use crate::model::ids::{Position, PositionRange, Timestamp};
+use crate::model::op::{Fetched, Op, RecoveredQueue, Span};
+use crate::model::settings::QueueSettings;
+
+#[test]
+fn a_long_backlog_costs_no_memory() {
+    let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    desk.queue.set_window(100_000, 100_000);
+    for _ in 0..60 {
+        desk.push_many(500, PERSISTENT);
+        desk.pump();
+    }
+    assert!(desk.queue.counts().memory_bytes <= 100_000);
+    let spans = format!("{:?}", desk.queue.ready.lanes[0].spans).matches("Span {").count();
+    assert!(spans <= 30_000 / 4096 + 1, "{spans}");
+    desk.consume(1, 0, 0);
+    desk.pump();
+    assert_eq!(desk.take_delivered(), (1..=30_000).map(|at| (1, at)).collect::<Vec<_>>());
+}
+
+#[test]
+fn messages_are_spilled_in_the_order_in_which_they_will_be_read() {
+    let mut desk = Desk::new(QueueSettings::default());
+    for round in 0..10 {
+        desk.push_many(3000, Spec { persistent: false, ..PERSISTENT });
+        desk.queue.set_window(0, if round == 0 { 1 << 30 } else { 100_000 });
+        desk.pump();
+    }
+    let spilled = desk.ops.iter().filter_map(|op| match op {
+        Op::Put { position, durable: false, .. } => Some(position.0),
+        _ => None,
+    });
+    let spilled: Vec<u64> = spilled.collect();
+    assert!(spilled.len() > 29_000, "{}", spilled.len());
+    let pieces = spilled.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!(pieces <= 10, "{pieces} pieces that lie apart");
+}
+
+#[test]
+fn a_recovered_queue_reads_its_messages_and_forgets_the_quarantined() {
+    let mut first = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    first.push_many(5000, PERSISTENT);
+    first.pump();
+    for lost in [1, 700, 5000] {
+        first.store.quarantine(Position(lost));
+    }
+    let span = |from, to| Span {
+        range: PositionRange { first: Position(from), last: Position(to) },
+        count: to - from + 1,
+        bytes: 0,
+        earliest_expiry: None,
+    };
+    let lanes = vec![(0, vec![span(1, 600), span(601, 5000)])];
+    let found = RecoveredQueue { queue: ID.queue, lanes, next_position: Position(5003) };
+    let mut desk = Desk::recover(QueueSettings { durable: true, ..QueueSettings::default() }, found);
+    desk.store = first.store;
+    assert_eq!(desk.queue.counts().ready, 5000);
+    desk.consume(1, 0, 0);
+    desk.push(PERSISTENT);
+    desk.pump();
+    let expected = (1..=5000).filter(|at| ![1, 700, 5000].contains(at)).chain([5003]);
+    assert_eq!(desk.take_delivered(), expected.map(|at| (1, at)).collect::<Vec<_>>());
+    assert_eq!((desk.queue.counts().ready, desk.queue.counts().unacked), (0, 4998));
+}
+
+#[test]
+fn a_lower_limit_drops_what_is_stored_without_reading_it() {
+    let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    desk.queue.set_window(0, 0);
+    desk.push_many(20_000, PERSISTENT);
+    desk.pump();
+    let settings = QueueSettings { durable: true, max_length: Some(10_000), ..QueueSettings::default() };
+    desk.queue.set_settings(desk.now, settings, &mut desk.fx);
+    assert!(desk.queue.counts().ready < 13_000, "whole spans go at once");
+    desk.pump();
+    assert_eq!(desk.queue.counts().ready, 10_000);
+    assert_eq!(desk.store.positions().next(), Some(Position(10_001)));
+    assert!(desk.fetches < 20, "{}", desk.fetches);
+}
+
+#[test]
+fn a_consumer_that_holds_one_message_for_long_costs_no_memory() {
+    let mut desk = Desk::new(QueueSettings::default());
+    desk.consume(1, 2, 0);
+    desk.push(Spec::default());
+    for at in 2..10_000 {
+        desk.push(Spec::default());
+        desk.pump();
+        desk.settle(1, at, at, Settlement::Ack);
+    }
+    let debug = format!("{:?}", desk.queue.consumers);
+    assert!(debug.matches("Position").count() < 60, "{debug}");
+    desk.queue.detach(desk.now, key(1), &mut desk.fx);
+    assert_eq!(desk.queue.counts().ready, 1);
+}
+
+/// 1 and 3 are paged out, a getter holds 2.
+fn a_hole_in_a_span(settings: QueueSettings) -> Desk {
+    let mut desk = Desk::new(settings);
+    desk.queue.set_window(0, 0);
+    desk.push_many(3, PERSISTENT);
+    for who in [5, 6, 5] {
+        desk.queue.get(desk.now, key(who), false, &mut desk.fx);
+    }
+    desk.settle(5, 1, 3, Settlement::Release);
+    desk.pump();
+    assert_eq!(desk.queue.counts().ready, 2);
+    desk.fx.got.clear();
+    desk
+}
+
+#[test]
+fn what_returns_into_a_fetched_range_is_not_lost() {
+    let mut desk = a_hole_in_a_span(QueueSettings::default());
+    desk.queue.get(desk.now, key(5), false, &mut desk.fx);
+    let fetch = desk.fx.fetches.pop().unwrap();
+    let answer = desk.store.read(fetch);
+    desk.queue.detach(desk.now, key(5), &mut desk.fx);
+    desk.settle(6, 2, 2, Settlement::Release);
+    desk.pump();
+    desk.queue.loaded(desk.now, answer, &mut desk.fx);
+    assert_eq!(desk.queue.counts().ready, 3);
+    desk.consume(1, 0, 0);
+    desk.pump();
+    assert_eq!(desk.take_delivered(), [(1, 1), (1, 2), (1, 3)]);
+}
+
+#[test]
+fn a_span_dropped_unread_leaves_what_returned_into_it() {
+    let mut desk = a_hole_in_a_span(QueueSettings { durable: true, ..QueueSettings::default() });
+    desk.settle(6, 2, 2, Settlement::Release);
+    let settings = QueueSettings { durable: true, max_length: Some(1), ..QueueSettings::default() };
+    desk.queue.set_settings(desk.now, settings, &mut desk.fx);
+    desk.look();
+    assert_eq!(desk.store.positions().collect::<Vec<_>>(), [Position(2)]);
+    assert_eq!((desk.queue.counts().ready, desk.fetches), (1, 0));
+}
+
+#[test]
+fn a_fetch_that_read_nothing_is_asked_again() {
+    let mut desk = Desk::new(dead_lettering());
+    desk.queue.set_window(0, 0);
+    desk.push(Spec { expiration: Some(10), ..PERSISTENT });
+    desk.pump();
+    desk.now = Timestamp(1010);
+    desk.tick();
+    let fetch = desk.fx.fetches.pop().unwrap();
+    let nothing = Fetched { fetch, entries: Vec::new(), through: Position(0) };
+    desk.queue.loaded(desk.now, nothing, &mut desk.fx);
+    assert_eq!(desk.queue.next_deadline(), Some(Timestamp(1010)));
+    desk.pump();
+    assert_eq!(desk.dead, [(1, DeathReason::Expired, true)]);
+}

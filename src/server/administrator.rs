@@ -1,0 +1,55 @@
+//! The handle by which code outside of the broker's tasks administers it: an HTTP interface, a test, an embedding
+//! program. It asks the catalog's task and waits until what was changed is durable; reading goes by the view.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::catalog_task::CatalogInput;
+use super::hub::Hub;
+use crate::broker::view::View;
+use crate::model::administration::{AdministrationError, Applied, Change};
+use crate::model::event::SessionEvent;
+use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::ConnectionId;
+
+/// A broker's administration. Cheap to clone.
+#[derive(Clone)]
+pub struct Administrator {
+    hub: Arc<Hub>,
+    view: Arc<View>,
+}
+
+impl Administrator {
+    pub(super) fn new(hub: Arc<Hub>, view: Arc<View>) -> Administrator {
+        Administrator { hub, view }
+    }
+
+    /// Makes a change; returns once it is durable.
+    pub async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
+        self.ask(change).await.unwrap_or(Err(AdministrationError::Stopping))
+    }
+
+    /// The same for code that is not asynchronous. Not to be called from a task.
+    pub fn apply_blocking(&self, change: Change) -> Result<Applied, AdministrationError> {
+        self.ask(change).blocking_recv().unwrap_or(Err(AdministrationError::Stopping))
+    }
+
+    /// Closes a connection with 320 and this reason (semantics.md 16.8). One that has gone already is passed over.
+    pub fn close_connection(&self, connection: ConnectionId, reason: String) {
+        let fault = Fault::new(ReplyCode::ConnectionForced, reason);
+        self.hub.send(&mut vec![(connection, SessionEvent::Close(fault))]);
+    }
+
+    /// What there is, for reading.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    fn ask(&self, change: Change) -> oneshot::Receiver<Result<Applied, AdministrationError>> {
+        let (answer, answered) = oneshot::channel();
+        self.hub.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
+        answered
+    }
+}
