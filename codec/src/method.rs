@@ -37,8 +37,8 @@ pub enum Method<'a> {
 /// `basic.publish` (60, 40).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publish<'a> {
-    pub exchange: &'a str,
-    pub routing_key: &'a str,
+    pub exchange: &'a [u8],
+    pub routing_key: &'a [u8],
     pub mandatory: bool,
     pub immediate: bool,
 }
@@ -56,6 +56,8 @@ pub struct ContentHeader<'a> {
 pub enum MethodError {
     #[error("method frame of {0} bytes is too short for its method")]
     Truncated(usize),
+    #[error("method {class}.{method}: {bytes} bytes follow its arguments", class = .id.class, method = .id.method)]
+    Trailing { id: MethodId, bytes: usize },
     #[error("Malformed UTF-8 in shortstr")]
     Utf8,
     #[error("unknown method {class}.{method}", class = .0.class, method = .0.method)]
@@ -77,12 +79,14 @@ pub fn method_id(payload: &[u8]) -> Option<MethodId> {
 pub fn parse_method(payload: &[u8]) -> Result<Method<'_>, MethodError> {
     let id = method_id(payload).ok_or(MethodError::Truncated(payload.len()))?;
     match (id.class, id.method) {
-        (60, 40) => parse_publish(payload),
-        (60, 80) => ack(payload, |delivery_tag, bits| Method::Ack { delivery_tag, multiple: bits & 1 != 0 }),
-        (60, 90) => {
-            ack(payload, |delivery_tag, bits| Method::Reject { delivery_tag, requeue: bits & 1 != 0 })
+        (60, 40) => parse_publish(payload, id),
+        (60, 80) => {
+            ack(payload, id, |delivery_tag, bits| Method::Ack { delivery_tag, multiple: bits & 1 != 0 })
         }
-        (60, 120) => ack(payload, |delivery_tag, bits| Method::Nack {
+        (60, 90) => {
+            ack(payload, id, |delivery_tag, bits| Method::Reject { delivery_tag, requeue: bits & 1 != 0 })
+        }
+        (60, 120) => ack(payload, id, |delivery_tag, bits| Method::Nack {
             delivery_tag,
             multiple: bits & 1 != 0,
             requeue: bits & 2 != 0,
@@ -99,25 +103,30 @@ pub fn parse_content_header(payload: &[u8]) -> Option<ContentHeader<'_>> {
     Some(ContentHeader { class, weight, body_size, properties })
 }
 
-fn parse_publish(payload: &[u8]) -> Result<Method<'_>, MethodError> {
-    let (_, (_ticket, exchange, routing_key, bits)) = (be_u16, short_string, short_string, be_u8)
+fn parse_publish(payload: &[u8], id: MethodId) -> Result<Method<'_>, MethodError> {
+    let (rest, (_ticket, exchange, routing_key, bits)) = (be_u16, short_string, short_string, be_u8)
         .parse(&payload[4..])
         .map_err(|_: nom::Err<nom::error::Error<_>>| MethodError::Truncated(payload.len()))?;
-    Ok(Method::Publish(Publish {
-        exchange: std::str::from_utf8(exchange).map_err(|_| MethodError::Utf8)?,
-        routing_key: std::str::from_utf8(routing_key).map_err(|_| MethodError::Utf8)?,
-        mandatory: bits & 1 != 0,
-        immediate: bits & 2 != 0,
-    }))
+    nothing_left(rest, id)?;
+    Ok(Method::Publish(Publish { exchange, routing_key, mandatory: bits & 1 != 0, immediate: bits & 2 != 0 }))
 }
 
 /// Ack, nack and reject: a delivery tag and the octet of bits behind it.
-fn ack<'a>(payload: &'a [u8], method: impl FnOnce(u64, u8) -> Method<'a>) -> Result<Method<'a>, MethodError> {
+fn ack<'a>(
+    payload: &'a [u8],
+    id: MethodId,
+    method: impl FnOnce(u64, u8) -> Method<'a>,
+) -> Result<Method<'a>, MethodError> {
     let parsed: IResult<&[u8], (u64, u8)> = (be_u64, be_u8).parse(&payload[4..]);
     match parsed {
-        Ok((_, (delivery_tag, bits))) => Ok(method(delivery_tag, bits)),
+        Ok((rest, (delivery_tag, bits))) => nothing_left(rest, id).map(|()| method(delivery_tag, bits)),
         Err(_) => Err(MethodError::Truncated(payload.len())),
     }
+}
+
+/// Refuses what follows the last argument, as RabbitMQ does.
+pub(crate) fn nothing_left(rest: &[u8], id: MethodId) -> Result<(), MethodError> {
+    if rest.is_empty() { Ok(()) } else { Err(MethodError::Trailing { id, bytes: rest.len() }) }
 }
 
 fn short_string(input: &[u8]) -> IResult<&[u8], &[u8]> {
@@ -153,7 +162,7 @@ mod tests {
     fn publish_is_read_in_place() {
         let bytes = payload(60, 40, b"\0\x01\x02ex\x03key\x01");
         let publish = |mandatory, immediate| {
-            Ok(Method::Publish(Publish { exchange: "ex", routing_key: "key", mandatory, immediate }))
+            Ok(Method::Publish(Publish { exchange: b"ex", routing_key: b"key", mandatory, immediate }))
         };
         assert_eq!(parse_method(&bytes), publish(true, false));
         for len in 4..bytes.len() {
@@ -165,7 +174,7 @@ mod tests {
         for at in [7, 11] {
             let mut broken = bytes.clone();
             broken[at] = 0xff;
-            assert_eq!(parse_method(&broken), Err(MethodError::Utf8));
+            assert!(matches!(parse_method(&broken), Ok(Method::Publish(_))), "names are any bytes");
         }
     }
 

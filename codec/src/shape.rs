@@ -1,7 +1,7 @@
 //! The shape of every method's arguments. A payload is held against it before amq-protocol's parser, which recurses
 //! as deep as the bytes say, sees any of it: what passes, that parser reads.
 
-use crate::method::{MethodError, MethodId};
+use crate::method::{MethodError, MethodId, nothing_left};
 use crate::table;
 
 /// One argument; consecutive bits share an octet.
@@ -17,14 +17,14 @@ enum Part {
 }
 
 /// Checks that the arguments (what follows the method's id) are all there, that its short strings are UTF-8, and its
-/// tables sound. What follows them is ignored. [`MethodError::Unknown`] for a method that does not exist.
+/// tables sound, and that nothing follows them. [`MethodError::Unknown`] for a method that does not exist.
 pub(crate) fn check(id: MethodId, arguments: &[u8]) -> Result<(), MethodError> {
     let mut rest = arguments;
     for part in shape(id).ok_or(MethodError::Unknown(id))? {
         let len = part.len(id, rest)?;
         rest = rest.get(len..).ok_or(MethodError::Truncated(4 + arguments.len()))?;
     }
-    Ok(())
+    nothing_left(rest, id)
 }
 
 impl Part {
@@ -117,7 +117,8 @@ mod tests {
                     let payload = [&[c1, c2, m1, m2][..], &vec![0; len]].concat();
                     let id = MethodId { class, method };
                     let (ours, theirs) = (check(id, &payload[4..]), parse_class(&payload[..]));
-                    assert_eq!(ours.is_ok(), theirs.is_ok(), "{class}.{method} with {len} bytes: {ours:?}");
+                    let theirs_fit = theirs.is_ok_and(|(rest, _)| rest.is_empty());
+                    assert_eq!(ours.is_ok(), theirs_fit, "{class}.{method} with {len} bytes: {ours:?}");
                 }
             }
         }
@@ -133,6 +134,8 @@ mod tests {
         );
         let secure = MethodId { class: 10, method: 21 };
         assert_eq!(check(secure, b"\xff\xff\xff\xff"), Err(MethodError::Truncated(8)));
+        let trailing = Err(MethodError::Trailing { id: secure, bytes: 2 });
+        assert_eq!(check(secure, b"\0\0\0\x01xyz"), trailing);
         let nothing = MethodId { class: 60, method: 200 };
         assert_eq!(check(nothing, b""), Err(MethodError::Unknown(nothing)));
     }

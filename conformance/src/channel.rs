@@ -398,7 +398,8 @@ pub(crate) fn get(queue: &str, no_ack: bool) -> Payload {
     Payload::method(60, 70).short(0).text(queue).bits(&[no_ack])
 }
 
-fn delivery(event: Event) -> Step<Delivery> {
+/// Reads a deliver, get-ok or return.
+pub(crate) fn delivery(event: Event) -> Step<Delivery> {
     let content = event.content.unwrap_or_default();
     Ok(match event.method {
         AMQPClass::Basic(basic::AMQPMethod::Deliver(deliver)) => Delivery {

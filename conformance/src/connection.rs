@@ -301,6 +301,19 @@ impl Connection {
         self.ends()
     }
 
+    /// The same, where a broker may as well end the socket without a word. False where it did.
+    pub(crate) fn closes_or_ends(&self, code: u16, at_fault: MethodId, text: &str) -> Step<bool> {
+        match self.read(PATIENCE)? {
+            Input::End => Ok(false),
+            Input::Frame { kind, channel, payload } => {
+                self.0.borrow_mut().assemble(kind, channel, &payload)?;
+                self.closes(code, at_fault, text).map(|()| true)
+            }
+            Input::Timeout => fail("neither connection.close nor the end of the socket"),
+            Input::ProtocolHeader(bytes) => fail(format!("a protocol header: {bytes:?}")),
+        }
+    }
+
     /// A connection.close with one of these codes, whatever its text; or the end of the socket without one, as 0.
     pub(crate) fn close_code(&self) -> Step<u16> {
         loop {
@@ -490,11 +503,16 @@ fn plain(method: Method<'_>) -> AMQPClass {
             basic::AMQPMethod::Reject(basic::Reject { delivery_tag, requeue })
         }
         Method::Publish(publish) => basic::AMQPMethod::Publish(basic::Publish {
-            exchange: leveret_codec::table::short_string(publish.exchange),
-            routing_key: leveret_codec::table::short_string(publish.routing_key),
+            exchange: lossy(publish.exchange),
+            routing_key: lossy(publish.routing_key),
             mandatory: publish.mandatory,
             immediate: publish.immediate,
         }),
     };
     AMQPClass::Basic(method)
+}
+
+/// No broker sends basic.publish; one that does is shown all the same.
+fn lossy(text: &[u8]) -> leveret_codec::table::ShortString {
+    leveret_codec::table::short_string(&String::from_utf8_lossy(text))
 }

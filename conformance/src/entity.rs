@@ -16,6 +16,11 @@ impl Queue {
         Queue { name: name.to_owned(), bits: [false, true, false, false, false], arguments: Table::new() }
     }
 
+    /// Of type `classic` or `quorum`.
+    pub(crate) fn of(kind: &str, name: &str) -> Queue {
+        Queue::new(name).with("x-queue-type", kind)
+    }
+
     pub(crate) fn passive(mut self) -> Queue {
         self.bits[0] = true;
         self
@@ -145,6 +150,12 @@ impl Consume {
 
     pub(crate) fn with(mut self, name: &str, value: impl Value) -> Consume {
         self.arguments = self.arguments.set(name, value);
+        self
+    }
+
+    /// An argument encoded by hand, its type octet first.
+    pub(crate) fn raw(mut self, name: &str, value: &[u8]) -> Consume {
+        self.arguments = self.arguments.raw(name, value);
         self
     }
 

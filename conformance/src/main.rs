@@ -11,6 +11,7 @@ mod outcome;
 mod report;
 mod route;
 mod runner;
+mod scene;
 mod test;
 mod wire;
 

@@ -84,7 +84,9 @@ pub(crate) fn run(cases: &[Case], target: &Target, jobs: usize) -> Vec<Ran> {
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
             scope.spawn(|| {
-                while let Some((at, case)) = locked(&waiting).pop_front() {
+                // Not in the head of the loop, which would keep the lock while the case runs.
+                let next = || locked(&waiting).pop_front();
+                while let Some((at, case)) = next() {
                     let ran = run_one(case, target);
                     locked(&done).push((at, ran));
                 }

@@ -191,6 +191,14 @@ impl Properties {
         self.field(8, &short_string(text.as_bytes()))
     }
 
+    pub(crate) fn message_id(self, text: &str) -> Properties {
+        self.field(7, &short_string(text.as_bytes()))
+    }
+
+    pub(crate) fn timestamp(self, seconds: u64) -> Properties {
+        self.field(6, &seconds.to_be_bytes())
+    }
+
     pub(crate) fn user_id(self, text: &str) -> Properties {
         self.field(4, &short_string(text.as_bytes()))
     }
@@ -231,7 +239,7 @@ mod tests {
     fn payloads_are_read_back() {
         let payload = Payload::method(60, 40).short(0).text("x").text("key").bits(&[false, true]);
         let Ok(Method::Publish(publish)) = parse_method(&payload.0) else { panic!("{payload:?}") };
-        assert_eq!((publish.exchange, publish.routing_key), ("x", "key"));
+        assert_eq!((publish.exchange, publish.routing_key), (&b"x"[..], &b"key"[..]));
         assert!(publish.immediate && !publish.mandatory);
     }
 

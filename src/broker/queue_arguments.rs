@@ -9,7 +9,8 @@ use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
 use crate::model::settings::{
-    DeadLetterTarget, Overflow, QUORUM_CONSUMER_TIMEOUT, QUORUM_DELIVERY_LIMIT, QueueSettings, QueueType,
+    DeadLetterTarget, Overflow, QUORUM_CONSUMER_TIMEOUT, QUORUM_DELIVERY_LIMIT, QUORUM_MAX_PRIORITY,
+    QueueSettings, QueueType,
 };
 
 use super::arguments::string;
@@ -164,7 +165,10 @@ pub(super) fn settings(
         max_length_bytes: arguments.number("x-max-length-bytes"),
         overflow: arguments.overflow(queue_type),
         dead_letter: arguments.dead_letter(),
-        max_priority: arguments.number("x-max-priority").and_then(|max| u8::try_from(max).ok()),
+        max_priority: match queue_type {
+            QueueType::Classic => arguments.number("x-max-priority").and_then(|max| u8::try_from(max).ok()),
+            QueueType::Quorum => Some(QUORUM_MAX_PRIORITY),
+        },
         single_active_consumer: arguments.is_true("x-single-active-consumer"),
         delivery_limit: arguments.delivery_limit(queue_type),
         ..QueueSettings::default()
@@ -296,10 +300,11 @@ impl Values<'_> {
         matches!(self.0.inner().get(name), Some(AMQPValue::Boolean(true)))
     }
 
+    /// Quorum queues take `reject-publish-dlx` for `drop-head`, as in RabbitMQ (12.3).
     fn overflow(&self, queue_type: QueueType) -> Overflow {
         match (self.text("x-overflow").as_deref(), queue_type) {
             (Some("reject-publish-dlx"), QueueType::Classic) => Overflow::RejectPublishDeadLetter,
-            (Some("reject-publish" | "reject-publish-dlx"), _) => Overflow::RejectPublish,
+            (Some("reject-publish"), _) => Overflow::RejectPublish,
             _ => Overflow::DropHead,
         }
     }

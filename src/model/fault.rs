@@ -96,12 +96,6 @@ impl Fault {
         Fault { code, scope: code.default_scope(), explanation: explanation.into() }
     }
 
-    /// The same fault, closing the connection.
-    #[must_use]
-    pub fn on_connection(self) -> Fault {
-        Fault { scope: Scope::Connection, ..self }
-    }
-
     /// The reply text: `NAME - explanation`, cut to 255 bytes, the last of them `...` then (semantics.md 0.1; as 4.3
     /// cuts).
     #[must_use]
@@ -138,6 +132,16 @@ impl Fault {
     #[must_use]
     pub fn exclusive_use(resource: Resource<'_>) -> Fault {
         Fault::new(ReplyCode::AccessRefused, format!("{resource} in exclusive use"))
+    }
+
+    /// 405: a get from a quorum queue that has a single active consumer (semantics.md 10.10).
+    #[must_use]
+    pub fn single_active_get(resource: Resource<'_>) -> Fault {
+        let text = format!(
+            "cannot obtain access to locked {resource}. basic.get operations are not supported by quorum queues with \
+             single active consumer"
+        );
+        Fault::new(ReplyCode::ResourceLocked, text)
     }
 
     /// 406 with the given explanation.

@@ -97,8 +97,4 @@ pub trait BrokerPort {
 
     /// Closes it again; answers to it are unroutable from now on.
     fn close_direct_reply(&mut self, consumer: ConsumerNumber);
-
-    /// Whether the user's permissions still allow each consumer to read (connection.update-secret); a new secret is
-    /// checked as a password.
-    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault>;
 }

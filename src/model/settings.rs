@@ -11,6 +11,10 @@ pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
 /// The default consumer timeout of quorum queues, in milliseconds (semantics.md 11.7).
 pub const QUORUM_CONSUMER_TIMEOUT: u64 = 30 * 60 * 1000;
 
+/// The highest priority in a quorum queue, and that of a message without one (semantics.md 12.3).
+pub const QUORUM_MAX_PRIORITY: u8 = 31;
+pub const QUORUM_DEFAULT_PRIORITY: u8 = 4;
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueueType {
     #[default]
@@ -82,6 +86,18 @@ pub struct QueueSettings {
 }
 
 impl QueueSettings {
+    /// The priority that a message without one has here.
+    #[must_use]
+    pub fn default_priority(&self) -> u8 {
+        if self.queue_type == QueueType::Quorum { QUORUM_DEFAULT_PRIORITY } else { 0 }
+    }
+
+    /// Whether messages go to consumers only (semantics.md 10.10).
+    #[must_use]
+    pub fn refuses_get(&self) -> bool {
+        self.queue_type == QueueType::Quorum && self.single_active_consumer
+    }
+
     /// Whether deliveries carry `x-delivery-count`: quorum queues, and any queue with a delivery limit.
     #[must_use]
     pub fn counts_deliveries(&self) -> bool {

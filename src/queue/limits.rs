@@ -31,19 +31,19 @@ impl Queue {
         if !too_many(ready) && !too_large() {
             return false;
         }
-        let turns = self.turns();
-        let room = self.consumers.room(turns, self.backlog, ready.saturating_add(1));
+        let single_active = self.settings.single_active_consumer;
+        let room = self.consumers.room(single_active, self.backlog, ready.saturating_add(1));
         room <= ready && (too_many(ready - room) || too_large())
     }
 
-    /// Drops from the head of the lowest lane until the queue is within its limits. Goes on after a fetch where the head
-    /// is not in memory.
+    /// Drops what would be delivered next until the queue is within its limits: of a priority queue, that is the head of
+    /// its highest lane, as in RabbitMQ. Goes on after a fetch where the head is not in memory.
     pub(super) fn enforce_limits(&mut self, fx: &mut QueueEffects) {
         if self.settings.overflow != Overflow::DropHead {
             return;
         }
         while self.is_over_limit() {
-            let Some(lane) = self.ready.lowest() else { return };
+            let Some(lane) = self.ready.highest() else { return };
             match self.ready.next(lane) {
                 Next::Entry(_) => {
                     if let Some(entry) = self.ready.pop(lane) {

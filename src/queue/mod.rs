@@ -38,7 +38,7 @@ mod tests;
 pub use deliver::Gate;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
 
-use consumers::{Consumers, Slot, Turns};
+use consumers::{Consumers, Slot};
 use entry::{Entry, Stored};
 use leases::Since;
 use position_map::PositionMap;
@@ -123,12 +123,12 @@ impl Queue {
         }
         Queue {
             id,
+            consumers: Consumers::new(settings.queue_type == QueueType::Quorum),
             settings,
             backlog: !ready.is_empty(),
             ready,
             unacked: PositionMap::default(),
             unacked_memory: 0,
-            consumers: Consumers::default(),
             leases: BTreeSet::new(),
             awaited: BTreeSet::new(),
             gets: VecDeque::new(),
@@ -191,7 +191,8 @@ impl Queue {
         if durable { Pushed::Stored } else { Pushed::Accepted }
     }
 
-    /// Adds a consumer. Deliveries begin with the next pump.
+    /// Adds a consumer. Deliveries begin with the next pump. Quorum queues ignore that one wants to be exclusive, as
+    /// in RabbitMQ (semantics.md 10.3).
     pub fn consume(
         &mut self,
         _now: Timestamp,
@@ -200,11 +201,12 @@ impl Queue {
         _fx: &mut QueueEffects,
     ) -> Result<(), ConsumeRefused> {
         let is_quorum = self.settings.queue_type == QueueType::Quorum;
+        options.exclusive &= !is_quorum;
         if is_quorum && options.prefetch == 0 && !options.no_ack {
             options.prefetch = QUORUM_PREFETCH;
         }
         let timeout = self.timeout_of(options.timeout).filter(|_| !options.no_ack);
-        let slot = self.consumers.register(key, options, self.turns())?;
+        let slot = self.consumers.register(key, options, self.settings.single_active_consumer)?;
         self.end_lease(slot);
         self.consumers.set_timeout(slot, timeout);
         Ok(())
@@ -297,18 +299,10 @@ impl Queue {
         self.settings.durable && (all || message.is_persistent())
     }
 
-    /// Who gets deliveries (semantics.md 10.15).
-    fn turns(&self) -> Turns {
-        match (self.settings.single_active_consumer, self.settings.queue_type) {
-            (false, _) => Turns::All,
-            (true, QueueType::Classic) => Turns::FirstCome,
-            (true, QueueType::Quorum) => Turns::HighestPriority,
-        }
-    }
-
-    /// Its priority in a priority queue: none counts as 0, one above the highest as the highest.
+    /// Its priority in a queue that has priorities: one above the highest counts as the highest.
     fn lane_of(&self, message: &Message) -> op::Lane {
-        self.settings.max_priority.map_or(0, |max| message.priority().unwrap_or(0).min(max))
+        let priority = message.priority().unwrap_or(self.settings.default_priority());
+        self.settings.max_priority.map_or(0, |max| priority.min(max))
     }
 }
 

@@ -13,6 +13,9 @@ use crate::model::op::{self, Fetch, Fetched, StoredEntry};
 const LEAST_FETCHED: usize = 64 * 1024;
 const MOST_FETCHED: usize = 8 * 1024 * 1024;
 
+/// Messages spilled in one go from before the spans.
+const SPILLED_TOGETHER: usize = 4096;
+
 /// A queue in use has this much memory, however small its window is, so that it does not read the same messages again
 /// and again.
 const FLOOR: usize = 2 * LEAST_FETCHED;
@@ -76,8 +79,9 @@ impl Queue {
         }
     }
 
-    /// Pages out the newest messages of all lanes, then, down to half of the window, what stands before the spans:
-    /// the lowest lane first. A queue in use keeps the next message to be delivered and the next to be dropped. A lane that waits for a fetch keeps what stands before the place it will be read to.
+    /// Pages out the newest messages of all lanes, then, down to three quarters of the window, what stands before the spans:
+    /// the lowest lane first. A queue in use keeps the next message to be delivered or dropped. A lane that waits for a
+    /// fetch keeps what stands before the place it will be read to.
     fn page_out(&mut self, window: usize, in_use: bool, fx: &mut QueueEffects) {
         let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
         for lane in 0..=highest {
@@ -88,15 +92,29 @@ impl Queue {
                 return;
             }
         }
-        let ends = [self.ready.highest(), self.ready.lowest()];
+        let next = self.ready.highest();
         for lane in 0..=highest {
-            let kept = usize::from(in_use && ends.contains(&Some(lane)));
-            while self.ready.memory() > window / 2 && self.ready.lanes[usize::from(lane)].may_page_front(kept)
-            {
-                let Some(entry) = self.ready.page_front(lane) else { break };
-                self.spill(lane, entry, fx);
-            }
+            let kept = usize::from(in_use && next == Some(lane));
+            while self.page_front(lane, window - window / 4, kept, fx) {}
         }
+    }
+
+    /// Pages out the newest messages before a lane's spans, as many as are stored together well. Whether there may be
+    /// more to page out.
+    fn page_front(&mut self, lane: op::Lane, memory: usize, kept: usize, fx: &mut QueueEffects) -> bool {
+        let mut paged = Vec::new();
+        while paged.len() < SPILLED_TOGETHER
+            && self.ready.memory() > memory
+            && self.ready.lanes[usize::from(lane)].may_page_front(kept)
+        {
+            paged.extend(self.ready.page_front(lane));
+        }
+        let more = paged.len() == SPILLED_TOGETHER;
+        // They come newest first, and are stored in the order in which they will be read.
+        for entry in paged.into_iter().rev() {
+            self.spill(lane, entry, fx);
+        }
+        more
     }
 
     /// Has the store keep a message that leaves memory, if it does not already.

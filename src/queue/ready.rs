@@ -76,11 +76,6 @@ impl Ready {
         self.occupied.highest()
     }
 
-    /// The lowest lane that has messages.
-    pub(super) fn lowest(&self) -> Option<op::Lane> {
-        self.occupied.lowest()
-    }
-
     /// What comes next in a lane.
     pub(super) fn next(&self, number: op::Lane) -> Next<'_> {
         self.lanes.get(usize::from(number)).map_or(Next::Empty, Lane::next)

@@ -18,7 +18,10 @@ use crate::model::request::Reply;
 
 use super::awaiting::{Awaiting, Question};
 use super::channel::Channel;
-use super::failure::{Failure, undecodable, unexpected_frame, unexpected_method};
+use super::failure::{
+    Failure, heartbeat_with_payload, undecodable, undecodable_on_connection, unexpected_frame,
+    unexpected_method,
+};
 use super::handshake::Opened;
 use super::methods::COMMIT;
 use super::names::NameSource;
@@ -234,13 +237,15 @@ impl Connection {
         out: &mut Outside<P>,
     ) -> Result<Course, Failure> {
         match frame.kind {
-            FrameKind::Heartbeat => return Ok(Course::Goes),
+            FrameKind::Heartbeat if frame.payload.is_empty() => return Ok(Course::Goes),
+            FrameKind::Heartbeat => return Err(heartbeat_with_payload(frame.payload.len())),
             FrameKind::Method => {}
             FrameKind::Header | FrameKind::Body => {
                 return Err(unexpected_frame(format!("frame of type {} on channel 0", frame.kind as u8)));
             }
         }
-        let method = parse_method(frame.payload).map_err(|error| undecodable(&error, frame.payload))?;
+        let method =
+            parse_method(frame.payload).map_err(|error| undecodable_on_connection(&error, frame.payload))?;
         let id = method_id(frame.payload).unwrap_or(MethodId::NONE);
         let class = match method {
             Method::Other(class) => *class,
@@ -248,9 +253,9 @@ impl Connection {
         };
         match class {
             AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Course::ClientCloses),
-            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(update)) => {
-                let updated = out.port.update_secret(update.new_secret.as_bytes());
-                updated.map_err(|fault| Failure::new(fault.on_connection(), id))?;
+            // A user of our own stays logged in whatever the new secret is (semantics.md 1.22); it means something
+            // only to backends whose secrets expire.
+            AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
                 let answer = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
                 out.say(0, &AMQPClass::Connection(answer));
                 Ok(Course::Goes)

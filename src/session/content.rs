@@ -79,8 +79,8 @@ impl Content {
     pub(super) fn begin(&mut self, publish: &Publish<'_>) {
         self.envelope.clear();
         self.envelope.shrink_to(KEPT_ENVELOPE);
-        self.envelope.extend_from_slice(publish.exchange.as_bytes());
-        self.envelope.extend_from_slice(publish.routing_key.as_bytes());
+        self.envelope.extend_from_slice(publish.exchange);
+        self.envelope.extend_from_slice(publish.routing_key);
         self.exchange_len = publish.exchange.len();
         self.routing_key_len = publish.routing_key.len();
         self.mandatory = publish.mandatory;

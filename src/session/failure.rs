@@ -37,11 +37,23 @@ pub(super) fn unreadable(error: FrameError) -> Failure {
 pub(super) fn undecodable(error: &MethodError, payload: &[u8]) -> Failure {
     let (code, method) = match error {
         MethodError::Unknown(id) => (ReplyCode::NotImplemented, *id),
-        MethodError::Table { id, .. } | MethodError::Malformed(id) => (ReplyCode::FrameError, *id),
+        MethodError::Table { id, .. } | MethodError::Trailing { id, .. } | MethodError::Malformed(id) => {
+            (ReplyCode::FrameError, *id)
+        }
         MethodError::Truncated(_) => (ReplyCode::FrameError, method_id(payload).unwrap_or(MethodId::NONE)),
         MethodError::Utf8 => (ReplyCode::FrameError, MethodId::NONE),
     };
     Failure::new(Fault::new(code, error.to_string()), method)
+}
+
+/// The same on channel 0, where RabbitMQ blames the method for a malformed text as well.
+pub(super) fn undecodable_on_connection(error: &MethodError, payload: &[u8]) -> Failure {
+    Failure { method: method_id(payload).unwrap_or(MethodId::NONE), ..undecodable(error, payload) }
+}
+
+/// A heartbeat that carries something (501).
+pub(super) fn heartbeat_with_payload(len: usize) -> Failure {
+    Failure::unblamed(ReplyCode::FrameError, format!("heartbeat frame with a payload of {len} bytes"))
 }
 
 /// A method that has no place in this state of the connection (504, semantics.md 1.21).

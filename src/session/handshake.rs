@@ -14,7 +14,9 @@ use crate::model::ids::Name;
 use crate::model::port::{BrokerPort, LoginRefused};
 
 use super::client::ClientInfo;
-use super::failure::{Failure, undecodable, unexpected_frame, unexpected_method};
+use super::failure::{
+    Failure, heartbeat_with_payload, undecodable_on_connection, unexpected_frame, unexpected_method,
+};
 use super::limits::PeerInfo;
 use super::outside::{Outside, short};
 
@@ -101,7 +103,12 @@ impl Handshake {
     /// Acts on a frame. Heartbeats are nothing yet.
     pub(super) fn frame<P: BrokerPort>(self, frame: Frame<'_>, out: &mut Outside<P>, peer: PeerInfo) -> Next {
         match frame.kind {
-            FrameKind::Heartbeat if frame.channel == 0 => return Next::State(self),
+            FrameKind::Heartbeat if frame.channel == 0 && frame.payload.is_empty() => {
+                return Next::State(self);
+            }
+            FrameKind::Heartbeat if frame.channel == 0 => {
+                return Next::close(heartbeat_with_payload(frame.payload.len()));
+            }
             FrameKind::Method if frame.channel == 0 => {}
             kind => {
                 let (kind, channel) = (kind as u8, frame.channel);
@@ -112,7 +119,7 @@ impl Handshake {
         let method = match parse_method(frame.payload) {
             Ok(Method::Other(class)) => *class,
             Ok(_) => return Next::close(unexpected_method(self.name(), id_of(frame.payload))),
-            Err(error) => return Next::close(undecodable(&error, frame.payload)),
+            Err(error) => return Next::close(undecodable_on_connection(&error, frame.payload)),
         };
         match (self, method) {
             (Handshake::Start(state), AMQPClass::Connection(AMQPMethod::StartOk(method))) => {

@@ -20,6 +20,9 @@ pub(super) struct Heartbeats {
     look_at_sent: Timestamp,
     look_at_heard: Timestamp,
     sent: bool,
+    /// A heartbeat was the answer to the last look. What is sent until the next one may be that heartbeat, and
+    /// does not spare another.
+    beating: bool,
     heard: bool,
     silent_intervals: u8,
 }
@@ -33,13 +36,14 @@ impl Heartbeats {
             look_at_sent: now.plus_millis(interval_ms / 2),
             look_at_heard: now.plus_millis(interval_ms),
             sent: false,
+            beating: false,
             heard: false,
             silent_intervals: 0,
         })
     }
 
     pub(super) fn note_sent(&mut self) {
-        self.sent = true;
+        self.sent = !self.beating;
     }
 
     /// Any byte counts (semantics.md 3.2).
@@ -64,7 +68,8 @@ impl Heartbeats {
         }
         if now >= self.look_at_sent {
             self.look_at_sent = now.plus_millis(self.interval_ms / 2);
-            if !std::mem::take(&mut self.sent) {
+            self.beating = !std::mem::take(&mut self.sent);
+            if self.beating {
                 return Due::Send;
             }
         }

@@ -81,7 +81,11 @@ impl QueuePlan {
         self.delivery_limit.or(self.quorum.then_some(20))
     }
 
+    /// Quorum queues have 32 priorities, and 4 for what has none.
     pub(crate) fn lane(&self, priority: Option<u8>) -> u8 {
+        if self.quorum {
+            return priority.unwrap_or(4).min(31);
+        }
         self.max_priority.map_or(0, |max| priority.unwrap_or(0).min(max))
     }
 
@@ -173,7 +177,8 @@ fn working_queue(number: usize, working: usize, random: &mut Random) -> QueuePla
     if !plan.quorum && random.percent(25) {
         plan.max_priority = Some(random.pick(&[1, 3, 10]));
     }
-    plan.single_active = random.percent(20);
+    // Quorum queues with a single active consumer refuse the gets by which clients look at their queues.
+    plan.single_active = random.percent(20) && !plan.quorum;
     if random.percent(25) {
         plan.delivery_limit = Some(u32::try_from(random.between(0, 3)).unwrap_or(0));
     }

@@ -160,7 +160,7 @@ mod tests {
                 bytes = &bytes[frame.wire_len()..];
                 frame
             };
-            let Method::Publish(Publish { exchange: "ex", routing_key, .. }) =
+            let Method::Publish(Publish { exchange: b"ex", routing_key, .. }) =
                 parse_method(next().payload).unwrap()
             else {
                 panic!("no publish to the exchange");
@@ -172,7 +172,7 @@ mod tests {
             while (body.len() as u64) < header.body_size {
                 body.extend_from_slice(next().payload);
             }
-            messages.push((routing_key.to_owned(), body));
+            messages.push((String::from_utf8(routing_key.to_vec()).unwrap(), body));
         }
         messages
     }

@@ -1,12 +1,22 @@
 //! All cases, section by section of semantics.md.
 
+mod s00;
+mod s01;
+mod s02;
+mod s03;
+mod s04;
 mod s05;
 mod s05_plugins;
 mod s06;
 mod s07;
 mod s08;
 mod s09;
+mod s10;
 mod s10_quorum;
+mod s11;
+mod s12;
+mod s14;
+mod s15;
 
 use crate::runner::Case;
 
@@ -31,6 +41,14 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
 ];
 
 const FILES: &[&[Case]] = &[
+    s00::CASES,
+    s01::login::CASES,
+    s01::tune::CASES,
+    s02::frames::CASES,
+    s02::content::CASES,
+    s02::tables::CASES,
+    s03::CASES,
+    s04::CASES,
     s05::declare::CASES,
     s05::routing::CASES,
     s05::matching::CASES,
@@ -40,7 +58,20 @@ const FILES: &[&[Case]] = &[
     s07::arguments::CASES,
     s08::CASES,
     s09::CASES,
+    s10::consume::CASES,
+    s10::delivering::CASES,
+    s10::get::CASES,
     s10_quorum::CASES,
+    s11::tags::CASES,
+    s11::requeue::CASES,
+    s11::counting::CASES,
+    s12::ttl::CASES,
+    s12::length::CASES,
+    s12::priority::CASES,
+    s12::dead_letter::CASES,
+    s12::deaths::CASES,
+    s14::CASES,
+    s15::CASES,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {

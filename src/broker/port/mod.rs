@@ -186,14 +186,6 @@ impl BrokerPort for Port {
             *open != consumer
         });
     }
-
-    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault> {
-        let fits = self.view.read().user(&self.user).is_some_and(|user| user.password.fits(secret));
-        if fits {
-            return Ok(());
-        }
-        Err(Fault::new(ReplyCode::NotAllowed, "New secret was refused by one of the backends"))
-    }
 }
 
 impl Drop for Port {

@@ -42,6 +42,9 @@ impl Port {
                 let binding = self.check_binding(BindingEnds::Queue, binding)?;
                 Ok(self.ask_catalog(CatalogRequest::Unbind(BindingEnds::Queue, binding)))
             }
+            Request::PurgeQueue { name } if self.view.direct_replies.find(name.as_bytes()).is_some() => {
+                Ok(Progress::Done(Reply::Count { messages: 0 }))
+            }
             Request::PurgeQueue { name } => {
                 let (at, label) = self.readable_queue(&name)?;
                 Ok(self.ask_shard(at, ShardCommand::Purge { queue: at.queue, label }))
@@ -120,6 +123,9 @@ impl Port {
         self.check(&state, Operation::Write, end)?;
         if to == BindingEnds::Exchange {
             check_not_default(&destination)?;
+        } else if direct_reply::is_address(destination.as_bytes()) {
+            let text = "cannot bind or unbind to a volatile (direct reply-to) queue";
+            return Err(Fault::new(ReplyCode::AccessRefused, text));
         }
         check_not_default(&source)?;
         self.check(&state, Operation::Read, Resource::exchange(&source, &self.vhost))?;

@@ -78,6 +78,10 @@ impl Shard {
             }
             ShardCommand::Get { queue, label, consumer, no_ack } => {
                 if let Some(slot) = self.queues.get_mut(&queue) {
+                    if slot.queue.settings().refuses_get() {
+                        let fault = Fault::single_active_get(label.resource());
+                        return self.out.reply(connection, Reply::Refused(fault));
+                    }
                     slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
                     self.outboxes.add_holder(connection, queue, consumer);
                     self.touch(queue);

@@ -102,14 +102,3 @@ fn only_an_impersonator_publishes_in_the_name_of_others() {
     broker.tell_catalog(CatalogCommand::PutUser { name: "bob".into(), user });
     assert!(broker.route(2, as_alice()).is_ok());
 }
-
-#[test]
-fn a_new_secret_is_checked_as_the_password() {
-    let mut broker = Broker::new();
-    broker.connect(1);
-    assert!(broker.port_mut(1).update_secret(b"guest").is_ok());
-    assert_eq!(
-        broker.port_mut(1).update_secret(b"other").unwrap_err().text(),
-        "NOT_ALLOWED - New secret was refused by one of the backends"
-    );
-}

@@ -10,7 +10,8 @@ use crate::broker::command::Origin;
 use crate::broker::command::{CatalogCommand, ShardCommand};
 use crate::model::consuming::ConsumeOptions;
 use crate::model::event::SessionEvent;
-use crate::model::ids::ConnectionId;
+use crate::model::ids::{ConnectionId, ConsumerNumber};
+use crate::model::port::BrokerPort;
 use crate::model::request::{Reply, Request};
 
 fn refusal(fields: &[(&str, AMQPValue)]) -> String {
@@ -297,4 +298,51 @@ fn a_declare_that_meets_a_queue_just_gone_makes_it_anew() {
     assert_ne!(new.queue, id.queue);
     broker.tell_catalog(CatalogCommand::QueueGone { queue: id.queue, reply: None });
     assert!(broker.view.read().queue("/", "q").is_some(), "old news of the old queue");
+}
+
+#[test]
+fn a_quorum_queue_with_a_single_active_consumer_refuses_get() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    let fields = [("x-queue-type", text("quorum")), ("x-single-active-consumer", AMQPValue::Boolean(true))];
+    assert_eq!(broker.text(1, queue_with("q", &fields)), "");
+    let get = Request::Get { queue: "q".into(), channel: 1, consumer: ConsumerNumber(1), no_ack: true };
+    assert_eq!(
+        broker.text(1, get),
+        "RESOURCE_LOCKED - cannot obtain access to locked queue 'q' in vhost '/'. basic.get operations are not \
+         supported by quorum queues with single active consumer"
+    );
+}
+
+#[test]
+fn a_quorum_queue_takes_reject_publish_dlx_for_drop_head() {
+    for (queue_type, accepted) in [("quorum", true), ("classic", false)] {
+        let mut broker = Broker::new();
+        broker.connect(1);
+        let (max_length, overflow) = (("x-max-length", int(1)), ("x-overflow", text("reject-publish-dlx")));
+        let fields = [("x-queue-type", text(queue_type)), max_length, overflow];
+        assert_eq!(broker.text(1, queue_with("q", &fields)), "");
+        for sequence in 1..=2 {
+            broker.publish(1, message("", "q", &[]), Some(sequence));
+        }
+        broker.settle();
+        let mut confirms = broker.confirms(1);
+        confirms.sort_unstable();
+        assert_eq!(confirms, [(1, true), (2, accepted)], "{queue_type}");
+    }
+}
+
+#[test]
+fn the_address_of_a_reply_consumer_is_a_queue_that_cannot_be_bound() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    let address = broker.port_mut(1).open_direct_reply(ConsumerNumber(1));
+    for request in [Request::BindQueue, Request::UnbindQueue] {
+        let text = broker.text(1, request(binding("amq.direct", &address, "k")));
+        assert_eq!(text, "ACCESS_REFUSED - cannot bind or unbind to a volatile (direct reply-to) queue");
+    }
+    let purge = || Request::PurgeQueue { name: address.clone() };
+    assert!(matches!(broker.ask(1, purge()), Reply::Count { messages: 0 }));
+    broker.port_mut(1).close_direct_reply(ConsumerNumber(1));
+    assert!(broker.text(1, purge()).starts_with("NOT_FOUND - "));
 }

@@ -143,9 +143,13 @@ impl Judge {
             }
             DeathReason::MaxLength => {
                 assert!(self.is_over_limit());
-                let lowest = self.ready.values().map(|known| known.lane).min();
-                let head = self.ready.iter().find(|(_, known)| Some(known.lane) == lowest);
-                assert_eq!(head.map(|(&at, _)| at), Some(position), "the head of the lowest lane is dropped");
+                let highest = self.ready.values().map(|known| known.lane).max();
+                let head = self.ready.iter().find(|(_, known)| Some(known.lane) == highest);
+                assert_eq!(
+                    head.map(|(&at, _)| at),
+                    Some(position),
+                    "the head of the highest lane is dropped"
+                );
                 self.ready.remove(&position).unwrap()
             }
             DeathReason::Rejected | DeathReason::DeliveryLimit => {

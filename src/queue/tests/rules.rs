@@ -8,7 +8,7 @@ use crate::model::ids::{
     Timestamp,
 };
 use crate::model::op::{Fetched, Op, RecoveredQueue, Span};
-use crate::model::settings::{DeadLetterTarget, Overflow, QueueSettings};
+use crate::model::settings::{DeadLetterTarget, Overflow, QUORUM_MAX_PRIORITY, QueueSettings, QueueType};
 use crate::queue::{ConsumeRefused, Gate, Pushed, Queue, QueueEffects};
 
 const ID: QueueRef = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
@@ -185,6 +185,37 @@ fn an_exclusive_consumer_is_alone() {
 }
 
 #[test]
+fn quorum_queues_ignore_that_a_consumer_is_exclusive() {
+    let mut desk = Desk::new(quorum());
+    let exclusive = ConsumeOptions { exclusive: true, ..ConsumeOptions::default() };
+    for who in [1, 2] {
+        assert_eq!(desk.queue.consume(desk.now, key(who), exclusive, &mut desk.fx), Ok(()));
+    }
+    desk.consume(3, 0, 0);
+}
+
+#[test]
+fn quorum_queues_take_messages_without_priority_for_four() {
+    let mut desk = Desk::new(QueueSettings { max_priority: Some(QUORUM_MAX_PRIORITY), ..quorum() });
+    for priority in [Some(3), None, Some(4), Some(5), Some(31), Some(200)] {
+        desk.push(Spec { priority, ..PERSISTENT });
+    }
+    desk.consume(1, 0, 0);
+    desk.pump();
+    assert_eq!(desk.take_delivered(), [(1, 5), (1, 6), (1, 4), (1, 2), (1, 3), (1, 1)]);
+}
+
+#[test]
+fn a_higher_priority_waits_its_turn_on_a_single_active_classic_queue() {
+    let mut desk = Desk::new(QueueSettings { single_active_consumer: true, ..QueueSettings::default() });
+    desk.consume(1, 0, 0);
+    desk.consume(2, 0, 5);
+    desk.push(PERSISTENT);
+    desk.pump();
+    assert_eq!(desk.take_delivered(), [(1, 1)]);
+}
+
+#[test]
 fn a_rejecting_queue_reckons_with_what_consumers_take() {
     let overflow = Overflow::RejectPublish;
     let mut desk = Desk::new(QueueSettings { max_length: Some(1), overflow, ..QueueSettings::default() });
@@ -236,17 +267,17 @@ fn what_may_not_wait_is_delivered_or_dies() {
 }
 
 #[test]
-fn a_full_queue_drops_from_the_head_of_its_lowest_lane() {
+fn a_full_queue_drops_what_it_would_deliver_next() {
     let mut desk =
         Desk::new(QueueSettings { max_length: Some(2), max_priority: Some(5), ..dead_lettering() });
     for priority in [Some(9), None, Some(1), Some(5)] {
         desk.push(Spec { priority, ..PERSISTENT });
     }
     desk.pump();
-    assert_eq!(desk.dead, [(2, DeathReason::MaxLength, true), (3, DeathReason::MaxLength, true)]);
+    assert_eq!(desk.dead, [(1, DeathReason::MaxLength, true), (4, DeathReason::MaxLength, true)]);
     desk.consume(1, 0, 0);
     desk.pump();
-    assert_eq!(desk.take_delivered(), [(1, 1), (1, 4)]);
+    assert_eq!(desk.take_delivered(), [(1, 3), (1, 2)]);
 }
 
 #[test]
@@ -336,6 +367,24 @@ fn a_long_backlog_costs_no_memory() {
     desk.consume(1, 0, 0);
     desk.pump();
     assert_eq!(desk.take_delivered(), (1..=30_000).map(|at| (1, at)).collect::<Vec<_>>());
+}
+
+#[test]
+fn messages_are_spilled_in_the_order_in_which_they_will_be_read() {
+    let mut desk = Desk::new(QueueSettings::default());
+    for round in 0..10 {
+        desk.push_many(3000, Spec { persistent: false, ..PERSISTENT });
+        desk.queue.set_window(0, if round == 0 { 1 << 30 } else { 100_000 });
+        desk.pump();
+    }
+    let spilled = desk.ops.iter().filter_map(|op| match op {
+        Op::Put { position, durable: false, .. } => Some(position.0),
+        _ => None,
+    });
+    let spilled: Vec<u64> = spilled.collect();
+    assert!(spilled.len() > 29_000, "{}", spilled.len());
+    let pieces = spilled.windows(2).filter(|pair| pair[1] < pair[0]).count();
+    assert!(pieces <= 10, "{pieces} pieces that lie apart");
 }
 
 #[test]
@@ -538,4 +587,8 @@ fn a_fetch_that_read_nothing_is_asked_again() {
     assert_eq!(desk.queue.next_deadline(), Some(Timestamp(1010)));
     desk.pump();
     assert_eq!(desk.dead, [(1, DeathReason::Expired, true)]);
+}
+
+fn quorum() -> QueueSettings {
+    QueueSettings { queue_type: QueueType::Quorum, durable: true, ..QueueSettings::default() }
 }

@@ -68,12 +68,16 @@ fn heartbeats_are_for_channel_0() {
         answer(&[frame_bytes(8, 1, b"")]),
         ["0 close 505 0.0 UNEXPECTED_FRAME - heartbeat on channel 1"]
     );
-    assert!(answer(&[frame_bytes(8, 0, b""), frame_bytes(8, 0, b"abc")]).is_empty());
+    assert!(answer(&[frame_bytes(8, 0, b""), frame_bytes(8, 0, b"")]).is_empty());
+    assert_eq!(
+        answer(&[frame_bytes(8, 0, b"abc")]),
+        ["0 close 501 0.0 FRAME_ERROR - heartbeat frame with a payload of 3 bytes"]
+    );
 }
 
 #[test]
 fn a_method_that_cannot_be_read_closes_the_connection() {
-    let cases: [(Vec<u8>, &str); 6] = [
+    let cases: [(Vec<u8>, &str); 9] = [
         (
             frame_bytes(1, 1, &[0, 60, 0]),
             "501 0.0 FRAME_ERROR - method frame of 3 bytes is too short for its method",
@@ -92,14 +96,25 @@ fn a_method_that_cannot_be_read_closes_the_connection() {
             raw_method(1, 50, 10, b"\0\0\x01q\0\0\0\0\x03\x01aZ"),
             "501 50.10 FRAME_ERROR - method 50.10: unknown field type 0x5a",
         ),
+        (
+            raw_method(1, 20, 20, &[1, 0]),
+            "501 20.20 FRAME_ERROR - method 20.20: 1 bytes follow its arguments",
+        ),
+        (
+            raw_method(1, 60, 80, &[0; 11]),
+            "501 60.80 FRAME_ERROR - method 60.80: 2 bytes follow its arguments",
+        ),
+        (
+            raw_method(0, 10, 50, b"\0\0\x01\xff\0\0\0\0"),
+            "501 10.50 FRAME_ERROR - Malformed UTF-8 in shortstr",
+        ),
     ];
     for (bytes, text) in cases {
         assert_eq!(answer(&[bytes]), [format!("0 close {text}")]);
     }
-    assert_eq!(
-        answer(&[raw_method(1, 60, 40, b"\0\0\x01\xff\0\0")]),
-        ["0 close 501 0.0 FRAME_ERROR - Malformed UTF-8 in shortstr"]
-    );
+    // What a message names is any bytes.
+    let publish = raw_method(1, 60, 40, b"\0\0\x01\xff\x01\xff\0");
+    assert!(answer(&[publish, header_frame(1, 60, 0, 0, &[0, 0])]).is_empty());
 }
 
 #[test]
@@ -229,9 +244,12 @@ fn a_heartbeat_is_sent_after_silence_only() {
     assert!(peer.said().is_empty());
     peer.send_bytes(&frame_bytes(8, 0, b""));
     peer.pass(30_000);
-    assert_eq!(peer.said(), ["0 heartbeat"]);
+    assert_eq!(peer.batch(), ["0 heartbeat"]);
     peer.pass(29_999);
     assert!(peer.said().is_empty());
+    // A heartbeat is nothing said: the next one follows half an interval later.
+    peer.pass(1);
+    assert_eq!(peer.said(), ["0 heartbeat"]);
 }
 
 #[test]

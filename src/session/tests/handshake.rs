@@ -4,7 +4,7 @@ use leveret_codec::method::amqp::connection::{AMQPMethod, Close, SecureOk, Start
 use leveret_codec::method::amqp::{AMQPClass, parse_class};
 use leveret_codec::table::AMQPValue;
 
-use super::peer::{Peer, frame_bytes, raw_method};
+use super::peer::{Peer, frame_bytes, publish_frames, raw_method};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::port::LoginRefused;
 use crate::session::SessionLimits;
@@ -212,13 +212,23 @@ fn heartbeats_and_pipelining_are_welcome_early() {
     all.extend(frame_bytes(8, 0, b""));
     all.extend(raw_method(0, 10, 11, b"\0\0\0\0\x05PLAIN\0\0\0\x02\0\0\x05en_US"));
     all.extend(raw_method(0, 10, 31, &[0, 10, 0, 1, 0, 0, 0, 0]));
-    // Allowed by what was just negotiated, and not by the limit before it.
-    all.extend(frame_bytes(8, 0, &[0; 20_000]));
     all.extend(raw_method(0, 10, 40, b"\x01/\0\0"));
     all.extend(raw_method(1, 20, 10, &[0]));
+    // Allowed by what was just negotiated, and not by the limit before it.
+    all.extend(publish_frames(1, "", "k", &[0, 0], &[0; 20_000], false));
     peer.send_bytes(&all);
     assert_eq!(peer.said(), ["0 10.10", "0 10.30", "0 10.41", "1 20.11"]);
     assert!(peer.input.is_empty());
+}
+
+#[test]
+fn tune_ok_bounds_the_very_next_frame() {
+    let mut peer = Peer::started();
+    peer.start_ok("PLAIN", b"", &[]);
+    peer.said();
+    peer.tune_ok(10, 65_536, 0);
+    peer.send_bytes(&frame_bytes(8, 0, &[0; 20_000]));
+    assert_eq!(peer.said(), ["0 close 501 0.0 FRAME_ERROR - heartbeat frame with a payload of 20000 bytes"]);
 }
 
 #[test]

@@ -25,7 +25,6 @@ pub(super) struct FakePort {
     /// How many confirms each publish and barrier will get.
     pub confirms: usize,
     pub login: Result<(), LoginRefused>,
-    pub secret: Result<(), Fault>,
     user: Name,
 }
 
@@ -37,7 +36,6 @@ impl Default for FakePort {
             script: VecDeque::new(),
             confirms: 1,
             login: Ok(()),
-            secret: Ok(()),
             user: Name::from("guest"),
         }
     }
@@ -138,10 +136,5 @@ impl BrokerPort for FakePort {
 
     fn close_direct_reply(&mut self, consumer: ConsumerNumber) {
         self.calls.push(format!("close reply c{consumer}"));
-    }
-
-    fn update_secret(&mut self, secret: &[u8]) -> Result<(), Fault> {
-        self.calls.push(format!("secret {}", String::from_utf8_lossy(secret)));
-        self.secret.clone()
     }
 }
