@@ -8,12 +8,12 @@ use super::ids::Name;
 /// The default delivery limit of quorum queues (semantics.md 7.13).
 pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
 
-/// The default consumer timeout of quorum queues, in milliseconds (semantics.md 11.7).
-pub const QUORUM_CONSUMER_TIMEOUT: u64 = 30 * 60 * 1000;
-
 /// The highest priority in a quorum queue, and that of a message without one (semantics.md 12.3).
 pub const QUORUM_MAX_PRIORITY: u8 = 31;
 pub const QUORUM_DEFAULT_PRIORITY: u8 = 4;
+
+/// The default consumer timeout of quorum queues, in milliseconds (semantics.md 11.7).
+pub const QUORUM_CONSUMER_TIMEOUT: u64 = 30 * 60 * 1000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QueueType {

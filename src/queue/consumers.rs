@@ -15,6 +15,17 @@ pub(super) type Slot = u32;
 /// More than this many stale positions beyond twice the live ones are cleared away.
 const SLACK: usize = 32;
 
+/// Who gets deliveries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turns {
+    /// All in turn, the highest priority first.
+    All,
+    /// The one who came first.
+    FirstCome,
+    /// The one with the highest priority.
+    HighestPriority,
+}
+
 #[derive(Debug)]
 struct Consumer {
     key: ConsumerKey,
@@ -66,10 +77,10 @@ pub(super) struct Consumers {
     /// Highest priority first.
     levels: Vec<Level>,
     exclusive: bool,
-    /// Whether a single active consumer gives way to one of higher priority.
-    ranked: bool,
-    /// Who is the single active consumer, where there can be one only.
-    active: Option<Slot>,
+    /// The first registered one of the highest priority.
+    best: Option<Slot>,
+    /// Who got the last delivery, where one gets all, and is still registered.
+    current: Option<Slot>,
     /// Those whose connection took nothing more in this turn, in the order they were asked.
     refused: Vec<Slot>,
     /// Those who got credit since the last turn ended.
@@ -77,11 +88,6 @@ pub(super) struct Consumers {
 }
 
 impl Consumers {
-    /// `ranked`: a single active consumer gives way to one of higher priority (semantics.md 10.15).
-    pub(super) fn new(ranked: bool) -> Consumers {
-        Consumers { ranked, ..Consumers::default() }
-    }
-
     /// How many there are; those who only get do not count.
     pub(super) fn len(&self) -> usize {
         self.order.len()
@@ -113,9 +119,9 @@ impl Consumers {
         &mut self,
         key: ConsumerKey,
         options: ConsumeOptions,
-        single_active: bool,
+        turns: Turns,
     ) -> Result<Slot, ConsumeRefused> {
-        if self.exclusive || (options.exclusive && (single_active || !self.is_empty())) {
+        if self.exclusive || (options.exclusive && (turns != Turns::All || !self.is_empty())) {
             return Err(ConsumeRefused::ExclusiveUse);
         }
         let slot = self.getter(key);
@@ -130,8 +136,8 @@ impl Consumers {
             consumer.paused = false;
         }
         self.level(options.priority).members += 1;
+        self.choose_best();
         self.join(slot);
-        self.elect();
         Ok(slot)
     }
 
@@ -178,7 +184,8 @@ impl Consumers {
         if level.members == 0 {
             self.levels.retain(|level| level.priority != priority);
         }
-        self.elect();
+        self.current = self.current.filter(|&current| current != slot);
+        self.choose_best();
         true
     }
 
@@ -248,11 +255,7 @@ impl Consumers {
             consumer.held.pop_front();
         }
         let stale = consumer.held.len() > consumer.unacked as usize * 2 + SLACK;
-        let idle = consumer.unacked == 0;
         self.join(slot);
-        if idle && self.ranked {
-            self.elect();
-        }
         stale
     }
 
@@ -275,9 +278,9 @@ impl Consumers {
     }
 
     /// Whether anybody could take a message, apart from those refused in this turn.
-    pub(super) fn anyone_waits(&self, single_active: bool) -> bool {
-        if single_active {
-            return self.active().is_some();
+    pub(super) fn anyone_waits(&self, turns: Turns) -> bool {
+        if turns != Turns::All {
+            return self.active(turns).is_some();
         }
         self.levels.iter().any(|level| !level.waiting.is_empty())
     }
@@ -286,12 +289,13 @@ impl Consumers {
     /// is asked about a connection once per consumer and turn if it says no.
     pub(super) fn pick(
         &mut self,
-        single_active: bool,
+        turns: Turns,
         mut admits: impl FnMut(ConnectionId) -> bool,
     ) -> Option<Slot> {
-        if single_active {
-            let slot = self.active()?;
+        if turns != Turns::All {
+            let slot = self.active(turns)?;
             if admits(self.get(slot)?.key.connection) {
+                self.current = Some(slot);
                 return Some(slot);
             }
             self.refused.push(slot);
@@ -315,7 +319,7 @@ impl Consumers {
     }
 
     /// The one that was picked has got its message: the next one's turn.
-    pub(super) fn rotate(&mut self, slot: Slot, single_active: bool) {
+    pub(super) fn rotate(&mut self, slot: Slot, turns: Turns) {
         let Some(Some(consumer)) = self.table.get_mut(slot as usize) else { return };
         if !consumer.waiting {
             return;
@@ -324,7 +328,7 @@ impl Consumers {
         consumer.waiting = consumer.credit() > 0;
         let waits = consumer.waiting;
         let level = self.level(priority);
-        if single_active {
+        if turns != Turns::All {
             // It need not be the first of its level, and there is nobody to take turns with.
             if !waits {
                 level.waiting.retain(|&waiting| waiting != slot);
@@ -339,11 +343,11 @@ impl Consumers {
     }
 
     /// The turn is over: those that were refused are asked again in the next one, in their old order.
-    pub(super) fn end_turn(&mut self, single_active: bool) {
+    pub(super) fn end_turn(&mut self, turns: Turns) {
         self.joined.clear();
         while let Some(slot) = self.refused.pop() {
             let priority = self.get(slot).map(|consumer| consumer.options.priority);
-            if let Some(priority) = priority.filter(|_| !single_active) {
+            if let Some(priority) = priority.filter(|_| turns == Turns::All) {
                 self.level(priority).waiting.push_front(slot);
             }
         }
@@ -351,11 +355,13 @@ impl Consumers {
 
     /// How many messages consumers have credit for, up to `enough`: all of them, or only those who got credit since
     /// the last turn.
-    pub(super) fn room(&self, single_active: bool, only_joined: bool, enough: u64) -> u64 {
+    pub(super) fn room(&self, turns: Turns, only_joined: bool, enough: u64) -> u64 {
         let credit = |slot: Slot| self.get(slot).map_or(0, Consumer::credit);
-        if single_active {
-            let active = self.leading();
-            return active.filter(|slot| !only_joined || self.joined.contains(slot)).map_or(0, credit);
+        if turns != Turns::All {
+            return self
+                .only_one(turns)
+                .filter(|slot| !only_joined || self.joined.contains(slot))
+                .map_or(0, credit);
         }
         let mut room = 0u64;
         let waiting = self.levels.iter().flat_map(|level| &level.waiting);
@@ -373,38 +379,27 @@ impl Consumers {
     }
 
     /// The single active consumer, if it has credit.
-    fn active(&self) -> Option<Slot> {
-        let slot = self.leading()?;
+    fn active(&self, turns: Turns) -> Option<Slot> {
+        let slot = self.only_one(turns)?;
         (self.get(slot)?.credit() > 0 && !self.refused.contains(&slot)).then_some(slot)
     }
 
-    /// The single active consumer. None as well while it has to settle what it holds before one of higher priority takes
-    /// over.
-    fn leading(&self) -> Option<Slot> {
-        self.active.filter(|&slot| !self.ranked || self.priority(self.best()) <= self.priority(Some(slot)))
-    }
-
-    /// Makes somebody the single active consumer if nobody is, or if the one who is has to give way and holds nothing.
-    fn elect(&mut self) {
-        let best = self.best();
-        let stays = self.active.and_then(|slot| self.get(slot)).is_some_and(|active| {
-            let outranked = self.ranked && self.priority(best) > Some(active.options.priority);
-            active.registered.is_some() && !(outranked && active.unacked == 0)
-        });
-        if !stays {
-            self.active = best;
+    /// Whose turn it is where only one has it (semantics.md 10.15): the first registered one that is still here, or of
+    /// those with the highest priority the first. One of a higher priority takes over once nothing is in flight.
+    fn only_one(&self, turns: Turns) -> Option<Slot> {
+        if turns != Turns::HighestPriority {
+            return self.order.values().next().copied();
         }
+        let best = self.best?;
+        let current = self.current.filter(|&current| current != best).and_then(|slot| self.get(slot));
+        if current.is_some_and(|current| current.unacked > 0) { None } else { Some(best) }
     }
 
-    /// Who would be the single active consumer if nobody was: the first registered one (of the highest priority).
-    fn best(&self) -> Option<Slot> {
-        let highest = self.levels.iter().find(|level| level.members > 0).map(|level| level.priority);
-        let mut slots = self.order.values().copied();
-        slots.find(|&slot| !self.ranked || self.priority(Some(slot)) == highest)
-    }
-
-    fn priority(&self, slot: Option<Slot>) -> Option<i32> {
-        Some(self.get(slot?)?.options.priority)
+    /// Finds the first of the highest priority; to be called whenever somebody came or went.
+    fn choose_best(&mut self) {
+        let highest = self.levels.first().map(|level| level.priority);
+        let is_highest = |slot: &&Slot| self.get(**slot).map(|consumer| consumer.options.priority) == highest;
+        self.best = self.order.values().find(is_highest).copied();
     }
 
     /// Lets a consumer wait for its turn, if it has credit and does not wait already.

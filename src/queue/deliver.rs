@@ -33,7 +33,7 @@ impl Queue {
         let delivered = fx.deliveries.len();
         self.deliver_to_consumers(now, gate, fx);
         let served = fx.deliveries.len() > delivered;
-        self.consumers.end_turn(self.settings.single_active_consumer);
+        self.consumers.end_turn(self.turns());
         self.serve_gets(now, fx);
         self.fresh_from = self.next_position;
         self.expire(now, fx);
@@ -47,14 +47,14 @@ impl Queue {
     pub fn get(&mut self, now: Timestamp, key: ConsumerKey, no_ack: bool, fx: &mut QueueEffects) {
         self.last_used = now;
         self.gets.push_back(PendingGet { key, no_ack });
-        if !self.consumers.anyone_waits(self.settings.single_active_consumer) {
+        if !self.consumers.anyone_waits(self.turns()) {
             self.serve_gets(now, fx);
         }
     }
 
     fn deliver_to_consumers(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) {
-        let single_active = self.settings.single_active_consumer;
-        while self.consumers.anyone_waits(single_active) {
+        let turns = self.turns();
+        while self.consumers.anyone_waits(turns) {
             let lane = match self.first(now, fx) {
                 First::Ready(lane) => lane,
                 First::Paged(lane) => return self.fetch_front(lane, fx),
@@ -62,14 +62,14 @@ impl Queue {
             };
             let Next::Entry(entry) = self.ready.next(lane) else { return };
             let bytes = entry.footprint();
-            let picked = self.consumers.pick(single_active, |connection| gate.admits(connection, bytes));
+            let picked = self.consumers.pick(turns, |connection| gate.admits(connection, bytes));
             let Some(slot) = picked else { return };
             let Some(key) = self.consumers.key(slot) else { return };
             let Some(entry) = self.ready.pop(lane) else { return };
             let no_ack = self.consumers.is_no_ack(slot);
             let delivery = self.hand_over(now, slot, key, no_ack, entry, fx);
             fx.deliveries.push((key.connection, delivery));
-            self.consumers.rotate(slot, single_active);
+            self.consumers.rotate(slot, turns);
         }
     }
 

@@ -31,8 +31,8 @@ impl Queue {
         if !too_many(ready) && !too_large() {
             return false;
         }
-        let single_active = self.settings.single_active_consumer;
-        let room = self.consumers.room(single_active, self.backlog, ready.saturating_add(1));
+        let turns = self.turns();
+        let room = self.consumers.room(turns, self.backlog, ready.saturating_add(1));
         room <= ready && (too_many(ready - room) || too_large())
     }
 

@@ -38,7 +38,7 @@ mod tests;
 pub use deliver::Gate;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
 
-use consumers::{Consumers, Slot};
+use consumers::{Consumers, Slot, Turns};
 use entry::{Entry, Stored};
 use leases::Since;
 use position_map::PositionMap;
@@ -123,12 +123,12 @@ impl Queue {
         }
         Queue {
             id,
-            consumers: Consumers::new(settings.queue_type == QueueType::Quorum),
             settings,
             backlog: !ready.is_empty(),
             ready,
             unacked: PositionMap::default(),
             unacked_memory: 0,
+            consumers: Consumers::default(),
             leases: BTreeSet::new(),
             awaited: BTreeSet::new(),
             gets: VecDeque::new(),
@@ -200,13 +200,13 @@ impl Queue {
         mut options: ConsumeOptions,
         _fx: &mut QueueEffects,
     ) -> Result<(), ConsumeRefused> {
+        options.exclusive &= self.settings.queue_type == QueueType::Classic;
         let is_quorum = self.settings.queue_type == QueueType::Quorum;
-        options.exclusive &= !is_quorum;
         if is_quorum && options.prefetch == 0 && !options.no_ack {
             options.prefetch = QUORUM_PREFETCH;
         }
         let timeout = self.timeout_of(options.timeout).filter(|_| !options.no_ack);
-        let slot = self.consumers.register(key, options, self.settings.single_active_consumer)?;
+        let slot = self.consumers.register(key, options, self.turns())?;
         self.end_lease(slot);
         self.consumers.set_timeout(slot, timeout);
         Ok(())
@@ -297,6 +297,15 @@ impl Queue {
     fn must_survive(&self, message: &Message) -> bool {
         let all = self.settings.queue_type == QueueType::Quorum || self.settings.role == QueueRole::Delays;
         self.settings.durable && (all || message.is_persistent())
+    }
+
+    /// Who gets deliveries (semantics.md 10.15).
+    fn turns(&self) -> Turns {
+        match (self.settings.single_active_consumer, self.settings.queue_type) {
+            (false, _) => Turns::All,
+            (true, QueueType::Classic) => Turns::FirstCome,
+            (true, QueueType::Quorum) => Turns::HighestPriority,
+        }
     }
 
     /// Its priority in a queue that has priorities: one above the highest counts as the highest.
