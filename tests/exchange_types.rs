@@ -15,8 +15,8 @@ use support::lapin_client::{
     arguments, bind, body, connect, declare, persistent, publish, publish_with, take, take_soon, text,
 };
 
-/// What was acked is on disk soon, and not at once: a kill before that brings it again.
-const ACKS_SETTLE: Duration = Duration::from_millis(500);
+/// What was acked, and what an exchange remembers, is on disk soon, and not at once.
+const SETTLED: Duration = Duration::from_millis(500);
 
 /// Declares a durable exchange.
 async fn exchange(channel: &Channel, name: &str, kind: &str, fields: &[(&str, AMQPValue)]) {
@@ -66,7 +66,7 @@ fn a_confirmed_delayed_message_survives_a_kill() {
         assert_eq!(body(&take_soon(&channel, "jobs").await.unwrap()), "second");
     });
     // What has been delivered is not kept: the next start would bring it again.
-    std::thread::sleep(ACKS_SETTLE);
+    std::thread::sleep(SETTLED);
     broker.kill_and_restart();
     runtime.block_on(async {
         let channel = connect(&broker).await.unwrap().create_channel().await.unwrap();
@@ -90,6 +90,7 @@ fn a_history_survives_a_kill() {
         }
         channel.wait_for_confirms().await.unwrap();
     });
+    std::thread::sleep(SETTLED);
     broker.kill_and_restart();
     runtime.block_on(async {
         let channel = connect(&broker).await.unwrap().create_channel().await.unwrap();
@@ -131,7 +132,7 @@ fn a_key_is_hashed_to_the_same_queue_after_a_kill() {
     };
     let before = runtime.block_on(spread(&broker, true));
     assert_eq!(before.len(), 60);
-    std::thread::sleep(ACKS_SETTLE);
+    std::thread::sleep(SETTLED);
     broker.kill_and_restart();
     assert_eq!(runtime.block_on(spread(&broker, false)), before);
 }

@@ -1,7 +1,5 @@
-//! Sections 10 and 11, what quorum queues do of their own with consumers: how much and for how long these may hold
-//! something, and which one is active.
-
-use std::time::{Duration, Instant};
+//! Sections 10 and 11, how much and for how long consumers of quorum queues, and others, may hold something. What
+//! follows from a consumer timeout is in `s11`.
 
 use crate::channel::Channel;
 use crate::connection::PATIENCE;
@@ -14,14 +12,7 @@ use crate::wire::id;
 cases! {
     s10_11_quorum_unlimited: "a consumer without prefetch gets 2000 messages of a quorum queue and waits for acks then";
     s10_11_quorum_prefetch: "with a prefetch it gets that many, also above 2000";
-    s10_15_priority_takes_over: "a single active consumer yields to a higher priority once it has settled what it holds";
     s10_15_equals_wait: "one of the same priority waits until the active one goes, and comes before a lower one";
-    s10_15_classic_first_come: "in a classic queue the first one stays active, whatever the priorities";
-    s11_07_cancelled: "a consumer that holds a delivery beyond the timeout is cancelled and its messages are ready again";
-    s11_07_late_ack: "an ack that comes too late is no error and acks nothing";
-    s11_07_acked_in_time: "acks in time keep a consumer";
-    s11_07_channel_closed: "a client that cannot hear of a cancel has its channel closed: 406 of no method";
-    s11_07_consumer_argument: "x-consumer-timeout of the consumer goes before that of the queue";
     s11_07_wrong: "x-consumer-timeout that is no integer, or negative, is 406";
     s11_07_get: "what a basic.get holds times out too, and closes the channel";
     s11_07_classic: "x-consumer-timeout of a consumer of a classic queue",
@@ -75,18 +66,6 @@ fn gets(channel: &Channel, body: &str) -> Step {
     equal("body", channel.delivery()?.body(), body)
 }
 
-fn s10_15_priority_takes_over(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.queue("q"));
-    filled(&channel, &quorum(&name).with("x-single-active-consumer", true), &name, 3)?;
-    let low = candidate(test, &name, 1)?;
-    gets(&low, "0")?;
-    let high = candidate(test, &name, 2)?;
-    high.silent()?;
-    low.ack(1, false);
-    gets(&high, "1")?;
-    low.silent()
-}
-
 fn s10_15_equals_wait(test: &Test) -> Step {
     let (channel, name) = (test.channel()?, test.queue("q"));
     filled(&channel, &quorum(&name).with("x-single-active-consumer", true), &name, 3)?;
@@ -103,102 +82,8 @@ fn s10_15_equals_wait(test: &Test) -> Step {
     lower.silent()
 }
 
-fn s10_15_classic_first_come(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.queue("q"));
-    filled(&channel, &Queue::new(&name).with("x-single-active-consumer", true), &name, 2)?;
-    let low = candidate(test, &name, 1)?;
-    gets(&low, "0")?;
-    let high = candidate(test, &name, 2)?;
-    low.ack(1, false);
-    gets(&low, "1")?;
-    high.silent()
-}
-
 fn timeout(name: &str, millis: i32) -> Queue {
     quorum(name).with("x-consumer-timeout", millis)
-}
-
-/// basic.cancel comes about this long after `since`.
-fn cancelled(channel: &Channel, since: Instant, after: Duration) -> Step {
-    let Some(event) = channel.event(PATIENCE)? else { return fail("expected basic.cancel, saw nothing") };
-    ensure(event.id == id(60, 30), &format!("expected basic.cancel, saw {:?}", event.method))?;
-    let took = since.elapsed();
-    let in_time = took + Duration::from_millis(50) > after && took < after + Duration::from_secs(3);
-    ensure(in_time, &format!("it came after {took:?}"))
-}
-
-fn s11_07_cancelled(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.queue("q"));
-    filled(&channel, &timeout(&name, 1000), &name, 3)?;
-    let consumer = test.channel()?;
-    consumer.qos(2, false)?;
-    let since = Instant::now();
-    consumer.consume(&name, "t")?;
-    consumer.bodies(2)?;
-    cancelled(&consumer, since, Duration::from_millis(1000))?;
-    channel.becomes(&name, 3)?;
-    let again = channel.take(&name)?;
-    equal("body", again.body(), "0")?;
-    equal("redelivered", again.redelivered, true)?;
-    equal("x-delivery-count", again.header("x-delivery-count")?, None)?;
-    consumer.silent()
-}
-
-fn s11_07_late_ack(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.queue("q"));
-    filled(&channel, &timeout(&name, 500), &name, 1)?;
-    let consumer = test.channel()?;
-    let since = Instant::now();
-    consumer.consume(&name, "t")?;
-    consumer.delivery()?;
-    cancelled(&consumer, since, Duration::from_millis(500))?;
-    consumer.ack(1, false);
-    consumer.sync()?;
-    equal("body", channel.take_soon(&name)?.body(), "0")
-}
-
-fn s11_07_acked_in_time(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.queue("q"));
-    filled(&channel, &timeout(&name, 1500), &name, 5)?;
-    let consumer = test.channel()?;
-    consumer.qos(1, false)?;
-    consumer.consume(&name, "t")?;
-    for tag in 1..=5 {
-        consumer.delivery()?;
-        std::thread::sleep(Duration::from_millis(500));
-        consumer.ack(tag, false);
-    }
-    consumer.silent()?;
-    equal("consumers", channel.count(&name)?.1, 1)
-}
-
-/// RabbitMQ says -1 ms.
-fn s11_07_channel_closed(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.queue("q"));
-    filled(&channel, &timeout(&name, 500), &name, 1)?;
-    let consumer = test.connect_as(&test.login().plain())?.channel()?;
-    consumer.consume(&name, "t")?;
-    consumer.delivery()?;
-    let text = format!(
-        "PRECONDITION_FAILED - delivery acknowledgement on channel {} timed out. Timeout value used: * ms. This timeout \
-         value can be configured, see consumers doc guide to learn more",
-        consumer.number
-    );
-    consumer.closes(406, id(0, 0), &text)?;
-    channel.becomes(&name, 1)
-}
-
-fn s11_07_consumer_argument(test: &Test) -> Step {
-    for (of_queue, of_consumer) in [(500, 2000_i32), (60_000, 700)] {
-        let (channel, name) = (test.channel()?, test.queue(&of_consumer.to_string()));
-        filled(&channel, &timeout(&name, of_queue), &name, 1)?;
-        let consumer = test.channel()?;
-        let since = Instant::now();
-        consumer.consume_with(&Consume::new(&name, "t").with("x-consumer-timeout", of_consumer))?;
-        consumer.delivery()?;
-        cancelled(&consumer, since, Duration::from_millis(of_consumer.unsigned_abs().into()))?;
-    }
-    Ok(())
 }
 
 fn s11_07_wrong(test: &Test) -> Step {

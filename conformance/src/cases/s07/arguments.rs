@@ -39,6 +39,8 @@ cases! {
     s7_13_initial_group_size: "x-quorum-initial-group-size is an integer from one";
     s7_13_target_group_size: "x-quorum-target-group-size is not looked at, for both types";
     s7_13_in_memory: "x-max-in-memory-length and -bytes are integers from zero";
+    s7_13_consumer_timeout_classic: "x-consumer-timeout on a classic queue",
+        differs("406", "declared", "Leveret has consumer timeouts for classic queues whose owner asks for one");
     s7_13_consumer_timeouts: "x-consumer-timeout and x-consumer-disconnected-timeout are integers from zero";
     s7_13_delayed_retry: "x-delayed-retry-type, -min and -max are not checked";
     s7_13_removed_features: "arguments of features that are gone, and of plugins, are accepted";
@@ -288,6 +290,10 @@ fn s7_13_delivery_limit_classic(test: &Test) -> Step {
     only_for_quorum(test, "x-delivery-limit", &5)
 }
 
+fn s7_13_consumer_timeout_classic(test: &Test) -> Step {
+    only_for_quorum(test, "x-consumer-timeout", &1000)
+}
+
 fn s7_13_initial_group_size(test: &Test) -> Step {
     accepted(test, "quorum", "x-quorum-initial-group-size", &[&1, &3])?;
     refused(test, "quorum", "x-quorum-initial-group-size", &[ZERO, NEGATIVE, TEXT])
@@ -348,7 +354,6 @@ fn s7_14_quorum_arguments(test: &Test) -> Step {
             "x-quorum-initial-group-size",
             "x-max-in-memory-length",
             "x-max-in-memory-bytes",
-            "x-consumer-timeout",
             "x-consumer-disconnected-timeout",
             "x-delayed-retry-type",
             "x-delayed-retry-min",

@@ -35,7 +35,6 @@ cases! {
     s11_07_message_returns: "what was not acked in time is ready again, and that is no failed delivery";
     s11_07_late_ack: "an ack that comes after the timeout is ignored";
     s11_07_acked_in_time: "a consumer that acked in time is left alone";
-    s11_07_classic_refuses: "x-consumer-timeout of a consumer of a classic queue is 406";
 }
 
 /// The two counters of a delivery: delivery count and acquired count.
@@ -285,17 +284,6 @@ fn s11_07_acked_in_time(test: &Test) -> Step {
     late(test, &channel, "quorum", None, Some(1000))?;
     channel.ack(1, false);
     channel.silent_for(Duration::from_secs(3))
-}
-
-fn s11_07_classic_refuses(test: &Test) -> Step {
-    let channel = test.channel()?;
-    let name = filled(test, &channel, "classic", &[])?;
-    let text = format!(
-        "PRECONDITION_FAILED - invalid arg 'x-consumer-timeout' for {} of queue type rabbit_classic_queue",
-        test.queue_text(&name)
-    );
-    channel.send(Consume::new(&name, "t").with("x-consumer-timeout", 1000).payload());
-    channel.closes(406, id(60, 20), &text)
 }
 
 /// How long a broker may take to notice a timeout of a second.
