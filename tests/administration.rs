@@ -225,7 +225,7 @@ fn a_blocked_publisher_is_told_so_and_consumers_go_on() {
         assert!(blocked.is_err(), "it is kept aside");
         let reason = loop {
             match events.next().await {
-                Some(lapin::Event::ConnectionBlocked(reason)) => break reason.to_string(),
+                Some(lapin::Event::ConnectionBlocked(reason)) => break reason.as_str().to_owned(),
                 Some(_) => {}
                 None => break String::new(),
             }

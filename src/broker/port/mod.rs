@@ -164,7 +164,7 @@ impl BrokerPort for Port {
         }
         self.vhost = found.name.clone();
         drop(state);
-        self.announce(now, "connection.created", |port| port.described());
+        self.announce(now, "connection.created", Port::described);
         Ok(())
     }
 
@@ -208,7 +208,7 @@ impl BrokerPort for Port {
 
     fn request(&mut self, now: Timestamp, request: Request) -> Progress {
         if let Request::CloseConnection = request {
-            self.announce(now, "connection.closed", |port| port.described());
+            self.announce(now, "connection.closed", Port::described);
         }
         self.start(request).unwrap_or_else(|fault| Progress::Done(Reply::Refused(fault)))
     }
