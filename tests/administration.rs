@@ -158,6 +158,29 @@ fn vhosts_and_users_come_and_go_with_their_connections() {
 }
 
 #[test]
+fn a_connection_is_seen_and_closed_with_a_reason() {
+    with_broker(|broker| async move {
+        let connection = broker.connect("guest", "%2f").await.unwrap();
+        let mut events = connection.events_listener();
+        let _channel = connection.create_channel().await.unwrap();
+        let administrator = broker.running.as_ref().unwrap().administrator().clone();
+        let open = administrator.view().connections();
+        let [(id, client)] = &open[..] else { panic!("{open:?}") };
+        assert_eq!((&*client.user, &*client.vhost, client.channels), ("guest", "/", 1));
+        administrator.close_connection(*id, "because".into());
+        let reason = loop {
+            match events.next().await {
+                Some(lapin::Event::Error(error)) => break error.to_string(),
+                Some(_) => {}
+                None => break String::new(),
+            }
+        };
+        assert!(reason.contains("CONNECTION_FORCED - because"), "{reason}");
+        assert!(is_closed(&connection).await);
+    });
+}
+
+#[test]
 fn a_policy_bounds_a_queue_that_is_there_and_holds_after_a_restart() {
     with_broker(|mut broker| async move {
         let connection = broker.connect("guest", "%2f").await.unwrap();
@@ -225,7 +248,7 @@ fn a_blocked_publisher_is_told_so_and_consumers_go_on() {
         assert!(blocked.is_err(), "it is kept aside");
         let reason = loop {
             match events.next().await {
-                Some(lapin::Event::ConnectionBlocked(reason)) => break reason.clone(),
+                Some(lapin::Event::ConnectionBlocked(reason)) => break reason.as_str().to_owned(),
                 Some(_) => {}
                 None => break String::new(),
             }

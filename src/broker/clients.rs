@@ -26,11 +26,13 @@ struct State {
     channels: u64,
 }
 
-#[derive(Debug)]
-struct Client {
-    user: Name,
-    vhost: Name,
-    channels: u64,
+/// An open connection, as an administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Client {
+    pub user: Name,
+    pub vhost: Name,
+    /// How many channels it has open.
+    pub channels: u64,
 }
 
 #[derive(Debug, Default)]
@@ -135,6 +137,14 @@ impl Clients {
         if let Some(usage) = users.get_mut(&client.user) {
             usage.channels = usage.channels.saturating_sub(1);
         }
+    }
+
+    /// All open connections, in order of their ids.
+    pub(super) fn all(&self) -> Vec<(ConnectionId, Client)> {
+        let state = self.0.lock();
+        let mut all: Vec<_> = state.connections.iter().map(|(&id, client)| (id, client.clone())).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        all
     }
 
     /// The connections to a vhost, in order of their ids.

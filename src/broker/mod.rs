@@ -6,7 +6,7 @@ mod access;
 mod announce;
 mod arguments;
 pub mod catalog;
-mod clients;
+pub mod clients;
 pub mod command;
 mod copies;
 mod dead_letter;

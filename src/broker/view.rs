@@ -18,7 +18,7 @@ use crate::routing::{Destination, ExchangeKind, ExchangeRoutes, Exchanges};
 use super::Map;
 use super::access::{Permissions, TopicPermissions};
 use super::catalog::alternate;
-use super::clients::Clients;
+use super::clients::{Client, Clients};
 use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
 use super::login::PasswordHash;
@@ -51,6 +51,12 @@ impl View {
     /// The state, for reading. Hold it for as short as you can: the catalog waits meanwhile.
     pub fn read(&self) -> RwLockReadGuard<'_, ViewState> {
         self.state.read()
+    }
+
+    /// Who is connected, in order of the connections' ids.
+    #[must_use]
+    pub fn connections(&self) -> Vec<(ConnectionId, Client)> {
+        self.clients.all()
     }
 
     /// The state, for the catalog.

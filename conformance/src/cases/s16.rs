@@ -2,6 +2,8 @@
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
+use leveret_codec::method::amqp::AMQPClass;
+use leveret_codec::method::amqp::basic::{AMQPMethod, Cancel};
 use serde_json::json;
 
 use crate::admin::Admin;
@@ -21,6 +23,7 @@ cases! {
     s16_02_publish_needs_write: "publish needs write on the exchange; the default one is amq.default";
     s16_02_reading_needs_read: "consume, get and purge need read on the queue";
     s16_02_dead_letter_needs_both: "x-dead-letter-exchange needs read on the queue and write on the exchange";
+    s16_04_update_secret: "update-secret cancels the consumers whose queue the user may not read any more, and no others";
     s16_05_topic_write: "a topic permission refuses a publish by its routing key";
     s16_05_topic_read: "a topic permission refuses a binding by its routing key";
     s16_05_topic_copies: "the keys in CC need the topic permission, too";
@@ -138,6 +141,27 @@ fn s16_02_dead_letter_needs_both(test: &Test) -> Step {
     let text = refused(&format!("write access to {}", admin.exchange_text("x")), &user);
     channel.closes(403, id(50, 10), &text)?;
     connection.channel()?.declare(&Queue::new("q").with("x-dead-letter-exchange", "w")).map(drop)
+}
+
+fn s16_04_update_secret(test: &Test) -> Step {
+    let admin = Admin::new(test)?;
+    let (user, login) = admin.user(".*", ".*", ".*")?;
+    let connection = test.connect_as(&login)?;
+    let channel = connection.channel()?;
+    for name in ["open", "secret"] {
+        channel.declare(&Queue::new(name))?;
+        channel.consume(name, name)?;
+    }
+    admin.permit(&user, ".*", ".*", "^open")?;
+    channel.silent()?;
+    connection.send(0, Payload::method(10, 70).long_text("pw").text("because"));
+    connection.expect(id(10, 71))?;
+    let cancel = channel.expect(id(60, 30))?;
+    let expected =
+        AMQPClass::Basic(AMQPMethod::Cancel(Cancel { consumer_tag: "secret".into(), nowait: true }));
+    equal("cancelled", cancel.method, expected)?;
+    admin.channel()?.put("open", "body");
+    equal("the other goes on", channel.delivery()?.body(), "body")
 }
 
 /// A user who may do everything, but for topics of amq.topic only what the expressions say.
