@@ -1,4 +1,5 @@
-//! What the machine does without any broker: a bare append and sync, and a plain copy through two sockets.
+//! What the machine does without any broker: a bare append and sync, a database that commits blobs, and a plain copy
+//! through two sockets.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
@@ -7,6 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use redb::{Database, TableDefinition};
 
 use crate::stats::median;
 
@@ -34,6 +36,37 @@ fn time_syncs(path: &Path, length: Duration) -> std::io::Result<Vec<f64>> {
         times.push(before.elapsed().as_secs_f64() * 1e6);
     }
     Ok(times)
+}
+
+/// Messages per second that redb stores in this folder, where each durable transaction holds one blob of so many. Blobs
+/// are removed a hundred transactions later.
+pub(crate) fn redb_rate(folder: &Path, messages: usize, body: usize, seconds: f64) -> Result<f64> {
+    const KEPT: u64 = 100;
+    const BLOBS: TableDefinition<u64, &[u8]> = TableDefinition::new("blobs");
+    let path = folder.join(format!("leveret-bench-{}.redb", std::process::id()));
+    let store = || -> Result<f64, redb::Error> {
+        let database = Database::create(&path)?;
+        let blob = vec![7; messages * body];
+        let started = Instant::now();
+        let mut commits = 0u64;
+        while commits < 20 || started.elapsed().as_secs_f64() < seconds {
+            let transaction = database.begin_write()?;
+            {
+                let mut blobs = transaction.open_table(BLOBS)?;
+                if let Some(old) = commits.checked_sub(KEPT) {
+                    blobs.remove(old)?;
+                }
+                blobs.insert(commits, &blob[..])?;
+            }
+            transaction.commit()?;
+            commits += 1;
+        }
+        Ok((commits * messages as u64) as f64 / started.elapsed().as_secs_f64())
+    };
+    let rate = store();
+    // Left over only where it could not be made either.
+    let _ = fs::remove_file(&path);
+    rate.with_context(|| format!("redb in {}", path.display()))
 }
 
 /// Bytes per second that go from one socket through a plain copy to another, written `chunk` bytes at a time.
@@ -82,6 +115,13 @@ mod tests {
     fn a_sync_takes_time_and_leaves_no_file() {
         let folder = tempfile::tempdir().unwrap();
         assert!(sync_p50(folder.path(), 0.01).unwrap() > 0.0);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn redb_stores_blobs_and_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(redb_rate(folder.path(), 100, 100, 0.01).unwrap() > 1.0);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

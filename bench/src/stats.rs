@@ -28,6 +28,7 @@ pub(crate) enum Metric {
     ChannelRate,
     QueueRate,
     SyncP50,
+    RedbRate,
     PlainCopy,
     PerGeneratorCpu,
 }
@@ -76,6 +77,7 @@ impl Metric {
             Metric::ChannelRate => ("channels opened and closed/s", Count, Higher),
             Metric::QueueRate => ("queues declared and deleted/s", Count, Higher),
             Metric::SyncP50 => ("bare 4 KB append + fdatasync, p50", Micros, Neither),
+            Metric::RedbRate => ("redb alone, one blob per commit, messages/s", Count, Neither),
             Metric::PlainCopy => ("plain loopback copy, bodies/s", Count, Neither),
             Metric::PerGeneratorCpu => ("messages per generator CPU second", Count, Neither),
         }

@@ -82,6 +82,8 @@ pub(crate) enum Beside {
     Nothing,
     /// 4 KB appended to a file and synced.
     Disk,
+    /// Blobs of as many messages as may be unconfirmed, in redb by itself.
+    Redb,
     /// The same bytes through two loopback sockets and a plain copy.
     Loopback,
 }
@@ -198,7 +200,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     flow("ack1", Flow { acks: EACH, ..T16 }, "16 B, prefetch 100, every message acked by itself"),
     flow("p1k-c1", Flow { unconfirmed: Some(1), beside: Beside::Disk, ..P1K }, "1 KB persistent, 1 unconfirmed, consumer acks every 100"),
     flow("p1k-c100", Flow { unconfirmed: Some(100), ..P1K }, "1 KB persistent, 100 unconfirmed, consumer acks every 100"),
-    flow("p1k-c1000", Flow { unconfirmed: Some(1000), ..P1K }, "1 KB persistent, 1000 unconfirmed, consumer acks every 100"),
+    flow("p1k-c1000", Flow { unconfirmed: Some(1000), beside: Beside::Redb, ..P1K }, "1 KB persistent, 1000 unconfirmed, consumer acks every 100"),
     flow("p16-c1000", Flow { unconfirmed: Some(1000), body: 16, ..P1K }, "16 B persistent, 1000 unconfirmed, consumer acks every 100"),
     flow("x4y4", Flow { publishers: 4, consumers: 4, acks: HUNDREDS, ..T16 }, "4 publishers, 4 consumers, one queue, 16 B, acks every 100"),
     flow("fan10", Flow { consumers: 10, topology: Topology::Fanout(10), ..T16 }, "fanout to 10 queues with a consumer each, 16 B; deliveries are counted"),

@@ -249,12 +249,17 @@ fn measure_beside(flow: &Flow, job: &Job<'_>, outcome: &mut Outcome) -> Result<(
             job.tell("syncing a file");
             outcome.put(Metric::SyncP50, baseline::sync_p50(folder, seconds)?);
         }
+        (Beside::Redb, Some(folder)) => {
+            job.tell("storing blobs in redb");
+            let together = flow.unconfirmed.unwrap_or(1);
+            outcome.put(Metric::RedbRate, baseline::redb_rate(folder, together, flow.body, seconds)?);
+        }
         (Beside::Loopback, _) => {
             job.tell("copying over loopback");
             let bytes = baseline::plain_copy(flow.body, seconds)?;
             outcome.put(Metric::PlainCopy, bytes / flow.body as f64);
         }
-        (Beside::Disk | Beside::Nothing, _) => {}
+        (Beside::Disk | Beside::Redb | Beside::Nothing, _) => {}
     }
     Ok(())
 }
