@@ -220,7 +220,7 @@ pub(super) fn delete_queue(vhost: &str, name: &str) -> CatalogOp {
 
 /// Strikes the record of an exchange's keeper.
 pub(super) fn delete_keeper(vhost: &str, exchange: &str) -> CatalogOp {
-    CatalogOp::Delete { key: key(7, &[vhost, exchange]) }
+    CatalogOp::Delete { key: key(12, &[vhost, exchange]) }
 }
 
 /// Strikes the record of a binding.
@@ -301,5 +301,12 @@ mod tests {
         let destination = BoundTo::Queue("q".into());
         let struck = delete_binding("/", "x", &destination, "k", &FieldTable::default());
         assert_eq!(struck, CatalogOp::Delete { key });
+    }
+
+    #[test]
+    fn the_keeper_of_an_exchange_is_struck_under_the_key_it_has() {
+        let (vhost, exchange) = ("/".into(), "x".into());
+        let (key, _) = parts(&Record::Keeper { vhost, exchange, id: QueueId(1) });
+        assert_eq!(delete_keeper("/", "x"), CatalogOp::Delete { key });
     }
 }
