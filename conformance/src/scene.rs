@@ -1,14 +1,10 @@
-//! What cases of several sections begin with: a queue with messages in it, the same on both queue types, a queue that
-//! is going away. The single methods are in `channel`.
-
-use std::time::Duration;
+//! What cases of several sections begin with: a queue with messages in it, the same on both queue types. The single
+//! methods are in `channel`.
 
 use crate::channel::Channel;
-use crate::connection::PATIENCE;
 use crate::entity::Queue;
-use crate::outcome::{Step, Stop, fail};
+use crate::outcome::{Step, Stop};
 use crate::test::Test;
-use crate::wire::id;
 
 /// Runs a case on a classic queue, then on a quorum queue.
 pub(crate) fn each_type(run: impl Fn(&'static str) -> Step) -> Step {
@@ -35,19 +31,4 @@ pub(crate) fn fill(channel: &Channel, queue: &str, bodies: &[&str]) -> Step {
         channel.put(queue, body);
     }
     channel.becomes(queue, u32::try_from(bodies.len()).unwrap_or(u32::MAX))
-}
-
-/// Waits until a queue is gone.
-pub(crate) fn goes(test: &Test, queue: &str) -> Step {
-    let connection = test.connect()?;
-    for _ in 0..200 {
-        let channel = connection.channel()?;
-        channel.send(Queue::new(queue).passive().payload());
-        match channel.event(PATIENCE)? {
-            Some(event) if event.id == id(20, 40) => return Ok(()),
-            _ => std::thread::sleep(Duration::from_millis(50)),
-        }
-        channel.close()?;
-    }
-    fail("the queue stays")
 }
