@@ -12,6 +12,7 @@ mod direct;
 mod fanout;
 mod hash;
 mod headers;
+mod keeping;
 mod modulus_hash;
 mod places;
 mod print;
@@ -36,6 +37,7 @@ use crate::model::ids::{ExchangeId, Name, QueueRef};
 use crate::model::settings::QueueType;
 
 pub use recent_history::length as history_length;
+use keeping::Keeping;
 use table::{BindingTable, Identity};
 pub use walk::{Envelope, Exchanges, Walked, route};
 
@@ -142,8 +144,12 @@ impl ExchangeKind {
             ExchangeKind::ModulusHash => Box::new(modulus_hash::ModulusHash::default()),
             ExchangeKind::Random => Box::new(random::Random::new(false)),
             ExchangeKind::LocalRandom => Box::new(random::Random::new(true)),
-            ExchangeKind::RecentHistory => Box::new(recent_history::RecentHistory::default()),
-            ExchangeKind::DelayedMessage => Box::new(delayed_message::DelayedMessage::new(arguments)),
+            ExchangeKind::RecentHistory => Box::new(Keeping(ExchangeKind::Fanout.matcher(arguments))),
+            ExchangeKind::DelayedMessage => {
+                // Arguments were checked before.
+                let inner = delayed_message::inner(arguments).unwrap_or(ExchangeKind::Direct);
+                Box::new(Keeping(inner.matcher(arguments)))
+            }
         }
     }
 }

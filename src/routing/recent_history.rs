@@ -4,9 +4,7 @@
 use leveret_codec::properties::Properties;
 use leveret_codec::table::{AMQPValue, FieldTable};
 
-use super::fanout::Fanout;
 use super::print::term;
-use super::{Binding, Destination, Matcher, Reads};
 use crate::model::argument::integer;
 use crate::model::fault::Fault;
 
@@ -30,36 +28,4 @@ pub fn length(arguments: &FieldTable) -> Result<u64, Fault> {
 /// Whether a message is to be remembered.
 pub(super) fn is_remembered(properties: Properties<'_>) -> bool {
     properties.raw_headers().is_none() || properties.header(NO_STORE) != Some(AMQPValue::Boolean(true))
-}
-
-#[derive(Clone, Debug, Default)]
-pub(super) struct RecentHistory(Fanout);
-
-impl Matcher for RecentHistory {
-    fn insert(&mut self, binding: &Binding<'_>) {
-        self.0.insert(binding);
-    }
-
-    fn remove(&mut self, binding: &Binding<'_>) {
-        self.0.remove(binding);
-    }
-
-    fn matches(
-        &self,
-        routing_key: &[u8],
-        properties: Properties<'_>,
-        draw: u64,
-        found: &mut dyn FnMut(Destination),
-    ) {
-        self.0.matches(routing_key, properties, draw, found);
-    }
-
-    /// What is remembered has to be told every time.
-    fn reads(&self) -> Reads {
-        Reads { nothing_else: false, ..self.0.reads() }
-    }
-
-    fn boxed_clone(&self) -> Box<dyn Matcher> {
-        Box::new(self.clone())
-    }
 }
