@@ -36,8 +36,8 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ExchangeId, Name, QueueRef};
 use crate::model::settings::QueueType;
 
-pub use recent_history::length as history_length;
 use keeping::Keeping;
+pub use recent_history::length as history_length;
 use table::{BindingTable, Identity};
 pub use walk::{Envelope, Exchanges, Walked, route};
 
