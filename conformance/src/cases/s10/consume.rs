@@ -215,14 +215,17 @@ fn s10_06_priority_text(test: &Test) -> Step {
 
 fn s10_06_argument_of_other_type(test: &Test) -> Step {
     each_type(|kind| {
-        let channel = test.channel()?;
-        let name = filled(test, &channel, kind, &[])?;
-        channel.send(Consume::new(&name, "t").with("x-stream-offset", "first").payload());
-        let text = format!(
-            "PRECONDITION_FAILED - invalid arg 'x-stream-offset' for {} of queue type rabbit_{kind}_queue",
-            test.queue_text(&name)
-        );
-        channel.closes(406, id(60, 20), &text)
+        for argument in ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"] {
+            let channel = test.channel()?;
+            let name = filled(test, &channel, kind, &[])?;
+            channel.send(Consume::new(&name, "t").with(argument, "first").payload());
+            let text = format!(
+                "PRECONDITION_FAILED - invalid arg '{argument}' for {} of queue type rabbit_{kind}_queue",
+                test.queue_text(&name)
+            );
+            channel.closes(406, id(60, 20), &text)?;
+        }
+        Ok(())
     })
 }
 
