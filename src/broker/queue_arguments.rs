@@ -185,18 +185,20 @@ pub(super) fn complete(settings: &mut QueueSettings, arguments: &FieldTable) {
     settings.set_dead_letter_strategy(arguments.text("x-dead-letter-strategy").as_deref());
 }
 
+/// 406: an argument that only queues of another type take, of the queue or of a consumer.
+pub(super) fn of_other_type(argument: &str, queue: Resource<'_>, queue_type: QueueType) -> Fault {
+    let of_type = match queue_type {
+        QueueType::Classic => "rabbit_classic_queue",
+        QueueType::Quorum => "rabbit_quorum_queue",
+    };
+    Fault::precondition(format!("invalid arg '{argument}' for {queue} of queue type {of_type}"))
+}
+
 fn check_arguments(arguments: &FieldTable, queue: Resource<'_>, queue_type: QueueType) -> Result<(), Fault> {
     for argument in ARGUMENTS {
         let Some(value) = arguments.inner().get(argument.name) else { continue };
         if !argument.fits(queue_type) {
-            let of_type = match queue_type {
-                QueueType::Classic => "rabbit_classic_queue",
-                QueueType::Quorum => "rabbit_quorum_queue",
-            };
-            return Err(Fault::precondition(format!(
-                "invalid arg '{}' for {queue} of queue type {of_type}",
-                argument.name
-            )));
+            return Err(of_other_type(argument.name, queue, queue_type));
         }
         if let Check::ExchangeName = argument.check
             && string(value).is_none()

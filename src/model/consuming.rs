@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::ids::{ConsumerNumber, Position, QueueRef};
 use super::message::Message;
+use super::op::Attempts;
 
 /// What a consumer asked for (`basic.consume`, semantics.md section 10).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,8 @@ pub struct ConsumeOptions {
     pub priority: i32,
     /// `x-consumer-timeout`: how long it may hold a delivery, in milliseconds; None: as the queue says.
     pub timeout: Option<u64>,
+    /// An argument that only streams take (10.6).
+    pub of_streams: Option<&'static str>,
 }
 
 /// A message on its way from a queue to a consumer, or to a `basic.get`.
@@ -27,8 +30,8 @@ pub struct Delivery {
     pub position: Position,
     pub message: Arc<Message>,
     pub redelivered: bool,
-    /// `x-delivery-count`, where the queue counts and the count is not 0.
-    pub delivery_count: Option<u32>,
+    /// Of the deliveries before, where the queue counts them.
+    pub attempts: Attempts,
     /// Already settled: nothing will be acked.
     pub no_ack: bool,
 }

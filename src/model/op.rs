@@ -10,13 +10,26 @@ use super::message::Message;
 /// queue and lane, so that each lane of a long queue can be read in order.
 pub type Lane = u8;
 
+/// How often a message was handed out before, where its queue counts that (semantics.md 11.5).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Attempts {
+    /// How often it came back, for whatever reason.
+    pub acquired: u32,
+    /// How often it came back as failed.
+    pub failed: u32,
+}
+
+impl Attempts {
+    /// Nothing was counted.
+    pub const NONE: Attempts = Attempts { acquired: 0, failed: 0 };
+}
+
 /// What a queue knows of a message besides the message itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EntryMeta {
     /// When it expires, by queue TTL and expiration, whichever is first.
     pub expires_at: Option<Timestamp>,
-    /// How often it came back as failed (semantics.md 11.5).
-    pub delivery_count: u32,
+    pub attempts: Attempts,
     /// Whether it may have been delivered before.
     pub redelivered: bool,
 }
@@ -36,8 +49,8 @@ pub enum Op {
     },
     /// These messages have left the queue. Positions that were never put are passed over.
     Remove { queue: QueueId, range: PositionRange },
-    /// The message came back from a consumer; remembered as redelivered, with this count.
-    Requeue { queue: QueueId, position: Position, delivery_count: u32 },
+    /// The message came back from a consumer; remembered as redelivered, with these counts.
+    Requeue { queue: QueueId, position: Position, attempts: Attempts },
     /// The queue is gone with all it holds.
     DeleteQueue { queue: QueueId },
 }

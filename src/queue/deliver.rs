@@ -119,14 +119,13 @@ impl Queue {
         entry: Entry,
         fx: &mut QueueEffects,
     ) -> Delivery {
-        let counted = self.settings.counts_deliveries() && entry.delivery_count > 0;
         let delivery = Delivery {
             consumer: key.number,
             queue: self.id,
             position: entry.position,
             message: Arc::clone(&entry.message),
-            redelivered: entry.redelivered,
-            delivery_count: counted.then_some(entry.delivery_count),
+            redelivered: entry.returns.redelivered(),
+            attempts: entry.returns.attempts(),
             no_ack,
         };
         if no_ack {

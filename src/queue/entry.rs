@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::ids::{Position, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::{EntryMeta, StoredEntry};
+use crate::model::op::{Attempts, EntryMeta, StoredEntry};
 
 /// When a message expires: milliseconds, or never, in eight bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,15 +40,53 @@ pub(super) enum Stored {
     Durable,
 }
 
+/// How often a message came back, in six bytes: an entry has no room for more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(packed(2))]
+pub(super) struct Returns {
+    /// 0: it was never delivered. Else one more than it was counted as acquired.
+    delivered: u32,
+    /// Ends at its highest; a limit beyond that is never reached.
+    failed: u16,
+}
+
+impl Returns {
+    /// It came back, and nobody counts.
+    pub(super) fn mark(&mut self) {
+        self.delivered = self.delivered.max(1);
+    }
+
+    /// It came back, as failed or not.
+    pub(super) fn count(&mut self, failed: bool) {
+        self.delivered = self.delivered.max(1).saturating_add(1);
+        self.failed = self.failed.saturating_add(u16::from(failed));
+    }
+
+    pub(super) fn redelivered(self) -> bool {
+        self.delivered > 0
+    }
+
+    pub(super) fn attempts(self) -> Attempts {
+        Attempts { acquired: self.delivered.saturating_sub(1), failed: u32::from(self.failed) }
+    }
+
+    fn of(meta: &EntryMeta) -> Returns {
+        let Attempts { acquired, failed } = meta.attempts;
+        Returns {
+            delivered: if meta.redelivered || acquired > 0 { acquired.saturating_add(1) } else { 0 },
+            failed: u16::try_from(failed).unwrap_or(u16::MAX),
+        }
+    }
+}
+
 /// A message in its queue.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) message: Arc<Message>,
     pub(super) position: Position,
     pub(super) expiry: Expiry,
-    pub(super) delivery_count: u32,
+    pub(super) returns: Returns,
     pub(super) stored: Stored,
-    pub(super) redelivered: bool,
     /// The expiry index knows it. Only ready entries in memory are indexed.
     pub(super) indexed: bool,
 }
@@ -60,9 +98,8 @@ impl Entry {
             message: found.message,
             position: found.position,
             expiry: found.meta.expires_at.into(),
-            delivery_count: found.meta.delivery_count,
+            returns: Returns::of(&found.meta),
             stored: if durable { Stored::Durable } else { Stored::Spilled },
-            redelivered: found.meta.redelivered,
             indexed: false,
         }
     }
@@ -70,8 +107,8 @@ impl Entry {
     pub(super) fn meta(&self) -> EntryMeta {
         EntryMeta {
             expires_at: self.expiry.time(),
-            delivery_count: self.delivery_count,
-            redelivered: self.redelivered,
+            attempts: self.returns.attempts(),
+            redelivered: self.returns.redelivered(),
         }
     }
 
@@ -99,6 +136,33 @@ mod tests {
     fn an_entry_is_small() {
         assert_eq!(size_of::<Entry>(), 32);
         assert_eq!(size_of::<Option<Entry>>(), 32);
+    }
+
+    #[test]
+    fn returns_are_counted_and_come_back_from_the_store() {
+        let mut returns = Returns::default();
+        assert!(!returns.redelivered());
+        returns.mark();
+        assert_eq!((returns.redelivered(), returns.attempts()), (true, Attempts::NONE));
+        returns.count(false);
+        returns.count(true);
+        assert_eq!(returns.attempts(), Attempts { acquired: 2, failed: 1 });
+        let meta = |redelivered, acquired, failed| EntryMeta {
+            attempts: Attempts { acquired, failed },
+            redelivered,
+            expires_at: None,
+        };
+        assert_eq!(Returns::of(&meta(true, 2, 1)), returns);
+        assert_eq!(Returns::of(&meta(false, 0, 0)), Returns::default());
+        assert!(Returns::of(&meta(true, 0, 0)).redelivered());
+    }
+
+    #[test]
+    fn counts_end_at_their_highest() {
+        let most = Attempts { acquired: u32::MAX, failed: u32::MAX };
+        let mut returns = Returns::of(&EntryMeta { attempts: most, redelivered: true, expires_at: None });
+        returns.count(true);
+        assert_eq!(returns.attempts(), Attempts { acquired: u32::MAX - 1, failed: 65_535 });
     }
 
     #[test]

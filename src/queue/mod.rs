@@ -39,7 +39,7 @@ pub use deliver::Gate;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
 
 use consumers::{Consumers, Slot, Turns};
-use entry::{Entry, Stored};
+use entry::{Entry, Returns, Stored};
 use leases::Since;
 use position_map::PositionMap;
 use ready::Ready;
@@ -178,9 +178,8 @@ impl Queue {
             position: self.next_position,
             expiry: self.expiry_of(now, &message),
             message,
-            delivery_count: 0,
+            returns: Returns::default(),
             stored: if durable { Stored::Durable } else { Stored::No },
-            redelivered: false,
             indexed: false,
         };
         self.next_position = self.next_position.next();

@@ -181,16 +181,18 @@ impl Queue {
 
     /// Back to its place as redelivered; one that has failed too often leaves instead (semantics.md 11.5).
     fn requeue(&mut self, mut entry: Entry, failed: bool, fx: &mut QueueEffects) {
-        entry.redelivered = true;
-        if failed {
-            entry.delivery_count = entry.delivery_count.saturating_add(1);
-            if self.settings.delivery_limit.is_some_and(|limit| entry.delivery_count > limit) {
-                return self.leave(entry, DeathReason::DeliveryLimit, fx);
-            }
+        if self.settings.counts_deliveries() {
+            entry.returns.count(failed);
+        } else {
+            entry.returns.mark();
+        }
+        let attempts = entry.returns.attempts();
+        if failed && self.settings.delivery_limit.is_some_and(|limit| attempts.failed > limit) {
+            return self.leave(entry, DeathReason::DeliveryLimit, fx);
         }
         if entry.stored != Stored::No {
-            let (queue, position, delivery_count) = (self.id.queue, entry.position, entry.delivery_count);
-            fx.ops.push(Op::Requeue { queue, position, delivery_count });
+            let (queue, position) = (self.id.queue, entry.position);
+            fx.ops.push(Op::Requeue { queue, position, attempts });
         }
         self.put_back(entry);
     }

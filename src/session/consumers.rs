@@ -21,6 +21,9 @@ use super::turn::Turn;
 /// The pseudo-queue of direct replies (semantics.md 15.1).
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
+/// Consumer arguments that RabbitMQ knows of streams only.
+const OF_STREAMS: [&str; 3] = ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
+
 /// A consumer as its connection knows it.
 #[derive(Debug)]
 pub(super) struct Consumer {
@@ -45,6 +48,7 @@ impl<P: BrokerPort> Turn<'_, P> {
             prefetch: self.channel.prefetch,
             priority: priority(&method.arguments, &queue, &self.shared.vhost)?,
             timeout: timeout(&method.arguments, &queue, &self.shared.vhost)?,
+            of_streams: OF_STREAMS.into_iter().find(|&name| method.arguments.inner().contains_key(name)),
         };
         let consumer = self.shared.next_consumer();
         let request = Request::Consume { queue, channel: self.number, consumer, options };

@@ -7,6 +7,7 @@ use leveret_codec::write::Content;
 
 use crate::model::consuming::{Delivery, Settlement};
 use crate::model::ids::{ConsumerNumber, Name, PositionRange};
+use crate::model::op::Attempts;
 use crate::model::port::BrokerPort;
 
 use super::outside::short;
@@ -94,11 +95,18 @@ impl<P: BrokerPort> Turn<'_, P> {
     }
 }
 
-/// The properties with `x-delivery-count` in their headers, where the queue counts (semantics.md 11.6).
+/// The properties with what was counted in their headers, where something was (semantics.md 11.6).
 fn counted_properties(delivery: &Delivery) -> Option<Vec<u8>> {
-    let count = delivery.delivery_count?;
+    let Attempts { acquired, failed } = delivery.attempts;
+    if acquired == 0 {
+        return None;
+    }
     let properties = delivery.message.properties();
     let mut headers = properties.headers().unwrap_or_default();
-    headers.insert(short("x-delivery-count"), AMQPValue::LongLongInt(i64::from(count)));
+    for (header, count) in [("x-acquired-count", acquired), ("x-delivery-count", failed)] {
+        if count > 0 {
+            headers.insert(short(header), AMQPValue::LongLongInt(i64::from(count)));
+        }
+    }
     Some(properties.with(&[(Field::Headers, Some(table::encode(&headers)))]))
 }

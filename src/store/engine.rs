@@ -167,8 +167,8 @@ impl RedbStore {
                 self.index.delete_queue(queue);
             }
             self.index.settle(queue, &asked.removed, &mut self.shelf)?;
-            for &(position, delivery_count) in &asked.requeued {
-                self.index.requeue(queue, position, delivery_count, &mut self.shelf)?;
+            for &(position, attempts) in &asked.requeued {
+                self.index.requeue(queue, position, attempts, &mut self.shelf)?;
             }
         }
         let mut changes = Changes::default();

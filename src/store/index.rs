@@ -10,7 +10,7 @@ use super::error::StoreError;
 use super::ranges::RangeSet;
 use super::run::{Entry, Header, Notes, RunKey};
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
-use crate::model::op::{Lane, RecoveredQueue, Span};
+use crate::model::op::{Attempts, Lane, RecoveredQueue, Span};
 
 /// Numbers per row of gone runs.
 pub(super) const BUCKET: u64 = 4096;
@@ -274,7 +274,7 @@ impl Index {
         &mut self,
         queue: QueueId,
         position: Position,
-        delivery_count: u32,
+        attempts: Attempts,
         source: &mut impl EntrySource,
     ) -> Result<(), StoreError> {
         let Some(runs) = self.queues.get(&queue) else {
@@ -289,7 +289,7 @@ impl Index {
             let Ok(at) = entries.binary_search_by_key(&position.0, |entry| entry.position) else { continue };
             let notes = self.notes.entry(number).or_default();
             if !notes.settled.contains(at as u64) {
-                notes.requeued.set(u32::try_from(at).unwrap_or(u32::MAX), delivery_count);
+                notes.requeued.set(u32::try_from(at).unwrap_or(u32::MAX), attempts);
                 self.changed.notes.insert(number);
             }
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ranges::RangeSet;
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
-use crate::model::op::{CatalogOp, EntryMeta, Lane, Op};
+use crate::model::op::{Attempts, CatalogOp, EntryMeta, Lane, Op};
 
 /// Fewer puts than this are not worth compacting.
 const WORTH_COMPACTING: usize = 1024;
@@ -36,8 +36,8 @@ pub(super) struct Asked {
     pub(super) deleted: bool,
     /// Positions removed; messages stored before that stand there are settled.
     pub(super) removed: RangeSet,
-    /// Delivery counts of messages stored before that came back, in order of emission.
-    pub(super) requeued: Vec<(Position, u32)>,
+    /// How often messages stored before came back, in order of emission.
+    pub(super) requeued: Vec<(Position, Attempts)>,
     /// Places in `puts`, in order of position.
     puts: VecDeque<(Position, usize)>,
 }
@@ -76,8 +76,8 @@ impl Intake {
                     self.put(Put { queue, lane, position, message, meta, durable });
                 }
                 Op::Remove { queue, range } => self.remove(queue, range),
-                Op::Requeue { queue, position, delivery_count } => {
-                    self.requeue(queue, position, delivery_count);
+                Op::Requeue { queue, position, attempts } => {
+                    self.requeue(queue, position, attempts);
                 }
                 Op::DeleteQueue { queue } => {
                     self.remove(queue, PositionRange { first: Position(0), last: Position(u64::MAX) });
@@ -134,18 +134,18 @@ impl Intake {
         }
     }
 
-    fn requeue(&mut self, queue: QueueId, position: Position, delivery_count: u32) {
+    fn requeue(&mut self, queue: QueueId, position: Position, attempts: Attempts) {
         let asked = self.queues.entry(queue).or_default();
         let at = asked.puts.partition_point(|put| put.0 < position);
         match asked.puts.get(at).filter(|put| put.0 == position) {
             Some(&(_, at)) => {
                 if let Some(put) = &mut self.puts[at] {
-                    put.meta = EntryMeta { delivery_count, redelivered: true, ..put.meta };
+                    put.meta = EntryMeta { attempts, redelivered: true, ..put.meta };
                 }
             }
             // Removed meanwhile: whatever was stored there must not be noted again.
             None if asked.removed.contains(position.0) => (),
-            None => asked.requeued.push((position, delivery_count)),
+            None => asked.requeued.push((position, attempts)),
         }
     }
 
@@ -169,7 +169,7 @@ impl Intake {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{message, put, range};
+    use super::super::testing::{COUNTED, message, put, range};
     use super::*;
 
     fn folded(ops: &[Op]) -> Intake {
@@ -209,11 +209,11 @@ mod tests {
     #[test]
     fn a_requeue_meets_the_put_of_its_own_commit() {
         let one = message(b"one");
-        let requeue = Op::Requeue { queue: QueueId(1), position: Position(1), delivery_count: 3 };
+        let requeue = Op::Requeue { queue: QueueId(1), position: Position(1), attempts: COUNTED };
         let ops = [put(1, 1, &one), requeue.clone()];
         let intake = folded(&ops);
         let found = intake.puts().next().unwrap();
-        assert!(found.meta.redelivered && found.meta.delivery_count == 3);
+        assert!(found.meta.redelivered && found.meta.attempts == COUNTED);
         assert!(intake.queues[&QueueId(1)].requeued.is_empty());
 
         let ops = [requeue.clone(), range(1, 1, 1), requeue];

@@ -8,7 +8,7 @@ use super::log::Logged;
 use super::wire::{Reader, put_varint};
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use crate::model::message::{Body, Message, Origin};
-use crate::model::op::{CatalogOp, EntryMeta, Op};
+use crate::model::op::{Attempts, CatalogOp, EntryMeta, Op};
 
 const PUT: u8 = 0;
 const REMOVE: u8 = 1;
@@ -16,6 +16,8 @@ const REQUEUE: u8 = 2;
 const DELETE_QUEUE: u8 = 3;
 const CATALOG_PUT: u8 = 4;
 const CATALOG_DELETE: u8 = 5;
+/// A requeue with counts.
+const REQUEUE_COUNTED: u8 = 6;
 
 /// Flags of a put.
 const EXPIRES: u8 = 1;
@@ -23,6 +25,7 @@ const REDELIVERED: u8 = 2;
 /// The message is that of the put before.
 const SAME: u8 = 4;
 const DEAD_LETTERED: u8 = 8;
+const COUNTED: u8 = 16;
 
 /// Appends the operations to `out`. False, with some of them, as soon as `out` is longer than `most`. What is only spilled
 /// to bound memory is left out: it does not outlive the process.
@@ -38,7 +41,9 @@ pub(super) fn encode(out: &mut Vec<u8>, most: usize, ops: &[Op], catalog: &[Cata
                 put_varint(out, queue.0);
                 out.push(*lane);
                 put_varint(out, position.0);
-                put_varint(out, u64::from(meta.delivery_count));
+                if meta.attempts != Attempts::NONE {
+                    put_attempts(out, meta.attempts);
+                }
                 if let Some(expires_at) = meta.expires_at {
                     put_varint(out, expires_at.0);
                 }
@@ -53,11 +58,14 @@ pub(super) fn encode(out: &mut Vec<u8>, most: usize, ops: &[Op], catalog: &[Cata
                 put_varint(out, range.first.0);
                 put_varint(out, range.last.0);
             }
-            Op::Requeue { queue, position, delivery_count } => {
-                out.push(REQUEUE);
+            Op::Requeue { queue, position, attempts } => {
+                let counted = *attempts != Attempts::NONE;
+                out.push(if counted { REQUEUE_COUNTED } else { REQUEUE });
                 put_varint(out, queue.0);
                 put_varint(out, position.0);
-                put_varint(out, u64::from(*delivery_count));
+                if counted {
+                    put_attempts(out, *attempts);
+                }
             }
             Op::DeleteQueue { queue } => {
                 out.push(DELETE_QUEUE);
@@ -87,7 +95,13 @@ fn flags(message: &Message, meta: EntryMeta, same: bool) -> u8 {
     flag(meta.expires_at.is_some(), EXPIRES)
         | flag(meta.redelivered, REDELIVERED)
         | flag(same, SAME)
+        | flag(meta.attempts != Attempts::NONE, COUNTED)
         | flag(message.origin() == Origin::DeadLettered, DEAD_LETTERED)
+}
+
+fn put_attempts(out: &mut Vec<u8>, attempts: Attempts) {
+    put_varint(out, u64::from(attempts.acquired));
+    put_varint(out, u64::from(attempts.failed));
 }
 
 fn put_message(out: &mut Vec<u8>, message: &Message) {
@@ -114,10 +128,10 @@ pub(super) fn decode(mut bytes: Bytes) -> Option<Logged> {
                 let (first, last) = (Position(number(&mut bytes)?), Position(number(&mut bytes)?));
                 logged.ops.push(Op::Remove { queue, range: PositionRange { first, last } });
             }
-            REQUEUE => logged.ops.push(Op::Requeue {
+            kind @ (REQUEUE | REQUEUE_COUNTED) => logged.ops.push(Op::Requeue {
                 queue: QueueId(number(&mut bytes)?),
                 position: Position(number(&mut bytes)?),
-                delivery_count: u32::try_from(number(&mut bytes)?).ok()?,
+                attempts: if kind == REQUEUE { Attempts::NONE } else { attempts(&mut bytes)? },
             }),
             DELETE_QUEUE => logged.ops.push(Op::DeleteQueue { queue: QueueId(number(&mut bytes)?) }),
             CATALOG_PUT => logged
@@ -135,14 +149,19 @@ fn put(bytes: &mut Bytes, before: &mut Option<Arc<Message>>) -> Option<Op> {
     let queue = QueueId(number(bytes)?);
     let lane = byte(bytes)?;
     let position = Position(number(bytes)?);
-    let delivery_count = u32::try_from(number(bytes)?).ok()?;
+    let attempts = if flags & COUNTED != 0 { attempts(bytes)? } else { Attempts::NONE };
     let expires_at = if flags & EXPIRES != 0 { Some(Timestamp(number(bytes)?)) } else { None };
-    let meta = EntryMeta { expires_at, delivery_count, redelivered: flags & REDELIVERED != 0 };
+    let meta = EntryMeta { expires_at, attempts, redelivered: flags & REDELIVERED != 0 };
     if flags & SAME == 0 {
         let origin = if flags & DEAD_LETTERED != 0 { Origin::DeadLettered } else { Origin::Client };
         *before = Some(Arc::new(message(bytes, origin)?));
     }
     Some(Op::Put { queue, lane, position, message: Arc::clone(before.as_ref()?), meta, durable: true })
+}
+
+fn attempts(bytes: &mut Bytes) -> Option<Attempts> {
+    let acquired = u32::try_from(number(bytes)?).ok()?;
+    Some(Attempts { acquired, failed: u32::try_from(number(bytes)?).ok()? })
 }
 
 fn message(bytes: &mut Bytes, origin: Origin) -> Option<Message> {

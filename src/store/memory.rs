@@ -66,11 +66,11 @@ impl MemoryStore {
                     lane.retain(|&position, _| !range.contains(position));
                 }
             }
-            Op::Requeue { queue, position, delivery_count } => {
+            Op::Requeue { queue, position, attempts } => {
                 for (_, lane) in self.lanes_of(queue) {
                     if let Some(stored) = lane.get_mut(&position) {
                         stored.meta.redelivered = true;
-                        stored.meta.delivery_count = delivery_count;
+                        stored.meta.attempts = attempts;
                     }
                 }
             }

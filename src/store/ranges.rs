@@ -2,6 +2,7 @@
 //! how often each message came back. A run of equals costs one entry however long it is.
 
 use super::wire::{Reader, put_varint};
+use crate::model::op::Attempts;
 
 /// A set of numbers as disjoint runs, in order, never touching each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -78,14 +79,14 @@ impl RangeSet {
     }
 }
 
-/// A number for each of a set of small keys; neighbours with the same number share one entry.
+/// The attempts of each of a set of small keys; neighbours with the same share one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Counts {
-    runs: Vec<(u32, u32, u32)>,
+    runs: Vec<(u32, u32, Attempts)>,
 }
 
 impl Counts {
-    pub(super) fn set(&mut self, key: u32, count: u32) {
+    pub(super) fn set(&mut self, key: u32, count: Attempts) {
         let at = self.runs.partition_point(|run| run.1 < key);
         let mut parts = [None; 3];
         let mut until = at;
@@ -117,7 +118,7 @@ impl Counts {
         }
     }
 
-    pub(super) fn get(&self, key: u32) -> Option<u32> {
+    pub(super) fn get(&self, key: u32) -> Option<Attempts> {
         let at = self.runs.partition_point(|run| run.1 < key);
         self.runs.get(at).filter(|run| run.0 <= key).map(|run| run.2)
     }
@@ -128,7 +129,7 @@ impl Counts {
         for &(first, last, count) in &self.runs {
             put_varint(out, u64::from(first - before));
             put_varint(out, u64::from(last - first));
-            put_varint(out, u64::from(count));
+            put_attempts(out, count);
             before = last;
         }
     }
@@ -142,11 +143,26 @@ impl Counts {
             if at > 0 && first <= before {
                 return None;
             }
-            counts.runs.push((first, last, reader.varint32()?));
+            counts.runs.push((first, last, attempts(reader)?));
             before = last;
         }
         Some(counts)
     }
+}
+
+/// Appends both counts: one byte where nothing was counted.
+fn put_attempts(out: &mut Vec<u8>, attempts: Attempts) {
+    put_varint(out, (u64::from(attempts.failed) << 1) | u64::from(attempts.acquired > 0));
+    if attempts.acquired > 0 {
+        put_varint(out, u64::from(attempts.acquired));
+    }
+}
+
+/// What [`put_attempts`] wrote.
+fn attempts(reader: &mut Reader<'_>) -> Option<Attempts> {
+    let first = reader.varint()?;
+    let acquired = if first & 1 == 1 { reader.varint32()? } else { 0 };
+    Some(Attempts { acquired, failed: u32::try_from(first >> 1).ok()? })
 }
 
 #[cfg(test)]
@@ -178,10 +194,11 @@ mod tests {
         }
 
         #[test]
-        fn counts_are_a_map(sets in proptest::collection::vec((0u32..30, 0u32..3), 0..60)) {
+        fn counts_are_a_map(sets in proptest::collection::vec((0u32..30, 0u32..3, 0u32..3), 0..60)) {
             let mut counts = Counts::default();
             let mut naive = BTreeMap::new();
-            for (key, count) in sets {
+            for (key, acquired, failed) in sets {
+                let count = Attempts { acquired, failed };
                 counts.set(key, count);
                 naive.insert(key, count);
             }

@@ -67,10 +67,10 @@ pub(super) fn fetch(
 /// Brings what was found to where the queue is by now.
 fn catch_up(found: &mut Vec<Found>, asked: &Asked) {
     found.retain(|found| !asked.settles(found.entry.position));
-    for &(position, delivery_count) in &asked.requeued {
+    for &(position, attempts) in &asked.requeued {
         if let Ok(at) = found.binary_search_by_key(&position.0, |found| found.entry.position) {
             let meta = &mut found[at].entry.meta;
-            *meta = EntryMeta { delivery_count, redelivered: true, ..*meta };
+            *meta = EntryMeta { attempts, redelivered: true, ..*meta };
         }
     }
 }
@@ -154,7 +154,7 @@ pub(super) fn meta_now(
     let noted = notes.and_then(|notes| notes.requeued.get(place));
     EntryMeta {
         expires_at: entry.meta.expires_at,
-        delivery_count: noted.unwrap_or(entry.meta.delivery_count),
+        attempts: noted.unwrap_or(entry.meta.attempts),
         redelivered: entry.meta.redelivered || noted.is_some() || key.number < suspect_below,
     }
 }

@@ -5,7 +5,7 @@
 use super::ranges::{Counts, RangeSet};
 use super::wire::{self, Reader, put_varint};
 use crate::model::ids::{QueueId, Timestamp};
-use crate::model::op::{EntryMeta, Lane};
+use crate::model::op::{Attempts, EntryMeta, Lane};
 
 /// Most messages in a run, which bounds what has to be read to find one of them.
 pub(super) const MOST_ENTRIES: usize = 8192;
@@ -62,7 +62,9 @@ pub(super) struct Entry {
 const DURABLE: u8 = 1;
 const REDELIVERED: u8 = 2;
 const EXPIRES: u8 = 4;
-const COUNTED: u8 = 8;
+/// It has a count of failures, and one of how often it was acquired.
+const FAILED: u8 = 8;
+const ACQUIRED: u8 = 16;
 
 /// A run as rows: the row itself, and the entries where they are too long for it.
 pub(super) struct Encoded {
@@ -159,7 +161,8 @@ fn encode_entries(first: u64, entries: &[Entry]) -> Vec<u8> {
             (entry.durable, DURABLE),
             (entry.meta.redelivered, REDELIVERED),
             (entry.meta.expires_at.is_some(), EXPIRES),
-            (entry.meta.delivery_count > 0, COUNTED),
+            (entry.meta.attempts.failed > 0, FAILED),
+            (entry.meta.attempts.acquired > 0, ACQUIRED),
         ] {
             flags |= if set { flag } else { 0 };
         }
@@ -171,8 +174,10 @@ fn encode_entries(first: u64, entries: &[Entry]) -> Vec<u8> {
         if let Some(time) = entry.meta.expires_at {
             put_varint(&mut out, time.0);
         }
-        if entry.meta.delivery_count > 0 {
-            put_varint(&mut out, u64::from(entry.meta.delivery_count));
+        for count in [entry.meta.attempts.failed, entry.meta.attempts.acquired] {
+            if count > 0 {
+                put_varint(&mut out, u64::from(count));
+            }
         }
         position = entry.position;
         end = i64::from(entry.offset) + i64::from(entry.len);
@@ -197,9 +202,10 @@ pub(super) fn decode_entries(header: &Header, bytes: &[u8]) -> Option<Vec<Entry>
         let len = reader.varint32()?;
         let body_len = reader.varint32()?;
         let expires_at = if flags & EXPIRES != 0 { Some(Timestamp(reader.varint()?)) } else { None };
-        let delivery_count = if flags & COUNTED != 0 { reader.varint32()? } else { 0 };
+        let failed = if flags & FAILED != 0 { reader.varint32()? } else { 0 };
+        let acquired = if flags & ACQUIRED != 0 { reader.varint32()? } else { 0 };
         let redelivered = flags & REDELIVERED != 0;
-        let meta = EntryMeta { expires_at, delivery_count, redelivered };
+        let meta = EntryMeta { expires_at, attempts: Attempts { acquired, failed }, redelivered };
         entries.push(Entry { position, offset, len, body_len, meta, durable: flags & DURABLE != 0 });
         end = i64::from(offset) + i64::from(len);
         if end.cast_unsigned() > header.blob_len {
@@ -215,7 +221,7 @@ pub(super) struct Notes {
     pub(super) settled: RangeSet,
     /// Bytes of bodies among them.
     pub(super) settled_bytes: u64,
-    /// Delivery counts of those that came back.
+    /// How often those that came back did.
     pub(super) requeued: Counts,
 }
 
@@ -247,16 +253,17 @@ mod tests {
     use proptest::prelude::*;
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
-        let entry =
-            (1u64..1000, 0u32..1_000_000, 16u32..5000, any::<bool>(), any::<bool>(), 0u32..3, 0u64..5);
+        let counts = (0u32..3, 0u32..3);
+        let entry = (1u64..1000, 0u32..1_000_000, 16u32..5000, any::<bool>(), any::<bool>(), counts, 0u64..5);
         proptest::collection::vec(entry, 1..60).prop_map(|parts| {
             let mut position = 0;
             parts
                 .into_iter()
-                .map(|(step, offset, len, durable, redelivered, delivery_count, expiry)| {
+                .map(|(step, offset, len, durable, redelivered, (acquired, failed), expiry)| {
                     position += step;
                     let expires_at = expiry.checked_sub(1).map(Timestamp);
-                    let meta = EntryMeta { expires_at, delivery_count, redelivered };
+                    let attempts = Attempts { acquired, failed };
+                    let meta = EntryMeta { expires_at, attempts, redelivered };
                     Entry { position, offset, len, body_len: len - 16, meta, durable }
                 })
                 .collect()
@@ -297,7 +304,7 @@ mod tests {
     fn notes_come_back() {
         let mut notes = Notes { settled_bytes: 12, ..Notes::default() };
         notes.settled.insert(3, 9, |_, _| ());
-        notes.requeued.set(11, 2);
+        notes.requeued.set(11, Attempts { acquired: 3, failed: 2 });
         assert_eq!(Notes::decode(&notes.encode()), Some(notes));
     }
 }

@@ -7,7 +7,10 @@ use leveret_codec::properties::Properties;
 
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::{Body, Message, Origin};
-use crate::model::op::{EntryMeta, Fetch, Fetched, Lane, Op};
+use crate::model::op::{Attempts, EntryMeta, Fetch, Fetched, Lane, Op};
+
+/// What a test counts where it counts something.
+pub(super) const COUNTED: Attempts = Attempts { acquired: 5, failed: 3 };
 
 pub(super) fn message(body: &[u8]) -> Arc<Message> {
     let body = Body::whole(Bytes::copy_from_slice(body));

@@ -18,6 +18,7 @@ use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConsumerNumber, ExchangeId, Position, QueueId, QueueRef, ShardIndex};
 use crate::model::message::Message;
+use crate::model::op::Attempts;
 use crate::model::port::RoutedPublish;
 use crate::model::resource::Resource;
 use crate::routing::{Envelope, ExchangeKind, Walked, route};
@@ -189,7 +190,7 @@ fn direct_delivery(consumer: ConsumerNumber, message: Arc<Message>) -> Delivery 
         position: Position::default(),
         message,
         redelivered: false,
-        delivery_count: None,
+        attempts: Attempts::NONE,
         no_ack: true,
     }
 }

@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use super::confirms::Waiter;
 use super::{Shard, Slot};
 use crate::broker::command::{CatalogCommand, Origin, QueueDeclare, QueueLabel, ShardCommand};
+use crate::broker::queue_arguments::of_other_type;
 use crate::model::consuming::ConsumeOptions;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
@@ -209,6 +210,10 @@ impl Shard {
         options: ConsumeOptions,
     ) -> Reply {
         let Some(slot) = self.queues.get_mut(&queue) else { return no_queue(label) };
+        if let Some(argument) = options.of_streams {
+            let queue_type = slot.queue.settings().queue_type;
+            return Reply::Refused(of_other_type(argument, label.resource(), queue_type));
+        }
         if slot.queue.consume(now, key, options, &mut self.fx).is_err() {
             return Reply::Refused(Fault::exclusive_use(label.resource()));
         }

@@ -54,6 +54,16 @@ fn an_exclusive_consumer_shuts_others_out() {
 }
 
 #[test]
+fn an_argument_of_streams_is_refused_by_the_name_of_the_queues_type() {
+    let mut broker = broker();
+    let options = ConsumeOptions { of_streams: Some("x-stream-offset"), ..ConsumeOptions::default() };
+    let Reply::Refused(fault) = broker.consume(1, "q", 1, options) else { panic!() };
+    let text = "invalid arg 'x-stream-offset' for queue 'q' in vhost '/' of queue type rabbit_classic_queue";
+    assert_eq!(fault.text(), format!("PRECONDITION_FAILED - {text}"));
+    assert_eq!(broker.counts(1, "q"), (0, 0));
+}
+
+#[test]
 fn a_slow_connection_gets_no_more_than_its_outbox_holds() {
     let mut broker = broker();
     broker.connect(2);

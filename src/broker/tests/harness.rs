@@ -384,11 +384,11 @@ impl Broker {
             Op::Remove { queue, range } => {
                 self.stored.retain(|(of, _, at), _| of != queue || !range.contains(*at));
             }
-            Op::Requeue { queue, position, delivery_count } => {
+            Op::Requeue { queue, position, attempts } => {
                 for ((of, _, at), (_, meta, _)) in &mut self.stored {
                     if of == queue && at == position {
                         meta.redelivered = true;
-                        meta.delivery_count = *delivery_count;
+                        meta.attempts = *attempts;
                     }
                 }
             }

@@ -80,6 +80,7 @@ fn steps() -> impl Strategy<Value = Step> {
         prefetch,
         priority,
         timeout: None,
+        of_streams: None,
     });
     prop_oneof![
         20 => specs().prop_map(Step::Push),

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::model::consuming::{ConsumeOptions, DeathReason, Delivery, Settlement};
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::Lane;
+use crate::model::op::{Attempts, Lane};
 use crate::model::settings::{Overflow, QueueSettings};
 use crate::queue::{DeadLetter, Got, QueueCounts};
 
@@ -16,7 +16,7 @@ pub(super) struct Known {
     pub(super) durable: bool,
     expires: Option<Timestamp>,
     body: u64,
-    failures: u32,
+    attempts: Attempts,
     redelivered: bool,
 }
 
@@ -54,7 +54,7 @@ impl Judge {
             durable,
             expires: ttl.map(|millis| self.now.plus_millis(millis)),
             body: message.body().len() as u64,
-            failures: 0,
+            attempts: Attempts::NONE,
             redelivered: false,
         };
         self.ready.insert(Position(self.next), known);
@@ -99,8 +99,12 @@ impl Judge {
                 Settlement::Release => {}
                 Settlement::Requeue { failed } => {
                     known.redelivered = true;
-                    known.failures += u32::from(failed);
-                    if failed && self.settings.delivery_limit.is_some_and(|limit| known.failures > limit) {
+                    if self.settings.counts_deliveries() {
+                        known.attempts.acquired += 1;
+                        known.attempts.failed += u32::from(failed);
+                    }
+                    let failures = known.attempts.failed;
+                    if failed && self.settings.delivery_limit.is_some_and(|limit| failures > limit) {
                         self.dies(position, DeathReason::DeliveryLimit, known);
                         continue;
                     }
@@ -192,8 +196,7 @@ impl Judge {
         assert_eq!(self.next_ready(), Some(delivery.position));
         let known = self.ready.remove(&delivery.position).unwrap();
         assert_eq!(delivery.redelivered, known.redelivered);
-        let counted = self.settings.counts_deliveries() && known.failures > 0;
-        assert_eq!(delivery.delivery_count, counted.then_some(known.failures));
+        assert_eq!(delivery.attempts, known.attempts);
         if !delivery.no_ack {
             self.unacked.insert(delivery.position, (key, known));
         }

@@ -7,7 +7,7 @@ use crate::model::ids::{
     ConnectionId, ConsumerKey, ConsumerNumber, Position, PositionRange, QueueId, QueueRef, ShardIndex,
     Timestamp,
 };
-use crate::model::op::Op;
+use crate::model::op::{Attempts, Op};
 use crate::model::settings::{QueueSettings, QueueType};
 use crate::queue::{Gate, Queue, QueueEffects, TimedOut};
 
@@ -102,9 +102,10 @@ fn what_is_held_for_too_long_is_taken_back_and_the_consumer_is_none_any_more() {
     assert_eq!(desk.queue.counts().ready, 3, "a late ack is no news");
     desk.consume(2, prefetch(0));
     let redelivered: Vec<_> =
-        desk.fx.deliveries.iter().map(|(_, it)| (it.redelivered, it.delivery_count)).collect();
-    assert_eq!(redelivered, [(true, None), (true, None), (false, None)], "that is no failure");
-    assert!(desk.fx.ops.iter().any(|op| matches!(op, Op::Requeue { delivery_count: 0, .. })));
+        desk.fx.deliveries.iter().map(|(_, it)| (it.redelivered, it.attempts)).collect();
+    let once = Attempts { acquired: 1, failed: 0 };
+    assert_eq!(redelivered, [(true, once), (true, once), (false, Attempts::NONE)], "that is no failure");
+    assert!(desk.fx.ops.iter().any(|op| matches!(op, Op::Requeue { attempts, .. } if *attempts == once)));
 }
 
 #[test]

@@ -184,11 +184,16 @@ fn failures_count_and_too_many_are_a_death() {
     let mut seen = Vec::new();
     for failed in [false, true, true] {
         desk.queue.pump(desk.now, &mut Outbox(usize::MAX), &mut desk.fx);
-        seen.extend(desk.fx.deliveries.drain(..).map(|(_, d)| (d.redelivered, d.delivery_count)));
+        seen.extend(
+            desk.fx
+                .deliveries
+                .drain(..)
+                .map(|(_, d)| (d.redelivered, d.attempts.acquired, d.attempts.failed)),
+        );
         desk.settle(1, 1, 1, Settlement::Requeue { failed });
     }
     desk.pump();
-    assert_eq!(seen, [(false, None), (true, None), (true, Some(1))]);
+    assert_eq!(seen, [(false, 0, 0), (true, 1, 0), (true, 2, 1)]);
     assert_eq!(desk.dead, [(1, DeathReason::DeliveryLimit, true)]);
 }
 

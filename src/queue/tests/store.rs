@@ -35,10 +35,10 @@ impl FakeStore {
                 assert_eq!(*from, queue);
                 self.kept.retain(|&position, _| !range.contains(position));
             }
-            Op::Requeue { position, delivery_count, .. } => {
+            Op::Requeue { position, attempts, .. } => {
                 let kept = self.kept.get_mut(position).expect("only what is stored is requeued");
                 kept.meta.redelivered = true;
-                kept.meta.delivery_count = *delivery_count;
+                kept.meta.attempts = *attempts;
             }
             Op::DeleteQueue { .. } => self.kept.clear(),
         }

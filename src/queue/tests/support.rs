@@ -7,7 +7,7 @@ use leveret_codec::properties::{Field, Properties, encode_short_string};
 
 use crate::model::ids::{Position, Timestamp};
 use crate::model::message::{Body, Message, Origin};
-use crate::queue::entry::{Entry, Stored};
+use crate::queue::entry::{Entry, Returns, Stored};
 
 /// Bodies are slices of this, so that large ones cost nothing.
 static ZEROS: [u8; 40_000] = [0; 40_000];
@@ -44,9 +44,8 @@ pub(in crate::queue) fn entry(position: u64, expires_at: Option<u64>) -> Entry {
         message: message(Spec::default()),
         position: Position(position),
         expiry: expires_at.map(Timestamp).into(),
-        delivery_count: 0,
+        returns: Returns::default(),
         stored: Stored::No,
-        redelivered: false,
         indexed: false,
     }
 }

@@ -8,6 +8,7 @@ use super::peer::{Peer, delivery, publish_frames, raw_method};
 use crate::model::event::SessionEvent;
 use crate::model::fault::Fault;
 use crate::model::ids::{ConsumerNumber, Position};
+use crate::model::op::Attempts;
 use crate::model::request::Reply;
 use crate::model::resource::Resource;
 use crate::session::SessionLimits;
@@ -35,7 +36,7 @@ fn a_consumer_gets_its_deliveries() {
     peer.basic(AMQPMethod::Consume(wanted));
     assert_eq!(peer.said(), ["1 consume-ok t"]);
     let call = "Consume { queue: \"q\", channel: 1, consumer: ConsumerNumber(2), options: ConsumeOptions { no_ack: \
-                false, exclusive: true, prefetch: 0, priority: 0, timeout: None } }";
+                false, exclusive: true, prefetch: 0, priority: 0, timeout: None, of_streams: None } }";
     assert_eq!(peer.calls(), [call]);
     let mut again = delivery(2, 1);
     again.redelivered = true;
@@ -215,6 +216,15 @@ fn a_consumer_that_held_a_delivery_for_too_long_is_cancelled_or_its_channel_clos
 }
 
 #[test]
+fn an_argument_of_streams_is_for_the_queue_to_refuse() {
+    let mut peer = Peer::running();
+    let mut wanted = consume("q", "t");
+    wanted.arguments.insert("x-stream-filter".into(), AMQPValue::LongString("x".into()));
+    peer.basic(AMQPMethod::Consume(wanted));
+    assert!(peer.calls()[0].contains("of_streams: Some(\"x-stream-filter\")"));
+}
+
+#[test]
 fn a_consumer_timeout_is_a_number_of_milliseconds() {
     for (value, text) in [
         (AMQPValue::LongString("x".into()), "\"expected integer, got longstr\""),
@@ -249,16 +259,20 @@ fn no_ack_deliveries_take_tags_and_cannot_be_acked() {
 }
 
 #[test]
-fn the_delivery_count_is_a_header() {
+fn what_was_counted_is_in_the_headers() {
     let mut peer = Peer::running();
     peer.consume("t", false);
     peer.output();
     let mut counted = delivery(2, 1);
-    counted.delivery_count = Some(3);
-    peer.event(SessionEvent::Deliver(counted));
-    let bytes = peer.output();
-    let wanted = b"\x10x-delivery-countl\0\0\0\0\0\0\0\x03";
-    assert!(bytes.windows(wanted.len()).any(|window| window == wanted));
+    let delivery_count = b"\x10x-delivery-countl\0\0\0\0\0\0\0\x03";
+    let acquired_count = b"\x10x-acquired-countl\0\0\0\0\0\0\0\x04";
+    for (acquired, failed) in [(0, 0), (4, 0), (4, 3)] {
+        counted.attempts = Attempts { acquired, failed };
+        peer.event(SessionEvent::Deliver(counted.clone()));
+        let bytes = peer.output();
+        let has = |wanted: &[u8]| bytes.windows(wanted.len()).any(|window| window == wanted);
+        assert_eq!((has(acquired_count), has(delivery_count)), (acquired > 0, failed > 0));
+    }
 }
 
 #[test]

@@ -14,6 +14,7 @@ use crate::model::consuming::Delivery;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Position, Timestamp};
 use crate::model::message::{Body, Message, Origin};
+use crate::model::op::Attempts;
 use crate::model::request::Reply;
 use crate::session::outside::short;
 use crate::session::{PeerInfo, Session, SessionLimits};
@@ -214,7 +215,7 @@ pub(super) fn delivery(consumer: u32, position: u64) -> Delivery {
         position: Position(position),
         message: Arc::new(message),
         redelivered: false,
-        delivery_count: None,
+        attempts: Attempts::NONE,
         no_ack: false,
     }
 }

@@ -58,7 +58,7 @@ fn what_was_noted_of_a_file_outlives_the_file_it_was_noted_in() {
     let (mut store, _) = open(folder.path(), &StoreOptions { quiet_commits: 1 << 40, ..tiny() }).unwrap();
     let one = message(&[1; 1000]);
     store.commit((1..=100).map(|at| put(1, at, &one)).collect::<Vec<_>>(), vec![]).unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(60), delivery_count: 2 };
+    let requeue = Op::Requeue { queue: QueueId(1), position: Position(60), attempts: COUNTED };
     for at in 0..60 {
         let fill: Vec<_> = (1..=20).map(|more| put(2, at * 20 + more, &message(&[2; 1000]))).collect();
         store.commit(fill.clone(), vec![]).unwrap();
@@ -72,7 +72,7 @@ fn what_was_noted_of_a_file_outlives_the_file_it_was_noted_in() {
         store = open(folder.path(), &tiny()).unwrap().0;
         assert_eq!(all(&mut store, 1), (51..=100).collect::<Vec<_>>());
         let back = store.fetch(&fetch(1, 60, 60, 1)).unwrap();
-        assert_eq!(back.entries[0].meta.delivery_count, 2);
+        assert_eq!(back.entries[0].meta.attempts, COUNTED);
     }
 }
 
@@ -93,7 +93,7 @@ fn the_last_messages_of_a_file_are_copied_forward() {
     let remove: Vec<_> = (0..10).map(|at| range(1, at * 200 + 2, at * 200 + 200)).collect();
     store.commit(remove, vec![]).unwrap();
     store.commit(vec![range(2, 1, 200), range(3, 1, 98)], vec![]).unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(201), delivery_count: 2 };
+    let requeue = Op::Requeue { queue: QueueId(1), position: Position(201), attempts: COUNTED };
     store.commit(vec![requeue], vec![]).unwrap();
     for _ in 0..40 {
         store.commit(vec![put(4, 1, &one), range(4, 1, 1)], vec![]).unwrap();
@@ -102,7 +102,7 @@ fn the_last_messages_of_a_file_are_copied_forward() {
     let check = |store: &mut RedbStore| {
         assert_eq!(all(store, 1), left);
         assert_eq!((all(store, 2), all(store, 3)), (vec![0], vec![0, 99]));
-        assert_eq!(store.fetch(&fetch(1, 201, 201, 1)).unwrap().entries[0].meta.delivery_count, 2);
+        assert_eq!(store.fetch(&fetch(1, 201, 201, 1)).unwrap().entries[0].meta.attempts, COUNTED);
         assert_eq!(store.usage().messages, 13);
     };
     check(&mut store);

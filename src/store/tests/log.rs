@@ -113,16 +113,38 @@ fn reading_knows_what_is_in_the_log_alone() {
     let one = message(b"one");
     store.commit((1..=9).map(|at| put(1, at, &one)).collect(), vec![]).unwrap();
     store.settle().unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(7), delivery_count: 3 };
+    let requeue = Op::Requeue { queue: QueueId(1), position: Position(7), attempts: COUNTED };
     store.commit(vec![range(1, 2, 5), requeue, range(1, 9, 9)], vec![]).unwrap();
     let fetched = store.fetch(&fetch(1, 0, u64::MAX, usize::MAX)).unwrap();
     assert!(!store.tail.is_empty(), "reading did not need the journal to take it over");
     assert_eq!(positions(&fetched), [1, 6, 7, 8]);
-    let counts: Vec<_> = fetched.entries.iter().map(|entry| entry.meta.delivery_count).collect();
-    assert_eq!(counts, [0, 0, 3, 0]);
+    let counts: Vec<_> = fetched.entries.iter().map(|entry| entry.meta.attempts).collect();
+    assert_eq!(counts, [Attempts::NONE, Attempts::NONE, COUNTED, Attempts::NONE]);
     assert!(fetched.entries[2].meta.redelivered && !fetched.entries[1].meta.redelivered);
     store.commit(vec![Op::DeleteQueue { queue: QueueId(1) }], vec![]).unwrap();
     assert_eq!(all(&mut store, 1), [0u64; 0]);
+}
+
+#[test]
+fn what_was_counted_is_in_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = logged(folder.path());
+    let one = message(b"one");
+    let mut counted = put(1, 2, &one);
+    if let Op::Put { meta, .. } = &mut counted {
+        meta.attempts = COUNTED;
+    }
+    let requeue =
+        |position, attempts| Op::Requeue { queue: QueueId(1), position: Position(position), attempts };
+    let acquired = Attempts { acquired: 200, failed: 0 };
+    let ops = vec![put(1, 1, &one), counted, put(1, 3, &one), put(1, 4, &one)];
+    store.commit(ops, vec![]).unwrap();
+    store.commit(vec![requeue(3, acquired), requeue(4, Attempts::NONE)], vec![]).unwrap();
+    drop(store);
+    let (mut store, _) = logged(folder.path());
+    let entries = store.fetch(&fetch(1, 0, 9, usize::MAX)).unwrap().entries;
+    let counts: Vec<_> = entries.iter().map(|entry| entry.meta.attempts).collect();
+    assert_eq!(counts, [Attempts::NONE, COUNTED, acquired, Attempts::NONE]);
 }
 
 /// Writes over the log behind its back.

@@ -10,11 +10,11 @@ mod pure;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::testing::{body_of, fetch, message, positions, put, put_in, range};
+use super::testing::{COUNTED, body_of, fetch, message, positions, put, put_in, range};
 use super::*;
 use crate::model::ids::{Position, QueueId, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::{EntryMeta, Span};
+use crate::model::op::{Attempts, EntryMeta, Span};
 
 /// Most of these tests look at what the journal does, so every commit is to reach it at once.
 fn without_log() -> StoreOptions {
@@ -172,22 +172,23 @@ fn requeued_messages_are_remembered_and_so_is_an_unclean_stop() {
     let (mut store, _) = start(folder.path());
     let one = message(b"one");
     store.commit((1..=5).map(|at| put(1, at, &one)).collect::<Vec<_>>(), vec![]).unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(2), delivery_count: 3 };
+    let requeue = Op::Requeue { queue: QueueId(1), position: Position(2), attempts: COUNTED };
     store.commit(vec![requeue.clone()], vec![]).unwrap();
     close(store);
 
     let (mut store, _) = start(folder.path());
-    let metas = |store: &mut RedbStore| -> Vec<(bool, u32)> {
+    let metas = |store: &mut RedbStore| -> Vec<(bool, Attempts)> {
         let fetched = store.fetch(&fetch(1, 1, 9, 9999)).unwrap();
-        fetched.entries.iter().map(|entry| (entry.meta.redelivered, entry.meta.delivery_count)).collect()
+        fetched.entries.iter().map(|entry| (entry.meta.redelivered, entry.meta.attempts)).collect()
     };
-    let once = [(false, 0), (true, 3), (false, 0), (false, 0), (false, 0)];
+    let none = Attempts::NONE;
+    let once = [(false, none), (true, COUNTED), (false, none), (false, none), (false, none)];
     assert_eq!(metas(&mut store), once);
     drop(store);
 
     let (mut store, recovered) = start(folder.path());
     assert!(!recovered.clean);
-    let suspect = [(true, 0), (true, 3), (true, 0), (true, 0), (true, 0)];
+    let suspect = [(true, none), (true, COUNTED), (true, none), (true, none), (true, none)];
     assert_eq!(metas(&mut store), suspect);
     store.commit(vec![put(1, 6, &one)], vec![]).unwrap();
     close(store);
@@ -195,7 +196,7 @@ fn requeued_messages_are_remembered_and_so_is_an_unclean_stop() {
     let (mut store, recovered) = start(folder.path());
     assert!(recovered.clean, "a clean stop does not make up for the unclean one before");
     assert_eq!(metas(&mut store)[..5], suspect);
-    assert_eq!(metas(&mut store)[5], (false, 0));
+    assert_eq!(metas(&mut store)[5], (false, none));
 }
 
 #[test]
@@ -302,7 +303,7 @@ fn expiry_and_counts_survive() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = start(folder.path());
     let one = message(b"one");
-    let meta = EntryMeta { expires_at: Some(Timestamp(77)), delivery_count: 4, redelivered: true };
+    let meta = EntryMeta { expires_at: Some(Timestamp(77)), attempts: COUNTED, redelivered: true };
     let put =
         Op::Put { queue: QueueId(1), lane: 0, position: Position(1), message: one, meta, durable: true };
     store.commit(vec![put], vec![]).unwrap();
