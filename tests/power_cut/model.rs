@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use leveret::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use leveret::model::message::{Body, Message, Origin};
-use leveret::model::op::{CatalogOp, EntryMeta, Fetch, Lane, Op};
+use leveret::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Lane, Op};
 use leveret::store::{Recovered, RedbStore, Store};
 use leveret_codec::properties::Properties;
 
@@ -42,11 +42,11 @@ impl Model {
                     let held = self.queues.entry(*queue).or_default();
                     held.retain(|&position, _| !range.contains(position));
                 }
-                Op::Requeue { queue, position, delivery_count } => {
+                Op::Requeue { queue, position, attempts } => {
                     let held = self.queues.entry(*queue).or_default().get_mut(position);
                     if let Some((_, held)) = held {
                         held.meta.redelivered = true;
-                        held.meta.delivery_count = *delivery_count;
+                        held.meta.attempts = *attempts;
                     }
                 }
                 Op::DeleteQueue { queue } => drop(self.queues.remove(queue)),
@@ -255,14 +255,14 @@ impl Workload {
     fn put(&mut self, queue: QueueId, position: u64, message: &Arc<Message>, ops: &mut Vec<Op>) {
         let expires_at = self.random.percent(10).then(|| Timestamp(self.random.below(1000)));
         let redelivered = self.random.percent(5);
-        let delivery_count = if redelivered { self.random.below(3) as u32 } else { 0 };
+        let attempts = if redelivered { self.attempts() } else { Attempts::NONE };
         ops.push(Op::Put {
             queue,
             // Positions belong to one lane each, so that a late one is of the lane it would have had.
             lane: (position % (LANES + 1)) as Lane,
             position: Position(position),
             message: Arc::clone(message),
-            meta: EntryMeta { expires_at, delivery_count, redelivered },
+            meta: EntryMeta { expires_at, attempts, redelivered },
             durable: self.random.percent(85),
         });
     }
@@ -329,7 +329,11 @@ impl Workload {
         let (queue, next) = self.queues[self.random.below(QUEUES as u64) as usize];
         let held = model.queues.get(&queue).map_or(0, BTreeMap::len) as u64;
         let position = Position(next.saturating_sub(self.random.below(held * 2 + 3)));
-        ops.push(Op::Requeue { queue, position, delivery_count: self.random.below(4) as u32 });
+        ops.push(Op::Requeue { queue, position, attempts: self.attempts() });
+    }
+
+    fn attempts(&mut self) -> Attempts {
+        Attempts { acquired: self.random.below(4) as u32, failed: self.random.below(3) as u32 }
     }
 
     fn delete(&mut self, ops: &mut Vec<Op>) {
