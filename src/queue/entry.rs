@@ -42,7 +42,7 @@ pub(super) enum Stored {
 
 /// How often a message came back, in six bytes: an entry has no room for more.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(packed(2))]
+#[repr(C, packed(2))]
 pub(super) struct Returns {
     /// 0: it was never delivered. Else one more than it was counted as acquired.
     delivered: u32,
