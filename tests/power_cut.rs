@@ -102,7 +102,7 @@ impl Life {
                 if !self.commit(&mut store) {
                     return Ok(());
                 }
-                if self.random.percent(3) && store.settle().is_err() {
+                if self.random.percent(3) && store.checkpoint().is_err() {
                     return Ok(());
                 }
                 if self.random.percent(5) {
@@ -258,7 +258,7 @@ fn small_workload(
                 return Err(Box::new(Failed { error, under_way: Some(after), store: Some(store) }));
             }
         }
-        let settled = store.settle();
+        let settled = store.checkpoint();
         let compared =
             settled.and_then(|()| model.compare(&mut store, &mut Random(1)).map_err(StoreError::Damaged));
         if let Err(error) = compared {

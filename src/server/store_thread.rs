@@ -25,8 +25,8 @@ const LAZY_COMMIT: Duration = Duration::from_millis(100);
 /// How much of what nobody waits for may gather.
 const LAZY_BYTES: usize = 4 << 20;
 
-/// How long what was committed may wait for the store to put it in order.
-const SETTLE: Duration = Duration::from_secs(1);
+/// How long what was committed may wait for a checkpoint.
+const CHECKPOINT: Duration = Duration::from_secs(1);
 
 /// What the store is asked for.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub(crate) fn spawn(
             pending: Pending::default(),
             open: OpenGroups::default(),
             fetches: Vec::new(),
-            unsettled: None,
+            log_since: None,
         };
         let outcome = driver.run(&requests);
         if let Err(error) = &outcome {
@@ -110,8 +110,8 @@ struct Driver {
     open: OpenGroups,
     /// What is to be read once they are complete.
     fetches: Vec<(ShardIndex, Fetch)>,
-    /// When the first commit came that the store may want to put in order.
-    unsettled: Option<Instant>,
+    /// When the first commit came since the last checkpoint.
+    log_since: Option<Instant>,
 }
 
 impl Driver {
@@ -144,9 +144,9 @@ impl Driver {
             if close || (self.pending.is_due() && self.open.is_empty()) {
                 self.commit()?;
             }
-            if self.unsettled.is_some_and(|since| since.elapsed() >= SETTLE) {
-                self.store.settle()?;
-                self.unsettled = None;
+            if self.log_since.is_some_and(|since| since.elapsed() >= CHECKPOINT) {
+                self.store.checkpoint()?;
+                self.log_since = None;
             }
             if close {
                 self.store.close()?;
@@ -160,8 +160,8 @@ impl Driver {
     fn patience(&self) -> Option<Duration> {
         let due = self.pending.since.filter(|_| self.open.is_empty());
         let due = due.map(|since| LAZY_COMMIT.saturating_sub(since.elapsed()));
-        let settle = self.unsettled.map(|since| SETTLE.saturating_sub(since.elapsed()));
-        [due, settle, Some(self.guard.patience())].into_iter().flatten().min()
+        let checkpoint = self.log_since.map(|since| CHECKPOINT.saturating_sub(since.elapsed()));
+        [due, checkpoint, Some(self.guard.patience())].into_iter().flatten().min()
     }
 
     /// Reads what was asked for.
@@ -205,7 +205,7 @@ impl Driver {
         }
         let pending = std::mem::take(&mut self.pending);
         self.store.commit(pending.ops, pending.catalog)?;
-        self.unsettled.get_or_insert_with(Instant::now);
+        self.log_since.get_or_insert_with(Instant::now);
         for (shard, sequence) in pending.shards {
             self.hub.shard(shard).post(ShardInput::Durable { sequence });
         }

@@ -41,6 +41,9 @@ const TRASH_BYTES: u64 = 8 << 20;
 const TRASH_BLOBS: usize = 1024;
 /// Bytes of memory that messages of the log may hold before they go to the journal.
 const TAIL_BYTES: usize = 8 << 20;
+/// Parts that what is known of earlier messages (removed, requeued) may have before it goes to the journal too: where
+/// acks come in no order each is a part of its own, and they are kept sorted.
+const TAIL_PARTS: usize = 8192;
 /// Messages just stored for another queue are pointed at rather than written again where that saves this much in a
 /// row: pointing at them costs a run of its own.
 const WORTH_POINTING: u64 = 4096;
@@ -89,8 +92,8 @@ impl Store for RedbStore {
         self.latching(|store| store.try_commit(ops, catalog))
     }
 
-    fn settle(&mut self) -> Result<(), StoreError> {
-        self.latching(RedbStore::transact)
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.latching(RedbStore::take_over)
     }
 
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
@@ -98,7 +101,7 @@ impl Store for RedbStore {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
-        self.latching(RedbStore::transact)?;
+        self.latching(RedbStore::take_over)?;
         let meta = vec![(meta::CLEAN, 1)];
         self.shelf.active.apply(&Changes { meta, ..Changes::default() })?;
         self.shelf.close()?;
@@ -137,22 +140,22 @@ impl RedbStore {
     fn try_commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError> {
         let logged = self.log.append(&ops, &catalog)?;
         self.tail.take(ops, catalog);
-        if logged && self.tail.footprint() < TAIL_BYTES {
+        if logged && self.tail.footprint() < TAIL_BYTES && self.tail.parts() < TAIL_PARTS {
             return Ok(());
         }
-        self.transact()
+        self.take_over()
     }
 
     fn try_fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
         if self.tail.queues.get(&fetch.queue).is_some_and(|asked| asked.puts_in(fetch.range)) {
-            self.transact()?;
+            self.take_over()?;
         }
         let asked = self.tail.queues.get(&fetch.queue);
         reading::fetch(&self.index, &mut self.shelf, self.suspect_below, asked, fetch)
     }
 
     /// Takes over into the journal what was committed since the last time, as one transaction.
-    pub(super) fn transact(&mut self) -> Result<(), StoreError> {
+    pub(super) fn take_over(&mut self) -> Result<(), StoreError> {
         if self.tail.is_empty() {
             return Ok(());
         }

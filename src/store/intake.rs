@@ -48,6 +48,10 @@ impl Asked {
         self.deleted || self.removed.contains(position)
     }
 
+    fn parts(&self) -> usize {
+        self.removed.parts() + self.requeued.len()
+    }
+
     /// Whether something was put in the range and is still there.
     pub(super) fn puts_in(&self, range: PositionRange) -> bool {
         let at = self.puts.partition_point(|put| put.0 < range.first);
@@ -63,6 +67,8 @@ pub(super) struct Intake {
     gone: usize,
     /// Bytes that the messages hold in memory, about.
     footprint: usize,
+    /// Of all that was removed or requeued, how many ranges and positions.
+    parts: usize,
     pub(super) queues: BTreeMap<QueueId, Asked>,
     pub(super) catalog: Vec<CatalogOp>,
 }
@@ -81,7 +87,10 @@ impl Intake {
                 }
                 Op::DeleteQueue { queue } => {
                     self.remove(queue, PositionRange { first: Position(0), last: Position(u64::MAX) });
-                    *self.asked(queue) = Asked { deleted: true, ..Asked::default() };
+                    let asked = self.asked(queue);
+                    let forgotten = asked.parts();
+                    *asked = Asked { deleted: true, ..Asked::default() };
+                    self.parts -= forgotten;
                 }
             }
         }
@@ -105,6 +114,11 @@ impl Intake {
         self.footprint
     }
 
+    /// How many ranges and positions it takes to say what was removed or requeued.
+    pub(super) fn parts(&self) -> usize {
+        self.parts
+    }
+
     fn asked(&mut self, queue: QueueId) -> &mut Asked {
         self.queues.entry(queue).or_default()
     }
@@ -123,7 +137,9 @@ impl Intake {
 
     fn remove(&mut self, queue: QueueId, range: PositionRange) {
         let asked = self.queues.entry(queue).or_default();
+        self.parts -= asked.removed.parts();
         asked.removed.insert(range.first.0, range.last.0, |_, _| ());
+        self.parts += asked.removed.parts();
         let from = asked.puts.partition_point(|put| put.0 < range.first);
         let to = asked.puts.partition_point(|put| put.0 <= range.last).max(from);
         for (_, at) in asked.puts.drain(from..to) {
@@ -145,7 +161,10 @@ impl Intake {
             }
             // Removed meanwhile: whatever was stored there must not be noted again.
             None if asked.removed.contains(position.0) => (),
-            None => asked.requeued.push((position, attempts)),
+            None => {
+                asked.requeued.push((position, attempts));
+                self.parts += 1;
+            }
         }
     }
 
@@ -218,6 +237,18 @@ mod tests {
 
         let ops = [requeue.clone(), range(1, 1, 1), requeue];
         assert_eq!(folded(&ops).queues[&QueueId(1)].requeued.len(), 1);
+    }
+
+    #[test]
+    fn what_is_known_of_earlier_messages_is_counted() {
+        let requeue = |at| Op::Requeue { queue: QueueId(1), position: Position(at), attempts: COUNTED };
+        let mut ops =
+            vec![range(1, 1, 1), range(1, 5, 7), range(2, 9, 9), requeue(3), requeue(3), requeue(6)];
+        assert_eq!(folded(&ops).parts(), 5, "6 is gone and not noted");
+        ops.push(range(1, 2, 4));
+        assert_eq!(folded(&ops).parts(), 4, "one range of what were two");
+        ops.push(Op::DeleteQueue { queue: QueueId(1) });
+        assert_eq!(folded(&ops).parts(), 1);
     }
 
     #[test]

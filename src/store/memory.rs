@@ -109,7 +109,7 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn settle(&mut self) -> Result<(), StoreError> {
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
         Ok(())
     }
 

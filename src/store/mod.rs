@@ -53,8 +53,8 @@ pub trait Store: Send {
     /// stands there. An error means that the outcome is unknown: every later call fails too.
     fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError>;
 
-    /// Puts in order what commits left for later. To be called about once a second while there are commits.
-    fn settle(&mut self) -> Result<(), StoreError>;
+    /// Takes over into its files what commits have only logged. To be called about once a second while there are commits.
+    fn checkpoint(&mut self) -> Result<(), StoreError>;
 
     /// Reads messages back. Everything committed before is visible. A damaged message is reported and left out.
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError>;
@@ -71,7 +71,7 @@ pub struct Usage {
     pub files: u64,
     /// Bytes of the files on disk.
     pub file_bytes: u64,
-    /// Messages in queues, counted once per queue, after the last [`Store::settle`]; the same for the bytes of their
+    /// Messages in queues, counted once per queue, after the last [`Store::checkpoint`]; the same for the bytes of their
     /// bodies.
     pub messages: u64,
     pub body_bytes: u64,

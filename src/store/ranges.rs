@@ -57,6 +57,11 @@ impl RangeSet {
         self.runs.iter().map(|run| run.1 - run.0 + 1).sum()
     }
 
+    /// How many runs it takes to say so.
+    pub(super) fn parts(&self) -> usize {
+        self.runs.len()
+    }
+
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         put_varint(out, self.runs.len() as u64);
         let mut before = 0;

@@ -306,7 +306,7 @@ impl Opening {
         for Logged { ops, catalog } in replay.commits {
             self.store.tail.take(ops, catalog);
         }
-        self.store.transact()?;
+        self.store.take_over()?;
         self.store.log.restart();
         Ok(())
     }

@@ -100,7 +100,7 @@ impl Model {
                 }
             }
         }
-        store.settle().map_err(|error| error.to_string())?;
+        store.checkpoint().map_err(|error| error.to_string())?;
         let messages = store.usage().messages;
         if messages != self.messages() {
             return Err(format!("{messages} messages are counted, {} expected", self.messages()));

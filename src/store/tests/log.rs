@@ -57,9 +57,9 @@ fn what_the_journal_took_over_does_not_come_twice() {
     let (mut store, _) = logged(folder.path());
     let one = message(b"one");
     store.commit(vec![put(1, 1, &one), put(1, 2, &one)], vec![]).unwrap();
-    store.settle().unwrap();
+    store.checkpoint().unwrap();
     store.commit(vec![range(1, 1, 1)], vec![]).unwrap();
-    store.settle().unwrap();
+    store.checkpoint().unwrap();
     drop(store);
     assert_eq!(after_a_crash(folder.path()), [2]);
     assert_eq!(after_a_crash(folder.path()), [2]);
@@ -75,6 +75,22 @@ fn a_large_commit_takes_what_was_logged_with_it() {
     store.commit(vec![put(1, 3, &message(b"three"))], vec![]).unwrap();
     drop(store);
     assert_eq!(after_a_crash(folder.path()), [1, 2, 3]);
+}
+
+#[test]
+fn removals_in_no_order_do_not_pile_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = logged(folder.path());
+    let one = message(b"one");
+    store.commit((1..=20_000).map(|at| put(1, at, &one)).collect(), vec![]).unwrap();
+    store.checkpoint().unwrap();
+    for from in (1..=20_000).step_by(100) {
+        let odd = (from..from + 100).step_by(2);
+        store.commit(odd.map(|at| range(1, at, at)).collect(), vec![]).unwrap();
+        assert!(store.tail.parts() < 8192);
+    }
+    drop(store);
+    assert_eq!(after_a_crash(folder.path()), (2..=20_000).step_by(2).collect::<Vec<_>>());
 }
 
 #[test]
@@ -112,7 +128,7 @@ fn reading_knows_what_is_in_the_log_alone() {
     let (mut store, _) = logged(folder.path());
     let one = message(b"one");
     store.commit((1..=9).map(|at| put(1, at, &one)).collect(), vec![]).unwrap();
-    store.settle().unwrap();
+    store.checkpoint().unwrap();
     let requeue = Op::Requeue { queue: QueueId(1), position: Position(7), attempts: COUNTED };
     store.commit(vec![range(1, 2, 5), requeue, range(1, 9, 9)], vec![]).unwrap();
     let fetched = store.fetch(&fetch(1, 0, u64::MAX, usize::MAX)).unwrap();

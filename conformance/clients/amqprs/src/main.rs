@@ -1,5 +1,7 @@
 //! amqprs: the broker's promises through the other Rust client. Here is the list; the promises live in their module.
 
+#[path = "../../shared/checks.rs"]
+mod checks;
 mod promises;
 mod scope;
 

@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use amqprs::callbacks::{ChannelCallback, ConnectionCallback};
 use amqprs::channel::{
@@ -18,7 +18,8 @@ use anyhow::{Context, Result, bail, ensure};
 use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
-const CHECK_TIME: Duration = Duration::from_secs(20);
+use crate::checks;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 const SILENCE: Duration = Duration::from_millis(200);
 
@@ -196,26 +197,14 @@ where
     F: Future<Output = Result<()>>,
 {
     let scope = Arc::new(Scope::new(uri));
-    let checked = tokio::time::timeout(CHECK_TIME, check(scope.clone())).await;
-    let cleaned = tokio::time::timeout(CHECK_TIME, scope.close()).await;
-    let outcome = match (checked, cleaned) {
-        (Ok(Err(error)), _) | (Ok(Ok(())), Ok(Err(error))) => Err(format!("{error:#}")),
-        (Err(_), _) => Err(format!("not done within {CHECK_TIME:?}")),
-        (_, Err(_)) => Err(format!("not cleaned up within {CHECK_TIME:?}")),
-        (Ok(Ok(())), Ok(Ok(()))) => Ok(()),
-    };
-    match outcome {
-        Ok(()) => println!("ok {name}"),
-        Err(reason) => println!("FAIL {name}: {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")),
-    }
+    checks::report(name, check(scope.clone()), scope.close()).await;
 }
 
 impl Scope {
     fn new(uri: &str) -> Self {
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         Self {
             uri: uri.to_owned(),
-            run: format!("{:x}-{:x}", std::process::id(), nanos & 0xffff_ffff),
+            run: checks::run_word(),
             connections: tokio::sync::Mutex::default(),
             channels: Mutex::default(),
             queues: Mutex::default(),

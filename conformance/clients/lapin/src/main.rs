@@ -1,5 +1,7 @@
 //! lapin: the broker's promises through the Rust client. Here is the list; the flows and promises live in their modules.
 
+#[path = "../../shared/checks.rs"]
+mod checks;
 mod promises;
 mod scope;
 mod tutorials;

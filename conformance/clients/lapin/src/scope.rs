@@ -1,7 +1,7 @@
 //! What every check needs: a runner that bounds and reports it, connections, and names that it removes. No promises here.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use futures_lite::StreamExt;
@@ -16,7 +16,8 @@ use lapin::{
     BasicProperties, Channel, Confirmation, Connection, ConnectionProperties, Consumer, ExchangeKind,
 };
 
-const CHECK_TIME: Duration = Duration::from_secs(20);
+use crate::checks;
+
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The connections of one check, and the names it declared.
@@ -36,26 +37,14 @@ where
     F: Future<Output = Result<()>>,
 {
     let scope = Arc::new(Scope::new(uri));
-    let checked = tokio::time::timeout(CHECK_TIME, check(scope.clone())).await;
-    let cleaned = tokio::time::timeout(CHECK_TIME, scope.close()).await;
-    let outcome = match (checked, cleaned) {
-        (Ok(Err(error)), _) | (Ok(Ok(())), Ok(Err(error))) => Err(format!("{error:#}")),
-        (Err(_), _) => Err(format!("not done within {CHECK_TIME:?}")),
-        (_, Err(_)) => Err(format!("not cleaned up within {CHECK_TIME:?}")),
-        (Ok(Ok(())), Ok(Ok(()))) => Ok(()),
-    };
-    match outcome {
-        Ok(()) => println!("ok {name}"),
-        Err(reason) => println!("FAIL {name}: {}", reason.split_whitespace().collect::<Vec<_>>().join(" ")),
-    }
+    checks::report(name, check(scope.clone()), scope.close()).await;
 }
 
 impl Scope {
     fn new(uri: &str) -> Self {
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
         Self {
             uri: uri.to_owned(),
-            run: format!("{:x}-{:x}", std::process::id(), nanos & 0xffff_ffff),
+            run: checks::run_word(),
             connections: tokio::sync::Mutex::default(),
             channels: Mutex::default(),
             queues: Mutex::default(),
