@@ -30,8 +30,8 @@ pub(crate) struct Target {
     pub(crate) vhost: String,
     /// Where its management interface is, and `USER:PASSWORD` for it.
     pub(crate) management: Option<(String, String)>,
-    /// Shell commands that make it low on memory or disk, and well again.
-    pub(crate) alarm: Option<(String, String)>,
+    /// A shell command by which its operator does things to it.
+    pub(crate) operator: Option<String>,
 }
 
 /// What came from the broker on a channel.

@@ -7,6 +7,7 @@ mod cases;
 mod channel;
 mod connection;
 mod entity;
+mod operator;
 mod outcome;
 mod report;
 mod route;
@@ -39,13 +40,10 @@ struct Arguments {
     /// administrator are skipped.
     #[arg(long, value_name = "URL")]
     management: Option<String>,
-    /// A shell command that makes the broker low on memory or disk; without it the cases of alarms are skipped. It
-    /// stops everybody who publishes there.
-    #[arg(long, value_name = "COMMAND", requires = "alarm_off")]
-    alarm_on: Option<String>,
-    /// The command that makes it well again.
-    #[arg(long, value_name = "COMMAND", requires = "alarm_on")]
-    alarm_off: Option<String>,
+    /// A shell command that raises alarms, sets limits of the node and restarts the broker (see the README); without it
+    /// the cases that need this are skipped. It concerns everybody on the broker.
+    #[arg(long, value_name = "COMMAND")]
+    operator: Option<String>,
     /// Only the cases of this section of semantics.md; may be given more than once.
     #[arg(long)]
     section: Vec<u32>,
@@ -78,7 +76,7 @@ fn main() -> Result<ExitCode> {
     }
     let mut target = target(&arguments.uri)?;
     target.management = arguments.management.as_deref().map(management).transpose()?;
-    target.alarm = arguments.alarm_on.clone().zip(arguments.alarm_off.clone());
+    target.operator.clone_from(&arguments.operator);
     let (product, version) = broker(&target)?;
     println!("{} cases against {product} {version} at {}:{}", cases.len(), target.host, target.port);
     let ran = runner::run(&cases, &target, arguments.jobs);
@@ -112,7 +110,7 @@ fn target(uri: &str) -> Result<Target> {
         password: uri.authority.userinfo.password,
         vhost: uri.vhost,
         management: None,
-        alarm: None,
+        operator: None,
     })
 }
 

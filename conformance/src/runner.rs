@@ -18,6 +18,8 @@ pub(crate) struct Case {
     pub(crate) about: &'static str,
     pub(crate) run: fn(&Test<'_>) -> Step,
     pub(crate) difference: Option<Difference>,
+    /// Disturbs all others on the broker, so it runs when they are done.
+    pub(crate) alone: bool,
 }
 
 /// Two brokers answer this case differently on purpose; either answer is expected.
@@ -45,14 +47,25 @@ impl Case {
         self.difference = Some(Difference { rabbitmq, leveret, why });
         self
     }
+
+    pub(crate) const fn alone(mut self) -> Case {
+        self.alone = true;
+        self
+    }
 }
 
-/// The table of a section: each function with a line on what it shows.
+/// The table of a section: each function with a line on what it shows, and what is special about it
+/// ([`Case::differs`], [`Case::alone`]).
 macro_rules! cases {
-    ($($run:ident: $about:literal $(, differs($rabbitmq:literal, $leveret:literal, $why:literal))?;)*) => {
+    ($($run:ident: $about:literal $(, $special:ident($($argument:literal),*))*;)*) => {
         pub(crate) const CASES: &[crate::runner::Case] = &[$(
-            crate::runner::Case { name: stringify!($run), about: $about, run: $run, difference: None }
-                $(.differs($rabbitmq, $leveret, $why))?,
+            crate::runner::Case {
+                name: stringify!($run),
+                about: $about,
+                run: $run,
+                difference: None,
+                alone: false,
+            }$(.$special($($argument),*))*,
         )*];
     };
 }
@@ -77,9 +90,18 @@ pub(crate) struct Ran {
     pub(crate) took: Duration,
 }
 
-/// Runs the cases on `jobs` threads and returns them in the order given.
+/// Runs the cases on `jobs` threads, then those that have to be alone, and returns them in the order given.
 pub(crate) fn run(cases: &[Case], target: &Target, jobs: usize) -> Vec<Ran> {
-    let waiting: Mutex<VecDeque<(usize, Case)>> = Mutex::new(cases.iter().copied().enumerate().collect());
+    let (alone, together): (Vec<_>, Vec<_>) =
+        cases.iter().copied().enumerate().partition(|(_, case)| case.alone);
+    let mut done = run_side_by_side(together, target, jobs);
+    done.extend(run_side_by_side(alone, target, 1));
+    done.sort_by_key(|(at, _)| *at);
+    done.into_iter().map(|(_, ran)| ran).collect()
+}
+
+fn run_side_by_side(cases: Vec<(usize, Case)>, target: &Target, jobs: usize) -> Vec<(usize, Ran)> {
+    let waiting = Mutex::new(VecDeque::from(cases));
     let done = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..jobs.max(1) {
@@ -93,9 +115,7 @@ pub(crate) fn run(cases: &[Case], target: &Target, jobs: usize) -> Vec<Ran> {
             });
         }
     });
-    let mut done = std::mem::take(&mut *locked(&done));
-    done.sort_by_key(|(at, _)| *at);
-    done.into_iter().map(|(_, ran)| ran).collect()
+    std::mem::take(&mut *locked(&done))
 }
 
 fn run_one(case: Case, target: &Target) -> Ran {

@@ -54,7 +54,7 @@ impl Alarms {
     #[must_use]
     pub fn reason(self) -> Option<&'static str> {
         match (self.memory, self.disk) {
-            (true, true) => Some("low on memory & disk"),
+            (true, true) => Some("low on disk & memory"),
             (true, false) => Some("low on memory"),
             (false, true) => Some("low on disk"),
             (false, false) => None,

@@ -1,5 +1,7 @@
 //! All cases, section by section of semantics.md.
 
+mod node_limits;
+mod restarts;
 mod s00;
 mod s01;
 mod s02;
@@ -86,6 +88,8 @@ const FILES: &[&[Case]] = &[
     s17::CASES,
     s18::CASES,
     s19::CASES,
+    node_limits::CASES,
+    restarts::CASES,
 ];
 
 pub(crate) fn all() -> impl Iterator<Item = Case> {

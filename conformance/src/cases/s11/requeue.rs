@@ -2,7 +2,7 @@
 
 use crate::channel::Channel;
 use crate::entity::{Message, Queue};
-use crate::outcome::{Step, ensure, equal};
+use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;
 use crate::scene::{each_type, fill, filled};
 use crate::test::Test;
@@ -11,7 +11,9 @@ use crate::wire::{Payload, id};
 cases! {
     s11_02_original_position: "a requeued message is ready again before those published after it";
     s11_02_classic_by_sequence: "messages requeued out of order lie in the order of publication on a classic queue";
-    s11_02_quorum_by_return: "messages requeued out of order lie in the order of their return on a quorum queue";
+    s11_02_quorum_by_return: "in which order messages requeued out of order lie on a quorum queue",
+        differs("of return", "of publication",
+            "every queue of Leveret gives messages back their place, so that fewer are seen out of order");
     s11_02_loop: "a requeued message goes to the only consumer at once";
     s11_02_next_consumer: "a message requeued while its consumer is cancelled goes to another one";
     s11_02_channel_closed: "what a closed channel had unacked is ready again in order";
@@ -66,7 +68,13 @@ fn s11_02_classic_by_sequence(test: &Test) -> Step {
 }
 
 fn s11_02_quorum_by_return(test: &Test) -> Step {
-    equal("ready", out_of_order(test, "quorum")?, ["b", "a", "c"].map(String::from).to_vec())
+    let ready = out_of_order(test, "quorum")?;
+    test.answered(match ready.concat().as_str() {
+        "bac" => "of return",
+        "abc" => "of publication",
+        _ => return fail(format!("ready are {ready:?}")),
+    });
+    Ok(())
 }
 
 fn s11_02_loop(test: &Test) -> Step {
