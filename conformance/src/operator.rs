@@ -27,14 +27,12 @@ impl<'a> Operator<'a> {
         }
     }
 
-    /// Makes the broker low on memory.
-    pub(crate) fn raise_memory_alarm(&mut self) -> Step {
-        self.change("alarm memory on", "alarm memory off")
-    }
-
-    /// Makes the broker low on disk.
-    pub(crate) fn raise_disk_alarm(&mut self) -> Step {
-        self.change("alarm disk on", "alarm disk off")
+    /// Makes the broker low on something.
+    pub(crate) fn raise(&mut self, alarm: Alarm) -> Step {
+        match alarm {
+            Alarm::Memory => self.change("alarm memory on", "alarm memory off"),
+            Alarm::Disk => self.change("alarm disk on", "alarm disk off"),
+        }
     }
 
     /// Ends all alarms and takes back all limits.
@@ -42,7 +40,7 @@ impl<'a> Operator<'a> {
         self.undo.drain(..).try_for_each(|words| call(self.command, words))
     }
 
-    /// At most this many of `connections`, `channels`, `consumers` (per channel), `queues` or `exchanges` on the node.
+    /// Allows at most this many on the node.
     pub(crate) fn limit(&mut self, what: Limit, most: u32) -> Step {
         let (name, undo) = match what {
             Limit::Consumers => ("consumers", "limit consumers none"),
@@ -79,6 +77,13 @@ impl Drop for Operator<'_> {
             self.test.trace.note(&reason);
         }
     }
+}
+
+/// What a broker may be low on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Alarm {
+    Memory,
+    Disk,
 }
 
 /// What a node may be told to have no more of.

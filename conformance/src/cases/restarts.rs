@@ -1,5 +1,6 @@
 //! What outlives a restart of the broker (5.13, 9.7). Needs an operator who restarts it.
 
+use crate::channel::Delivery;
 use crate::connection::{PATIENCE, check_close};
 use crate::entity::{Exchange, Message, Queue};
 use crate::operator::Operator;
@@ -116,7 +117,7 @@ fn s9_07_quorum_outlives(test: &Test) -> Step {
     channel.put(&queue, "untouched");
     channel.confirmed(1, 3)?;
     let held = channel.get(&queue, false)?;
-    equal("held", held.as_ref().map(|held| held.body()), Some("transient"))?;
+    equal("held", held.as_ref().map(Delivery::body), Some("transient"))?;
     operator.restart()?;
     let channel = test.channel()?;
     for (body, redelivered) in [("transient", true), ("persistent", false), ("untouched", false)] {

@@ -7,7 +7,7 @@ use leveret_codec::method::amqp::{AMQPClass, connection};
 use crate::channel::Channel;
 use crate::connection::{Connection, Login};
 use crate::entity::Queue;
-use crate::operator::Operator;
+use crate::operator::{Alarm, Operator};
 use crate::outcome::{Step, equal, fail};
 use crate::runner::cases;
 use crate::test::Test;
@@ -56,11 +56,11 @@ fn unblocked(connection: &Connection) -> Step {
     connection.expect(id(10, 61)).map(drop)
 }
 
-/// Raises an alarm, publishes, and sees what is told; ends it, and sees what was published confirmed.
-fn reason_is(test: &Test, raise: fn(&mut Operator<'_>) -> Step, reason: &str) -> Step {
+/// Raises alarms, publishes, and sees what is told; ends them, and sees what was published confirmed.
+fn reason_is(test: &Test, alarms: &[Alarm], reason: &str) -> Step {
     let mut operator = Operator::new(test)?;
     let (channel, name) = publisher(test, &test.login())?;
-    raise(&mut operator)?;
+    alarms.iter().try_for_each(|alarm| operator.raise(*alarm))?;
     await_alarm();
     channel.put(&name, "first");
     equal("reason", blocked(&channel.connection)?.as_str(), reason)?;
@@ -70,25 +70,21 @@ fn reason_is(test: &Test, raise: fn(&mut Operator<'_>) -> Step, reason: &str) ->
 }
 
 fn s13_01_memory(test: &Test) -> Step {
-    reason_is(test, |operator| operator.raise_memory_alarm(), "low on memory")
+    reason_is(test, &[Alarm::Memory], "low on memory")
 }
 
 fn s13_01_disk(test: &Test) -> Step {
-    reason_is(test, |operator| operator.raise_disk_alarm(), "low on disk")
+    reason_is(test, &[Alarm::Disk], "low on disk")
 }
 
 fn s13_01_both(test: &Test) -> Step {
-    let both = |operator: &mut Operator<'_>| {
-        operator.raise_memory_alarm()?;
-        operator.raise_disk_alarm()
-    };
-    reason_is(test, both, "low on disk & memory")
+    reason_is(test, &[Alarm::Memory, Alarm::Disk], "low on disk & memory")
 }
 
 fn s13_02_told_once(test: &Test) -> Step {
     let mut operator = Operator::new(test)?;
     let (channel, name) = publisher(test, &test.login())?;
-    operator.raise_memory_alarm()?;
+    operator.raise(Alarm::Memory)?;
     await_alarm();
     channel.put(&name, "first");
     blocked(&channel.connection)?;
@@ -108,7 +104,7 @@ fn s13_02_acks(test: &Test) -> Step {
     publishing.put(&name, "held");
     publishing.confirmed(1, 1)?;
     let Some(held) = acking.get(&name, false)? else { return fail("nothing to hold") };
-    operator.raise_memory_alarm()?;
+    operator.raise(Alarm::Memory)?;
     await_alarm();
     publishing.put(&name, "blocked");
     blocked(&publishing.connection)?;
@@ -129,7 +125,7 @@ fn s13_02_consumers(test: &Test) -> Step {
     publishing.put(&name, "a");
     publishing.put(&name, "b");
     publishing.confirmed(1, 2)?;
-    operator.raise_memory_alarm()?;
+    operator.raise(Alarm::Memory)?;
     await_alarm();
     publishing.put(&name, "c");
     blocked(&publishing.connection)?;
@@ -150,7 +146,7 @@ fn s13_02_not_told(test: &Test) -> Step {
     let mut operator = Operator::new(test)?;
     let (channel, name) = publisher(test, &test.login().plain())?;
     let watching = test.channel()?;
-    operator.raise_memory_alarm()?;
+    operator.raise(Alarm::Memory)?;
     await_alarm();
     channel.put(&name, "first");
     channel.put(&name, "second");
@@ -165,7 +161,7 @@ fn s13_02_blocked_again(test: &Test) -> Step {
     let mut operator = Operator::new(test)?;
     let (channel, name) = publisher(test, &test.login())?;
     for number in 1..=2 {
-        operator.raise_memory_alarm()?;
+        operator.raise(Alarm::Memory)?;
         channel.silent_for(LOOK)?;
         channel.put(&name, "one");
         blocked(&channel.connection)?;
@@ -180,7 +176,7 @@ fn s13_02_held_back(test: &Test) -> Step {
     let mut operator = Operator::new(test)?;
     let (channel, name) = publisher(test, &test.login())?;
     let watching = test.channel()?;
-    operator.raise_disk_alarm()?;
+    operator.raise(Alarm::Disk)?;
     await_alarm();
     for body in ["first", "second", "third"] {
         channel.put(&name, body);
@@ -199,7 +195,7 @@ fn s13_02_held_back(test: &Test) -> Step {
 
 fn s13_03_fresh_connection(test: &Test) -> Step {
     let mut operator = Operator::new(test)?;
-    operator.raise_memory_alarm()?;
+    operator.raise(Alarm::Memory)?;
     await_alarm();
     let (channel, name) = publisher(test, &test.login())?;
     channel.silent()?;
