@@ -139,6 +139,11 @@ impl Clients {
         }
     }
 
+    /// Whether the connection is open; it is not from the moment on in which it begins to close.
+    pub(super) fn is_open(&self, connection: ConnectionId) -> bool {
+        self.0.lock().connections.contains_key(&connection)
+    }
+
     /// All open connections, in order of their ids.
     pub(super) fn all(&self) -> Vec<(ConnectionId, Client)> {
         let state = self.0.lock();

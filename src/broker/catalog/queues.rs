@@ -52,6 +52,10 @@ impl Catalog {
             }
             return false;
         }
+        if declare.request.exclusive && !self.view.clients.is_open(connection) {
+            // It came back from a shard whose queue had gone; nobody would delete a new one.
+            return false;
+        }
         let (of_vhost, name) = (&declare.vhost, &declare.request.name);
         match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&declare)) {
             Ok(settings) => {

@@ -7,7 +7,7 @@ use super::harness::{
     Broker, binding, declare_exchange, declare_queue, delete_queue, int, message, queue_with, text,
 };
 use crate::broker::command::Origin;
-use crate::broker::command::{CatalogCommand, ShardCommand};
+use crate::broker::command::{CatalogCommand, QueueDeclare, ShardCommand};
 use crate::model::consuming::ConsumeOptions;
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, ConsumerNumber};
@@ -201,6 +201,27 @@ fn an_exclusive_queue_is_for_its_connection_and_goes_with_it() {
     assert!(matches!(broker.ask(1, Request::CloseConnection), Reply::Done));
     assert_eq!(broker.text(2, declare_queue("ex", |_| ())), "");
     assert_eq!(broker.counts(2, "ex"), (0, 0));
+}
+
+#[test]
+fn a_declare_that_comes_after_its_connection_has_gone_makes_no_exclusive_queue() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.connect(2);
+    let late = |exclusive| {
+        let Request::DeclareQueue(request) = declare_queue("late", |declare| declare.exclusive = exclusive)
+        else {
+            unreachable!("declare_queue makes a declare")
+        };
+        let connection = ConnectionId(1);
+        let declare = QueueDeclare { connection, vhost: "/".into(), server_named: false, request };
+        CatalogCommand::DeclareQueue(Box::new(declare))
+    };
+    broker.lose(1);
+    broker.tell_catalog(late(true));
+    assert!(broker.text(2, Request::PurgeQueue { name: "late".into() }).starts_with("NOT_FOUND"));
+    broker.tell_catalog(late(false));
+    assert_eq!(broker.text(2, Request::PurgeQueue { name: "late".into() }), "");
 }
 
 #[test]
