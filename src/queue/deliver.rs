@@ -40,6 +40,7 @@ impl Queue {
         self.enforce_limits(fx);
         self.backlog = !self.ready.is_empty();
         self.balance_memory(served, fx);
+        self.read_letters(fx);
     }
 
     /// Answers a `basic.get` in `fx.got`: at once, or in a later pump where the message has to be fetched or a consumer

@@ -4,6 +4,7 @@
 use super::effects::QueueEffects;
 use super::{Queue, lane::Next};
 use crate::model::consuming::DeathReason;
+use crate::model::ids::PositionRange;
 use crate::model::message::Message;
 use crate::model::op::Lane;
 use crate::model::settings::Overflow;
@@ -22,7 +23,7 @@ impl Queue {
         }
         let (ready, bytes) = (self.ready.count(), self.ready.body_bytes());
         // Dead letters that nobody may ever take are kept, and have to end somewhere.
-        let insisted = if self.settings.dead_letters_at_least_once { self.awaited.len() as u64 } else { 0 };
+        let insisted = if self.settings.dead_letters_at_least_once { self.letters.len() } else { 0 };
         let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count + insisted >= max);
         let too_large = || {
             let with_it = bytes.saturating_add(message.body().len() as u64);
@@ -70,7 +71,7 @@ impl Queue {
         if only.in_flight.is_some() || self.settings.dead_letter.is_some() || !(too_many || too_large) {
             return false;
         }
-        let kept = only.returned_in(span.range).collect();
+        let kept = only.returned_in(span.range).map(PositionRange::single).collect();
         self.remove_between(span.range, kept, fx);
         self.ready.with_spans(lane, |lane| lane.spans.pop_front());
         self.ready.rejoin(lane);

@@ -7,7 +7,8 @@
 //! their chance.
 //!
 //! `ready.rs` holds what waits (lanes of segments and spans), `position_map.rs` what is unacked, `consumers.rs` who
-//! is next; `deliver.rs`, `settle.rs`, `leases.rs`, `limits.rs`, `expiry.rs` and `paging.rs` are the rules.
+//! is next; `deliver.rs`, `settle.rs`, `leases.rs`, `letters.rs`, `limits.rs`, `expiry.rs` and `paging.rs`
+//! are the rules.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -25,6 +26,7 @@ mod entry;
 mod expiry;
 mod lane;
 mod leases;
+mod letters;
 mod limits;
 mod paging;
 mod position_map;
@@ -41,14 +43,15 @@ pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEff
 use consumers::{Consumers, Slot, Turns};
 use entry::{Entry, Returns, Stored};
 use leases::Since;
+use letters::Letters;
 use position_map::PositionMap;
 use ready::Ready;
 
 /// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics.md 10.11).
 const QUORUM_PREFETCH: u16 = 2000;
 
-/// A queue. Every message in it is in exactly one place: ready, unacked, or awaited (a dead letter that is not safe at
-/// its target yet).
+/// A queue. Every message in it is in exactly one place: ready, unacked, or among the letters (dead letters that are
+/// not safe at their target yet).
 #[derive(Debug)]
 pub struct Queue {
     id: QueueRef,
@@ -60,7 +63,7 @@ pub struct Queue {
     consumers: Consumers,
     /// Of each consumer that holds something for a time.
     leases: BTreeSet<(Timestamp, Slot)>,
-    awaited: BTreeSet<Position>,
+    letters: Letters,
     /// Gets that wait for a fetch, or for consumers to be served first.
     gets: VecDeque<PendingGet>,
     next_position: Position,
@@ -130,7 +133,7 @@ impl Queue {
             unacked_memory: 0,
             consumers: Consumers::default(),
             leases: BTreeSet::new(),
-            awaited: BTreeSet::new(),
+            letters: Letters::default(),
             gets: VecDeque::new(),
             next_position,
             fresh_from: next_position,

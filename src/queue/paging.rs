@@ -23,6 +23,7 @@ const FLOOR: usize = 2 * LEAST_FETCHED;
 impl Queue {
     /// An answer of the store. Messages come into memory; the pump that follows delivers them.
     pub fn loaded(&mut self, now: Timestamp, fetched: Fetched, fx: &mut QueueEffects) {
+        self.letters_loaded(&fetched, fx);
         let Some(lane) = self.ready.lanes.get_mut(usize::from(fetched.fetch.lane)) else { return };
         let Some(in_flight) = lane.in_flight.take_if(|asked| asked.fetch == fetched.fetch) else { return };
         self.fetches -= 1;
@@ -126,15 +127,20 @@ impl Queue {
     }
 
     fn fetch(&mut self, number: op::Lane, range: PositionRange, purpose: Purpose, fx: &mut QueueEffects) {
+        let max_bytes = self.most_fetched();
         let lane = &mut self.ready.lanes[usize::from(number)];
         if lane.in_flight.is_some() {
             return;
         }
-        let max_bytes = (self.window.stored / 4).clamp(LEAST_FETCHED, MOST_FETCHED);
         let fetch = Fetch { queue: self.id.queue, lane: number, range, max_bytes };
         lane.in_flight = Some(InFlight { fetch, purpose, left: Vec::new() });
         self.fetches += 1;
         fx.fetches.push(fetch);
+    }
+
+    /// How many bytes of messages one fetch brings, about.
+    pub(super) fn most_fetched(&self) -> usize {
+        (self.window.stored / 4).clamp(LEAST_FETCHED, MOST_FETCHED)
     }
 
     /// Messages from the front of the spans come into memory.
@@ -198,7 +204,7 @@ impl Queue {
     fn is_elsewhere(&self, lane: op::Lane, position: Position, left: &[PositionRange]) -> bool {
         let at = left.partition_point(|range| range.first <= position);
         self.unacked.contains(position)
-            || self.awaited.contains(&position)
+            || self.letters.contains(position)
             || self.ready.lanes[usize::from(lane)].is_returned(position)
             || at.checked_sub(1).is_some_and(|at| left[at].contains(position))
     }

@@ -2,7 +2,7 @@
 //! sections 11 and 12.4), and the removals the store hears of.
 
 use super::consumers::Slot;
-use super::effects::{DeadLetter, QueueEffects, Removal};
+use super::effects::{QueueEffects, Removal};
 use super::entry::{Entry, Stored};
 use super::{Queue, Unacked};
 use crate::model::consuming::{DeathReason, Settlement};
@@ -72,29 +72,6 @@ impl Queue {
         }
     }
 
-    /// The dead letter is safe at its target: the message leaves.
-    pub fn dead_lettered(&mut self, position: Position, fx: &mut QueueEffects) {
-        if self.awaited.remove(&position) {
-            self.removed(PositionRange::single(position), fx);
-        }
-    }
-
-    /// A message leaves for a reason that makes it a dead letter where the queue has a target for these. One that was
-    /// stored durably stays there until it is safe at the target.
-    pub(super) fn leave(&mut self, entry: Entry, reason: DeathReason, fx: &mut QueueEffects) {
-        let position = entry.position;
-        let awaited = self.settings.dead_letter.is_some() && entry.stored == Stored::Durable;
-        if awaited {
-            self.awaited.insert(position);
-        } else if entry.stored != Stored::No {
-            self.removed(PositionRange::single(position), fx);
-        }
-        if self.settings.dead_letter.is_some() {
-            let (queue, message) = (self.id, entry.message);
-            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited });
-        }
-    }
-
     /// Emits the removal of messages that were put. A fetch under way that may still see them is told.
     pub(super) fn removed(&mut self, range: PositionRange, fx: &mut QueueEffects) {
         fx.remove(self.id.queue, range);
@@ -104,32 +81,32 @@ impl Queue {
     }
 
     /// Emits the removal of all ready messages the store has: everything between the lowest and the highest, apart from
-    /// what is unacked or awaited. Call it while they are still there.
+    /// what is unacked or a dead letter. Call it while they are still there.
     pub(super) fn remove_stored_ready(&mut self, fx: &mut QueueEffects) {
         if let Some(range) = self.ready.stored_bounds() {
             self.remove_between(range, Vec::new(), fx);
         }
     }
 
-    /// Emits the removal of all positions in a range, apart from `kept` and what is unacked or awaited.
+    /// Emits the removal of all positions in a range, apart from `kept` and what is unacked or a dead letter.
     pub(super) fn remove_between(
         &mut self,
-        PositionRange { first, last }: PositionRange,
-        mut kept: Vec<Position>,
+        range: PositionRange,
+        mut kept: Vec<PositionRange>,
         fx: &mut QueueEffects,
     ) {
-        kept.extend(self.unacked.positions_in(PositionRange { first, last }));
-        kept.extend(self.awaited.range(first..=last));
+        kept.extend(self.unacked.positions_in(range).map(PositionRange::single));
+        kept.extend(self.letters.kept_in(range));
         kept.sort_unstable();
-        let mut from = first;
-        for position in kept {
-            if from < position {
-                self.removed(PositionRange { first: from, last: Position(position.0 - 1) }, fx);
+        let mut from = range.first;
+        for kept in kept {
+            if from < kept.first {
+                self.removed(PositionRange { first: from, last: Position(kept.first.0 - 1) }, fx);
             }
-            from = position.next();
+            from = kept.last.next();
         }
-        if from <= last {
-            self.removed(PositionRange { first: from, last }, fx);
+        if from <= range.last {
+            self.removed(PositionRange { first: from, last: range.last }, fx);
         }
     }
 

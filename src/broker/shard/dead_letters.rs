@@ -290,6 +290,7 @@ impl Shard {
             && letter.awaited
         {
             slot.queue.dead_lettered(letter.position, &mut self.fx);
+            self.touch(letter.queue.queue);
         }
     }
 }

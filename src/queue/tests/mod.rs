@@ -3,6 +3,7 @@
 mod desk;
 mod history;
 mod judge;
+mod letters;
 mod memory;
 mod quorum;
 mod rules;

@@ -1,0 +1,220 @@
+//! Dead letters that a queue keeps until they are safe at their targets: those handed out, and those that wait in the
+//! store alone for their turn. A source that insists (semantics.md 12.7) may have to keep any number for any time, so
+//! no more of them are in memory than a fetch would bring. How they travel is the shard's.
+
+use std::collections::BTreeMap;
+
+use super::Queue;
+use super::effects::{DeadLetter, QueueEffects};
+use super::entry::{Entry, Stored};
+use crate::model::consuming::DeathReason;
+use crate::model::ids::{Position, PositionRange};
+use crate::model::op::{Fetch, Fetched, Lane};
+
+/// A run of positions, all of them letters that wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Waiting {
+    last: Position,
+    lane: Lane,
+    reason: DeathReason,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    /// Handed out, with their footprint.
+    sent: BTreeMap<Position, usize>,
+    sent_memory: usize,
+    /// In the store alone, by the first of each run.
+    waiting: BTreeMap<Position, Waiting>,
+    waiting_count: u64,
+    /// The read of those that are next.
+    reading: Option<Fetch>,
+}
+
+impl Letters {
+    /// How many the queue keeps.
+    pub(super) fn len(&self) -> u64 {
+        self.sent.len() as u64 + self.waiting_count
+    }
+
+    pub(super) fn contains(&self, position: Position) -> bool {
+        self.sent.contains_key(&position) || self.waiting_at(position).is_some()
+    }
+
+    /// All that are kept in a range, in no order.
+    pub(super) fn kept_in(&self, range: PositionRange) -> impl Iterator<Item = PositionRange> + '_ {
+        let sent = self.sent.range(range.first..=range.last).map(|(&at, _)| PositionRange::single(at));
+        let before = self.waiting.range(..range.first).next_back();
+        let waiting = before.into_iter().chain(self.waiting.range(range.first..=range.last));
+        let waiting = waiting.filter(move |(_, run)| run.last >= range.first);
+        sent.chain(waiting.map(|(&first, run)| PositionRange { first, last: run.last }))
+    }
+
+    /// Bytes that those handed out hold in memory, about.
+    pub(super) fn memory(&self) -> usize {
+        self.sent_memory
+    }
+
+    fn send(&mut self, position: Position, footprint: usize) {
+        self.sent.insert(position, footprint);
+        self.sent_memory += footprint;
+    }
+
+    /// One that was handed out is safe. False where it was not.
+    fn settle(&mut self, position: Position) -> bool {
+        let Some(footprint) = self.sent.remove(&position) else { return false };
+        self.sent_memory -= footprint;
+        true
+    }
+
+    fn wait(&mut self, position: Position, lane: Lane, reason: DeathReason) {
+        self.waiting_count += 1;
+        let mut run = (position, Waiting { last: position, lane, reason });
+        let alike = |other: &Waiting| (other.lane, other.reason) == (lane, reason);
+        if let Some((&first, before)) = self.waiting.range(..position).next_back()
+            && before.last.next() == position
+            && alike(before)
+        {
+            run.0 = first;
+        }
+        if let Some(behind) = self.waiting.get(&position.next()).copied().filter(alike) {
+            self.waiting.remove(&position.next());
+            run.1.last = behind.last;
+        }
+        self.waiting.insert(run.0, run.1);
+    }
+
+    fn waiting_at(&self, position: Position) -> Option<(Position, Waiting)> {
+        let (&first, run) = self.waiting.range(..=position).next_back()?;
+        (run.last >= position).then_some((first, *run))
+    }
+
+    /// Takes one out of those that wait.
+    fn take(&mut self, position: Position) -> Option<DeathReason> {
+        let (first, run) = self.waiting_at(position)?;
+        self.waiting_count -= 1;
+        self.waiting.remove(&first);
+        if first < position {
+            self.waiting.insert(first, Waiting { last: Position(position.0 - 1), ..run });
+        }
+        if position < run.last {
+            self.waiting.insert(position.next(), run);
+        }
+        Some(run.reason)
+    }
+}
+
+impl Queue {
+    /// The dead letter is safe at its target, or there is none: the message leaves.
+    pub fn dead_lettered(&mut self, position: Position, fx: &mut QueueEffects) {
+        if self.letters.settle(position) {
+            self.removed(PositionRange::single(position), fx);
+        }
+    }
+
+    /// A message leaves for a reason that makes it a dead letter where the queue has a target for these. One that was
+    /// stored durably stays there until it is safe at the target.
+    pub(super) fn leave(&mut self, entry: Entry, reason: DeathReason, fx: &mut QueueEffects) {
+        let position = entry.position;
+        let awaited = self.settings.dead_letter.is_some() && entry.stored == Stored::Durable;
+        if awaited {
+            if self.settings.dead_letters_at_least_once && !self.may_send_letter() {
+                return self.letters.wait(position, self.lane_of(&entry.message), reason);
+            }
+            self.letters.send(position, entry.footprint());
+        } else if entry.stored != Stored::No {
+            self.removed(PositionRange::single(position), fx);
+        }
+        if self.settings.dead_letter.is_some() {
+            let (queue, message) = (self.id, entry.message);
+            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited });
+        }
+    }
+
+    /// Whether the next letter may go: none waits before it, and there is room.
+    fn may_send_letter(&self) -> bool {
+        self.letters.waiting.is_empty() && self.letters.memory() < self.most_fetched()
+    }
+
+    /// Has the letters read that are next, once there is room for them.
+    pub(super) fn read_letters(&mut self, fx: &mut QueueEffects) {
+        let room = self.most_fetched().saturating_sub(self.letters.memory());
+        let Some((&first, run)) = self.letters.waiting.first_key_value() else { return };
+        if room == 0 || self.letters.reading.is_some() {
+            return;
+        }
+        let range = PositionRange { first, last: run.last };
+        let fetch = Fetch { queue: self.id.queue, lane: run.lane, range, max_bytes: room };
+        self.letters.reading = Some(fetch);
+        fx.fetches.push(fetch);
+    }
+
+    /// Hands out the letters that were read. What the store could not read is none any more.
+    pub(super) fn letters_loaded(&mut self, fetched: &Fetched, fx: &mut QueueEffects) {
+        if self.letters.reading != Some(fetched.fetch) {
+            return;
+        }
+        self.letters.reading = None;
+        let mut expected = fetched.fetch.range.first;
+        for found in &fetched.entries {
+            self.lose_letters(expected, found.position);
+            expected = found.position.next();
+            let Some(reason) = self.letters.take(found.position) else { continue };
+            self.letters.send(found.position, found.message.footprint());
+            let (queue, position, message) = (self.id, found.position, found.message.clone());
+            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited: true });
+        }
+        self.lose_letters(expected, fetched.through.next());
+    }
+
+    /// Forgets letters in `from..to` that are damaged.
+    fn lose_letters(&mut self, from: Position, to: Position) {
+        for position in from.0..to.0 {
+            self.letters.take(Position(position));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A plain map of what waits.
+    type Plain = BTreeMap<u64, (Lane, DeathReason)>;
+
+    fn reason(expired: bool) -> DeathReason {
+        if expired { DeathReason::Expired } else { DeathReason::Rejected }
+    }
+
+    proptest! {
+        #[test]
+        fn letters_that_wait_are_a_map_of_positions(
+            steps in prop::collection::vec((any::<bool>(), 0u64..40, 0u8..2, any::<bool>()), 0..120),
+            range in (0u64..40, 0u64..20),
+        ) {
+            let (mut letters, mut plain) = (Letters::default(), Plain::new());
+            for (arrives, position, lane, expired) in steps {
+                if arrives && !plain.contains_key(&position) {
+                    letters.wait(Position(position), lane, reason(expired));
+                    plain.insert(position, (lane, reason(expired)));
+                } else {
+                    let known = plain.remove(&position).map(|(_, reason)| reason);
+                    prop_assert_eq!(letters.take(Position(position)), known);
+                }
+                prop_assert_eq!(letters.len(), plain.len() as u64);
+            }
+            for position in 0..42 {
+                let found = letters.waiting_at(Position(position)).map(|(_, run)| (run.lane, run.reason));
+                prop_assert_eq!(found, plain.get(&position).copied());
+            }
+            let (first, last) = (range.0, range.0 + range.1);
+            let kept: Vec<_> = letters.kept_in(PositionRange { first: Position(first), last: Position(last) }).collect();
+            for position in first..=last {
+                let is_kept = kept.iter().any(|range| range.contains(Position(position)));
+                prop_assert_eq!(is_kept, plain.contains_key(&position));
+            }
+        }
+    }
+}
