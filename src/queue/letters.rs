@@ -155,22 +155,14 @@ impl Queue {
             return;
         }
         self.letters.reading = None;
-        let mut expected = fetched.fetch.range.first;
         for found in &fetched.entries {
-            self.lose_letters(expected, found.position);
-            expected = found.position.next();
             let Some(reason) = self.letters.take(found.position) else { continue };
             self.letters.send(found.position, found.message.footprint());
             let (queue, position, message) = (self.id, found.position, found.message.clone());
             fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited: true });
         }
-        self.lose_letters(expected, fetched.through.next());
-    }
-
-    /// Forgets letters in `from..to` that are damaged.
-    fn lose_letters(&mut self, from: Position, to: Position) {
-        for position in from.0..to.0 {
-            self.letters.take(Position(position));
+        for damaged in fetched.fetch.range.first.0..=fetched.through.0 {
+            self.letters.take(Position(damaged));
         }
     }
 }

@@ -144,6 +144,11 @@ impl Shard {
                 self.awaited.remove(&key);
                 continue;
             };
+            if !slot.queue.settings().dead_letters_at_least_once {
+                // A policy has changed its mind: what it could not send is dropped.
+                self.arrived(key);
+                continue;
+            }
             let addressed = self.address(now, slot, &letter, draw);
             let Some(AwaitedTargets { remaining, kept: Some(kept) }) = self.awaited.get_mut(&key) else {
                 continue;

@@ -67,6 +67,26 @@ fn a_policy_that_goes_lets_arguments_hold_alone_again() {
 }
 
 #[test]
+fn a_source_that_no_longer_insists_drops_the_dead_letters_that_nobody_took() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, super::harness::queue_with("q", &[("x-queue-type", text("quorum"))]));
+    let insists = [
+        ("dead-letter-exchange", text("nowhere")),
+        ("dead-letter-strategy", text("at-least-once")),
+        ("overflow", text("reject-publish")),
+        ("message-ttl", int(10)),
+    ];
+    broker.administer(regular("p", "q", &insists)).unwrap();
+    publish(&mut broker, 2);
+    broker.pass(100_000);
+    assert_eq!((broker.counts(1, "q").0, broker.stored.len()), (0, 2));
+    broker.administer(delete("p")).unwrap();
+    broker.pass(100_000);
+    assert!(broker.stored.is_empty());
+}
+
+#[test]
 fn policies_hold_after_a_restart_and_are_not_taken_for_arguments() {
     let mut broker = Broker::new();
     broker.connect(1);
