@@ -1,49 +1,69 @@
-//! The CC and BCC headers: more keys that a message is routed by (semantics.md 5.24).
+//! The keys that a message is routed by: its own, and those in its CC and BCC headers (semantics.md 5.24). That nobody
+//! sees BCC is the message's own affair.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
-use bytes::BytesMut;
-use leveret_codec::properties::{Field, Properties};
-use leveret_codec::table::{self, AMQPValue};
+use leveret_codec::properties::Properties;
+use leveret_codec::table::AMQPValue;
 
 use crate::model::argument::type_name;
 use crate::model::fault::Fault;
-use crate::model::message::Message;
+use crate::model::message::{BCC, Message, Origin};
 
-pub(super) const CC: &str = "CC";
-pub(super) const BCC: &str = "BCC";
+const CC: &str = "CC";
 
-/// Adds the keys of one of the two headers; 406 where it is no array. What is no text in the array is passed over.
-pub(super) fn keys(properties: Properties<'_>, header: &str, into: &mut Vec<Vec<u8>>) -> Result<(), Fault> {
+/// The keys that the headers of a publish add; 406 where one of the two is no array.
+pub(super) fn copies(message: &Message) -> Result<Vec<Vec<u8>>, Fault> {
+    let mut keys = listed(message.properties(), CC)?;
+    if message.has_bcc() {
+        keys.extend(listed(message.properties_with_bcc(), BCC)?);
+    }
+    Ok(keys)
+}
+
+/// All keys of a message that was accepted, its own first. A dead letter whose key was replaced has no other.
+pub(super) fn routing_keys(message: &Message) -> Vec<Vec<u8>> {
+    let mut keys = vec![message.routing_key().to_vec()];
+    if message.origin() != Origin::Readdressed {
+        // That they are arrays was checked when it was published.
+        keys.extend(copies(message).unwrap_or_default());
+    }
+    keys
+}
+
+/// Those of its keys that may be told: without as many of each as BCC has, the first ones, as RabbitMQ does.
+pub(super) fn told_keys(message: &Message) -> Vec<Vec<u8>> {
+    let mut keys = routing_keys(message);
+    if message.has_bcc() {
+        let mut untold: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        for key in listed(message.properties_with_bcc(), BCC).unwrap_or_default() {
+            *untold.entry(key).or_default() += 1;
+        }
+        keys.retain(|key| match untold.get_mut(key) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                false
+            }
+            _ => true,
+        });
+    }
+    keys
+}
+
+/// The texts in the array that a header is; 406 where it is none. What is no text in it is passed over.
+fn listed(properties: Properties<'_>, header: &str) -> Result<Vec<Vec<u8>>, Fault> {
     match properties.header(header) {
-        None => Ok(()),
+        None => Ok(Vec::new()),
         Some(AMQPValue::FieldArray(keys)) => {
-            into.extend(keys.as_slice().iter().filter_map(|key| match key {
+            let texts = keys.as_slice().iter().filter_map(|key| match key {
                 AMQPValue::LongString(key) => Some(key.as_bytes().to_vec()),
                 _ => None,
-            }));
-            Ok(())
+            });
+            Ok(texts.collect())
         }
         Some(other) => Err(Fault::precondition(format!(
             "invalid message: {{unacceptable_type_in_header,\"{header}\",{}}}",
             type_name(&other)
         ))),
     }
-}
-
-/// The message without its BCC header, which nobody who receives it may see.
-pub(super) fn without_bcc(message: &Message, arena: &mut BytesMut) -> Arc<Message> {
-    let properties = message.properties();
-    let mut headers = properties.headers().unwrap_or_default().inner().clone();
-    headers.remove(BCC);
-    let headers = (!headers.is_empty()).then(|| table::encode(&headers.into()));
-    let raw = properties.with(&[(Field::Headers, headers)]);
-    Arc::new(Message::new(
-        arena,
-        message.exchange(),
-        message.routing_key(),
-        Properties::trusted(&raw),
-        message.body().clone(),
-        message.origin(),
-    ))
 }

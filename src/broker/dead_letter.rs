@@ -22,8 +22,6 @@ pub(super) struct Death<'a> {
 /// A dead letter, ready to be routed.
 pub(super) struct Dead {
     pub(super) message: Message,
-    /// The keys it is routed by.
-    pub(super) keys: Vec<Vec<u8>>,
     /// Its `x-death`, newest first.
     pub(super) deaths: Vec<FieldTable>,
 }
@@ -31,12 +29,11 @@ pub(super) struct Dead {
 /// Makes the dead letter: to the dead-letter exchange, under its own keys or the one that replaces them, with the
 /// record of its deaths and without its expiration.
 pub(super) fn edit(message: &Message, death: &Death<'_>, target: &DeadLetterTarget) -> Dead {
-    let properties = message.properties();
+    let properties = message.properties_with_bcc();
     let mut headers = properties.headers().unwrap_or_default();
-    let is_ours = message.origin() == Origin::DeadLettered;
+    let is_ours = message.origin() != Origin::Client;
     let mut deaths = if is_ours { recorded_deaths(&headers) } else { Vec::new() };
-    let keys = effective_keys(message, &deaths);
-    record_death(&mut deaths, message, death, &keys);
+    record_death(&mut deaths, message, death);
     headers.insert("x-death".into(), deaths_value(&deaths));
     let exchange = LongString::from(message.exchange());
     for when in ["first", "last"] {
@@ -48,20 +45,20 @@ pub(super) fn edit(message: &Message, death: &Death<'_>, target: &DeadLetterTarg
         headers.insert(format!("x-{when}-death-reason").into(), text(death.reason.as_str()));
     }
     let raw = properties.with(&[(Field::Headers, Some(table::encode(&headers))), (Field::Expiration, None)]);
-    let keys = match &target.routing_key {
-        Some(key) => vec![key.as_bytes().to_vec()],
-        None => keys,
+    let (routing_key, origin) = match &target.routing_key {
+        Some(key) => (key.as_bytes(), Origin::Readdressed),
+        None if message.origin() == Origin::Readdressed => (message.routing_key(), Origin::Readdressed),
+        None => (message.routing_key(), Origin::DeadLettered),
     };
-    let routing_key = keys.first().map_or(message.routing_key(), Vec::as_slice);
     let message = Message::new(
         &mut BytesMut::new(),
         target.exchange.as_bytes(),
         routing_key,
         Properties::trusted(&raw),
         message.body().clone(),
-        Origin::DeadLettered,
+        origin,
     );
-    Dead { message, keys, deaths }
+    Dead { message, deaths }
 }
 
 /// Whether a dead letter that enters this queue would have gone in a circle without anybody having rejected it
@@ -78,24 +75,6 @@ pub(super) fn is_cycle(deaths: &[FieldTable], queue: &str) -> bool {
     false
 }
 
-/// The keys the message was routed by when it came into its queue. A dead letter whose routing key was replaced went
-/// by that key alone, though its CC header stays: then the key is not the one of its last death.
-fn effective_keys(message: &Message, deaths: &[FieldTable]) -> Vec<Vec<u8>> {
-    let mut keys = vec![message.routing_key().to_vec()];
-    let last_key = deaths.first().and_then(|death| match death.inner().get("routing-keys") {
-        Some(AMQPValue::FieldArray(keys)) => keys.as_slice().first().cloned(),
-        _ => None,
-    });
-    let was_replaced = match last_key {
-        Some(AMQPValue::LongString(key)) => key.as_bytes() != message.routing_key(),
-        _ => false,
-    };
-    if !was_replaced {
-        copies::keys(message.properties(), copies::CC, &mut keys).unwrap_or_default();
-    }
-    keys
-}
-
 fn recorded_deaths(headers: &FieldTable) -> Vec<FieldTable> {
     let Some(AMQPValue::FieldArray(deaths)) = headers.inner().get("x-death") else { return Vec::new() };
     deaths
@@ -109,7 +88,7 @@ fn recorded_deaths(headers: &FieldTable) -> Vec<FieldTable> {
 }
 
 /// Puts this death in front: a new record, or the one of the same queue and reason, counted up.
-fn record_death(deaths: &mut Vec<FieldTable>, message: &Message, death: &Death<'_>, keys: &[Vec<u8>]) {
+fn record_death(deaths: &mut Vec<FieldTable>, message: &Message, death: &Death<'_>) {
     let reason = death.reason.as_str();
     let known = deaths
         .iter()
@@ -124,12 +103,13 @@ fn record_death(deaths: &mut Vec<FieldTable>, message: &Message, death: &Death<'
             record.insert("count".into(), AMQPValue::LongLongInt(count.saturating_add(1)));
             record
         }
-        None => new_record(message, death, keys),
+        None => new_record(message, death),
     };
     deaths.insert(0, record);
 }
 
-fn new_record(message: &Message, death: &Death<'_>, keys: &[Vec<u8>]) -> FieldTable {
+fn new_record(message: &Message, death: &Death<'_>) -> FieldTable {
+    let keys = copies::told_keys(message);
     let keys: Vec<_> = keys.iter().map(|key| AMQPValue::LongString(key.as_slice().into())).collect();
     let mut record = FieldTable::default();
     record.insert("count".into(), AMQPValue::LongLongInt(1));

@@ -5,28 +5,22 @@ use bytes::BytesMut;
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{self, AMQPValue};
 
-use super::copies;
-use super::dead_letter::Dead;
 use crate::model::delay::{self, delay};
 use crate::model::message::Message;
 
 /// The message, with its delay negated: so clients know it, and no exchange delays it again.
-pub(super) fn released(message: &Message) -> Dead {
-    let properties = message.properties();
+pub(super) fn released(message: &Message) -> Message {
+    let properties = message.properties_with_bcc();
     let millis = delay(properties).map_or(0, i64::from);
     let negated = i32::try_from(-millis).map_or(AMQPValue::LongLongInt(-millis), AMQPValue::LongInt);
     let headers = table::edit(properties.raw_headers().unwrap_or(&[0; 4]), &[(delay::HEADER, Some(negated))]);
     let raw = properties.with(&[(Field::Headers, Some(headers))]);
-    let mut keys = vec![message.routing_key().to_vec()];
-    // That it is an array was checked when it was published.
-    copies::keys(properties, copies::CC, &mut keys).unwrap_or_default();
-    let message = Message::new(
+    Message::new(
         &mut BytesMut::new(),
         message.exchange(),
         message.routing_key(),
         Properties::trusted(&raw),
         message.body().clone(),
         message.origin(),
-    );
-    Dead { message, keys, deaths: Vec::new() }
+    )
 }

@@ -20,15 +20,15 @@ pub struct RoutedPublish {
     pub message: Arc<Message>,
     /// Every queue once.
     pub queues: SmallVec<[QueueRef; 2]>,
-    /// The direct reply-to consumer it answers (semantics.md 15.3).
-    pub direct_reply: Option<(ConnectionId, ConsumerNumber)>,
+    /// The direct reply-to consumers it answers, each once (semantics.md 15.3).
+    pub direct_replies: SmallVec<[(ConnectionId, ConsumerNumber); 1]>,
 }
 
 impl RoutedPublish {
     /// Whether it reaches nobody (basic.return when mandatory, semantics.md 9.5).
     #[must_use]
     pub fn is_unroutable(&self) -> bool {
-        self.queues.is_empty() && self.direct_reply.is_none()
+        self.queues.is_empty() && self.direct_replies.is_empty()
     }
 }
 

@@ -16,6 +16,7 @@ use super::print::term;
 use super::{Binding, Destination, End, Keys, Matcher, Reads};
 use crate::model::argument::integer;
 use crate::model::fault::Fault;
+use crate::model::ids::Name;
 
 const HEADER: &str = "hash-header";
 const PROPERTY: &str = "hash-property";
@@ -105,14 +106,16 @@ struct Share {
     /// The hash of its name: ids of exchanges are given anew at every start, and a queue that is deleted and declared
     /// again gets its keys back.
     name: u64,
-    /// Its bindings, by weight. The smallest counts: which of them came first is not known after a restart.
-    weights: BTreeMap<u32, usize>,
+    /// What each binding weighs, in the order in which they were made. The first counts.
+    weights: BTreeMap<u64, u32>,
+    /// Which of them a binding is, by its key and arguments.
+    numbers: BTreeMap<(Name, Box<[u8]>), u64>,
 }
 
 impl Share {
     /// What the destination draws for a hash; the lowest wins.
     fn draw(&self, hash: u64) -> f64 {
-        let weight = self.weights.keys().next().copied().unwrap_or(1);
+        let weight = self.weights.values().next().copied().unwrap_or(1);
         // Over the open interval from 0 to 1, in steps of 2^-53.
         #[allow(clippy::cast_precision_loss, reason = "53 bits are what a double holds")]
         let uniform = ((mix(hash ^ self.name) >> 11) as f64 + 0.5) / 9_007_199_254_740_992.0;
@@ -124,14 +127,20 @@ impl Share {
 pub(super) struct ConsistentHash {
     subject: Subject,
     shares: BTreeMap<Destination, Share>,
+    /// How many bindings have been made so far.
+    made: u64,
 }
 
 impl ConsistentHash {
     /// Of arguments that were checked.
     pub(super) fn new(arguments: &FieldTable) -> ConsistentHash {
         let subject = Subject::of(arguments).unwrap_or(Subject::RoutingKey);
-        ConsistentHash { subject, shares: BTreeMap::new() }
+        ConsistentHash { subject, shares: BTreeMap::new(), made: 0 }
     }
+}
+
+fn identity(binding: &Binding<'_>) -> (Name, Box<[u8]>) {
+    (binding.routing_key.clone(), binding.encoded_arguments.into())
 }
 
 impl Matcher for ConsistentHash {
@@ -143,19 +152,17 @@ impl Matcher for ConsistentHash {
         // A binding that was let in has a weight.
         let weight = weight(binding.routing_key).unwrap_or(1);
         let name = hash(binding.name.as_bytes());
-        let share =
-            self.shares.entry(binding.destination).or_insert(Share { name, weights: BTreeMap::new() });
-        *share.weights.entry(weight).or_default() += 1;
+        let unbound = || Share { name, weights: BTreeMap::new(), numbers: BTreeMap::new() };
+        let share = self.shares.entry(binding.destination).or_insert_with(unbound);
+        self.made += 1;
+        share.weights.insert(self.made, weight);
+        share.numbers.insert(identity(binding), self.made);
     }
 
     fn remove(&mut self, binding: &Binding<'_>) {
-        let weight = weight(binding.routing_key).unwrap_or(1);
         let Some(share) = self.shares.get_mut(&binding.destination) else { return };
-        if let Some(count) = share.weights.get_mut(&weight) {
-            *count -= 1;
-            if *count == 0 {
-                share.weights.remove(&weight);
-            }
+        if let Some(number) = share.numbers.remove(&identity(binding)) {
+            share.weights.remove(&number);
         }
         if share.weights.is_empty() {
             self.shares.remove(&binding.destination);

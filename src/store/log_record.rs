@@ -26,6 +26,7 @@ const REDELIVERED: u8 = 2;
 const SAME: u8 = 4;
 const DEAD_LETTERED: u8 = 8;
 const COUNTED: u8 = 16;
+const READDRESSED: u8 = 32;
 
 /// Appends the operations to `out`. False, with some of them, as soon as `out` is longer than `most`. What is only spilled
 /// to bound memory is left out: it does not outlive the process.
@@ -96,7 +97,8 @@ fn flags(message: &Message, meta: EntryMeta, same: bool) -> u8 {
         | flag(meta.redelivered, REDELIVERED)
         | flag(same, SAME)
         | flag(meta.attempts != Attempts::NONE, COUNTED)
-        | flag(message.origin() == Origin::DeadLettered, DEAD_LETTERED)
+        | flag(message.origin() != Origin::Client, DEAD_LETTERED)
+        | flag(message.origin() == Origin::Readdressed, READDRESSED)
 }
 
 fn put_attempts(out: &mut Vec<u8>, attempts: Attempts) {
@@ -153,7 +155,7 @@ fn put(bytes: &mut Bytes, before: &mut Option<Arc<Message>>) -> Option<Op> {
     let expires_at = if flags & EXPIRES != 0 { Some(Timestamp(number(bytes)?)) } else { None };
     let meta = EntryMeta { expires_at, attempts, redelivered: flags & REDELIVERED != 0 };
     if flags & SAME == 0 {
-        let origin = if flags & DEAD_LETTERED != 0 { Origin::DeadLettered } else { Origin::Client };
+        let origin = Origin::of(flags & DEAD_LETTERED != 0, flags & READDRESSED != 0);
         *before = Some(Arc::new(message(bytes, origin)?));
     }
     Some(Op::Put { queue, lane, position, message: Arc::clone(before.as_ref()?), meta, durable: true })
@@ -192,4 +194,26 @@ fn text(bytes: &mut Bytes) -> Option<Bytes> {
 fn take(bytes: &mut Bytes, len: u64) -> Option<Bytes> {
     let len = usize::try_from(len).ok().filter(|&len| len <= bytes.len())?;
     Some(bytes.split_to(len))
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use leveret_codec::properties::Properties;
+
+    use super::*;
+
+    #[test]
+    fn where_a_message_comes_from_and_its_bcc_come_back() {
+        for origin in [Origin::Client, Origin::DeadLettered, Origin::Readdressed] {
+            let properties = Properties::trusted(b"\x20\0\0\0\0\x05\x03BCCV");
+            let made = Message::new(&mut BytesMut::new(), b"x", b"k", properties, Body::default(), origin);
+            let put = super::super::testing::put(1, 1, &Arc::new(made));
+            let mut record = Vec::new();
+            assert!(encode(&mut record, 1000, &[put], &[]));
+            let logged = decode(record.into()).expect("what was encoded");
+            let [Op::Put { message, .. }] = &logged.ops[..] else { panic!("{logged:?}") };
+            assert_eq!((message.origin(), message.has_bcc()), (origin, true));
+        }
+    }
 }

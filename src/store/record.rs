@@ -9,7 +9,9 @@ use crate::model::message::{Body, Message, Origin};
 /// Bytes before the envelope.
 pub(super) const HEADER_LEN: usize = 16;
 const FORMAT: u8 = 1;
+/// Flags: where the message comes from.
 const DEAD_LETTERED: u8 = 1;
+const READDRESSED: u8 = 2;
 /// Bytes the checksum is made of, at the start of the header.
 const CHECKED: usize = 12;
 
@@ -23,7 +25,11 @@ pub(super) fn record_len(message: &Message) -> Result<u32, StoreError> {
 pub(super) fn put_header(out: &mut BytesMut, message: &Message) {
     let start = out.len();
     out.put_u8(FORMAT);
-    out.put_u8(if message.origin() == Origin::DeadLettered { DEAD_LETTERED } else { 0 });
+    out.put_u8(match message.origin() {
+        Origin::Client => 0,
+        Origin::DeadLettered => DEAD_LETTERED,
+        Origin::Readdressed => DEAD_LETTERED | READDRESSED,
+    });
     out.put_u8(u8::try_from(message.exchange().len()).unwrap_or(u8::MAX));
     out.put_u8(u8::try_from(message.routing_key().len()).unwrap_or(u8::MAX));
     out.put_u32_le(u32::try_from(message.envelope().len()).unwrap_or(u32::MAX));
@@ -62,7 +68,7 @@ pub(super) fn check(pieces: &[Bytes]) -> Result<(), BadRecord> {
 /// is copied.
 pub(super) fn decode(pieces: Vec<Bytes>) -> Result<Message, BadRecord> {
     let (fixed, envelope, body) = parse(&mut Pieces(pieces))?;
-    let origin = if fixed[1] & DEAD_LETTERED != 0 { Origin::DeadLettered } else { Origin::Client };
+    let origin = Origin::of(fixed[1] & DEAD_LETTERED != 0, fixed[1] & READDRESSED != 0);
     Message::from_stored(envelope, fixed[2], fixed[3], body, origin).ok_or(BadRecord::Fields)
 }
 
@@ -145,10 +151,10 @@ mod tests {
     use leveret_codec::properties::Properties;
     use proptest::prelude::*;
 
-    fn message(body: &[u8]) -> Message {
+    fn message(body: &[u8], origin: Origin) -> Message {
         let mut arena = BytesMut::new();
         let body = Body::whole(Bytes::copy_from_slice(body));
-        Message::new(&mut arena, b"ex", b"key", Properties::default(), body, Origin::DeadLettered)
+        Message::new(&mut arena, b"ex", b"key", Properties::default(), body, origin)
     }
 
     fn record(message: &Message) -> Vec<u8> {
@@ -170,8 +176,9 @@ mod tests {
         fn a_record_comes_back_however_it_is_cut(
             body: Vec<u8>,
             cuts in proptest::collection::vec(0usize..200, 0..5),
+            origin in prop_oneof![Just(Origin::Client), Just(Origin::DeadLettered), Just(Origin::Readdressed)],
         ) {
-            let original = message(&body);
+            let original = message(&body, origin);
             let mut rest = Bytes::from(record(&original));
             prop_assert_eq!(rest.len(), record_len(&original).unwrap() as usize);
             let mut pieces = Vec::new();
@@ -183,13 +190,13 @@ mod tests {
             let back = decode(pieces).unwrap();
             prop_assert_eq!(back.exchange(), b"ex");
             prop_assert_eq!(back.routing_key(), b"key");
-            prop_assert_eq!(back.origin(), Origin::DeadLettered);
+            prop_assert_eq!(back.origin(), origin);
             prop_assert_eq!(bytes_of(&back), body);
         }
 
         #[test]
         fn every_flipped_bit_is_found(at in 0usize..60, bit in 0u8..8) {
-            let mut bytes = record(&message(b"some body of a message that is long enough"));
+            let mut bytes = record(&message(b"some body of a message that is long enough", Origin::Client));
             let at = at % bytes.len();
             bytes[at] ^= 1 << bit;
             prop_assert!(decode(vec![Bytes::from(bytes)]).is_err());

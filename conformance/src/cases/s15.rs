@@ -39,6 +39,7 @@ cases! {
     s15_03_gone: "a reply to a requester that is gone is lost silently";
     s15_03_cancelled: "a reply after the cancel of the reply consumer is lost";
     s15_03_forged: "a reply to a name that was never given is lost";
+    s15_03_copies: "a reply goes by CC and BCC too, which may be names to reply to";
     s15_03_large: "a large reply arrives whole";
     s15_04_get: "get from the reply queue is 404";
     s15_04_declare: "a declare of amq.rabbitmq.reply-to is answered as if it were a queue";
@@ -285,6 +286,20 @@ fn s15_03_forged(test: &Test) -> Step {
     for (number, name) in ["amq.rabbitmq.reply-to.forged".to_owned(), format!("{to}x")].iter().enumerate() {
         responder.put(name, "forged");
         responder.confirmed(number as u64 + 1, number as u64 + 1)?;
+    }
+    requester.silent()
+}
+
+fn s15_03_copies(test: &Test) -> Step {
+    let (requester, responder, to) = scene(test)?;
+    let (other, _, to_other) = scene(test)?;
+    let name = test.queue("copy");
+    responder.declare(&Queue::new(&name))?;
+    let headers = Table::new().set("CC", &[&*to, &*to_other][..]).set("BCC", &[&*name][..]);
+    responder.publish(&Message::new("", &to, "reply").with(Properties::new().headers(&headers)));
+    for reply in [requester.delivery()?, other.delivery()?, responder.take_soon(&name)?] {
+        ensure(reply.header("CC")?.is_some() && reply.header("BCC")?.is_none(), "CC is gone or BCC is told")?;
+        equal("key", reply.key, to.clone())?;
     }
     requester.silent()
 }

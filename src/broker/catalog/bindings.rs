@@ -158,7 +158,8 @@ impl Catalog {
                 routing_key: binding.routing_key.clone(),
                 arguments: EncodedTable::new(&binding.arguments),
             };
-            fx.ops.push(record.put());
+            self.bindings_made += 1;
+            fx.ops.push(record.put_numbered(self.bindings_made));
         }
         Catalog::replay(state, source, end.destination, fx);
         Ok(true)

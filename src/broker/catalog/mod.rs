@@ -91,6 +91,8 @@ pub struct Catalog {
     /// Queue ids below this one are written down as taken.
     reserved_queues: u64,
     next_exchange: u64,
+    /// The number of the last binding that was written down.
+    bindings_made: u64,
     sources: Sources,
     /// The exclusive queues of each connection.
     exclusive: Map<ConnectionId, Vec<QueueId>>,
@@ -115,6 +117,7 @@ impl Catalog {
             next_queue: 1,
             reserved_queues: 1,
             next_exchange: 1,
+            bindings_made: 0,
             sources: Sources::default(),
             exclusive: Map::default(),
             bad_records: Vec::new(),

@@ -1,6 +1,6 @@
 //! What the catalog writes down: one record per durable thing, opaque to the store. A value is a version byte and a
-//! postcard record; a key is the record's rank and the names that identify it, so that recovery meets vhosts before
-//! exchanges and queues, and those before bindings.
+//! postcard record, and behind it a number where it matters what was made first. A key is the record's rank and the
+//! names that identify it, so that recovery meets vhosts before exchanges and queues, and those before bindings.
 
 use leveret_codec::table::{self, FieldTable};
 use serde::{Deserialize, Serialize};
@@ -135,10 +135,22 @@ impl Record {
         CatalogOp::Put { key: self.key(), value }
     }
 
-    pub(super) fn read(value: &[u8]) -> Result<Record, RecordError> {
+    /// Writes the record down with a number: what has a lower one was made before.
+    pub(super) fn put_numbered(&self, number: u64) -> CatalogOp {
+        let mut op = self.put();
+        if let CatalogOp::Put { value, .. } = &mut op {
+            value.extend(number.to_le_bytes());
+        }
+        op
+    }
+
+    /// The record and its number, 0 where it has none.
+    pub(super) fn read(value: &[u8]) -> Result<(Record, u64), RecordError> {
         match value.split_first() {
             Some((&VERSION, record)) => {
-                postcard::from_bytes(record).map_err(|error| RecordError::Malformed(error.to_string()))
+                let malformed = |error: postcard::Error| RecordError::Malformed(error.to_string());
+                let (record, behind) = postcard::take_from_bytes(record).map_err(malformed)?;
+                Ok((record, behind.first_chunk().map_or(0, |number| u64::from_le_bytes(*number))))
             }
             Some((&version, _)) => Err(RecordError::Version(version)),
             None => Err(RecordError::Empty),
@@ -287,7 +299,9 @@ mod tests {
     fn a_record_reads_back_and_an_unknown_version_does_not() {
         let record = binding("x", "k");
         let (_, mut value) = parts(&record);
-        assert_eq!(Record::read(&value), Ok(record));
+        assert_eq!(Record::read(&value), Ok((record.clone(), 0)));
+        let CatalogOp::Put { value: numbered, .. } = record.put_numbered(300) else { panic!() };
+        assert_eq!(Record::read(&numbered), Ok((record, 300)));
         value[0] = 9;
         assert_eq!(Record::read(&value), Err(RecordError::Version(9)));
         assert_eq!(Record::read(&[]), Err(RecordError::Empty));

@@ -18,21 +18,28 @@ use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, User, ViewState};
 
 impl Catalog {
-    /// Fills the view. Keys are met in their order: what a record hangs on has a smaller key.
+    /// Fills the view. What a record hangs on has a key of a lower rank; those of one rank are met in the order in which
+    /// they were made, where that is known.
     pub(super) fn recover(
         &mut self,
         state: &mut ViewState,
         records: impl IntoIterator<Item = (Vec<u8>, Vec<u8>)>,
         fx: &mut CatalogEffects,
     ) {
-        let mut records: Vec<_> = records.into_iter().collect();
+        let read = |(key, value): (Vec<u8>, Vec<u8>)| (key, Record::read(&value));
+        let mut records: Vec<_> = records.into_iter().map(read).collect();
         if records.is_empty() {
             self.first_start(state, fx);
             return;
         }
-        records.sort();
-        for (key, value) in records {
-            let restored = Record::read(&value).and_then(|record| self.restore(state, record));
+        let number = |read: &Result<(Record, u64), _>| read.as_ref().map_or(0, |(_, number)| *number);
+        records.sort_by(|(one, of_one), (other, of_other)| {
+            let (one, other) = ((one.first(), number(of_one), one), (other.first(), number(of_other), other));
+            one.cmp(&other)
+        });
+        self.bindings_made = records.iter().map(|(_, read)| number(read)).max().unwrap_or(0);
+        for (key, read) in records {
+            let restored = read.and_then(|(record, _)| self.restore(state, record));
             if let Err(error) = restored {
                 self.bad_records.push(BadRecord { key, error });
             }

@@ -8,7 +8,6 @@ mod tracing;
 
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use leveret_codec::table::AMQPValue;
 
 use crate::model::consuming::{Delivery, Settlement};
@@ -62,7 +61,6 @@ pub struct Port {
     vhost: Name,
     traced: Traced,
     cache: RouteCache,
-    arena: BytesMut,
     outgoing: Outgoing,
     /// How many names were made up so far.
     made_up: u64,
@@ -92,7 +90,6 @@ impl Port {
             vhost: "".into(),
             traced: Traced::default(),
             cache,
-            arena: BytesMut::new(),
             outgoing,
             made_up: 0,
             draws: 0,

@@ -8,7 +8,7 @@ use smallvec::{SmallVec, smallvec};
 use super::Port;
 use crate::broker::access::{self, Operation};
 use crate::broker::command::ShardCommand;
-use crate::broker::copies::{self, BCC, CC};
+use crate::broker::copies::copies;
 use crate::broker::direct_reply;
 use crate::broker::queue_arguments::LONGEST_TIME;
 use crate::broker::route_cache::{Known, Targets};
@@ -16,7 +16,7 @@ use crate::broker::view::{User, ViewState};
 use crate::model::consuming::Delivery;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConsumerNumber, ExchangeId, Position, QueueId, QueueRef, ShardIndex};
+use crate::model::ids::{ConnectionId, ConsumerNumber, ExchangeId, Position, QueueId, QueueRef, ShardIndex};
 use crate::model::message::Message;
 use crate::model::op::Attempts;
 use crate::model::port::RoutedPublish;
@@ -36,11 +36,8 @@ impl Port {
             self.check_topic(&self.view.read(), Operation::Write, message.exchange(), message.routing_key())?;
         }
         self.check_properties(&message)?;
-        if message.exchange().is_empty() && direct_reply::is_address(message.routing_key()) {
-            let direct_reply = self.view.direct_replies.find(message.routing_key());
-            return Ok(RoutedPublish { message, queues: SmallVec::new(), direct_reply });
-        }
-        let (message, copies) = self.take_copies(message)?;
+        let copies = copies(&message)?;
+        let direct_replies = self.find_direct_replies(&message, &copies);
         if !copies.is_empty() {
             let state = self.view.read();
             let check = |key: &Vec<u8>| self.check_topic(&state, Operation::Write, message.exchange(), key);
@@ -48,9 +45,11 @@ impl Port {
         }
         let queues = match known {
             Known::Route(targets) if copies.is_empty() => targets,
+            // No queue is named as they are, and none of them is remembered.
+            _ if copies.is_empty() && is_reply(&message) => Targets::new(),
             _ => self.find_targets(&message, &copies),
         };
-        Ok(RoutedPublish { message, queues, direct_reply: None })
+        Ok(RoutedPublish { message, queues, direct_replies })
     }
 
     /// Whether this connection may publish to the exchange of a message: 403, 404, 403.
@@ -122,19 +121,21 @@ impl Port {
         Ok(())
     }
 
-    /// The keys in CC and BCC; the message loses its BCC.
-    fn take_copies(&mut self, message: Arc<Message>) -> Result<(Arc<Message>, Vec<Vec<u8>>), Fault> {
-        let mut keys = Vec::new();
-        let properties = message.properties();
-        if properties.raw_headers().is_none() {
-            return Ok((message, keys));
+    /// Whom a message answers directly, each once: the default exchange knows their addresses as it knows queues.
+    fn find_direct_replies(
+        &self,
+        message: &Message,
+        copies: &[Vec<u8>],
+    ) -> SmallVec<[(ConnectionId, ConsumerNumber); 1]> {
+        let mut found = SmallVec::new();
+        if message.exchange().is_empty() {
+            let keys = std::iter::once(message.routing_key()).chain(copies.iter().map(Vec::as_slice));
+            let addresses = keys.filter(|key| direct_reply::is_address(key));
+            found.extend(addresses.filter_map(|address| self.view.direct_replies.find(address)));
+            found.sort_unstable();
+            found.dedup();
         }
-        copies::keys(properties, CC, &mut keys)?;
-        let others = keys.len();
-        copies::keys(properties, BCC, &mut keys)?;
-        let message =
-            if keys.len() > others { copies::without_bcc(&message, &mut self.arena) } else { message };
-        Ok((message, keys))
+        found
     }
 
     /// Routes by the view, and remembers the result where exchange and key alone led to it.
@@ -164,8 +165,8 @@ impl Port {
 
     /// One command per shard that has a queue of the message.
     pub(super) fn submit_publish(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
-        let RoutedPublish { message, mut queues, direct_reply } = publish;
-        if let Some((connection, consumer)) = direct_reply {
+        let RoutedPublish { message, mut queues, direct_replies } = publish;
+        for (connection, consumer) in direct_replies {
             let delivery = direct_delivery(consumer, Arc::clone(&message));
             self.outgoing.direct.push((connection, SessionEvent::Deliver(delivery)));
         }
@@ -180,6 +181,11 @@ impl Port {
         }
         if confirm.is_some() { commands } else { 0 }
     }
+}
+
+/// Whether its own key is the address of a direct reply.
+fn is_reply(message: &Message) -> bool {
+    message.exchange().is_empty() && direct_reply::is_address(message.routing_key())
 }
 
 /// A direct reply: from no queue, and nothing to settle.

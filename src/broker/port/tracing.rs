@@ -6,7 +6,7 @@ use leveret_codec::table::{AMQPValue, FieldArray, FieldTable};
 use super::Port;
 use crate::broker::announce::{self, TRACE_EXCHANGE, text};
 use crate::broker::clients::NODE;
-use crate::broker::copies::{self, CC};
+use crate::broker::copies;
 use crate::model::consuming::Delivery;
 use crate::model::ids::{ChannelNumber, QueueRef};
 use crate::model::message::Message;
@@ -68,9 +68,7 @@ impl Port {
         if message.exchange() == TRACE_EXCHANGE.as_bytes() {
             return;
         }
-        let mut keys = vec![message.routing_key().to_vec()];
-        // It was checked when the message was published.
-        copies::keys(message.properties(), CC, &mut keys).unwrap_or_default();
+        let keys = copies::routing_keys(message);
         let keys: Vec<_> = keys.iter().map(text).collect();
         let mut headers = FieldTable::default();
         headers.insert("exchange_name".into(), text(message.exchange()));

@@ -10,7 +10,8 @@ use smallvec::SmallVec;
 use super::confirms::Waiter;
 use super::{Shard, Slot};
 use crate::broker::command::{AwaitedDeadLetter, ShardCommand};
-use crate::broker::dead_letter::{self, Death};
+use crate::broker::copies;
+use crate::broker::dead_letter::{self, Dead, Death};
 use crate::broker::delayed;
 use crate::model::ids::{Position, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
@@ -199,23 +200,24 @@ impl Shard {
         let state = self.view.read();
         let exchange = state.exchange(&slot.label.vhost, &target.exchange)?.id;
         let death = Death { queue: &slot.label.name, reason: letter.reason, at: now };
-        let dead = match slot.queue.settings().role {
-            QueueRole::Delays => delayed::released(&letter.message),
+        let Dead { message, deaths } = match slot.queue.settings().role {
+            QueueRole::Delays => Dead { message: delayed::released(&letter.message), deaths: Vec::new() },
             QueueRole::Clients | QueueRole::Remembers => dead_letter::edit(&letter.message, &death, target),
         };
         let mut targets: SmallVec<[QueueRef; 2]> = SmallVec::new();
-        let keys: SmallVec<[&[u8]; 4]> = dead.keys.iter().map(Vec::as_slice).collect();
-        let envelope = Envelope { keys: &keys, properties: dead.message.properties(), draw };
+        let keys = copies::routing_keys(&message);
+        let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
+        let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
         let histories = route(&*state, exchange, envelope, &mut targets).histories;
         // The catalog does not know the keepers of exchanges by themselves: to wait there is no circle.
         let found = targets.len();
         targets.retain(|target| {
             state
                 .queue_by_id(target.queue)
-                .is_none_or(|queue| !dead_letter::is_cycle(&dead.deaths, &queue.label.name))
+                .is_none_or(|queue| !dead_letter::is_cycle(&deaths, &queue.label.name))
         });
         let circles = targets.len() < found;
-        Some(Addressed { message: Arc::new(dead.message), targets, circles, histories })
+        Some(Addressed { message: Arc::new(message), targets, circles, histories })
     }
 
     /// Takes a dead letter in and sees to it that its source hears when it is safe.

@@ -164,9 +164,7 @@ impl Shard {
         match to {
             Destination::Queue(queue) => targets.push(queue),
             Destination::Exchange(exchange) => {
-                let mut keys = vec![message.routing_key().to_vec()];
-                // That it is an array was checked when it was published.
-                copies::keys(message.properties(), copies::CC, &mut keys).unwrap_or_default();
+                let keys = copies::routing_keys(message);
                 let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
                 let envelope =
                     Envelope { keys: &keys, properties: message.properties(), draw: self.next_draw() };

@@ -5,6 +5,7 @@ mod administration;
 mod announcements;
 mod confirms;
 mod consuming;
+mod copies;
 mod dead_letters;
 mod exchanges;
 mod harness;

@@ -1,11 +1,11 @@
-//! Publishing: checks, routes and what is remembered of them, CC and BCC, direct reply-to (semantics.md 9.1 to 9.5,
-//! 5.24, section 15).
+//! Publishing: checks, routes and what is remembered of them, direct reply-to (semantics.md 9.1 to 9.5, section
+//! 15). Keys in CC and BCC are in `copies`.
 
 use leveret_codec::properties::Field;
 
 use super::harness::{
     Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, headers, int, message, short,
-    text, texts,
+    text,
 };
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConsumerNumber;
@@ -79,25 +79,6 @@ fn what_headers_decide_is_not_remembered() {
     assert_eq!(targets(&mut broker, message("amq.headers", "", &[headers(&[("a", int(2))])])), 0);
     assert_eq!(targets(&mut broker, message("amq.headers", "", &[])), 0);
     assert_eq!(targets(&mut broker, message("amq.headers", "", &[headers(&[("a", int(1))])])), 1);
-}
-
-#[test]
-fn cc_and_bcc_add_keys_and_bcc_is_not_delivered() {
-    let mut broker = broker();
-    for name in ["c", "b"] {
-        broker.ask(1, declare_queue(name, |_| ()));
-    }
-    assert_eq!(targets(&mut broker, message("", "q", &[])), 1);
-    let copied = headers(&[("CC", texts(&["c", "q"])), ("BCC", texts(&["b"]))]);
-    broker.publish(1, message("", "q", &[copied]), None);
-    assert_eq!(targets(&mut broker, message("", "q", &[])), 1, "and copies are not remembered");
-    for name in ["q", "c", "b"] {
-        let delivery = broker.get(1, name).unwrap();
-        let properties = delivery.message.properties();
-        assert!(properties.header("CC").is_some() && properties.header("BCC").is_none());
-        assert_eq!(delivery.message.routing_key(), b"q");
-        assert!(broker.get(1, name).is_none());
-    }
 }
 
 #[test]

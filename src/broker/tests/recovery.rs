@@ -46,6 +46,37 @@ fn durable_things_come_back_as_they_were() {
 }
 
 #[test]
+fn bindings_come_back_in_the_order_they_were_made_in() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, declare_exchange("x", "x-consistent-hash", |_| ()));
+    // Of those of `a` the first counts, and each has a smaller key than the one before it.
+    for (queue, weight) in [("b", "50"), ("a", "90"), ("a", "50")] {
+        broker.ask(1, declare_queue(queue, |_| ()));
+        broker.ask(1, Request::BindQueue(binding("x", queue, weight)));
+    }
+    let shares = |broker: &mut Broker| {
+        for number in 0..1000 {
+            broker.publish(1, message("x", &format!("{number}"), &[]), None);
+        }
+        let share = broker.counts(1, "a").0;
+        broker.ask(1, Request::PurgeQueue { name: "a".into() });
+        share
+    };
+    let before = shares(&mut broker);
+    assert!((600..690).contains(&before), "{before}");
+    let mut broker = broker.restarted();
+    broker.connect(1);
+    assert_eq!(shares(&mut broker), before);
+    broker.ask(1, Request::BindQueue(binding("x", "a", "1")));
+    broker.ask(1, Request::UnbindQueue(binding("x", "a", "90")));
+    let mut broker = broker.restarted();
+    broker.connect(1);
+    let after = shares(&mut broker);
+    assert!((450..550).contains(&after), "what was made after a restart comes later: {after}");
+}
+
+#[test]
 fn what_is_not_durable_is_gone_and_leaves_no_record() {
     let mut broker = Broker::new();
     let before = broker.records.len();

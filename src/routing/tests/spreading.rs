@@ -93,11 +93,18 @@ fn a_hash_is_the_same_for_ever() {
 
 #[test]
 fn consistent_hash_counts_one_binding_per_queue() {
-    let mut routes = bound(HASH, &none(), &["1", "1"]);
-    assert_eq!(routes.bind(end(0, "0"), "10", &none()), Ok(true));
-    assert_near(&shares(&all_chosen(&routes, 2000), 2), &[1000, 1000]);
-    assert!(routes.unbind(queue(0), "1", &none()));
-    assert_near(&shares(&all_chosen(&routes, 2000), 2), &[1818, 182]);
+    let mut routes = bound(HASH, &none(), &["10", "10"]);
+    let again = fields([("again", text("and again"))]);
+    for (key, arguments) in [("100", &none()), ("1", &none()), ("10", &again)] {
+        assert_eq!(routes.bind(end(0, "0"), key, arguments), Ok(true));
+        assert_near(&shares(&all_chosen(&routes, 2000), 2), &[1000, 1000]);
+    }
+    for (key, arguments, then) in
+        [("10", &none(), [1818, 182]), ("1", &none(), [1818, 182]), ("100", &none(), [1000, 1000])]
+    {
+        assert!(routes.unbind(queue(0), key, arguments));
+        assert_near(&shares(&all_chosen(&routes, 2000), 2), &then);
+    }
     assert_eq!(routes.remove_destination(queue(0)), 1);
     assert_eq!(shares(&all_chosen(&routes, 100), 2), [0, 100]);
 }

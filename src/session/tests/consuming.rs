@@ -1,10 +1,11 @@
 //! semantics.md sections 10 and 15: consumers, deliveries, get, qos, direct replies.
 
 use leveret_codec::method::amqp::basic::{AMQPMethod, Cancel, Consume, Get, Qos};
-use leveret_codec::properties::{Field, encode_short_string};
+use leveret_codec::properties::{Field, Properties, encode_short_string};
 use leveret_codec::table::{AMQPValue, FieldTable};
 
-use super::peer::{Peer, delivery, publish_frames, raw_method};
+use super::peer::{Peer, delivery, delivery_of, publish_frames, raw_method};
+use crate::model::consuming::Delivery;
 use crate::model::event::SessionEvent;
 use crate::model::fault::Fault;
 use crate::model::ids::{ConsumerNumber, Position};
@@ -431,4 +432,29 @@ fn the_broker_hears_of_every_delivery_that_goes_out() {
         [Position(5)],
         "one for a consumer that is gone does not go out"
     );
+}
+
+#[test]
+fn what_goes_out_is_without_bcc() {
+    let with_bcc = Properties::trusted(b"\x20\0\0\0\0\x08\x03BCCV\x01aV");
+    let wanted = b"\x20\0\0\0\0\x03\x01aV";
+    let shows = |output: &[u8]| output.windows(wanted.len()).any(|part| part == wanted);
+    let mut peer = Peer::running();
+    peer.consume("t", false);
+    peer.said();
+    let counted = Attempts { acquired: 1, failed: 0 };
+    for attempts in [Attempts::NONE, counted] {
+        let delivery = Delivery { attempts, ..delivery_of(2, 1, with_bcc) };
+        peer.event(SessionEvent::Deliver(delivery.clone()));
+        let delivered = peer.output();
+        peer.session.port().script.push_back(Some(Reply::Got { delivery: Box::new(delivery), remaining: 0 }));
+        peer.basic(AMQPMethod::Get(Get { queue: short("q"), no_ack: true }));
+        let got = peer.output();
+        for output in [&delivered, &got] {
+            assert!(!output.windows(3).any(|part| part == b"BCC"), "{output:?}");
+            assert_eq!(shows(output), attempts == Attempts::NONE, "{output:?}");
+        }
+    }
+    peer.send_bytes(&publish_frames(1, "x", "nowhere", with_bcc.raw(), b"x", true));
+    assert!(shows(&peer.output()), "what is returned");
 }

@@ -7,6 +7,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use leveret_codec::frame::{FrameKind, PROTOCOL_HEADER, decode};
 use leveret_codec::method::amqp::{AMQPClass, basic, channel, connection, parse_class, queue};
 use leveret_codec::method::parse_content_header;
+use leveret_codec::properties::Properties;
 use leveret_codec::table::{AMQPValue, FieldTable};
 use leveret_codec::write::Output;
 
@@ -206,8 +207,11 @@ impl Peer {
 }
 
 pub(super) fn delivery(consumer: u32, position: u64) -> Delivery {
+    delivery_of(consumer, position, Properties::default())
+}
+
+pub(super) fn delivery_of(consumer: u32, position: u64, properties: Properties<'_>) -> Delivery {
     let body = Body::whole(Bytes::from(format!("m{position}")));
-    let properties = leveret_codec::properties::Properties::default();
     let message = Message::new(&mut BytesMut::new(), b"x", b"k", properties, body, Origin::Client);
     Delivery {
         consumer: ConsumerNumber(consumer),

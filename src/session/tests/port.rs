@@ -111,7 +111,7 @@ impl BrokerPort for FakePort {
             _ => smallvec![QUEUE],
         };
         self.messages.push(message.clone());
-        Ok(RoutedPublish { message, queues, direct_reply: None })
+        Ok(RoutedPublish { message, queues, direct_replies: smallvec![] })
     }
 
     fn delivered(&mut self, _: ChannelNumber, delivery: &Delivery) {

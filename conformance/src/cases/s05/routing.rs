@@ -24,6 +24,9 @@ cases! {
     s5_11_internal_reached: "an internal exchange is reached by binding and as an alternate";
     s5_24_cc: "CC adds keys, and stays in the headers";
     s5_24_bcc: "BCC adds keys, and is taken out of the headers";
+    s5_24_bcc_alone: "headers of nothing but BCC are empty, whatever is in it";
+    s5_24_bcc_unmatched: "a headers exchange does not see BCC";
+    s5_24_bcc_returned: "a returned message is without BCC";
     s5_24_original_key: "copies carry the original key";
     s5_24_topic: "CC works on a topic exchange";
     s5_24_beyond_exchange: "CC applies to the exchanges behind the first as well";
@@ -200,6 +203,38 @@ fn s5_24_bcc(test: &Test) -> Step {
         ensure(delivery.header("other")?.is_some(), "another header is gone")?;
     }
     Ok(())
+}
+
+fn s5_24_bcc_alone(test: &Test) -> Step {
+    let router = Router::new(test)?;
+    let queue = router.queue("q")?;
+    let one_integer = b"A\0\0\0\x05I\0\0\0\x01";
+    for headers in [Table::new().set("BCC", &["b"][..]), Table::new().raw("BCC", one_integer)] {
+        router.publish(&Message::new("", &queue, "x").with(Properties::new().headers(&headers)))?;
+        let delivery = router.channel.take(&queue)?;
+        equal("headers", delivery.properties()?.raw_headers(), Some(&[0; 4][..]))?;
+    }
+    Ok(())
+}
+
+fn s5_24_bcc_unmatched(test: &Test) -> Step {
+    let router = Router::new(test)?;
+    let source = router.exchange("x", "headers")?;
+    let [a, b] = [router.queue("a")?, router.queue("b")?];
+    let any = Table::new().set("x-match", "any");
+    router.channel.bind_with(&a, &source, "", &any.set("BCC", &["key"][..]))?;
+    let any = Table::new().set("x-match", "any");
+    router.channel.bind_with(&b, &source, "", &any.set("other", 5))?;
+    router.reaches(&Message::new(&source, "", "x").with(keys("BCC", &["key"])), &[&b])
+}
+
+fn s5_24_bcc_returned(test: &Test) -> Step {
+    let channel = test.channel()?;
+    let nowhere = test.queue("nowhere");
+    channel.publish(&Message::new("", &nowhere, "x").mandatory().with(keys("BCC", &["nor here"])));
+    let returned = channel.returned()?;
+    ensure(returned.header("BCC")?.is_none(), "BCC is still there")?;
+    ensure(returned.header("other")?.is_some(), "another header is gone")
 }
 
 fn s5_24_original_key(test: &Test) -> Step {

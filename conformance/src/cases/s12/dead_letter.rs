@@ -16,7 +16,9 @@ cases! {
     s12_04_original_key: "a dead letter keeps its routing key";
     s12_04_other_key: "x-dead-letter-routing-key replaces the routing key";
     s12_04_cc_keys: "without x-dead-letter-routing-key, dead letters are routed by CC and BCC too";
+    s12_04_cc_again: "a dead letter that dies again is routed by CC and BCC again";
     s12_04_cc_replaced: "x-dead-letter-routing-key replaces the keys of CC and BCC too";
+    s12_04_cc_replaced_later: "a key that was replaced is the only one from then on, also where it is the same";
     s12_04_default_exchange: "the default exchange may be a dead-letter exchange";
     s12_07_no_exchange: "where the dead-letter exchange does not exist, dead letters are dropped";
     s12_07_exchange_at_death: "what counts is whether the dead-letter exchange exists at the time of death";
@@ -78,6 +80,60 @@ fn routed_by(test: &Test, kind: &str, queue: impl FnOnce(Queue) -> Queue) -> Ste
 
 fn s12_04_cc_keys(test: &Test) -> Step {
     each_type(|kind| equal("reached", routed_by(test, kind, |queue| queue)?, vec!["key", "cc", "bcc"]))
+}
+
+/// Where the second death of a message with CC and BCC leads to, of `key`, `cc` and `bcc`. After the first it is in a
+/// queue that is bound by `between`.
+fn routed_again(
+    test: &Test,
+    kind: &str,
+    between: &str,
+    queue: impl FnOnce(Queue) -> Queue,
+) -> Step<Vec<&'static str>> {
+    let dying = Dying::new(test, kind, queue)?;
+    let (middle, last) = (test.queue(&format!("{kind}.middle")), test.exchange(&format!("{kind}.last")));
+    let exchange = test.exchange(&format!("{kind}.behind"));
+    dying.channel.declare_exchange(&Exchange::new(&exchange, "direct"))?;
+    dying.channel.declare_exchange(&Exchange::new(&last, "direct"))?;
+    dying.channel.bind_exchange(&exchange, &dying.exchange, "")?;
+    dying.channel.declare(&Queue::of(kind, &middle).with("x-dead-letter-exchange", &last))?;
+    dying.channel.bind(&middle, &exchange, between)?;
+    let from = test.exchange(&format!("{kind}.from"));
+    dying.channel.declare_exchange(&Exchange::new(&from, "fanout"))?;
+    dying.channel.bind(&dying.source, &from, "")?;
+    let keys = ["key", "cc", "bcc"];
+    let queues = keys.map(|key| test.queue(&format!("{kind}.{key}")));
+    for (queue, key) in queues.iter().zip(keys) {
+        dying.channel.declare(&Queue::new(queue))?;
+        dying.channel.bind(queue, &last, key)?;
+    }
+    let headers = Table::new().set("CC", &["cc"][..]).set("BCC", &["bcc"][..]);
+    dying.channel.publish(&Message::new(&from, "key", "a").with(Properties::new().headers(&headers)));
+    dying.reject()?;
+    dying.reject_from(&middle)?;
+    std::thread::sleep(Duration::from_millis(400));
+    let mut reached = vec![];
+    for (queue, key) in queues.iter().zip(keys) {
+        if let Some(delivery) = dying.channel.get(queue, true)? {
+            ensure(delivery.header("BCC")?.is_none(), "BCC is told")?;
+            reached.push(key);
+        }
+    }
+    Ok(reached)
+}
+
+fn s12_04_cc_again(test: &Test) -> Step {
+    each_type(|kind| {
+        let reached = routed_again(test, kind, "bcc", |queue| queue)?;
+        equal("reached", reached, vec!["key", "cc", "bcc"])
+    })
+}
+
+fn s12_04_cc_replaced_later(test: &Test) -> Step {
+    each_type(|kind| {
+        let replaced = |queue: Queue| queue.with("x-dead-letter-routing-key", "key");
+        equal("reached", routed_again(test, kind, "key", replaced)?, vec!["key"])
+    })
 }
 
 fn s12_04_cc_replaced(test: &Test) -> Step {
