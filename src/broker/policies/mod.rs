@@ -16,6 +16,7 @@ use crate::model::ids::Name;
 use crate::model::settings::QueueType;
 
 pub(super) use definition::check;
+pub use definition::printed;
 pub(super) use settings::effective;
 
 /// A policy, ready to be matched.
