@@ -109,6 +109,11 @@ impl Vhost {
         self.permissions.get(user).map(|permissions| permissions.spec())
     }
 
+    #[must_use]
+    pub fn topic_permissions_of(&self, user: &str, exchange: &str) -> Option<&TopicPermissionSpec> {
+        self.topic_permissions.get(user)?.get(exchange).map(TopicPermissions::spec)
+    }
+
     /// User, exchange, and what the user may do with its topics; in no order.
     pub fn topic_permissions(&self) -> impl Iterator<Item = (&Name, &Name, &TopicPermissionSpec)> {
         self.topic_permissions.iter().flat_map(|(user, exchanges)| {

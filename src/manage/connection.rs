@@ -12,7 +12,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,13 +21,15 @@ use tracing::{debug, warn};
 use super::routes;
 use crate::server::Administrator;
 
-/// How many administrators may be connected; whoever comes then is turned away.
+/// How many administrators may be connected. Who comes then takes the place of the one not heard of for the longest
+/// time, so that clients who only hold on to their connections keep nobody out.
 const MOST_CONNECTIONS: usize = 256;
 /// Bytes of a request's head.
 const MOST_HEAD: usize = 64 << 10;
-/// How long a client may take to send the head of a request (also: be idle), then for the rest of it, and then to read
-/// the answer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a client may take to send the head of its first request, and the rest of any.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How long it may take to read an answer and to come with the next request.
+const LEISURE: Duration = Duration::from_secs(60);
 /// How long requests may still take once the broker stops.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// How long to wait after an accept failed (out of file descriptors, for one) before the next try.
@@ -35,7 +37,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 /// Accepts until `stop`; returns once all connections have ended.
 pub(super) async fn accept(listener: TcpListener, administrator: Administrator, stop: CancellationToken) {
-    let slots = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let guests = Arc::new(Guests::default());
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
@@ -44,14 +46,12 @@ pub(super) async fn accept(listener: TcpListener, administrator: Administrator, 
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Ok(slot) = Arc::clone(&slots).try_acquire_owned() else {
-                    warn!(%peer, "turned away from the management API: {MOST_CONNECTIONS} are connected");
-                    continue;
-                };
-                let (administrator, stop) = (administrator.clone(), stop.clone());
+                let guest = guests.admit();
+                let (guests, administrator, stop) =
+                    (Arc::clone(&guests), administrator.clone(), stop.clone());
                 connections.spawn(async move {
-                    serve(stream, peer.ip(), &administrator, &stop).await;
-                    drop(slot);
+                    serve(stream, peer.ip(), &administrator, &guest, &stop).await;
+                    guests.leave(&guest);
                 });
             }
             Err(error) => {
@@ -64,21 +64,67 @@ pub(super) async fn accept(listener: TcpListener, administrator: Administrator, 
     connections.wait().await;
 }
 
-async fn serve(stream: TcpStream, peer: IpAddr, administrator: &Administrator, stop: &CancellationToken) {
-    let patience = Mutex::new(Instant::now() + PATIENCE);
-    let renew = || *patience.lock() = Instant::now() + PATIENCE;
+/// Who is connected.
+#[derive(Default)]
+struct Guests(Mutex<Vec<Arc<Guest>>>);
+
+struct Guest {
+    /// When it was last heard of, and until when it is waited for.
+    heard: Mutex<(Instant, Instant)>,
+    shown_out: Notify,
+}
+
+impl Guests {
+    fn admit(&self) -> Arc<Guest> {
+        let now = Instant::now();
+        let guest = Arc::new(Guest { heard: Mutex::new((now, now + PATIENCE)), shown_out: Notify::new() });
+        let mut guests = self.0.lock();
+        if guests.len() >= MOST_CONNECTIONS {
+            let silent = (0..guests.len()).min_by_key(|&at| guests[at].heard.lock().0);
+            if let Some(silent) = silent {
+                guests.swap_remove(silent).shown_out.notify_one();
+            }
+        }
+        guests.push(Arc::clone(&guest));
+        guest
+    }
+
+    fn leave(&self, guest: &Arc<Guest>) {
+        self.0.lock().retain(|other| !Arc::ptr_eq(other, guest));
+    }
+}
+
+impl Guest {
+    fn wait_for(&self, patience: Duration) {
+        let now = Instant::now();
+        *self.heard.lock() = (now, now + patience);
+    }
+
+    fn deadline(&self) -> Instant {
+        self.heard.lock().1
+    }
+}
+
+async fn serve(
+    stream: TcpStream,
+    peer: IpAddr,
+    administrator: &Administrator,
+    guest: &Guest,
+    stop: &CancellationToken,
+) {
     let service = service_fn(async |request| {
-        renew();
+        guest.wait_for(PATIENCE);
         let response = routes::answer(request, peer, administrator).await;
-        renew();
+        guest.wait_for(LEISURE);
         Ok::<_, Infallible>(response)
     });
     let mut http = http1::Builder::new();
-    let served = http.max_buf_size(MOST_HEAD).serve_connection(TokioIo::new(stream), service);
+    let served =
+        http.max_buf_size(MOST_HEAD).half_close(true).serve_connection(TokioIo::new(stream), service);
     let mut served = pin!(served);
     let mut goodbye: Option<Instant> = None;
     loop {
-        let patient_until = *patience.lock();
+        let patient_until = guest.deadline();
         let deadline = goodbye.map_or(patient_until, |goodbye| goodbye.min(patient_until));
         tokio::select! {
             done = served.as_mut() => {
@@ -87,9 +133,12 @@ async fn serve(stream: TcpStream, peer: IpAddr, administrator: &Administrator, s
                 }
                 return;
             }
+            () = guest.shown_out.notified() => {
+                debug!(%peer, "a connection to the management API made room for another");
+                return;
+            }
             () = sleep_until(deadline) => {
-                let renewed = goodbye.is_none() && *patience.lock() > deadline;
-                if !renewed {
+                if goodbye.is_some_and(|goodbye| goodbye <= deadline) || guest.deadline() <= deadline {
                     debug!(%peer, "a connection to the management API was given up");
                     return;
                 }
@@ -99,5 +148,27 @@ async fn serve(stream: TcpStream, peer: IpAddr, administrator: &Administrator, s
                 goodbye = Some(Instant::now() + GOODBYE);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_was_silent_for_the_longest_time_makes_room() {
+        let guests = Guests::default();
+        let first = guests.admit();
+        let second = guests.admit();
+        let others: Vec<_> = (2..MOST_CONNECTIONS).map(|_| guests.admit()).collect();
+        first.wait_for(PATIENCE);
+        guests.admit();
+        second.shown_out.notified().await;
+        guests.leave(&second);
+        guests.leave(&others[0]);
+        guests.admit();
+        assert_eq!(guests.0.lock().len(), MOST_CONNECTIONS);
+        let is_in = guests.0.lock().iter().any(|guest| Arc::ptr_eq(guest, &first));
+        assert!(is_in, "who was heard of stays");
     }
 }

@@ -13,11 +13,11 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
     let keys = |state: &ViewState| {
         state.exchanges().map(|exchange| (exchange.vhost.clone(), exchange.name.clone())).collect()
     };
-    listing::list(call, vhost, keys, describe).await
+    listing::list_in_vhosts(call, vhost, keys, describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
-    listing::get(call, vhost, if name == "amq.default" { "" } else { name }, describe)
+    listing::get_in_vhost(call, vhost, if name == "amq.default" { "" } else { name }, describe)
 }
 
 fn describe(state: &ViewState, (vhost, name): &Key) -> Option<Value> {

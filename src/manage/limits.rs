@@ -6,11 +6,13 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::{Fields, integer, wrong};
 use super::json::to_amqp;
+use super::listing;
 use crate::broker::policies::printed;
-use crate::broker::view::{User, Vhost};
+use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{
     AdministrationError, Change, UserLimit, UserLimits, VhostLimit, VhostLimits,
 };
+use crate::model::ids::Name;
 
 const VHOST_LIMITS: [(&str, VhostLimit); 2] =
     [("max-connections", VhostLimit::MaxConnections), ("max-queues", VhostLimit::MaxQueues)];
@@ -19,42 +21,40 @@ const USER_LIMITS: [(&str, UserLimit); 2] =
 
 /// Of vhosts that have any: of one, or of all that the caller sees. Who monitors sees all.
 pub(super) async fn of_vhosts(call: &Call<'_>, only: Option<&str>) -> Outcome {
-    let state = call.view().read();
     let is_seen = |vhost: &Vhost| call.caller.is_monitor() || call.caller.sees(vhost);
-    if let Some(name) = only {
-        let vhost = state.vhost(name).ok_or(Refusal::NotFound)?;
-        if !is_seen(vhost) {
-            return Err(Refusal::Missing("Not Found"));
-        }
+    if let Some(name) = only
+        && !is_seen(call.view().read().vhost(name).ok_or(Refusal::NotFound)?)
+    {
+        return Err(Refusal::Missing("Not Found"));
     }
-    let mut vhosts: Vec<&Vhost> = state
-        .vhosts()
-        .filter(|vhost| only.is_none_or(|name| *vhost.name == *name) && is_seen(vhost))
-        .filter(|vhost| vhost.limits != VhostLimits::default())
-        .collect();
-    vhosts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let describe = |vhost: &Vhost| {
-        let VhostLimits { max_connections, max_queues } = vhost.limits;
-        let value = listed(&[("max-connections", max_connections), ("max-queues", max_queues)]);
-        json!({"vhost": *vhost.name, "value": value})
+    let keys = |state: &ViewState| -> Vec<Name> {
+        let seen =
+            state.vhosts().filter(|vhost| only.is_none_or(|name| *vhost.name == *name) && is_seen(vhost));
+        let limited = seen.filter(|vhost| vhost.limits != VhostLimits::default());
+        limited.map(|vhost| vhost.name.clone()).collect()
     };
-    Ok(Answer::Found(vhosts.into_iter().map(describe).collect()))
+    let describe = |state: &ViewState, name: &Name| {
+        let VhostLimits { max_connections, max_queues } = state.vhost(name)?.limits;
+        let value = listed(&[("max-connections", max_connections), ("max-queues", max_queues)]);
+        Some(json!({"vhost": **name, "value": value}))
+    };
+    listing::list(call, keys, describe).await
 }
 
 /// Of users that have any: of one, or of all.
 pub(super) async fn of_users(call: &Call<'_>, only: Option<&str>) -> Outcome {
-    let state = call.view().read();
-    if only.is_some_and(|name| state.user(name).is_none()) {
+    if only.is_some_and(|name| call.view().read().user(name).is_none()) {
         return Err(Refusal::NotFound);
     }
-    let mut users: Vec<&User> = state
-        .users()
-        .filter(|user| only.is_none_or(|name| *user.name == *name))
-        .filter(|user| user.limits != UserLimits::default())
-        .collect();
-    users.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let describe = |user: &User| json!({"user": *user.name, "value": of_user(&user.limits)});
-    Ok(Answer::Found(users.into_iter().map(describe).collect()))
+    let keys = |state: &ViewState| -> Vec<Name> {
+        let wanted = state.users().filter(|user| only.is_none_or(|name| *user.name == *name));
+        let limited = wanted.filter(|user| user.limits != UserLimits::default());
+        limited.map(|user| user.name.clone()).collect()
+    };
+    let describe = |state: &ViewState, name: &Name| {
+        Some(json!({"user": **name, "value": of_user(&state.user(name)?.limits)}))
+    };
+    listing::list(call, keys, describe).await
 }
 
 pub(super) async fn put_vhost(call: &mut Call<'_>, vhost: &str, name: &str) -> Outcome {

@@ -1,4 +1,4 @@
-//! Long listings, made a few items at a time: the catalog waits while the view is read, and is never to wait long.
+//! Listings, made a few items at a time: the catalog waits while the view is read, and is never to wait long.
 
 use serde_json::Value;
 
@@ -13,25 +13,13 @@ const STEP: usize = 256;
 /// A vhost and a name in it.
 pub(super) type Key = (Name, Name);
 
-/// Lists what `keys` finds in one vhost, or in all that the caller sees, in order of vhost and name. What is gone by the
-/// time it would be described is left out.
-pub(super) async fn list(
+/// Describes all that `keys` finds, in order of the keys. What is gone by the time it would be described is left out.
+pub(super) async fn list<K: Ord>(
     call: &Call<'_>,
-    vhost: Option<&str>,
-    keys: impl Fn(&ViewState) -> Vec<Key>,
-    describe: impl Fn(&ViewState, &Key) -> Option<Value>,
+    keys: impl FnOnce(&ViewState) -> Vec<K>,
+    describe: impl Fn(&ViewState, &K) -> Option<Value>,
 ) -> Outcome {
-    let mut keys = if let Some(vhost) = vhost {
-        let vhost = call.vhost(vhost)?;
-        let mut keys = keys(&call.view().read());
-        keys.retain(|(of, _)| *of == vhost);
-        keys
-    } else {
-        let state = call.view().read();
-        let mut keys = keys(&state);
-        keys.retain(|(of, _)| state.vhost(of).is_some_and(|vhost| call.caller.sees(vhost)));
-        keys
-    };
+    let mut keys = keys(&call.view().read());
     keys.sort_unstable();
     let mut listed = Vec::with_capacity(keys.len());
     for step in keys.chunks(STEP) {
@@ -44,8 +32,27 @@ pub(super) async fn list(
     Ok(Answer::Found(Value::Array(listed)))
 }
 
+/// The same of things in vhosts: of one vhost, or of all that the caller sees.
+pub(super) async fn list_in_vhosts(
+    call: &Call<'_>,
+    vhost: Option<&str>,
+    keys: impl FnOnce(&ViewState) -> Vec<Key>,
+    describe: impl Fn(&ViewState, &Key) -> Option<Value>,
+) -> Outcome {
+    let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
+    let keys = |state: &ViewState| {
+        let mut keys = keys(state);
+        keys.retain(|(vhost, _)| match &only {
+            Some(only) => only == vhost,
+            None => state.vhost(vhost).is_some_and(|vhost| call.caller.sees(vhost)),
+        });
+        keys
+    };
+    list(call, keys, describe).await
+}
+
 /// One of them.
-pub(super) fn get(
+pub(super) fn get_in_vhost(
     call: &Call<'_>,
     vhost: &str,
     name: &str,

@@ -4,30 +4,29 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use crate::broker::view::Vhost;
+use super::listing::{self, Key};
+use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Change, PermissionSpec};
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
-    Ok(those(call, |_, _| true))
+    those(call, None, None).await
 }
 
 pub(super) async fn of_vhost(call: &Call<'_>, vhost: &str) -> Outcome {
     call.vhost(vhost)?;
-    Ok(those(call, |of, _| *of.name == *vhost))
+    those(call, Some(vhost), None).await
 }
 
 pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
     if call.view().read().user(user).is_none() {
         return Err(Refusal::NotFound);
     }
-    Ok(those(call, |_, of| of == user))
+    those(call, None, Some(user)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, user: &str) -> Outcome {
-    let state = call.view().read();
-    let vhost = state.vhost(vhost).ok_or(Refusal::NotFound)?;
-    let permissions = vhost.permissions_of(user).ok_or(Refusal::NotFound)?;
-    Ok(Answer::Found(describe(vhost, user, permissions)))
+    let key = (vhost.into(), user.into());
+    describe(&call.view().read(), &key).map(Answer::Found).ok_or(Refusal::NotFound)
 }
 
 pub(super) async fn put(call: &mut Call<'_>, vhost: &str, user: &str) -> Outcome {
@@ -59,18 +58,23 @@ pub(super) fn unknown_end(error: AdministrationError) -> Refusal {
     }
 }
 
-/// Those that are wanted, in order of vhost and user.
-fn those(call: &Call<'_>, wanted: impl Fn(&Vhost, &str) -> bool) -> Answer {
-    let state = call.view().read();
-    let all = state.vhosts().flat_map(|vhost| {
-        vhost.permissions().map(move |(user, permissions)| (&vhost.name, user, vhost, permissions))
-    });
-    let mut found: Vec<_> = all.filter(|(_, user, vhost, _)| wanted(vhost, user)).collect();
-    found.sort_unstable_by_key(|(vhost, user, ..)| (*vhost, *user));
-    Answer::Found(found.into_iter().map(|(_, user, vhost, spec)| describe(vhost, user, spec)).collect())
+/// Those of one vhost or all, and of one user or all.
+async fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -> Outcome {
+    let keys = |state: &ViewState| {
+        let in_vhost = |vhost: &Vhost| -> Vec<Key> {
+            let users = vhost.permissions().map(|(user, _)| user);
+            let wanted = users.filter(|user| of_user.is_none_or(|only| ***user == *only));
+            wanted.map(|user| (vhost.name.clone(), user.clone())).collect()
+        };
+        let vhosts = state.vhosts().filter(|vhost| of_vhost.is_none_or(|only| *vhost.name == *only));
+        vhosts.flat_map(in_vhost).collect()
+    };
+    listing::list(call, keys, describe).await
 }
 
-fn describe(vhost: &Vhost, user: &str, permissions: &PermissionSpec) -> Value {
-    let PermissionSpec { configure, write, read } = permissions;
-    json!({"user": user, "vhost": *vhost.name, "configure": **configure, "write": **write, "read": **read})
+fn describe(state: &ViewState, (vhost, user): &Key) -> Option<Value> {
+    let PermissionSpec { configure, write, read } = state.vhost(vhost)?.permissions_of(user)?;
+    Some(json!({
+        "user": **user, "vhost": **vhost, "configure": **configure, "write": **write, "read": **read
+    }))
 }

@@ -2,38 +2,30 @@
 
 use serde_json::{Value, json};
 
-use super::answer::{Answer, Outcome, Refusal};
+use super::answer::{Outcome, Refusal};
 use super::call::Call;
 use super::fields::{integer, wrong};
 use super::json::{from_table, to_amqp, to_table};
-use crate::broker::policies::{Policy, printed};
-use crate::broker::view::Vhost;
+use super::listing::{self, Key};
+use crate::broker::policies::printed;
+use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, ApplyTo, Change, PolicyKind, PolicySpec};
 use crate::model::ids::Name;
 
-/// Those of one vhost, or of all that the caller sees, in order of vhost and name.
+/// Those of one vhost, or of all that the caller sees.
 pub(super) async fn list(call: &Call<'_>, kind: PolicyKind, vhost: Option<&str>) -> Outcome {
-    let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
-    let state = call.view().read();
-    let mut vhosts: Vec<&Vhost> = state
-        .vhosts()
-        .filter(|vhost| only.as_ref().is_none_or(|only| *only == vhost.name) && call.caller.sees(vhost))
-        .collect();
-    vhosts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    let policies = vhosts.into_iter().flat_map(|vhost| {
-        let of_kind = vhost.policies.iter().filter(move |(found, _)| *found == kind);
-        of_kind.map(|(_, policy)| describe(&vhost.name, policy))
-    });
-    Ok(Answer::Found(policies.collect()))
+    let keys = |state: &ViewState| {
+        let of_vhost = |vhost: &Vhost| -> Vec<Key> {
+            let of_kind = vhost.policies.iter().filter(|(found, _)| *found == kind);
+            of_kind.map(|(_, policy)| (vhost.name.clone(), policy.name.clone())).collect()
+        };
+        state.vhosts().flat_map(of_vhost).collect()
+    };
+    listing::list_in_vhosts(call, vhost, keys, |state, key| describe(state, kind, key)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {
-    let vhost = call.vhost(vhost)?;
-    let state = call.view().read();
-    let mut policies = state.vhost(&vhost).into_iter().flat_map(|vhost| vhost.policies.iter());
-    let (_, policy) =
-        policies.find(|(found, policy)| *found == kind && *policy.name == *name).ok_or(Refusal::NotFound)?;
-    Ok(Answer::Found(describe(&vhost, policy)))
+    listing::get_in_vhost(call, vhost, name, |state, key| describe(state, kind, key))
 }
 
 pub(super) async fn put(call: &mut Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {
@@ -72,14 +64,15 @@ pub(super) async fn delete(call: &Call<'_>, kind: PolicyKind, vhost: &str, name:
     call.change(Change::DeletePolicy { vhost, kind, name: name.into() }).await
 }
 
-fn describe(vhost: &str, policy: &Policy) -> Value {
+fn describe(state: &ViewState, kind: PolicyKind, (vhost, name): &Key) -> Option<Value> {
+    let policy = state.vhost(vhost)?.policies.get(kind, name)?;
     let PolicySpec { pattern, apply_to, priority, definition } = &policy.spec;
-    json!({
-        "vhost": vhost,
-        "name": *policy.name,
+    Some(json!({
+        "vhost": **vhost,
+        "name": **name,
         "pattern": **pattern,
         "apply-to": apply_to.as_str(),
         "definition": from_table(definition),
         "priority": priority,
-    })
+    }))
 }

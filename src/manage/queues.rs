@@ -14,11 +14,11 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
     let keys = |state: &ViewState| {
         state.queues().map(|queue| (queue.label.vhost.clone(), queue.label.name.clone())).collect()
     };
-    listing::list(call, vhost, keys, describe).await
+    listing::list_in_vhosts(call, vhost, keys, describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
-    listing::get(call, vhost, name, describe)
+    listing::get_in_vhost(call, vhost, name, describe)
 }
 
 fn describe(state: &ViewState, (vhost, name): &Key) -> Option<Value> {

@@ -4,29 +4,32 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
+use super::listing;
 use super::permissions::unknown_end;
+use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Change, TopicPermissionSpec};
+use crate::model::ids::Name;
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
-    Ok(Answer::Found(those(call, None, None).into()))
+    those(call, None, None).await
 }
 
 pub(super) async fn of_vhost(call: &Call<'_>, vhost: &str) -> Outcome {
     call.vhost(vhost)?;
-    Ok(Answer::Found(those(call, Some(vhost), None).into()))
+    those(call, Some(vhost), None).await
 }
 
 pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
     if call.view().read().user(user).is_none() {
         return Err(Refusal::NotFound);
     }
-    Ok(Answer::Found(those(call, None, Some(user)).into()))
+    those(call, None, Some(user)).await
 }
 
 /// 404 where there are none.
 pub(super) async fn get(call: &Call<'_>, vhost: &str, user: &str) -> Outcome {
-    let found = those(call, Some(vhost), Some(user));
-    if found.is_empty() { Err(Refusal::NotFound) } else { Ok(Answer::Found(found.into())) }
+    check_any(call, vhost, user)?;
+    those(call, Some(vhost), Some(user)).await
 }
 
 pub(super) async fn put(call: &mut Call<'_>, vhost: &str, user: &str) -> Outcome {
@@ -44,9 +47,7 @@ pub(super) async fn put(call: &mut Call<'_>, vhost: &str, user: &str) -> Outcome
 /// That of one exchange, or all. 404 where the user has none in the vhost; that it has none of this exchange is no
 /// matter.
 pub(super) async fn delete(call: &Call<'_>, vhost: &str, user: &str, exchange: Option<&str>) -> Outcome {
-    if those(call, Some(vhost), Some(user)).is_empty() {
-        return Err(Refusal::NotFound);
-    }
+    check_any(call, vhost, user)?;
     let exchange = exchange.map(|name| if name == "amq.default" { "" } else { name }.into());
     match call.apply(Change::ClearTopicPermissions { vhost: vhost.into(), user: user.into(), exchange }).await
     {
@@ -55,20 +56,33 @@ pub(super) async fn delete(call: &Call<'_>, vhost: &str, user: &str, exchange: O
     }
 }
 
-/// Those that are wanted, in order of vhost, user and exchange.
-fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -> Vec<Value> {
+/// 404 where the user has none in the vhost.
+fn check_any(call: &Call<'_>, vhost: &str, user: &str) -> Result<(), Refusal> {
     let state = call.view().read();
-    let vhosts = state.vhosts().filter(|vhost| of_vhost.is_none_or(|name| *vhost.name == *name));
-    let all = vhosts.flat_map(|vhost| {
-        vhost.topic_permissions().map(|(user, exchange, spec)| ((&vhost.name, user, exchange), spec))
-    });
-    let mut found: Vec<_> =
-        all.filter(|((_, user, _), _)| of_user.is_none_or(|name| ***user == *name)).collect();
-    found.sort_unstable_by_key(|(key, _)| *key);
-    let described = found.into_iter().map(|((vhost, user, exchange), spec)| {
-        json!({
-            "user": **user, "vhost": **vhost, "exchange": **exchange, "write": *spec.write, "read": *spec.read
-        })
-    });
-    described.collect()
+    let mut of_vhost = state.vhost(vhost).into_iter().flat_map(Vhost::topic_permissions);
+    of_vhost.any(|(of, ..)| **of == *user).then_some(()).ok_or(Refusal::NotFound)
+}
+
+/// Those of one vhost or all, and of one user or all.
+async fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -> Outcome {
+    let keys = |state: &ViewState| {
+        let in_vhost = |vhost: &Vhost| -> Vec<Key> {
+            let all = vhost.topic_permissions();
+            let wanted = all.filter(|(user, ..)| of_user.is_none_or(|only| ***user == *only));
+            wanted.map(|(user, exchange, _)| (vhost.name.clone(), user.clone(), exchange.clone())).collect()
+        };
+        let vhosts = state.vhosts().filter(|vhost| of_vhost.is_none_or(|only| *vhost.name == *only));
+        vhosts.flat_map(in_vhost).collect()
+    };
+    listing::list(call, keys, describe).await
+}
+
+/// A vhost, a user and an exchange.
+type Key = (Name, Name, Name);
+
+fn describe(state: &ViewState, (vhost, user, exchange): &Key) -> Option<Value> {
+    let TopicPermissionSpec { write, read } = state.vhost(vhost)?.topic_permissions_of(user, exchange)?;
+    Some(json!({
+        "user": **user, "vhost": **vhost, "exchange": **exchange, "write": **write, "read": **read
+    }))
 }

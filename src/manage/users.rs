@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::{Fields, wrong};
-use super::limits;
-use crate::broker::view::User;
+use super::{limits, listing};
+use crate::broker::view::{User, ViewState};
 use crate::model::administration::{Change, HashingAlgorithm, Password, UserSpec};
 use crate::model::ids::Name;
 
@@ -21,10 +21,8 @@ pub(super) async fn whoami(call: &Call<'_>) -> Outcome {
 }
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
-    let state = call.view().read();
-    let mut users: Vec<&User> = state.users().collect();
-    users.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(Answer::Found(users.into_iter().map(describe).collect()))
+    let keys = |state: &ViewState| -> Vec<Name> { state.users().map(|user| user.name.clone()).collect() };
+    listing::list(call, keys, |state, name| state.user(name).map(describe)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {

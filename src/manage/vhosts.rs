@@ -5,19 +5,20 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::wrong;
+use super::listing;
 use crate::broker::clients::NODE;
-use crate::broker::view::Vhost;
+use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Applied, Change, PermissionSpec, VhostMetadata};
 use crate::model::ids::Name;
 use crate::model::settings::QueueType;
 
 /// Those that the caller sees; who monitors sees all.
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
-    let state = call.view().read();
     let is_seen = |vhost: &&Vhost| call.caller.is_monitor() || call.caller.sees(vhost);
-    let mut vhosts: Vec<&Vhost> = state.vhosts().filter(is_seen).collect();
-    vhosts.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-    Ok(Answer::Found(vhosts.into_iter().map(describe).collect()))
+    let keys = |state: &ViewState| -> Vec<Name> {
+        state.vhosts().filter(is_seen).map(|vhost| vhost.name.clone()).collect()
+    };
+    listing::list(call, keys, |state, name| state.vhost(name).map(describe)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {

@@ -78,6 +78,14 @@ impl Policies {
         self.of(kind).remove(name).is_some()
     }
 
+    #[must_use]
+    pub fn get(&self, kind: PolicyKind, name: &str) -> Option<&Policy> {
+        match kind {
+            PolicyKind::Regular => self.regular.get(name),
+            PolicyKind::Operator => self.operator.get(name),
+        }
+    }
+
     /// All policies, in order of kind and name.
     pub fn iter(&self) -> impl Iterator<Item = (PolicyKind, &Policy)> {
         let regular = self.regular.values().map(|policy| (PolicyKind::Regular, policy));
