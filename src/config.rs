@@ -93,6 +93,7 @@ mod tests {
                 panic!("{arguments:?} is not serve")
             };
             assert_eq!(config.listen.port(), 7000);
+            assert_eq!(config.management_listen, None, "it is off unless it is asked for");
         }
     }
 

@@ -49,6 +49,8 @@ pub(super) enum Refusal {
     Method(&'static str),
     /// 400, with what is wrong.
     Bad(Value),
+    /// 408: the body did not come.
+    Slow,
     /// 503: the broker stops.
     Stopping,
 }
@@ -100,6 +102,10 @@ pub(super) fn response(outcome: Outcome) -> Response<Full<Bytes>> {
         Err(Refusal::Missing(what)) => (StatusCode::NOT_FOUND, None, error("not_found", what.into())),
         Err(Refusal::Method(methods)) => (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, methods)), None),
         Err(Refusal::Bad(reason)) => (StatusCode::BAD_REQUEST, None, error("bad_request", reason)),
+        Err(Refusal::Slow) => {
+            let reason = "the body did not come in time".into();
+            (StatusCode::REQUEST_TIMEOUT, None, error("request_timeout", reason))
+        }
         Err(Refusal::Stopping) => {
             let reason = AdministrationError::Stopping.to_string();
             (StatusCode::SERVICE_UNAVAILABLE, None, error("service_unavailable", reason.into()))

@@ -1,8 +1,11 @@
 //! One request of somebody who was let in: what it is about, and the way to the broker.
 
+use std::time::Duration;
+
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::Incoming;
+use tokio::time::timeout;
 
 use super::answer::{Outcome, Refusal};
 use super::auth::Caller;
@@ -16,6 +19,9 @@ use crate::server::Administrator;
 const MOST_BODY: usize = 1 << 20;
 /// How much is read of a body that is of no use: a client that is still sending hears no answer.
 const MOST_DISCARDED: usize = 16 << 20;
+/// How long a client may take to send a body, and one of no use.
+const PATIENCE: Duration = Duration::from_secs(15);
+const DISCARDING: Duration = Duration::from_secs(2);
 
 pub(super) struct Call<'a> {
     pub(super) caller: Caller,
@@ -55,25 +61,34 @@ impl Call<'_> {
 
     /// Reads the body.
     pub(super) async fn fields(&mut self) -> Result<Fields, Refusal> {
-        let mut bytes = Vec::new();
-        while let Some(frame) = self.body.frame().await {
-            let frame = frame.map_err(|error| Refusal::bad(format!("the body cannot be read: {error}")))?;
-            let data = frame.into_data().unwrap_or_default();
-            if bytes.len() + data.len() > MOST_BODY {
-                return Err(Refusal::bad("Exceeded HTTP request body size limit"));
-            }
-            bytes.extend_from_slice(&data);
-        }
+        let bytes = timeout(PATIENCE, collect(self.body)).await.map_err(|_| Refusal::Slow)??;
         Fields::read(&bytes)
     }
 }
 
+async fn collect(body: &mut Incoming) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::bad(format!("the body cannot be read: {error}")))?;
+        let data = frame.into_data().unwrap_or_default();
+        if bytes.len() + data.len() > MOST_BODY {
+            return Err(Refusal::bad("Exceeded HTTP request body size limit"));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
 /// Reads what nobody wanted of a body.
 pub(super) async fn discard(body: &mut Incoming) {
-    let mut read = 0;
-    while read < MOST_DISCARDED
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        read += frame.data_ref().map_or(0, bytes::Bytes::len);
-    }
+    let discarding = async {
+        let mut read = 0;
+        while read < MOST_DISCARDED
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        }
+    };
+    // Whoever is slower than that may miss the answer.
+    let _ = timeout(DISCARDING, discarding).await;
 }

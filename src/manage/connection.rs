@@ -26,9 +26,9 @@ use crate::server::Administrator;
 const MOST_CONNECTIONS: usize = 256;
 /// Bytes of a request's head.
 const MOST_HEAD: usize = 64 << 10;
-/// How long a client may take to send the head of its first request, and the rest of any.
+/// How long a client may take to send the head of its first request.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How long it may take to read an answer and to come with the next request.
+/// How long a request may take, and then a client to read the answer and to come with the next one.
 const LEISURE: Duration = Duration::from_secs(60);
 /// How long requests may still take once the broker stops.
 const GOODBYE: Duration = Duration::from_secs(3);
@@ -113,7 +113,7 @@ async fn serve(
     stop: &CancellationToken,
 ) {
     let service = service_fn(async |request| {
-        guest.wait_for(PATIENCE);
+        guest.wait_for(LEISURE);
         let response = routes::answer(request, peer, administrator).await;
         guest.wait_for(LEISURE);
         Ok::<_, Infallible>(response)

@@ -146,19 +146,18 @@ fn whoever_is_too_slow_is_hung_up_on() {
     let half_head = format!("GET /api/whoami HTTP/1.1\r\n{CREDENTIALS}");
     let half_body =
         format!("PUT /api/users/a HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n{CREDENTIALS}\r\n{{");
-    let slow: Vec<_> = ["", &half_head, &half_body]
-        .map(|sent| {
-            let mut stream = connect(&managed);
-            stream.write_all(sent.as_bytes()).unwrap();
-            stream
-        })
-        .into();
-    for mut stream in slow {
+    let slow = [("", ""), (&half_head, ""), (&half_body, "HTTP/1.1 408")].map(|(sent, answer)| {
+        let mut stream = connect(&managed);
+        stream.write_all(sent.as_bytes()).unwrap();
+        (stream, answer)
+    });
+    for (mut stream, expected) in slow {
         let mut answer = Vec::new();
         // Reset or closed, but not left waiting.
         let outcome = stream.read_to_end(&mut answer);
         let waited = outcome.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
         assert!(!waited, "still connected after {:?}", began.elapsed());
+        assert!(answer.starts_with(expected.as_bytes()), "{}", answer.escape_ascii());
     }
     assert_eq!(managed.api.get("users/a").0, 404);
 }
