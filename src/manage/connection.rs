@@ -163,7 +163,8 @@ mod tests {
         let others: Vec<_> = (2..MOST_CONNECTIONS).map(|_| guests.admit()).collect();
         first.wait_for(PATIENCE);
         guests.admit();
-        second.shown_out.notified().await;
+        let shown_out = tokio::time::timeout(PATIENCE, second.shown_out.notified()).await;
+        assert!(shown_out.is_ok());
         guests.leave(&second);
         guests.leave(&others[0]);
         guests.admit();
