@@ -40,6 +40,9 @@ pub struct ServeConfig {
     /// Directory that holds everything durable; created where it does not exist.
     #[arg(long, env = "LEVERET_DATA_DIR", default_value = "./leveret-data", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
+    /// Address and port to serve the management API on (HTTP without TLS: keep it on loopback). Not served by default.
+    #[arg(long, env = "LEVERET_MANAGEMENT_LISTEN", value_name = "ADDRESS:PORT")]
+    pub management_listen: Option<SocketAddr>,
     /// How log lines are written (to standard error).
     #[arg(long, env = "LEVERET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -90,6 +93,7 @@ mod tests {
                 panic!("{arguments:?} is not serve")
             };
             assert_eq!(config.listen.port(), 7000);
+            assert_eq!(config.management_listen, None, "it is off unless it is asked for");
         }
     }
 

@@ -12,3 +12,5 @@ pub mod broker;
 pub mod session;
 
 pub mod server;
+
+pub mod manage;

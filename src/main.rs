@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use leveret::config::{CommandLine, LogFormat, ServeConfig, Verb, VerifyConfig};
-use leveret::{server, store};
+use leveret::{manage, server, store};
 use tracing_subscriber::EnvFilter;
 
 #[global_allocator]
@@ -33,7 +33,7 @@ fn serve(config: &ServeConfig) -> anyhow::Result<ExitCode> {
         LogFormat::Text => logs.init(),
         LogFormat::Json => logs.json().init(),
     }
-    server::serve(config)?;
+    server::serve(config, manage::face)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,6 +12,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use leveret::config::{CommandLine, ServeConfig, Verb};
+use leveret::manage;
 use leveret::model::administration::{
     Applied, ApplyTo, Change, Password, PermissionSpec, PolicyKind, PolicySpec, TopicPermissionSpec,
     UserSpec, VhostLimit, VhostMetadata,
@@ -40,12 +41,12 @@ impl Broker {
         let directory = data.path().to_string_lossy().into_owned();
         let arguments = ["--listen", &listen, "--data-dir", &directory];
         let config = config(&[&arguments, more].concat());
-        Broker { running: Some(server::start(config.clone()).unwrap()), config, _data: data }
+        Broker { running: Some(server::start(config.clone(), manage::face).unwrap()), config, _data: data }
     }
 
     fn restart(&mut self) {
         self.running.take().unwrap().stop().unwrap();
-        self.running = Some(server::start(self.config.clone()).unwrap());
+        self.running = Some(server::start(self.config.clone(), manage::face).unwrap());
     }
 
     fn apply(&self, change: Change) -> Applied {

@@ -100,7 +100,7 @@ fn floors(path: &str, source: &Source<'_>) -> Vec<Violation> {
     violations
 }
 
-/// Law 2: tokio, redb and JSON stay in the rooms that are made for them.
+/// Law 2: tokio, redb, HTTP and JSON stay in the rooms that are made for them.
 fn crates_in_their_rooms(path: &str, source: &Source<'_>) -> Vec<Violation> {
     if !path.starts_with("src/") && !path.starts_with("codec/src/") {
         return Vec::new();
@@ -116,7 +116,10 @@ fn crates_in_their_rooms(path: &str, source: &Source<'_>) -> Vec<Violation> {
         violations.extend(found(&code, tokio, "tokio is for src/server and src/manage"));
     }
     if !within(&["src/manage"]) {
-        violations.extend(found(&code, |path| begins(path, "serde_json"), "JSON is for src/manage"));
+        let face = |path: &str| {
+            ["serde_json", "hyper", "hyper_util", "http_body_util"].iter().any(|name| begins(path, name))
+        };
+        violations.extend(found(&code, face, "HTTP and JSON are for src/manage"));
     }
     if !within(&["src/store/redb.rs", "src/store/redb/"]) && !is_test_path(path) {
         // In its own room, `redb::` without more is the module of that name.
@@ -462,6 +465,7 @@ fn crates_outside_their_rooms_are_found() {
         ("src/store/writer.rs", "fn f() { tokio_util::sync::CancellationToken::new(); }"),
         ("src/session/mod.rs", "use {std::fmt, tokio};"),
         ("src/server/mod.rs", "use serde_json::json;"),
+        ("src/server/mod.rs", "fn f(_: hyper::Request<()>) {}"),
         ("src/broker/mod.rs", "fn f() -> redb::Result { ::serde::x() }"),
         ("src/store/mod.rs", "use redb::Database;"),
         ("src/store/mod.rs", "fn f(_: ::redb::Database) {}"),
@@ -472,6 +476,10 @@ fn crates_outside_their_rooms_are_found() {
     for (path, text) in [
         ("src/server/mod.rs", "use tokio::net::TcpListener;"),
         ("src/main.rs", "#[tokio::main]\nfn main() {}"),
+        (
+            "src/manage/mod.rs",
+            "use tokio::net::TcpListener;\nuse hyper_util::rt::TokioIo;\nuse serde_json::json;",
+        ),
         ("src/store/redb.rs", "use redb::Database;"),
         ("src/store/mod.rs", "mod redb;\npub use self::redb::RedbStore;\nfn f() { redb::open(); }"),
         ("src/store/mod.rs", "#[cfg(test)]\nmod tests {\n    use redb::Database;\n}"),

@@ -28,6 +28,7 @@ impl Operation {
 /// The permissions of a user on a vhost.
 #[derive(Clone, Debug)]
 pub(super) struct Permissions {
+    spec: PermissionSpec,
     configure: Pattern,
     write: Pattern,
     read: Pattern,
@@ -36,10 +37,16 @@ pub(super) struct Permissions {
 impl Permissions {
     pub(super) fn new(spec: &PermissionSpec) -> Permissions {
         Permissions {
+            spec: spec.clone(),
             configure: Pattern::of_permission(&spec.configure),
             write: Pattern::of_permission(&spec.write),
             read: Pattern::of_permission(&spec.read),
         }
+    }
+
+    /// As they were given.
+    pub(super) fn spec(&self) -> &PermissionSpec {
+        &self.spec
     }
 
     fn pattern(&self, operation: Operation) -> &Pattern {
@@ -54,6 +61,7 @@ impl Permissions {
 /// What a user may do with the topics of one exchange (16.5).
 #[derive(Clone, Debug)]
 pub(super) struct TopicPermissions {
+    spec: TopicPermissionSpec,
     write: Pattern,
     read: Pattern,
 }
@@ -65,7 +73,12 @@ impl TopicPermissions {
             let named = expression.replace("{username}", &escaped(user));
             Pattern::of_permission(&named.replace("{vhost}", &escaped(vhost)))
         };
-        TopicPermissions { write: expand(&spec.write), read: expand(&spec.read) }
+        TopicPermissions { spec: spec.clone(), write: expand(&spec.write), read: expand(&spec.read) }
+    }
+
+    /// As they were given.
+    pub(super) fn spec(&self) -> &TopicPermissionSpec {
+        &self.spec
     }
 
     fn allows(&self, operation: Operation, topic: &str) -> bool {

@@ -8,10 +8,10 @@ use super::Map;
 use super::view::ViewState;
 use crate::model::administration::bound;
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, Name};
+use crate::model::ids::{ConnectionId, Name, Timestamp};
 
 /// What the broker calls itself where RabbitMQ prints the name of a node.
-pub(super) const NODE: &str = "leveret@localhost";
+pub const NODE: &str = "leveret@localhost";
 
 /// The open connections.
 #[derive(Debug, Default)]
@@ -29,10 +29,13 @@ struct State {
 /// An open connection, as an administrator sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Client {
+    /// `CLIENT -> SERVER`, each an address and a port.
+    pub name: Name,
     pub user: Name,
     pub vhost: Name,
     /// How many channels it has open.
     pub channels: u64,
+    pub connected_at: Timestamp,
 }
 
 #[derive(Debug, Default)]
@@ -46,11 +49,11 @@ impl Clients {
     pub(super) fn open(
         &self,
         connection: ConnectionId,
-        user: &Name,
-        vhost: &Name,
+        client: Client,
         view: &ViewState,
     ) -> Result<(), Fault> {
         let mut state = self.0.lock();
+        let (user, vhost) = (&client.user, &client.vhost);
         let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
         if let Some(most) = view.node_limits().connections
             && state.connections.len() as u64 >= most
@@ -73,7 +76,6 @@ impl Clients {
         }
         *state.vhosts.entry(vhost.clone()).or_default() += 1;
         state.users.entry(user.clone()).or_default().connections += 1;
-        let client = Client { user: user.clone(), vhost: vhost.clone(), channels: 0 };
         state.connections.insert(connection, client);
         Ok(())
     }
@@ -179,8 +181,9 @@ mod tests {
     fn connections_are_found_by_user_and_by_vhost_until_they_close() {
         let (clients, view) = (Clients::default(), ViewState::default());
         for (number, user, vhost) in [(3, "a", "/"), (1, "b", "/"), (2, "a", "other")] {
-            let (user, vhost): (Name, Name) = (user.into(), vhost.into());
-            clients.open(ConnectionId(number), &user, &vhost, &view).unwrap();
+            let (name, user, vhost) = ("".into(), user.into(), vhost.into());
+            let client = Client { name, user, vhost, channels: 0, connected_at: Timestamp(0) };
+            clients.open(ConnectionId(number), client, &view).unwrap();
             clients.open_channel(ConnectionId(number), &view).unwrap();
         }
         assert_eq!(clients.of_vhost("/"), [ConnectionId(1), ConnectionId(3)]);

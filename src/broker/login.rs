@@ -1,21 +1,32 @@
 //! Logging in: SASL responses read, passwords checked (semantics.md 1.8 to 1.16, 16.7). Users are in the view.
 
 use leveret_codec::table::{self, AMQPValue};
+use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
+use thiserror::Error;
 
-use crate::model::administration::AdministrationError;
+use crate::model::administration::{AdministrationError, HashingAlgorithm, PASSWORD_SALT};
 use crate::model::fault::{Fault, ReplyCode};
+use crate::model::ids::Name;
 use crate::model::port::LoginRefused;
 
-/// A salted SHA-256 of a password (or a SHA-512 that an administrator gave), as RabbitMQ keeps it: four bytes of salt,
-/// then the hash of salt and password.
+/// Why somebody may not log in, for the log.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum BadLogin {
+    #[error("user '{0}' does not exist")]
+    NoUser(String),
+    #[error("user '{0}' gave a wrong password")]
+    Password(Name),
+    #[error("user '{0}' can only connect via localhost")]
+    NotLoopback(Name),
+}
+
+/// A salted SHA-256 of a password (or another hash that an administrator gave), as RabbitMQ keeps it: four bytes of
+/// salt, then the hash of salt and password. Its length tells which.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct PasswordHash(Vec<u8>);
 
-const SALT: usize = 4;
-/// Bytes of a salted hash.
-const SHA_256: usize = SALT + 32;
-const SHA_512: usize = SALT + 64;
+const SALT: usize = PASSWORD_SALT;
 
 impl PasswordHash {
     /// The hash of a password. An empty password gives a hash that no password fits (1.14).
@@ -30,13 +41,16 @@ impl PasswordHash {
 
     /// A hash that an administrator gives.
     pub(super) fn checked(bytes: Vec<u8>) -> Result<PasswordHash, AdministrationError> {
-        match bytes.len() {
-            0 | SHA_256 | SHA_512 => Ok(PasswordHash(bytes)),
-            length => Err(AdministrationError::Invalid(format!(
-                "a password hash has {SHA_256} bytes (salt and SHA-256) or {SHA_512} (salt and SHA-512), not \
-                 {length}"
-            ))),
+        if bytes.is_empty() || HashingAlgorithm::of(&bytes).is_some() {
+            return Ok(PasswordHash(bytes));
         }
+        Err(AdministrationError::Invalid(format!(
+            "a password hash has {} bytes (salt and SHA-256), {} (salt and SHA-512) or {} (salt and MD5), not {}",
+            HashingAlgorithm::Sha256.length(),
+            HashingAlgorithm::Sha512.length(),
+            HashingAlgorithm::Md5.length(),
+            bytes.len()
+        )))
     }
 
     /// A hash that was kept.
@@ -51,10 +65,15 @@ impl PasswordHash {
     /// Whether this is the password. Takes the same time wherever the difference is.
     pub(super) fn fits(&self, password: &[u8]) -> bool {
         let Some((salt, hash)) = self.0.split_first_chunk::<SALT>() else { return false };
-        let wanted = if self.0.len() == SHA_512 {
-            Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
-        } else {
-            digest(salt, password).to_vec()
+        let wanted = match HashingAlgorithm::of(&self.0) {
+            Some(HashingAlgorithm::Sha256) => digest(salt, password).to_vec(),
+            Some(HashingAlgorithm::Sha512) => {
+                Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
+            }
+            Some(HashingAlgorithm::Md5) => {
+                Md5::new().chain_update(salt).chain_update(password).finalize().to_vec()
+            }
+            None => return false,
         };
         let difference = wanted.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
         !password.is_empty() && hash.len() == wanted.len() && difference == 0
@@ -158,12 +177,19 @@ mod tests {
     }
 
     #[test]
-    fn a_given_hash_is_of_either_kind_and_nothing_else() {
-        let mut hash = vec![9, 8, 7, 6];
-        hash.extend(Sha512::new().chain_update([9, 8, 7, 6]).chain_update(b"secret").finalize());
-        let hash = PasswordHash::checked(hash).unwrap();
-        assert!(hash.fits(b"secret") && !hash.fits(b"other"));
-        assert!(PasswordHash::checked(vec![0; 20]).is_err());
+    fn a_given_hash_is_of_a_known_kind_and_nothing_else() {
+        let salt = [9, 8, 7, 6];
+        let long = Sha512::new().chain_update(salt).chain_update(b"secret").finalize().to_vec();
+        let old = Md5::new().chain_update(salt).chain_update(b"secret").finalize().to_vec();
+        for digest in [long, old] {
+            let hash = PasswordHash::checked([&salt[..], &digest].concat()).unwrap();
+            assert!(hash.fits(b"secret") && !hash.fits(b"other"));
+        }
+        let refused = PasswordHash::checked(vec![0; 21]).unwrap_err().to_string();
+        assert!(
+            refused
+                .ends_with("36 bytes (salt and SHA-256), 68 (salt and SHA-512) or 20 (salt and MD5), not 21")
+        );
         assert!(!PasswordHash::checked(Vec::new()).unwrap().fits(b""));
     }
 }

@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use leveret_codec::table::FieldTable;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use crate::model::administration::{NodeLimits, UserLimits, VhostLimits, VhostMetadata};
+use crate::model::administration::{
+    NodeLimits, PermissionSpec, TopicPermissionSpec, UserLimits, VhostLimits, VhostMetadata,
+};
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef};
 use crate::model::resource::Resource;
@@ -21,7 +23,7 @@ use super::catalog::alternate;
 use super::clients::{Client, Clients};
 use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
-use super::login::PasswordHash;
+use super::login::{BadLogin, PasswordHash};
 use super::policies::{self, Applying, Policies, Subject};
 use super::route_cache::RememberedRoutes;
 
@@ -94,6 +96,30 @@ pub struct Vhost {
     /// Publishes and deliveries are copied to `amq.rabbitmq.trace` (semantics.md 19.1).
     pub tracing: bool,
     pub limits: VhostLimits,
+}
+
+impl Vhost {
+    /// Who may do what in it, in no order.
+    pub fn permissions(&self) -> impl Iterator<Item = (&Name, &PermissionSpec)> {
+        self.permissions.iter().map(|(user, permissions)| (user, permissions.spec()))
+    }
+
+    #[must_use]
+    pub fn permissions_of(&self, user: &str) -> Option<&PermissionSpec> {
+        self.permissions.get(user).map(|permissions| permissions.spec())
+    }
+
+    #[must_use]
+    pub fn topic_permissions_of(&self, user: &str, exchange: &str) -> Option<&TopicPermissionSpec> {
+        self.topic_permissions.get(user)?.get(exchange).map(TopicPermissions::spec)
+    }
+
+    /// User, exchange, and what the user may do with its topics; in no order.
+    pub fn topic_permissions(&self) -> impl Iterator<Item = (&Name, &Name, &TopicPermissionSpec)> {
+        self.topic_permissions.iter().flat_map(|(user, exchanges)| {
+            exchanges.iter().map(move |(exchange, permissions)| (user, exchange, permissions.spec()))
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -170,6 +196,12 @@ pub struct User {
 }
 
 impl User {
+    /// The salted hash of the password; empty where there is none.
+    #[must_use]
+    pub fn password_hash(&self) -> &[u8] {
+        self.password.as_bytes()
+    }
+
     /// May publish in the name of others (semantics.md 9.4).
     #[must_use]
     pub fn is_impersonator(&self) -> bool {
@@ -186,6 +218,18 @@ impl ViewState {
     #[must_use]
     pub fn user(&self, name: &str) -> Option<&User> {
         self.users.get(name)
+    }
+
+    /// The user of this name and password. `loopback`: the peer's address is a loopback one.
+    pub fn log_in(&self, name: &str, password: &[u8], loopback: bool) -> Result<&User, BadLogin> {
+        let user = self.users.get(name).ok_or_else(|| BadLogin::NoUser(name.to_owned()))?;
+        if !user.password.fits(password) {
+            return Err(BadLogin::Password(user.name.clone()));
+        }
+        if user.loopback_only && !loopback {
+            return Err(BadLogin::NotLoopback(user.name.clone()));
+        }
+        Ok(user)
     }
 
     #[must_use]

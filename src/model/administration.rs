@@ -145,8 +145,56 @@ pub struct UserSpec {
 pub enum Password {
     /// Empty: cannot log in by password (semantics.md 1.14).
     Plain(String),
-    /// Four bytes of salt and the SHA-256 or SHA-512 of salt and password (16.7), or nothing: cannot log in by password.
+    /// Salt, and the hash of salt and password (16.7), or nothing: cannot log in by password.
     Hash(Vec<u8>),
+}
+
+/// Bytes of salt before a password's hash.
+pub const PASSWORD_SALT: usize = 4;
+
+/// What a password was hashed with (semantics.md 16.7). MD5 is of times past, and still in old definitions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HashingAlgorithm {
+    Md5,
+    Sha256,
+    Sha512,
+}
+
+impl HashingAlgorithm {
+    /// The one that made a salted hash, told by its length.
+    #[must_use]
+    pub fn of(hash: &[u8]) -> Option<HashingAlgorithm> {
+        use HashingAlgorithm::{Md5, Sha256, Sha512};
+        [Md5, Sha256, Sha512].into_iter().find(|algorithm| algorithm.length() == hash.len())
+    }
+
+    /// Reads the word; None where there is none such.
+    #[must_use]
+    pub fn parse(word: &str) -> Option<HashingAlgorithm> {
+        use HashingAlgorithm::{Md5, Sha256, Sha512};
+        [Md5, Sha256, Sha512].into_iter().find(|algorithm| algorithm.as_str() == word)
+    }
+
+    /// The bytes of a salted hash.
+    #[must_use]
+    pub fn length(self) -> usize {
+        let digest = match self {
+            HashingAlgorithm::Md5 => 16,
+            HashingAlgorithm::Sha256 => 32,
+            HashingAlgorithm::Sha512 => 64,
+        };
+        PASSWORD_SALT + digest
+    }
+
+    /// The word in definitions and listings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HashingAlgorithm::Md5 => "rabbit_password_hashing_md5",
+            HashingAlgorithm::Sha256 => "rabbit_password_hashing_sha256",
+            HashingAlgorithm::Sha512 => "rabbit_password_hashing_sha512",
+        }
+    }
 }
 
 /// Three regular expressions, searched for without anchors (semantics.md 16.1).

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use super::catalog_task::CatalogInput;
+use super::guard::Thresholds;
 use super::hub::Hub;
 use crate::broker::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
@@ -18,11 +19,12 @@ use crate::model::ids::ConnectionId;
 pub struct Administrator {
     hub: Arc<Hub>,
     view: Arc<View>,
+    thresholds: Arc<Thresholds>,
 }
 
 impl Administrator {
-    pub(super) fn new(hub: Arc<Hub>, view: Arc<View>) -> Administrator {
-        Administrator { hub, view }
+    pub(super) fn new(hub: Arc<Hub>, view: Arc<View>, thresholds: Arc<Thresholds>) -> Administrator {
+        Administrator { hub, view, thresholds }
     }
 
     /// Makes a change; returns once it is durable.
@@ -45,6 +47,12 @@ impl Administrator {
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// When publishers are blocked, to read and to change.
+    #[must_use]
+    pub fn thresholds(&self) -> &Thresholds {
+        &self.thresholds
     }
 
     fn ask(&self, change: Change) -> oneshot::Receiver<Result<Applied, AdministrationError>> {

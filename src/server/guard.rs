@@ -3,6 +3,8 @@
 //! make room, go on.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -14,20 +16,56 @@ use crate::model::event::Alarms;
 const INTERVAL: Duration = Duration::from_millis(100);
 const LEISURE: Duration = Duration::from_secs(1);
 
+/// How much of the disk is to be free and how much memory may be used, in bytes. An administrator may change both while
+/// the broker runs; the next start goes by its configuration again.
+#[derive(Debug)]
+pub struct Thresholds {
+    disk: AtomicU64,
+    memory: AtomicU64,
+}
+
+/// A threshold of memory that nothing exceeds.
+pub const UNLIMITED: u64 = u64::MAX;
+
+impl Thresholds {
+    pub(super) fn new(disk: u64, memory: u64) -> Arc<Thresholds> {
+        Arc::new(Thresholds { disk: AtomicU64::new(disk), memory: AtomicU64::new(memory) })
+    }
+
+    /// Bytes that are to be free. 0: it does not matter.
+    #[must_use]
+    pub fn disk(&self) -> u64 {
+        self.disk.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that may be used, or [`UNLIMITED`].
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Publishers are blocked, or go on, within a second.
+    pub fn set_disk(&self, bytes: u64) {
+        self.disk.store(bytes, Ordering::Relaxed);
+    }
+
+    /// The same of memory.
+    pub fn set_memory(&self, bytes: u64) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+}
+
 /// Watches the free space of a directory's disk and the memory of the process. Asked by the store's thread.
 pub(super) struct Guard {
     directory: PathBuf,
-    /// Bytes that are to be free.
-    disk_limit: u64,
-    /// Bytes that may be used.
-    memory_limit: u64,
+    thresholds: Arc<Thresholds>,
     looked: Option<Instant>,
     alarms: Alarms,
 }
 
 impl Guard {
-    pub(super) fn new(directory: PathBuf, disk_limit: u64, memory_limit: u64) -> Guard {
-        Guard { directory, disk_limit, memory_limit, looked: None, alarms: Alarms::default() }
+    pub(super) fn new(directory: PathBuf, thresholds: Arc<Thresholds>) -> Guard {
+        Guard { directory, thresholds, looked: None, alarms: Alarms::default() }
     }
 
     /// How long until it wants to look again, when nothing else happens.
@@ -55,11 +93,12 @@ impl Guard {
                 return;
             }
         };
-        let low = free < self.disk_limit;
+        let limit = self.thresholds.disk();
+        let low = free < limit;
         match (self.alarms.disk, low) {
             (false, true) => warn!(
                 free_mib = free >> 20,
-                limit_mib = self.disk_limit >> 20,
+                limit_mib = limit >> 20,
                 "disk space is low: publishers are blocked until some is free again (see --disk-free-limit)"
             ),
             (true, false) => info!(free_mib = free >> 20, "there is disk space again: publishers go on"),
@@ -69,7 +108,8 @@ impl Guard {
     }
 
     fn look_at_memory(&mut self) {
-        if self.memory_limit == u64::MAX {
+        let limit = self.thresholds.memory();
+        if limit == UNLIMITED && !self.alarms.memory {
             return;
         }
         let used = match memory::own() {
@@ -79,11 +119,11 @@ impl Guard {
                 return;
             }
         };
-        let low = used > self.memory_limit;
+        let low = used > limit;
         match (self.alarms.memory, low) {
             (false, true) => warn!(
                 used_mib = used >> 20,
-                limit_mib = self.memory_limit >> 20,
+                limit_mib = limit >> 20,
                 "memory is low: publishers are blocked until less is used (see --memory-limit)"
             ),
             (true, false) => info!(used_mib = used >> 20, "there is memory again: publishers go on"),
@@ -98,7 +138,7 @@ mod tests {
     use super::*;
 
     fn alarms(disk_limit: u64, memory_limit: u64) -> Option<Alarms> {
-        Guard::new(".".into(), disk_limit, memory_limit).look()
+        Guard::new(".".into(), Thresholds::new(disk_limit, memory_limit)).look()
     }
 
     #[test]
@@ -111,5 +151,16 @@ mod tests {
     fn memory_is_low_when_more_is_used_than_may_be() {
         assert_eq!(alarms(0, 1), Some(Alarms { memory: true, disk: false }));
         assert_eq!(alarms(0, u64::MAX - 1), None);
+    }
+
+    #[test]
+    fn a_changed_limit_is_gone_by_from_the_next_look_on() {
+        let thresholds = Thresholds::new(0, 1);
+        let mut guard = Guard::new(".".into(), Arc::clone(&thresholds));
+        assert_eq!(guard.look(), Some(Alarms { memory: true, disk: false }));
+        thresholds.set_memory(UNLIMITED);
+        thresholds.set_disk(u64::MAX);
+        guard.looked = None;
+        assert_eq!(guard.look(), Some(Alarms { memory: false, disk: true }));
     }
 }

@@ -17,4 +17,5 @@ mod shard_task;
 mod store_thread;
 
 pub use administrator::Administrator;
-pub use run::{RunningBroker, ServeError, serve, start};
+pub use guard::{Thresholds, UNLIMITED};
+pub use run::{Face, RunningBroker, ServeError, serve, start};

@@ -3,11 +3,14 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 
 use thiserror::Error;
+use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
@@ -20,7 +23,7 @@ use super::administrator::Administrator;
 use super::catalog_task::{self, CatalogInput};
 use super::clock::Clock;
 use super::connection_task::Surroundings;
-use super::guard::Guard;
+use super::guard::{Guard, Thresholds, UNLIMITED};
 use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
@@ -43,6 +46,10 @@ pub enum ServeError {
     Open { directory: String, source: OpenError },
     #[error("cannot listen on {address}: {source}; give another address with --listen")]
     Listen { address: String, source: io::Error },
+    #[error(
+        "cannot listen on {address} for the management API: {source}; give another address with --management-listen"
+    )]
+    ListenManagement { address: String, source: io::Error },
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     #[error("stopped because the store failed: {0}; nothing was confirmed that is not on disk")]
@@ -51,9 +58,13 @@ pub enum ServeError {
     Defect(#[from] tokio::task::JoinError),
 }
 
+/// What administrators speak to, on a listener of its own, until the token is cancelled. It is a floor above this
+/// room, so whoever starts a broker hands it in; it is only called where the configuration gives it an address.
+pub type Face = fn(TcpListener, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Runs the broker until SIGTERM or SIGINT, or until the store fails.
-pub fn serve(config: &ServeConfig) -> Result<(), ServeError> {
-    run(config, |broker| {
+pub fn serve(config: &ServeConfig, face: Face) -> Result<(), ServeError> {
+    run(config, face, |broker| {
         // Whoever reads that the startup is complete may send a signal at once.
         let terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
         let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
@@ -84,15 +95,13 @@ impl RunningBroker {
 }
 
 /// Starts a broker beside the caller. Returns once clients can connect. Signals are the caller's.
-pub fn start(config: ServeConfig) -> Result<RunningBroker, ServeError> {
+pub fn start(config: ServeConfig, face: Face) -> Result<RunningBroker, ServeError> {
     let (ready, is_ready) = mpsc::channel();
     let serving = move || {
-        run(&config, |broker| {
+        run(&config, face, |broker| {
             let broker = broker.start()?;
-            let around = &broker.around;
-            let administrator = Administrator::new(Arc::clone(&around.hub), Arc::clone(&around.view));
             // The caller waits for it below.
-            let _ = ready.send((administrator, around.stop.clone()));
+            let _ = ready.send((broker.administrator.clone(), broker.around.stop.clone()));
             Ok(broker)
         })
     };
@@ -118,6 +127,7 @@ async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: Canc
 /// Starts a broker by `start` and runs it until it is stopped.
 fn run(
     config: &ServeConfig,
+    face: Face,
     start: impl FnOnce(Plan<'_>) -> Result<Broker, ServeError>,
 ) -> Result<(), ServeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -128,18 +138,21 @@ fn run(
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    runtime.block_on(async { start(Plan { config, shards })?.run().await })
+    runtime.block_on(async { start(Plan { config, face, shards })?.run().await })
 }
 
 /// A broker that is to be.
 struct Plan<'a> {
     config: &'a ServeConfig,
+    face: Face,
     shards: u16,
 }
 
 /// A broker that clients can connect to.
 struct Broker {
     around: Arc<Surroundings>,
+    administrator: Administrator,
+    /// Those of clients and of administrators.
     connections: TaskTracker,
     /// The catalog's task and the shards'.
     owners: JoinSet<()>,
@@ -148,14 +161,19 @@ struct Broker {
 
 impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
-        let Plan { config, shards } = self;
+        let Plan { config, face, shards } = self;
         let directory = config.data_dir.display().to_string();
         let options = StoreOptions { salt: random_number(), ..StoreOptions::default() };
         let (mut store, recovered) = store::open(&config.data_dir, &options)
             .map_err(|source| ServeError::Open { directory, source })?;
-        // The port is taken before anything is started that would have to be stopped again.
+        // The ports are taken before anything is started that would have to be stopped again.
         let listener = listener::bind(config.listen)
             .map_err(|source| ServeError::Listen { address: config.listen.to_string(), source })?;
+        let bind_management = |address: SocketAddr| {
+            listener::bind(address)
+                .map_err(|source| ServeError::ListenManagement { address: address.to_string(), source })
+        };
+        let management = config.management_listen.map(bind_management).transpose()?;
 
         let clock = Clock::new();
         let seed = random_number();
@@ -173,12 +191,12 @@ impl Plan<'_> {
         let stop = CancellationToken::new();
         let failed = stop.clone();
         let memory_limit = match config.memory_limit {
-            Some(0) => u64::MAX,
+            Some(0) => UNLIMITED,
             Some(mib) => u64::from(mib) << 20,
-            None => memory::default_limit().unwrap_or(u64::MAX),
+            None => memory::default_limit().unwrap_or(UNLIMITED),
         };
-        let disk_limit = u64::from(config.disk_free_limit) << 20;
-        let guard = Guard::new(config.data_dir.clone(), disk_limit, memory_limit);
+        let thresholds = Thresholds::new(u64::from(config.disk_free_limit) << 20, memory_limit);
+        let guard = Guard::new(config.data_dir.clone(), Arc::clone(&thresholds));
         let stop_all = move || failed.cancel();
         let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, stop_all)
             .map_err(ServeError::Start)?;
@@ -195,14 +213,21 @@ impl Plan<'_> {
         owners.spawn(catalog_task::run(catalog, Arc::clone(&hub), clock));
 
         let limits = Arc::new(SessionLimits::default());
+        let administrator = Administrator::new(Arc::clone(&hub), Arc::clone(&view), thresholds);
         let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop });
         let connections = TaskTracker::new();
         connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
+        if let Some(management) = management {
+            if let Ok(address) = management.local_addr() {
+                info!(%address, "the management API is served");
+            }
+            connections.spawn(face(management, administrator.clone(), around.stop.clone()));
+        }
         info!(
             address = %config.listen, data = %config.data_dir.display(), queues, shards,
             clean = recovered.clean, "Server startup complete"
         );
-        Ok(Broker { around, connections, owners, store })
+        Ok(Broker { around, administrator, connections, owners, store })
     }
 }
 

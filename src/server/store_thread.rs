@@ -227,6 +227,7 @@ fn footprint(op: &Op) -> usize {
 #[cfg(test)]
 mod tests {
 
+    use super::super::guard::{Thresholds, UNLIMITED};
     use super::*;
     use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId};
     use crate::store::MemoryStore;
@@ -250,7 +251,7 @@ mod tests {
     fn nothing_is_committed_or_read_while_a_transaction_is_here_in_part() {
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(2, Arc::clone(&requests)));
-        let guard = Guard::new(std::env::temp_dir(), 0, u64::MAX);
+        let guard = Guard::new(std::env::temp_dir(), Thresholds::new(0, UNLIMITED));
         let store = Box::new(MemoryStore::new());
         let driver = spawn(store, requests, Arc::clone(&hub), guard, || ()).expect("a thread");
         let (short, long) = (LAZY_COMMIT * 2, Duration::from_secs(20));

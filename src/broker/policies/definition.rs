@@ -149,7 +149,8 @@ fn is_valid(check: &Check, value: &AMQPValue) -> bool {
 }
 
 /// A value as RabbitMQ's texts print it.
-fn printed(value: &AMQPValue) -> String {
+#[must_use]
+pub fn printed(value: &AMQPValue) -> String {
     if let Some(number) = integer(value) {
         return number.to_string();
     }

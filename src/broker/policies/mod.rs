@@ -16,6 +16,7 @@ use crate::model::ids::Name;
 use crate::model::settings::QueueType;
 
 pub(super) use definition::check;
+pub use definition::printed;
 pub(super) use settings::effective;
 
 /// A policy, ready to be matched.
@@ -75,6 +76,14 @@ impl Policies {
 
     pub(super) fn remove(&mut self, kind: PolicyKind, name: &str) -> bool {
         self.of(kind).remove(name).is_some()
+    }
+
+    #[must_use]
+    pub fn get(&self, kind: PolicyKind, name: &str) -> Option<&Policy> {
+        match kind {
+            PolicyKind::Regular => self.regular.get(name),
+            PolicyKind::Operator => self.operator.get(name),
+        }
     }
 
     /// All policies, in order of kind and name.

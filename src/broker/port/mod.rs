@@ -23,6 +23,7 @@ use crate::model::request::{Reply, Request};
 
 use super::access::Operation;
 use super::announce::{self, Event, Fields, text};
+use super::clients::Client;
 use super::command::{CatalogCommand, ShardCommand};
 use super::direct_reply;
 use super::login;
@@ -143,15 +144,10 @@ impl Port {
 impl BrokerPort for Port {
     fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused> {
         let credentials = login::read_response(mechanism, response)?;
-        let refused = |why: &str| LoginRefused::Credentials(format!("user '{}' {why}", credentials.user));
         let state = self.view.read();
-        let user = state.user(&credentials.user).ok_or_else(|| refused("does not exist"))?;
-        if !user.password.fits(&credentials.password) {
-            return Err(refused("gave a wrong password"));
-        }
-        if user.loopback_only && !loopback {
-            return Err(refused("can only connect via localhost"));
-        }
+        let user = state
+            .log_in(&credentials.user, &credentials.password, loopback)
+            .map_err(|why| LoginRefused::Credentials(why.to_string()))?;
         self.user = user.name.clone();
         Ok(())
     }
@@ -161,7 +157,14 @@ impl BrokerPort for Port {
         let state = self.view.read();
         let Some(found) = state.vhost(vhost) else { return refused(format!("vhost {vhost} not found")) };
         // Under the lock of the view, so that whoever deletes user or vhost knows of this connection.
-        self.view.clients.open(self.connection, &self.user, &found.name, &state)?;
+        let client = Client {
+            name: self.name.clone(),
+            user: self.user.clone(),
+            vhost: found.name.clone(),
+            channels: 0,
+            connected_at: now,
+        };
+        self.view.clients.open(self.connection, client, &state)?;
         if state.permissions(vhost, &self.user).is_none() {
             self.view.clients.close(self.connection);
             return refused(format!("access to vhost '{vhost}' refused for user '{}'", self.user));

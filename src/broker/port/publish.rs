@@ -36,6 +36,13 @@ impl Port {
             self.check_topic(&self.view.read(), Operation::Write, message.exchange(), message.routing_key())?;
         }
         self.check_properties(&message)?;
+        let known = match known {
+            // Nearly all messages: what is remembered is no direct reply, and without headers there are no other keys.
+            Known::Route(queues) if message.properties_with_bcc().raw_headers().is_none() => {
+                return Ok(RoutedPublish { message, queues, direct_replies: SmallVec::new() });
+            }
+            known => known,
+        };
         let copies = copies(&message)?;
         let direct_replies = self.find_direct_replies(&message, &copies);
         if !copies.is_empty() {

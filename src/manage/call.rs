@@ -1,0 +1,94 @@
+//! One request of somebody who was let in: what it is about, and the way to the broker.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use hyper::HeaderMap;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::answer::{Outcome, Refusal};
+use super::auth::Caller;
+use super::fields::Fields;
+use crate::broker::view::View;
+use crate::model::administration::{AdministrationError, Applied, Change};
+use crate::model::ids::Name;
+use crate::server::Administrator;
+
+/// Bytes of a body.
+const MOST_BODY: usize = 1 << 20;
+/// How much is read of a body that is of no use: a client that is still sending hears no answer.
+const MOST_DISCARDED: usize = 16 << 20;
+/// How long a client may take to send a body, and one of no use.
+const PATIENCE: Duration = Duration::from_secs(15);
+const DISCARDING: Duration = Duration::from_secs(2);
+
+pub(super) struct Call<'a> {
+    pub(super) caller: Caller,
+    pub(super) administrator: &'a Administrator,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) body: &'a mut Incoming,
+}
+
+impl Call<'_> {
+    pub(super) fn view(&self) -> &View {
+        self.administrator.view()
+    }
+
+    /// The name of a vhost that the caller sees. 404 otherwise.
+    pub(super) fn vhost(&self, name: &str) -> Result<Name, Refusal> {
+        let state = self.view().read();
+        let vhost = state.vhost(name).ok_or(Refusal::NotFound)?;
+        if self.caller.sees(vhost) { Ok(vhost.name.clone()) } else { Err(Refusal::Missing("Not Found")) }
+    }
+
+    /// The same for what is to be put into it: clients are told what is missing.
+    pub(super) fn vhost_to_change(&self, name: &str) -> Result<Name, Refusal> {
+        self.vhost(name).map_err(|refusal| match refusal {
+            Refusal::NotFound => Refusal::Missing("vhost_not_found"),
+            other => other,
+        })
+    }
+
+    pub(super) async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
+        self.administrator.apply(change).await
+    }
+
+    /// Makes a change, and says how it went as most resources do.
+    pub(super) async fn change(&self, change: Change) -> Outcome {
+        Ok(self.apply(change).await?.into())
+    }
+
+    /// Reads the body.
+    pub(super) async fn fields(&mut self) -> Result<Fields, Refusal> {
+        let bytes = timeout(PATIENCE, collect(self.body)).await.map_err(|_| Refusal::Slow)??;
+        Fields::read(&bytes)
+    }
+}
+
+async fn collect(body: &mut Incoming) -> Result<Vec<u8>, Refusal> {
+    let mut bytes = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Refusal::bad(format!("the body cannot be read: {error}")))?;
+        let data = frame.into_data().unwrap_or_default();
+        if bytes.len() + data.len() > MOST_BODY {
+            return Err(Refusal::bad("Exceeded HTTP request body size limit"));
+        }
+        bytes.extend_from_slice(&data);
+    }
+    Ok(bytes)
+}
+
+/// Reads what nobody wanted of a body.
+pub(super) async fn discard(body: &mut Incoming) {
+    let discarding = async {
+        let mut read = 0;
+        while read < MOST_DISCARDED
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            read += frame.data_ref().map_or(0, bytes::Bytes::len);
+        }
+    };
+    // Whoever is slower than that may miss the answer.
+    let _ = timeout(DISCARDING, discarding).await;
+}

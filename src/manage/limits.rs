@@ -1,0 +1,139 @@
+//! Limits of vhosts and of users (semantics.md section 18; texts checked against 4.3).
+
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Outcome, Refusal};
+use super::call::Call;
+use super::fields::{Fields, integer, wrong};
+use super::json::to_amqp;
+use super::listing;
+use crate::broker::policies::printed;
+use crate::broker::view::{Vhost, ViewState};
+use crate::model::administration::{
+    AdministrationError, Change, UserLimit, UserLimits, VhostLimit, VhostLimits,
+};
+use crate::model::ids::Name;
+
+const VHOST_LIMITS: [(&str, VhostLimit); 2] =
+    [("max-connections", VhostLimit::MaxConnections), ("max-queues", VhostLimit::MaxQueues)];
+const USER_LIMITS: [(&str, UserLimit); 2] =
+    [("max-connections", UserLimit::MaxConnections), ("max-channels", UserLimit::MaxChannels)];
+
+/// Of vhosts that have any: of one, or of all that the caller sees. Who monitors sees all.
+pub(super) async fn of_vhosts(call: &Call<'_>, only: Option<&str>) -> Outcome {
+    let is_seen = |vhost: &Vhost| call.caller.is_monitor() || call.caller.sees(vhost);
+    if let Some(name) = only
+        && !is_seen(call.view().read().vhost(name).ok_or(Refusal::NotFound)?)
+    {
+        return Err(Refusal::Missing("Not Found"));
+    }
+    let keys = |state: &ViewState| -> Vec<Name> {
+        let seen =
+            state.vhosts().filter(|vhost| only.is_none_or(|name| *vhost.name == *name) && is_seen(vhost));
+        let limited = seen.filter(|vhost| vhost.limits != VhostLimits::default());
+        limited.map(|vhost| vhost.name.clone()).collect()
+    };
+    let describe = |state: &ViewState, name: &Name| {
+        let VhostLimits { max_connections, max_queues } = state.vhost(name)?.limits;
+        let value = listed(&[("max-connections", max_connections), ("max-queues", max_queues)]);
+        Some(json!({"vhost": **name, "value": value}))
+    };
+    listing::list(call, keys, describe).await
+}
+
+/// Of users that have any: of one, or of all.
+pub(super) async fn of_users(call: &Call<'_>, only: Option<&str>) -> Outcome {
+    if only.is_some_and(|name| call.view().read().user(name).is_none()) {
+        return Err(Refusal::NotFound);
+    }
+    let keys = |state: &ViewState| -> Vec<Name> {
+        let wanted = state.users().filter(|user| only.is_none_or(|name| *user.name == *name));
+        let limited = wanted.filter(|user| user.limits != UserLimits::default());
+        limited.map(|user| user.name.clone()).collect()
+    };
+    let describe = |state: &ViewState, name: &Name| {
+        Some(json!({"user": **name, "value": of_user(&state.user(name)?.limits)}))
+    };
+    listing::list(call, keys, describe).await
+}
+
+pub(super) async fn put_vhost(call: &mut Call<'_>, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost_to_change(vhost)?;
+    let value = value(&call.fields().await?)?;
+    let invalid = |text: String| Refusal::from(AdministrationError::validation(text));
+    let limit = find(&VHOST_LIMITS, name).ok_or_else(|| invalid(unknown(name, &value, "limits")))?;
+    let value = Some(integer(name, &value).map_err(invalid)?);
+    call.apply(Change::SetVhostLimit { vhost, limit, value }).await?;
+    Ok(Answer::Done)
+}
+
+/// One that is not set, or is none at all, is no matter.
+pub(super) async fn delete_vhost(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost(vhost)?;
+    if let Some(limit) = find(&VHOST_LIMITS, name) {
+        call.apply(Change::SetVhostLimit { vhost, limit, value: None }).await?;
+    }
+    Ok(Answer::Done)
+}
+
+pub(super) async fn put_user(call: &mut Call<'_>, user: &str, name: &str) -> Outcome {
+    let value = value(&call.fields().await?)?;
+    let (limit, value) = user_limit(name, &value)?;
+    match call.apply(Change::SetUserLimit { user: user.into(), limit, value: Some(value) }).await {
+        Err(AdministrationError::NoUser(user)) => Err(Refusal::Bad(json!(["no_such_user", *user]))),
+        other => {
+            other?;
+            Ok(Answer::Done)
+        }
+    }
+}
+
+/// One that is not set, or is none at all, is no matter.
+pub(super) async fn delete_user(call: &Call<'_>, user: &str, name: &str) -> Outcome {
+    if call.view().read().user(user).is_none() {
+        return Err(Refusal::NotFound);
+    }
+    if let Some(limit) = find(&USER_LIMITS, name) {
+        call.apply(Change::SetUserLimit { user: user.into(), limit, value: None }).await?;
+    }
+    Ok(Answer::Done)
+}
+
+/// The limits of a user as an object.
+pub(super) fn of_user(limits: &UserLimits) -> Value {
+    listed(&[("max-channels", limits.max_channels), ("max-connections", limits.max_connections)])
+}
+
+/// Limits that come with a user.
+pub(super) fn given_to_user(fields: &Fields) -> Result<Vec<(UserLimit, i64)>, Refusal> {
+    match fields.get("limits") {
+        None => Ok(Vec::new()),
+        Some(Value::Object(limits)) => limits.iter().map(|(name, value)| user_limit(name, value)).collect(),
+        Some(other) => Err(wrong("limits", "an object", other)),
+    }
+}
+
+fn user_limit(name: &str, value: &Value) -> Result<(UserLimit, i64), Refusal> {
+    let limit = find(&USER_LIMITS, name).ok_or_else(|| Refusal::bad(unknown(name, value, "user-limits")))?;
+    Ok((limit, integer(name, value).map_err(Refusal::bad)?))
+}
+
+fn find<L: Copy>(limits: &[(&str, L)], name: &str) -> Option<L> {
+    limits.iter().find(|(known, _)| *known == name).map(|(_, limit)| *limit)
+}
+
+fn value(fields: &Fields) -> Result<Value, Refusal> {
+    fields.require(&["value"])?;
+    Ok(fields.get("value").cloned().unwrap_or_default())
+}
+
+fn unknown(name: &str, value: &Value, of: &str) -> String {
+    let value = to_amqp(value).map_or_else(|_| value.to_string(), |value| printed(&value));
+    format!("Unrecognised terms [{{<<\"{name}\">>,{value}}}] in {of}")
+}
+
+/// Those that are set.
+fn listed(limits: &[(&str, Option<i64>)]) -> Value {
+    let set = limits.iter().filter_map(|(name, value)| Some(((*name).to_owned(), Value::from((*value)?))));
+    Value::Object(set.collect::<Map<_, _>>())
+}

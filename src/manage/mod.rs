@@ -1,0 +1,42 @@
+//! L5, the management API: the broker's administration over HTTP, with the paths and the JSON of RabbitMQ's. A thin
+//! face: a request is read, checked for who asks and what it says, and becomes a [`Change`] or a look at the view; what
+//! a change leads to is the broker's. It is not whole: what `routes` does not name is 404. Metrics and pages for
+//! people are not here.
+//!
+//! [`Change`]: crate::model::administration::Change
+
+mod answer;
+mod auth;
+mod call;
+mod connection;
+mod connections;
+mod exchanges;
+mod fields;
+mod json;
+mod limits;
+mod listing;
+mod node;
+mod path;
+mod permissions;
+mod policies;
+mod queues;
+mod routes;
+mod topic_permissions;
+mod users;
+mod vhosts;
+
+use std::pin::Pin;
+
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::server::Administrator;
+
+/// Serves the management API until the token is cancelled, for [`crate::server::start`].
+pub fn face(
+    listener: TcpListener,
+    administrator: Administrator,
+    stop: CancellationToken,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(connection::accept(listener, administrator, stop))
+}

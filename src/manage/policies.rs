@@ -1,0 +1,78 @@
+//! Policies and operator policies (semantics.md section 17; texts checked against 4.3).
+
+use serde_json::{Value, json};
+
+use super::answer::{Outcome, Refusal};
+use super::call::Call;
+use super::fields::{integer, wrong};
+use super::json::{from_table, to_amqp, to_table};
+use super::listing::{self, Key};
+use crate::broker::policies::printed;
+use crate::broker::view::{Vhost, ViewState};
+use crate::model::administration::{AdministrationError, ApplyTo, Change, PolicyKind, PolicySpec};
+use crate::model::ids::Name;
+
+/// Those of one vhost, or of all that the caller sees.
+pub(super) async fn list(call: &Call<'_>, kind: PolicyKind, vhost: Option<&str>) -> Outcome {
+    let keys = |state: &ViewState| {
+        let of_vhost = |vhost: &Vhost| -> Vec<Key> {
+            let of_kind = vhost.policies.iter().filter(|(found, _)| *found == kind);
+            of_kind.map(|(_, policy)| (vhost.name.clone(), policy.name.clone())).collect()
+        };
+        state.vhosts().flat_map(of_vhost).collect()
+    };
+    listing::list_in_vhosts(call, vhost, keys, |state, key| describe(state, kind, key)).await
+}
+
+pub(super) async fn get(call: &Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {
+    listing::get_in_vhost(call, vhost, name, |state, key| describe(state, kind, key))
+}
+
+pub(super) async fn put(call: &mut Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost_to_change(vhost)?;
+    let fields = call.fields().await?;
+    fields.require(&["pattern", "definition"])?;
+    let invalid = |text: String| Refusal::from(AdministrationError::validation(text));
+    let pattern: Name = match fields.get("pattern") {
+        Some(Value::String(pattern)) => pattern.as_str().into(),
+        other => {
+            let found = other.and_then(|value| to_amqp(value).ok()).map(|value| printed(&value));
+            let found = found.unwrap_or_else(|| "undefined".to_owned());
+            return Err(invalid(format!("pattern should be a binary but was {found}")));
+        }
+    };
+    let definition = match fields.get("definition") {
+        Some(Value::Object(definition)) => {
+            to_table(definition).map_err(|why| invalid(format!("definition: {why}")))?
+        }
+        other => return Err(wrong("definition", "an object", other.unwrap_or(&Value::Null))),
+    };
+    let priority = match fields.get("priority") {
+        None => 0,
+        Some(value) => integer("priority", value).map_err(invalid)?,
+    };
+    let apply_to = match fields.text("apply-to")? {
+        None => ApplyTo::All,
+        Some(word) => ApplyTo::parse(word)?,
+    };
+    let policy = PolicySpec { pattern, apply_to, priority, definition };
+    call.change(Change::PutPolicy { vhost, kind, name: name.into(), policy }).await
+}
+
+pub(super) async fn delete(call: &Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost(vhost)?;
+    call.change(Change::DeletePolicy { vhost, kind, name: name.into() }).await
+}
+
+fn describe(state: &ViewState, kind: PolicyKind, (vhost, name): &Key) -> Option<Value> {
+    let policy = state.vhost(vhost)?.policies.get(kind, name)?;
+    let PolicySpec { pattern, apply_to, priority, definition } = &policy.spec;
+    Some(json!({
+        "vhost": **vhost,
+        "name": **name,
+        "pattern": **pattern,
+        "apply-to": apply_to.as_str(),
+        "definition": from_table(definition),
+        "priority": priority,
+    }))
+}

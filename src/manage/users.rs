@@ -1,0 +1,90 @@
+//! Users: listed, made, changed, deleted; passwords come plain or hashed (semantics.md 16.7, 20.9).
+
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Outcome, Refusal};
+use super::call::Call;
+use super::fields::{Fields, wrong};
+use super::{limits, listing};
+use crate::broker::view::{User, ViewState};
+use crate::model::administration::{Change, HashingAlgorithm, Password, UserSpec};
+use crate::model::ids::Name;
+
+/// Who may log in from loopback addresses only, unless it is said otherwise (semantics.md 1.16).
+const GUEST: &str = "guest";
+
+pub(super) async fn whoami(call: &Call<'_>) -> Outcome {
+    let tags: Vec<&str> = call.caller.tags.iter().map(|tag| &**tag).collect();
+    Ok(Answer::Found(json!({"name": *call.caller.name, "tags": tags, "is_internal_user": true})))
+}
+
+pub(super) async fn list(call: &Call<'_>) -> Outcome {
+    let keys = |state: &ViewState| -> Vec<Name> { state.users().map(|user| user.name.clone()).collect() };
+    listing::list(call, keys, |state, name| state.user(name).map(describe)).await
+}
+
+pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
+    call.view().read().user(name).map(describe).map(Answer::Found).ok_or(Refusal::NotFound)
+}
+
+/// A user for whom no password is given has none.
+pub(super) async fn put(call: &mut Call<'_>, name: &str) -> Outcome {
+    let fields = call.fields().await?;
+    let tags = fields.words("tags")?.ok_or_else(|| Refusal::bad("tags_not_present"))?;
+    let password = password(&fields)?;
+    let limits = limits::given_to_user(&fields)?;
+    let name: Name = name.into();
+    let loopback_only = {
+        let state = call.view().read();
+        state.user(&name).map_or(*name == *GUEST, |user| user.loopback_only)
+    };
+    let user = UserSpec { password, tags, loopback_only };
+    let applied = call.apply(Change::PutUser { name: name.clone(), user }).await?;
+    for (limit, value) in limits {
+        call.apply(Change::SetUserLimit { user: name.clone(), limit, value: Some(value) }).await?;
+    }
+    Ok(applied.into())
+}
+
+pub(super) async fn delete(call: &Call<'_>, name: &str) -> Outcome {
+    call.change(Change::DeleteUser { name: name.into() }).await
+}
+
+fn password(fields: &Fields) -> Result<Password, Refusal> {
+    let hash = match (fields.text("password")?, fields.text("password_hash")?) {
+        (Some(_), Some(_)) => return Err(Refusal::bad("both_password_and_password_hash_are_provided")),
+        (Some(password), None) => return Ok(Password::Plain(password.to_owned())),
+        (None, None) => return Ok(Password::Plain(String::new())),
+        (None, Some(hash)) => hash,
+    };
+    let bytes = BASE64_STANDARD.decode(hash).map_err(|_| Refusal::Bad(json!(["not_base64", hash])))?;
+    if let Some(word) = fields.text("hashing_algorithm")? {
+        let algorithm = HashingAlgorithm::parse(word).ok_or_else(|| {
+            wrong(
+                "hashing_algorithm",
+                "rabbit_password_hashing_sha256, rabbit_password_hashing_sha512 or rabbit_password_hashing_md5",
+                &word.into(),
+            )
+        })?;
+        if !bytes.is_empty() && bytes.len() != algorithm.length() {
+            let (length, found) = (algorithm.length(), bytes.len());
+            return Err(Refusal::bad(format!("password_hash has {found} bytes; {word} has {length}")));
+        }
+    }
+    Ok(Password::Hash(bytes))
+}
+
+fn describe(user: &User) -> Value {
+    let tags: Vec<&str> = user.tags.iter().map(|tag| &**tag).collect();
+    let hash = user.password_hash();
+    let algorithm = HashingAlgorithm::of(hash).unwrap_or(HashingAlgorithm::Sha256);
+    json!({
+        "name": *user.name,
+        "password_hash": BASE64_STANDARD.encode(hash),
+        "hashing_algorithm": algorithm.as_str(),
+        "tags": tags,
+        "limits": limits::of_user(&user.limits),
+    })
+}

@@ -1,0 +1,84 @@
+//! Vhosts: listed, made, changed, deleted; their firehose is a field of theirs.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Outcome, Refusal};
+use super::call::Call;
+use super::fields::wrong;
+use super::listing;
+use crate::broker::clients::NODE;
+use crate::broker::view::{Vhost, ViewState};
+use crate::model::administration::{AdministrationError, Applied, Change, PermissionSpec, VhostMetadata};
+use crate::model::ids::Name;
+use crate::model::settings::QueueType;
+
+/// Those that the caller sees; who monitors sees all.
+pub(super) async fn list(call: &Call<'_>) -> Outcome {
+    let is_seen = |vhost: &&Vhost| call.caller.is_monitor() || call.caller.sees(vhost);
+    let keys = |state: &ViewState| -> Vec<Name> {
+        state.vhosts().filter(is_seen).map(|vhost| vhost.name.clone()).collect()
+    };
+    listing::list(call, keys, |state, name| state.vhost(name).map(describe)).await
+}
+
+pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
+    call.view().read().vhost(name).map(describe).map(Answer::Found).ok_or(Refusal::NotFound)
+}
+
+/// What is not given is as in a new vhost, but for the firehose, which stays as it is. Whoever makes a vhost may do all
+/// in it.
+pub(super) async fn put(call: &mut Call<'_>, name: &str) -> Outcome {
+    let fields = call.fields().await?;
+    let metadata = VhostMetadata {
+        description: fields.text("description")?.unwrap_or_default().to_owned(),
+        tags: fields.words("tags")?.unwrap_or_default(),
+        default_queue_type: match fields.get("default_queue_type") {
+            None | Some(Value::Null) => None,
+            Some(Value::String(word)) => Some(queue_type(word)?),
+            Some(other) => return Err(wrong("default_queue_type", "a string", other)),
+        },
+    };
+    let tracing = fields.flag("tracing")?;
+    let name: Name = name.into();
+    let applied = call.apply(Change::PutVhost { name: name.clone(), metadata }).await?;
+    if applied == Applied::Created {
+        let all: Name = ".*".into();
+        let permissions = PermissionSpec { configure: all.clone(), write: all.clone(), read: all };
+        let (vhost, user) = (name.clone(), call.caller.name.clone());
+        call.apply(Change::PutPermissions { vhost, user, permissions }).await?;
+    }
+    if let Some(on) = tracing {
+        call.apply(Change::SetTracing { vhost: name, on }).await?;
+    }
+    Ok(applied.into())
+}
+
+pub(super) async fn delete(call: &Call<'_>, name: &str) -> Outcome {
+    match call.apply(Change::DeleteVhost { name: name.into() }).await {
+        Err(AdministrationError::NoVhost(_)) => Err(Refusal::NotFound),
+        other => Ok(other?.into()),
+    }
+}
+
+fn queue_type(word: &str) -> Result<QueueType, Refusal> {
+    [QueueType::Classic, QueueType::Quorum]
+        .into_iter()
+        .find(|queue_type| queue_type.as_str() == word)
+        .ok_or_else(|| Refusal::bad(format!("{word} is not a valid queue type")))
+}
+
+fn describe(vhost: &Vhost) -> Value {
+    let VhostMetadata { description, tags, default_queue_type } = &vhost.metadata;
+    let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
+    let queue_type = default_queue_type.unwrap_or_default().as_str();
+    json!({
+        "name": *vhost.name,
+        "description": description,
+        "tags": tags,
+        "default_queue_type": queue_type,
+        "protected_from_deletion": false,
+        "metadata": {"description": description, "tags": tags, "default_queue_type": queue_type},
+        "tracing": vhost.tracing,
+        "cluster_state": {NODE: "running"},
+    })
+}
