@@ -40,6 +40,10 @@ pub struct ServeConfig {
     /// Directory that holds everything durable; created where it does not exist.
     #[arg(long, env = "LEVERET_DATA_DIR", default_value = "./leveret-data", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
+    /// User whom clients are that log in by the mechanism ANONYMOUS, without a password. It is offered only where this
+    /// is given.
+    #[arg(long, env = "LEVERET_ANONYMOUS_USER", value_name = "USER")]
+    pub anonymous_user: Option<String>,
     /// How log lines are written (to standard error).
     #[arg(long, env = "LEVERET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

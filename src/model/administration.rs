@@ -258,6 +258,9 @@ pub struct NodeLimits {
     pub vhosts: Option<u64>,
     pub queues: Option<u64>,
     pub exchanges: Option<u64>,
+    /// Recorded apart from the others, which were there before it.
+    #[serde(skip)]
+    pub consumers_per_channel: Option<u64>,
 }
 
 /// How many a limit allows; None: as many as anybody likes.

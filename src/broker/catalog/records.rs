@@ -118,6 +118,8 @@ pub(super) enum Record {
         priority: i64,
         definition: EncodedTable,
     },
+    /// The one node limit that [`Record::NodeLimits`] does not hold.
+    ConsumersPerChannel(Option<u64>),
 }
 
 /// The destination of a binding, by name.
@@ -162,6 +164,7 @@ impl Record {
             Record::TopicPermissions { vhost, user, exchange, .. } => key(10, &[vhost, user, exchange]),
             Record::Policy { vhost, kind, name, .. } => policy_key(vhost, *kind, name),
             Record::Keeper { vhost, exchange, .. } => key(12, &[vhost, exchange]),
+            Record::ConsumersPerChannel(_) => key(13, &[]),
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use leveret_codec::table::FieldTable;
 
-use crate::model::administration::{PermissionSpec, PolicySpec, TopicPermissionSpec, UserLimits};
+use crate::model::administration::{NodeLimits, PermissionSpec, PolicySpec, TopicPermissionSpec, UserLimits};
 use crate::model::ids::Name;
 use crate::model::request::DeclareExchange;
 
@@ -95,6 +95,9 @@ impl Catalog {
                 state.user_mut(&user).ok_or_else(dangling)?.limits = limits;
             }
             Record::NodeLimits(limits) => state.set_node_limits(limits),
+            Record::ConsumersPerChannel(consumers_per_channel) => {
+                state.set_node_limits(NodeLimits { consumers_per_channel, ..*state.node_limits() });
+            }
             Record::TopicPermissions { vhost, user, exchange, write, read } => {
                 let vhost = state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?;
                 let spec = TopicPermissionSpec { write, read };

@@ -9,6 +9,7 @@ use crate::model::consuming::ConsumeOptions;
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConsumerNumber;
 use crate::model::ids::Timestamp;
+use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused};
 use crate::model::request::{Reply, Request};
 use leveret_codec::properties::Field;
@@ -26,9 +27,9 @@ fn guest_logs_in_from_loopback_alone_and_nobody_without_a_password() {
     let nobody = UserSpec { password, tags: Vec::new(), loopback_only: false };
     broker.administer(Change::PutUser { name: "nobody".into(), user: nobody }).unwrap();
     let mut port = broker.port(1);
-    assert_eq!(port.authenticate("PLAIN", b"\0guest\0guest", true), Ok(()));
+    assert_eq!(port.authenticate(NOW, "PLAIN", b"\0guest\0guest", true), Ok(()));
     assert_eq!(&**port.user(), "guest");
-    let mut login = |response: &[u8], loopback| match port.authenticate("PLAIN", response, loopback) {
+    let mut login = |response: &[u8], loopback| match port.authenticate(NOW, "PLAIN", response, loopback) {
         Err(LoginRefused::Credentials(text)) => text,
         other => format!("{other:?}"),
     };
@@ -44,13 +45,16 @@ fn a_vhost_must_exist_and_be_allowed() {
     let metadata = VhostMetadata::default();
     broker.administer(Change::PutVhost { name: "other".into(), metadata }).unwrap();
     let mut port = broker.port(1);
-    port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-    assert_eq!(port.open_vhost(NOW, "nope").unwrap_err().text(), "NOT_ALLOWED - vhost nope not found");
+    port.authenticate(NOW, "PLAIN", b"\0guest\0guest", true).unwrap();
     assert_eq!(
-        port.open_vhost(NOW, "other").unwrap_err().text(),
+        port.open_vhost(NOW, "nope", Introduction::default()).unwrap_err().text(),
+        "NOT_ALLOWED - vhost nope not found"
+    );
+    assert_eq!(
+        port.open_vhost(NOW, "other", Introduction::default()).unwrap_err().text(),
         "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
     );
-    assert!(port.open_vhost(NOW, "/").is_ok());
+    assert!(port.open_vhost(NOW, "/", Introduction::default()).is_ok());
     assert!(broker.view.read().exchange("other", "amq.topic").is_some());
 }
 

@@ -8,6 +8,7 @@ use crate::model::administration::{
 use crate::model::event::SessionEvent;
 use crate::model::ids::Name;
 use crate::model::ids::Timestamp;
+use crate::model::peer::Introduction;
 use crate::model::port::BrokerPort;
 use crate::model::request::{Reply, Request};
 use crate::model::settings::QueueType;
@@ -85,7 +86,7 @@ fn a_deleted_user_loses_permissions_and_connections() {
     assert_eq!(broker.administer(Change::DeleteUser { name: "bob".into() }), Ok(Applied::Changed));
     assert_eq!(close_texts(broker.events(2)), ["CONNECTION_FORCED - user 'bob' is deleted"]);
     assert_eq!(broker.records, records);
-    assert!(broker.port(3).authenticate("PLAIN", b"\0bob\0pw", true).is_err());
+    assert!(broker.port(3).authenticate(NOW, "PLAIN", b"\0bob\0pw", true).is_err());
     let missing = broker.administer(put_permissions("/", "bob", ".*"));
     assert_eq!(missing, Err(AdministrationError::NoUser("bob".into())));
 }
@@ -192,8 +193,8 @@ fn connections_are_counted_per_vhost_user_and_broker() {
     let user_limit = |limit, value| Change::SetUserLimit { user: "guest".into(), limit, value };
     let open = |broker: &Broker| {
         let mut port = broker.port(2);
-        port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-        port.open_vhost(NOW, "/").map(|()| drop(port)).map_err(|fault| fault.text())
+        port.authenticate(NOW, "PLAIN", b"\0guest\0guest", true).unwrap();
+        port.open_vhost(NOW, "/", Introduction::default()).map(|()| drop(port)).map_err(|fault| fault.text())
     };
     assert_eq!(open(&broker), Ok(()));
     broker.administer(limit(VhostLimit::MaxConnections, Some(1))).unwrap();

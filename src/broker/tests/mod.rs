@@ -6,6 +6,7 @@ mod announcements;
 mod confirms;
 mod consuming;
 mod dead_letters;
+mod events;
 mod exchanges;
 mod harness;
 mod keepers;
