@@ -183,3 +183,33 @@ fn a_new_secret_costs_consumers_that_may_not_read_any_more() {
     assert!(broker.deliveries(2).is_empty());
     assert_eq!(broker.counts(1, "secret"), (1, 0), "what was delivered stays with the channel");
 }
+
+#[test]
+fn anonymous_is_offered_where_somebody_is_named_and_is_that_user() {
+    let mut broker = Broker::new();
+    let mut port = broker.port(1);
+    assert_eq!(port.mechanisms(), "PLAIN AMQPLAIN");
+    let refused = port.authenticate(NOW, "ANONYMOUS", b"", true);
+    let Err(LoginRefused::Malformed(fault)) = refused else { panic!("{refused:?}") };
+    assert_eq!(fault.text(), "COMMAND_INVALID - unknown authentication mechanism 'ANONYMOUS'");
+
+    broker.add_user("bob", "", "", "");
+    for (user, loopback, outcome) in [
+        ("bob", false, ""),
+        ("guest", true, ""),
+        ("guest", false, "user 'guest' can only connect via localhost"),
+        ("nobody", true, "user 'nobody' does not exist"),
+    ] {
+        let mut port = broker.port(2).with_anonymous(Some(user.into()));
+        assert_eq!(port.mechanisms(), "PLAIN AMQPLAIN ANONYMOUS");
+        match port.authenticate(NOW, "ANONYMOUS", b"whatever", loopback) {
+            Ok(()) => assert_eq!((&**port.user(), ""), (user, outcome)),
+            Err(LoginRefused::Credentials(text)) => assert_eq!(text, outcome),
+            Err(LoginRefused::Malformed(fault)) => panic!("{fault:?}"),
+        }
+        assert!(
+            port.authenticate(NOW, "PLAIN", b"\0guest\0", true).is_err(),
+            "a password is still asked for"
+        );
+    }
+}

@@ -125,9 +125,10 @@ fn what_was_changed_is_there_after_a_restart() {
     broker.administer(limit).unwrap();
     let limit = Change::SetUserLimit { user: "guest".into(), limit: UserLimit::MaxChannels, value: Some(9) };
     broker.administer(limit).unwrap();
-    let limits = NodeLimits { vhosts: Some(2), ..NodeLimits::default() };
+    let limits = NodeLimits { vhosts: Some(2), consumers_per_channel: Some(7), ..NodeLimits::default() };
     broker.administer(Change::SetNodeLimits(limits)).unwrap();
     let mut broker = broker.restarted();
+    assert_eq!(broker.port(1).most_consumers(), Some(7));
     assert!(broker.catalog.bad_records().is_empty());
     {
         let state = broker.view.read();
