@@ -72,8 +72,8 @@ pub trait BrokerPort {
     /// Opens a channel; 530 where the user or the broker has enough (semantics.md 4.2).
     fn open_channel(&mut self, now: Timestamp, channel: ChannelNumber) -> Result<(), Fault>;
 
-    /// A channel that was opened is gone.
-    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber);
+    /// A channel that was opened is gone, and so many consumers ended with it.
+    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize);
 
     /// How many consumers a channel may have; None: as many as the session's own limits allow (semantics.md 10.5).
     fn most_consumers(&self) -> Option<u64>;

@@ -58,9 +58,11 @@ impl Catalog {
         let limits = before.unwrap_or_default();
         let key = if before.is_some() { "user.password.changed" } else { "user.created" };
         fx.event(state, key, || vec![("name", text(&*name))]);
-        fx.event(state, "user.tags.set", || {
-            vec![("name", text(&*name)), ("tags", texts(tags.iter().map(|tag| &**tag)))]
-        });
+        if before.is_some() || !tags.is_empty() {
+            fx.event(state, "user.tags.set", || {
+                vec![("name", text(&*name)), ("tags", texts(tags.iter().map(|tag| &**tag)))]
+            });
+        }
         state.put_user(User { name, password, tags, loopback_only, limits });
         Ok(applied(before.is_some()))
     }

@@ -94,11 +94,10 @@ impl Port {
         self.announce(now, "channel.created", |port| port.described_channel(channel));
     }
 
-    /// Its consumers ended before it.
-    pub(super) fn announce_channel_end(&mut self, now: Timestamp, channel: ChannelNumber) {
+    pub(super) fn announce_channel_end(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize) {
         self.announce(now, "channel.closed", |port| {
             let mut fields = port.described_channel(channel);
-            fields.push(("consumer_count", number(0)));
+            fields.push(("consumer_count", number(i64::try_from(consumers).unwrap_or(i64::MAX))));
             fields
         });
     }

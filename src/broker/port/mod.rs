@@ -205,9 +205,9 @@ impl BrokerPort for Port {
         Ok(())
     }
 
-    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber) {
+    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize) {
         self.view.clients.close_channel(self.connection);
-        self.announce_channel_end(now, channel);
+        self.announce_channel_end(now, channel, consumers);
     }
 
     fn most_consumers(&self) -> Option<u64> {

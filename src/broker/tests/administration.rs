@@ -227,7 +227,7 @@ fn channels_are_counted_per_user_and_broker() {
         broker.port_mut(1).open_channel(NOW, 1).unwrap_err().text(),
         "NOT_ALLOWED - number of channels opened for user 'guest' has reached the maximum allowed user limit of 1"
     );
-    broker.port_mut(1).close_channel(NOW, 1);
+    broker.port_mut(1).close_channel(NOW, 1, 0);
     assert_eq!(broker.port_mut(1).open_channel(NOW, 1), Ok(()));
     let node = NodeLimits { channels: Some(1), ..NodeLimits::default() };
     broker.administer(Change::SetNodeLimits(node)).unwrap();

@@ -93,7 +93,6 @@ fn what_happens_is_told_to_who_is_bound_for_it() {
         ("binding.deleted", Some("x")),
         ("queue.deleted", Some("new")),
         ("user.created", Some("bob")),
-        ("user.tags.set", Some("bob")),
         ("permission.created", None),
     ];
     let expected = expected.map(|(key, name)| (key.to_owned(), name.map(text)));

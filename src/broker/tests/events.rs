@@ -155,7 +155,7 @@ fn a_connection_its_channels_and_consumers_are_described() {
     };
     port.consumer_began(now, 3, &consumer);
     port.consumer_ended(now, 3, &consumer.tag, &consumer.queue);
-    port.close_channel(now, 3);
+    port.close_channel(now, 3, 2);
     port.request(now, Request::CloseConnection);
     broker.adopt(2, port);
     let properties = "client_properties=[{<<\"connection_name\">>,longstr,<<\"mine\">>} {<<\"product\">>,longstr,<<\"p\">>}]";
@@ -181,7 +181,7 @@ fn a_connection_its_channels_and_consumers_are_described() {
              channel={CLIENT} (3) consumer_tag=t exclusive=true prefetch_count=7l {consumer}"
         ),
         format!("consumer.deleted channel={CLIENT} (3) consumer_tag=t {consumer}"),
-        format!("channel.closed {}", channel.replace(" name=", " consumer_count=0l name=")),
+        format!("channel.closed {}", channel.replace(" name=", " consumer_count=2l name=")),
         format!(
             "connection.closed {properties} name={CLIENT} node=leveret@localhost pid={CLIENT} user=guest \
              user_provided_name=mine vhost=/"

@@ -109,7 +109,8 @@ impl BrokerPort for FakePort {
         Ok(())
     }
 
-    fn close_channel(&mut self, _: Timestamp, _: ChannelNumber) {
+    fn close_channel(&mut self, _: Timestamp, channel: ChannelNumber, consumers: usize) {
+        self.consumers.push(format!("{channel}: closed with {consumers}"));
         self.channels -= 1;
     }
 
