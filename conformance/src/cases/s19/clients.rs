@@ -133,6 +133,7 @@ fn s19_02_connection(test: &Test) -> Step {
         ("node", "*"),
     ])?;
     connection.close()?;
+    connection.cut();
     let closed = events.next("connection.closed", "user_provided_name", &name)?;
     closed.says(&[
         ("name", created.field("name")?),
