@@ -22,13 +22,13 @@ impl Catalog {
         state: &mut ViewState,
         vhost: &Name,
         kind: PolicyKind,
-        name: Name,
-        policy: PolicySpec,
+        name: &Name,
+        policy: &PolicySpec,
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
         let of_vhost = known_vhost(state, vhost)?;
-        check_name("policy", &name)?;
-        policies::check(kind, &policy)?;
+        check_name("policy", name)?;
+        policies::check(kind, policy)?;
         let record = Record::Policy {
             vhost: of_vhost.name.clone(),
             kind,
@@ -43,15 +43,15 @@ impl Catalog {
         if kind == PolicyKind::Operator {
             fx.event(state, "parameter.set", || {
                 let mut value = FieldTable::default();
-                for (name, part) in parts(&policy) {
+                for (name, part) in parts(policy) {
                     value.insert(name.into(), part);
                 }
-                parameter(vhost, OPERATOR_POLICY, &name, Some(AMQPValue::FieldTable(value)))
+                parameter(vhost, OPERATOR_POLICY, name, Some(AMQPValue::FieldTable(value)))
             });
         }
         fx.event(state, "policy.set", || {
-            let mut fields = identified(vhost, &name);
-            fields.extend(parts(&policy));
+            let mut fields = identified(vhost, name);
+            fields.extend(parts(policy));
             fields
         });
         apply(state, vhost, fx);

@@ -27,10 +27,12 @@ fn consuming() -> Peer {
     peer
 }
 
+type End = fn(&mut Peer);
+
 #[test]
 fn a_consumer_ends_once_whatever_ends_it() {
     // And how many of the two consumers its channel still had when it went.
-    let ends: [(&str, usize, fn(&mut Peer)); 7] = [
+    let ends: [(&str, usize, End); 7] = [
         ("cancelled", 1, |peer| {
             peer.basic(AMQPMethod::Cancel(Cancel { consumer_tag: short("a"), nowait: false }));
         }),

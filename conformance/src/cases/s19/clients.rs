@@ -59,10 +59,13 @@ fn s19_02_consumer_goes(test: &Test) -> Step {
     deleted.says(&[("consumer_tag", "t"), ("channel", created.field("channel")?)]).map(drop)
 }
 
+/// Ends a channel that consumes from this queue.
+type End = fn(&Channel, &str) -> Step;
+
 fn s19_02_consumers_left(test: &Test) -> Step {
     let events = Events::new(test, &["consumer.*", "channel.closed"])?;
     let connection = test.connect()?;
-    let ends: [(&str, fn(&Channel, &str) -> Step); 3] = [
+    let ends: [(&str, End); 3] = [
         ("closed", |channel, _| channel.close()),
         ("failed", |channel, name| channel.refuses(Queue::new(name).auto_delete().payload(), 406, "*")),
         ("connection", |channel, _| channel.connection.close()),
