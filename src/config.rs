@@ -43,6 +43,10 @@ pub struct ServeConfig {
     /// Address and port to serve the management API on (HTTP without TLS: keep it on loopback). Not served by default.
     #[arg(long, env = "LEVERET_MANAGEMENT_LISTEN", value_name = "ADDRESS:PORT")]
     pub management_listen: Option<SocketAddr>,
+    /// User whom clients are that log in by the mechanism ANONYMOUS, without a password. It is offered only where this
+    /// is given.
+    #[arg(long, env = "LEVERET_ANONYMOUS_USER", value_name = "USER")]
+    pub anonymous_user: Option<String>,
     /// How log lines are written (to standard error).
     #[arg(long, env = "LEVERET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,

@@ -154,6 +154,11 @@ impl Clients {
         all
     }
 
+    /// The user of a connection, while it is open.
+    pub(super) fn user(&self, connection: ConnectionId) -> Option<Name> {
+        self.0.lock().connections.get(&connection).map(|client| client.user.clone())
+    }
+
     /// The connections to a vhost, in order of their ids.
     pub(super) fn of_vhost(&self, vhost: &str) -> Vec<ConnectionId> {
         self.those(|client| &*client.vhost == vhost)

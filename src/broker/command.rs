@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use crate::model::consuming::{ConsumeOptions, Settlement};
-use crate::model::event::ConfirmToken;
+use crate::model::event::{Alarms, ConfirmToken};
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueId, ShardIndex};
 use crate::model::message::Message;
 use crate::model::op::Group;
@@ -152,6 +152,8 @@ pub enum CatalogCommand {
     QueueGone { queue: QueueId, reply: Option<(ConnectionId, u32)> },
     /// The connection is going: its exclusive queues are deleted. Answered where `reply` is set.
     ConnectionClosed { connection: ConnectionId, reply: bool },
+    /// What the broker runs short of has changed; for those who hear of it.
+    Alarms(Alarms),
 }
 
 /// What a connection asks of the catalog.

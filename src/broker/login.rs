@@ -3,23 +3,12 @@
 use leveret_codec::table::{self, AMQPValue};
 use md5::Md5;
 use sha2::{Digest, Sha256, Sha512};
-use thiserror::Error;
 
 use crate::model::administration::{AdministrationError, HashingAlgorithm, PASSWORD_SALT};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::Name;
 use crate::model::port::LoginRefused;
 
-/// Why somebody may not log in, for the log.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum BadLogin {
-    #[error("user '{0}' does not exist")]
-    NoUser(String),
-    #[error("user '{0}' gave a wrong password")]
-    Password(Name),
-    #[error("user '{0}' can only connect via localhost")]
-    NotLoopback(Name),
-}
+use super::view::{User, ViewState};
 
 /// A salted SHA-256 of a password (or another hash that an administrator gave), as RabbitMQ keeps it: four bytes of
 /// salt, then the hash of salt and password. Its length tells which.
@@ -84,11 +73,51 @@ fn digest(salt: &[u8; SALT], password: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(salt).chain_update(password).finalize().into()
 }
 
-/// A name and a password, as a client gave them.
+/// A name and a password, as a client gave them. Without a password nobody asks for one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Credentials {
     pub(super) user: String,
-    pub(super) password: Vec<u8>,
+    pub(super) password: Option<Vec<u8>>,
+}
+
+impl Credentials {
+    /// The user they are of, if that may log in from where it does.
+    pub(super) fn check<'a>(&self, state: &'a ViewState, loopback: bool) -> Result<&'a User, WrongLogin> {
+        let user = state.user(&self.user).ok_or(WrongLogin::NoUser)?;
+        match &self.password {
+            Some(password) if !user.password.fits(password) => Err(WrongLogin::Password),
+            _ if user.loopback_only && !loopback => Err(WrongLogin::NotLocal),
+            _ => Ok(user),
+        }
+    }
+}
+
+/// Why credentials do not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WrongLogin {
+    NoUser,
+    Password,
+    NotLocal,
+}
+
+impl WrongLogin {
+    /// For the log.
+    pub(super) fn explained(self, user: &str) -> String {
+        let what = match self {
+            WrongLogin::NoUser => "does not exist",
+            WrongLogin::Password => "gave a wrong password",
+            WrongLogin::NotLocal => "can only connect via localhost",
+        };
+        format!("user '{user}' {what}")
+    }
+
+    /// For events, as RabbitMQ tells it: not whether there is such a user.
+    pub(super) fn told(self, user: &str) -> String {
+        match self {
+            WrongLogin::NotLocal => self.explained(user),
+            WrongLogin::NoUser | WrongLogin::Password => format!("user '{user}' - invalid credentials"),
+        }
+    }
 }
 
 /// Reads a SASL response. 503 for a mechanism that does not exist (1.13), 502 for a response that cannot be read.
@@ -105,7 +134,7 @@ pub(super) fn read_response(mechanism: &str, response: &[u8]) -> Result<Credenti
         }
     };
     match String::from_utf8(user) {
-        Ok(user) => Ok(Credentials { user, password }),
+        Ok(user) => Ok(Credentials { user, password: Some(password) }),
         Err(_) => Err(LoginRefused::Credentials("the user name is not UTF-8".into())),
     }
 }
@@ -149,7 +178,7 @@ mod tests {
     #[test]
     fn plain_is_nul_user_nul_password_and_nothing_more() {
         let read = read_response("PLAIN", b"\0guest\0p w").unwrap();
-        assert_eq!(read, Credentials { user: "guest".into(), password: b"p w".to_vec() });
+        assert_eq!(read, Credentials { user: "guest".into(), password: Some(b"p w".to_vec()) });
         assert_eq!(codes("PLAIN", b"guest\0guest\0guest"), 502);
         assert_eq!(codes("PLAIN", b"\0guest\0guest\0"), 502);
         assert_eq!(codes("PLAIN", b"\0guest"), 502);
@@ -161,7 +190,7 @@ mod tests {
     fn amqplain_is_a_table_without_its_length() {
         let response = b"\x05LOGINS\0\0\0\x05guest\x08PASSWORDS\0\0\0\x02pw";
         let read = read_response("AMQPLAIN", response).unwrap();
-        assert_eq!(read, Credentials { user: "guest".into(), password: b"pw".to_vec() });
+        assert_eq!(read, Credentials { user: "guest".into(), password: Some(b"pw".to_vec()) });
         assert_eq!(codes("AMQPLAIN", b"\x05LOGINS\0\0\0\x05guest"), 502);
         assert_eq!(codes("AMQPLAIN", b"\x05LOG"), 502);
     }

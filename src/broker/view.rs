@@ -23,7 +23,7 @@ use super::catalog::alternate;
 use super::clients::{Client, Clients};
 use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
-use super::login::{BadLogin, PasswordHash};
+use super::login::{Credentials, PasswordHash};
 use super::policies::{self, Applying, Policies, Subject};
 use super::route_cache::RememberedRoutes;
 
@@ -220,16 +220,10 @@ impl ViewState {
         self.users.get(name)
     }
 
-    /// The user of this name and password. `loopback`: the peer's address is a loopback one.
-    pub fn log_in(&self, name: &str, password: &[u8], loopback: bool) -> Result<&User, BadLogin> {
-        let user = self.users.get(name).ok_or_else(|| BadLogin::NoUser(name.to_owned()))?;
-        if !user.password.fits(password) {
-            return Err(BadLogin::Password(user.name.clone()));
-        }
-        if user.loopback_only && !loopback {
-            return Err(BadLogin::NotLoopback(user.name.clone()));
-        }
-        Ok(user)
+    /// The user of this name and password, or why there is none, for the log. `loopback`: the peer's address is one.
+    pub fn log_in(&self, name: &str, password: &[u8], loopback: bool) -> Result<&User, String> {
+        let credentials = Credentials { user: name.to_owned(), password: Some(password.to_vec()) };
+        credentials.check(self, loopback).map_err(|wrong| wrong.explained(name))
     }
 
     #[must_use]

@@ -1,7 +1,7 @@
 //! Leveret's own: limits of the whole broker, and the thresholds of memory and disk, which are back to the
 //! configuration after a restart. Here a field that nobody knows is refused: a limit misspelt is no limit.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
@@ -11,21 +11,21 @@ use crate::model::administration::{Change, NodeLimits};
 use crate::server::UNLIMITED;
 
 pub(super) async fn limits(call: &Call<'_>) -> Outcome {
-    Ok(Answer::Found(Value::Object(as_object(call.view().read().node_limits()))))
+    let mut limits = *call.view().read().node_limits();
+    Ok(Answer::Found(named(&mut limits).into_iter().map(|(name, limit)| (name, *limit)).collect()))
 }
 
 /// What is not given stays as it is; null takes a limit away.
 pub(super) async fn put_limits(call: &mut Call<'_>) -> Outcome {
     let fields = call.fields().await?;
-    let mut limits = as_object(call.view().read().node_limits());
+    let mut limits = *call.view().read().node_limits();
     for (name, value) in fields.iter() {
-        let Some(limit) = limits.get_mut(name) else {
-            return Err(unknown(name, limits.keys().map(String::as_str)));
+        let mut known = named(&mut limits);
+        let Some((_, limit)) = known.iter_mut().find(|(known, _)| *known == name) else {
+            return Err(unknown(name, known.iter().map(|(known, _)| *known)));
         };
-        *limit = if value.is_null() { Value::Null } else { number(name, value)?.into() };
+        **limit = if value.is_null() { None } else { Some(number(name, value)?) };
     }
-    let limits: NodeLimits = serde_json::from_value(Value::Object(limits))
-        .map_err(|error| Refusal::bad(format!("not limits: {error}")))?;
     call.apply(Change::SetNodeLimits(limits)).await?;
     Ok(Answer::Done)
 }
@@ -76,9 +76,15 @@ fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Refusal 
     Refusal::bad(format!("there is no field {name}; there are {}", known.join(", ")))
 }
 
-fn as_object(limits: &NodeLimits) -> Map<String, Value> {
-    match serde_json::to_value(limits) {
-        Ok(Value::Object(limits)) => limits,
-        _ => Map::new(),
-    }
+/// The limits by the names they have here.
+fn named(limits: &mut NodeLimits) -> [(&'static str, &mut Option<u64>); 6] {
+    let NodeLimits { connections, channels, consumers_per_channel, vhosts, queues, exchanges } = limits;
+    [
+        ("connections", connections),
+        ("channels", channels),
+        ("consumers_per_channel", consumers_per_channel),
+        ("vhosts", vhosts),
+        ("queues", queues),
+        ("exchanges", exchanges),
+    ]
 }

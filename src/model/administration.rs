@@ -306,6 +306,7 @@ pub struct NodeLimits {
     pub vhosts: Option<u64>,
     pub queues: Option<u64>,
     pub exchanges: Option<u64>,
+    pub consumers_per_channel: Option<u64>,
 }
 
 /// How many a limit allows; None: as many as anybody likes.

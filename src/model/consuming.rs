@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::ids::{ConsumerNumber, Position, QueueRef};
+use leveret_codec::table::FieldTable;
+
+use super::ids::{ConsumerNumber, Name, Position, QueueRef};
 use super::message::Message;
 use super::op::Attempts;
 
@@ -20,6 +22,15 @@ pub struct ConsumeOptions {
     pub timeout: Option<u64>,
     /// An argument that only streams take (10.6).
     pub of_streams: Option<&'static str>,
+}
+
+/// A consumer as it was asked for.
+#[derive(Clone, Debug)]
+pub struct NewConsumer {
+    pub tag: Name,
+    pub queue: Name,
+    pub options: ConsumeOptions,
+    pub arguments: FieldTable,
 }
 
 /// A message on its way from a queue to a consumer, or to a `basic.get`.

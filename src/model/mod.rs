@@ -11,6 +11,7 @@ pub mod fault;
 pub mod ids;
 pub mod message;
 pub mod op;
+pub mod peer;
 pub mod port;
 pub mod request;
 pub mod resource;

@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::consuming::{Delivery, Settlement};
+use super::consuming::{Delivery, NewConsumer, Settlement};
 use super::event::ConfirmToken;
 use super::fault::Fault;
 use super::ids::{ChannelNumber, ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, Timestamp};
 use super::message::Message;
+use super::peer::Introduction;
 use super::request::{Reply, Request};
 
 /// Where a publish goes: decided at publish time, carried out by [`BrokerPort::submit`] (at once, or at tx.commit).
@@ -52,18 +53,36 @@ pub enum LoginRefused {
 
 /// The broker as one connection sees it.
 pub trait BrokerPort {
-    /// Checks a SASL response (PLAIN, AMQPLAIN) and remembers the user (semantics.md 1.8 to 1.16). `loopback`: the
-    /// peer's address is a loopback one.
-    fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused>;
+    /// The SASL mechanisms that are offered, separated by spaces (semantics.md 1.5).
+    fn mechanisms(&self) -> &'static str;
+
+    /// Checks a SASL response and remembers the user (semantics.md 1.8 to 1.16). `loopback`: the peer's address is a
+    /// loopback one.
+    fn authenticate(
+        &mut self,
+        now: Timestamp,
+        mechanism: &str,
+        response: &[u8],
+        loopback: bool,
+    ) -> Result<(), LoginRefused>;
 
     /// Opens a vhost for the user (connection.open; 530 where it is missing or refused).
-    fn open_vhost(&mut self, now: Timestamp, vhost: &str) -> Result<(), Fault>;
+    fn open_vhost(&mut self, now: Timestamp, vhost: &str, client: Introduction) -> Result<(), Fault>;
 
     /// Opens a channel; 530 where the user or the broker has enough (semantics.md 4.2).
     fn open_channel(&mut self, now: Timestamp, channel: ChannelNumber) -> Result<(), Fault>;
 
-    /// A channel that was opened is gone.
-    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber);
+    /// A channel that was opened is gone, and so many consumers ended with it.
+    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize);
+
+    /// How many consumers a channel may have; None: as many as the session's own limits allow (semantics.md 10.5).
+    fn most_consumers(&self) -> Option<u64>;
+
+    /// A consumer of a queue has begun.
+    fn consumer_began(&mut self, now: Timestamp, channel: ChannelNumber, consumer: &NewConsumer);
+
+    /// A consumer that had begun is one no more, whatever ended it.
+    fn consumer_ended(&mut self, now: Timestamp, channel: ChannelNumber, tag: &Name, queue: &Name);
 
     /// The name of the user who logged in.
     fn user(&self) -> &Name;

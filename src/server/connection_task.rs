@@ -27,7 +27,8 @@ use crate::broker::port::Port;
 use crate::broker::view::View;
 use crate::model::event::SessionEvent;
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::model::ids::{ConnectionId, Name, ShardIndex, Timestamp};
+use crate::model::peer::Ends;
 use crate::session::{PeerInfo, Session, SessionLimits};
 
 /// How much one read may bring, at the least and the most.
@@ -50,6 +51,10 @@ pub(crate) struct Surroundings {
     pub(crate) limits: Arc<SessionLimits>,
     /// Seeds the generated names and secrets of the process.
     pub(crate) seed: u64,
+    /// What is listened on.
+    pub(crate) address: SocketAddr,
+    /// Who logs in by ANONYMOUS.
+    pub(crate) anonymous_user: Option<Name>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -72,9 +77,9 @@ impl Connection {
         let (id, mailbox) = around.hub.register();
         let shards = around.hub.shard_count();
         let seed = mix(around.seed, id.0);
-        let local = stream.local_addr().map_or_else(|_| "?".to_owned(), |local| local.to_string());
-        let name = format!("{peer} -> {local}");
-        let port = Port::new(id, shards, Arc::clone(&around.view), seed).named(name.into());
+        let port = Port::new(id, shards, Arc::clone(&around.view), seed)
+            .between(Ends { client: peer, server: stream.local_addr().unwrap_or(around.address) })
+            .with_anonymous(around.anonymous_user.clone());
         let peer = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: mix(seed, 1) };
         let session = Session::new(around.clock.now(), Arc::clone(&around.limits), peer, port);
         Connection {

@@ -11,6 +11,7 @@ use super::catalog_task::CatalogInput;
 use super::mailbox::{Mailbox, ThreadMailbox};
 use super::shard_task::ShardInput;
 use super::store_thread::StoreRequest;
+use crate::broker::command::CatalogCommand;
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::ids::{ConnectionId, ShardIndex};
 
@@ -90,7 +91,7 @@ impl Hub {
         }
     }
 
-    /// Tells all connections what the broker runs short of.
+    /// Tells all connections, and who is bound for it, what the broker runs short of.
     pub(crate) fn set_alarms(&self, alarms: Alarms) {
         let mut known = self.alarms.lock();
         *known = alarms;
@@ -98,6 +99,7 @@ impl Hub {
         for mailbox in self.connections.read().values() {
             mailbox.post(SessionEvent::Alarm(alarms));
         }
+        self.catalog.post(CatalogInput::Command(CatalogCommand::Alarms(alarms)));
     }
 
     /// How much one connection may have in flight, by how many share the whole.

@@ -214,7 +214,9 @@ impl Plan<'_> {
 
         let limits = Arc::new(SessionLimits::default());
         let administrator = Administrator::new(Arc::clone(&hub), Arc::clone(&view), thresholds);
-        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, stop });
+        let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
+        let address = config.listen;
+        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, address, anonymous_user, stop });
         let connections = TaskTracker::new();
         connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
         if let Some(management) = management {

@@ -5,6 +5,7 @@
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::{AMQPClass, basic, queue};
 
+use crate::model::consuming::NewConsumer;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Name};
 use crate::model::port::{BrokerPort, Progress};
@@ -32,9 +33,8 @@ pub(super) enum Question {
     DeleteQueue,
     PurgeQueue,
     Consume {
-        tag: Name,
         consumer: ConsumerNumber,
-        no_ack: bool,
+        asked: Box<NewConsumer>,
     },
     Cancel {
         tag: Name,
@@ -90,8 +90,9 @@ impl<P: BrokerPort> Turn<'_, P> {
             (Question::PurgeQueue, Reply::Count { messages }) => {
                 AMQPClass::Queue(queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count: messages }))
             }
-            (Question::Consume { tag, consumer, no_ack }, Reply::Consuming { queue }) => {
-                return self.consuming(tag, consumer, no_ack, queue, nowait);
+            (Question::Consume { consumer, asked }, Reply::Consuming { queue }) => {
+                self.consuming(*asked, consumer, queue, nowait);
+                return Ok(());
             }
             (Question::Cancel { tag }, Reply::Done) => {
                 self.forget_consumer(&tag);

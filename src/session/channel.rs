@@ -94,12 +94,13 @@ impl<P: BrokerPort> Turn<'_, P> {
     /// Gives back what the channel holds: its consumers end, what is unacked is requeued, a transaction is dropped.
     pub(super) fn release(&mut self) {
         self.flush_settlement();
-        self.out.port.close_channel(self.out.now, self.number);
         let mut held = BTreeSet::new();
-        for number in std::mem::take(&mut self.channel.consumers).into_values() {
-            let consumer = self.shared.consumers.remove(&number);
-            held.extend(consumer.and_then(|consumer| consumer.queue).map(|queue| (queue, number)));
+        let consumers = std::mem::take(&mut self.channel.consumers);
+        let count = consumers.len();
+        for number in consumers.into_values() {
+            held.extend(self.remove_consumer(number).map(|queue| (queue, number)));
         }
+        self.out.port.close_channel(self.out.now, self.number, count);
         held.extend(self.channel.unacked.iter().map(|entry| (entry.queue, entry.consumer)));
         if let Mode::Transaction(transaction) = &self.channel.mode {
             held.extend(transaction.entries().map(|entry| (entry.queue, entry.consumer)));

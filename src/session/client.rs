@@ -1,11 +1,13 @@
 //! What a client said of itself in connection.start-ok (semantics.md 1.7).
 
+use std::sync::Arc;
+
 use leveret_codec::table::{AMQPValue, FieldTable};
 
 /// The client's properties and those of its capabilities that change what we send.
 #[derive(Debug, Default)]
 pub(super) struct ClientInfo {
-    pub properties: FieldTable,
+    pub properties: Arc<FieldTable>,
     pub authentication_failure_close: bool,
     pub consumer_cancel_notify: bool,
     /// Understands connection.blocked and connection.unblocked.
@@ -27,7 +29,7 @@ impl ClientInfo {
             authentication_failure_close: capable("authentication_failure_close"),
             consumer_cancel_notify: capable("consumer_cancel_notify"),
             hears_blocked: capable("connection.blocked"),
-            properties,
+            properties: Arc::new(properties),
         }
     }
 

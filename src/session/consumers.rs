@@ -6,7 +6,7 @@ use leveret_codec::method::amqp::{AMQPClass, basic};
 use leveret_codec::table::FieldTable;
 
 use crate::model::argument::{integer, type_name};
-use crate::model::consuming::ConsumeOptions;
+use crate::model::consuming::{ConsumeOptions, NewConsumer};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
 use crate::model::port::BrokerPort;
@@ -31,6 +31,8 @@ pub(super) struct Consumer {
     pub tag: Name,
     /// None: direct replies.
     pub queue: Option<QueueRef>,
+    /// What the client called the queue.
+    pub queue_name: Name,
     pub no_ack: bool,
 }
 
@@ -51,25 +53,27 @@ impl<P: BrokerPort> Turn<'_, P> {
             of_streams: OF_STREAMS.into_iter().find(|&name| method.arguments.inner().contains_key(name)),
         };
         let consumer = self.shared.next_consumer();
-        let request = Request::Consume { queue, channel: self.number, consumer, options };
-        let question = Question::Consume { tag, consumer, no_ack: method.no_ack };
-        self.ask(request, id, method.nowait, question)
+        let request = Request::Consume { queue: queue.clone(), channel: self.number, consumer, options };
+        let asked = Box::new(NewConsumer { tag, queue, options, arguments: method.arguments.clone() });
+        self.ask(request, id, method.nowait, Question::Consume { consumer, asked })
     }
 
     /// The queue accepted the consumer: consume-ok comes before its first delivery (semantics.md 10.2).
     pub(super) fn consuming(
         &mut self,
-        tag: Name,
-        consumer: ConsumerNumber,
-        no_ack: bool,
+        asked: NewConsumer,
+        number: ConsumerNumber,
         queue: QueueRef,
         nowait: bool,
-    ) -> Result<(), Fault> {
+    ) {
+        let no_ack = asked.options.no_ack;
         if self.channel.shared_prefetch.paused && !no_ack {
-            self.out.port.set_paused(queue, consumer, true);
+            self.out.port.set_paused(queue, number, true);
         }
-        self.add_consumer(tag, consumer, Some(queue), no_ack, nowait);
-        Ok(())
+        self.out.port.consumer_began(self.out.now, self.number, &asked);
+        let NewConsumer { tag, queue: queue_name, .. } = asked;
+        let queue = Some(queue);
+        self.add_consumer(number, Consumer { channel: self.number, tag, queue, queue_name, no_ack }, nowait);
     }
 
     /// basic.cancel. An unknown tag is answered as a known one (semantics.md 10.8).
@@ -115,11 +119,19 @@ impl<P: BrokerPort> Turn<'_, P> {
     /// The consumer is no more. What it holds unacked stays with the channel.
     pub(super) fn forget_consumer(&mut self, tag: &Name) {
         let Some(number) = self.channel.consumers.remove(tag) else { return };
-        self.shared.consumers.remove(&number);
+        self.remove_consumer(number);
         if self.channel.direct_reply.as_ref().is_some_and(|reply| reply.consumer == number) {
             self.channel.direct_reply = None;
             self.out.port.close_direct_reply(number);
         }
+    }
+
+    /// Takes a consumer out of the connection's list, and says so. Returns the queue it was of.
+    pub(super) fn remove_consumer(&mut self, number: ConsumerNumber) -> Option<QueueRef> {
+        let consumer = self.shared.consumers.remove(&number)?;
+        let queue = consumer.queue?;
+        self.out.port.consumer_ended(self.out.now, self.number, &consumer.tag, &consumer.queue_name);
+        Some(queue)
     }
 
     fn consume_direct_replies(&mut self, method: &basic::Consume) -> Result<(), Fault> {
@@ -133,25 +145,19 @@ impl<P: BrokerPort> Turn<'_, P> {
         let consumer = self.shared.next_consumer();
         let address = self.out.port.open_direct_reply(consumer);
         self.channel.direct_reply = Some(DirectReply { consumer, address });
-        self.add_consumer(tag, consumer, None, true, method.nowait);
+        let queue_name = REPLY_TO.into();
+        let described = Consumer { channel: self.number, tag, queue: None, queue_name, no_ack: true };
+        self.add_consumer(consumer, described, method.nowait);
         Ok(())
     }
 
-    fn add_consumer(
-        &mut self,
-        tag: Name,
-        number: ConsumerNumber,
-        queue: Option<QueueRef>,
-        no_ack: bool,
-        nowait: bool,
-    ) {
+    fn add_consumer(&mut self, number: ConsumerNumber, consumer: Consumer, nowait: bool) {
         if !nowait {
-            let consume_ok = basic::ConsumeOk { consumer_tag: short(&tag) };
+            let consume_ok = basic::ConsumeOk { consumer_tag: short(&consumer.tag) };
             self.say(&AMQPClass::Basic(basic::AMQPMethod::ConsumeOk(consume_ok)));
         }
-        let consumer = Consumer { channel: self.number, tag: tag.clone(), queue, no_ack };
+        self.channel.consumers.insert(consumer.tag.clone(), number);
         self.shared.consumers.insert(number, consumer);
-        self.channel.consumers.insert(tag, number);
     }
 
     /// The tag of a new consumer, made up where it is empty. 530 where it is taken (semantics.md 10.1), or where
@@ -161,8 +167,9 @@ impl<P: BrokerPort> Turn<'_, P> {
             let text = format!("attempt to reuse consumer tag '{asked}'");
             return Err(Fault::new(ReplyCode::NotAllowed, text));
         }
-        let most = self.out.limits.consumers_per_channel;
-        if self.channel.consumers.len() >= most {
+        let most = self.out.limits.consumers_per_channel as u64;
+        let most = self.out.port.most_consumers().map_or(most, |of_node| most.min(of_node));
+        if self.channel.consumers.len() as u64 >= most {
             let text = format!("reached maximum ({most}) of consumers per channel");
             return Err(Fault::new(ReplyCode::NotAllowed, text));
         }

@@ -1,5 +1,5 @@
 //! From the protocol header to connection.open (semantics.md section 1). Every state is a type whose `handle`
-//! consumes it and says what comes next. PLAIN and AMQPLAIN need no challenge, so connection.secure is never sent.
+//! consumes it and says what comes next. No mechanism needs a challenge, so connection.secure is never sent.
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use leveret_codec::table::{AMQPValue, FieldTable, LongString};
 
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::Name;
+use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused};
 
 use super::client::ClientInfo;
@@ -22,7 +23,6 @@ use super::outside::{Outside, short};
 
 /// AMQP 0-9, which RabbitMQ takes for 0-9-1 (semantics.md 1.1).
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
-const MECHANISMS: &str = "PLAIN AMQPLAIN";
 const LOCALES: &str = "en_US";
 const CAPABILITIES: [&str; 9] = [
     "publisher_confirms",
@@ -142,7 +142,7 @@ pub(super) struct AwaitHeader;
 
 impl AwaitHeader {
     /// The first eight bytes. Any other protocol is answered with the one we speak (semantics.md 1.1).
-    pub(super) fn handle<P>(self, header: [u8; 8], out: &mut Outside<P>) -> Next {
+    pub(super) fn handle<P: BrokerPort>(self, header: [u8; 8], out: &mut Outside<P>) -> Next {
         if header != PROTOCOL_HEADER && header != HEADER_0_9 {
             out.output.raw(&PROTOCOL_HEADER);
             return Next::Hangup(None);
@@ -151,7 +151,7 @@ impl AwaitHeader {
             version_major: 0,
             version_minor: 9,
             server_properties: server_properties(),
-            mechanisms: MECHANISMS.into(),
+            mechanisms: out.port.mechanisms().into(),
             locales: LOCALES.into(),
         };
         out.say(0, &AMQPClass::Connection(AMQPMethod::Start(start)));
@@ -167,7 +167,7 @@ impl AwaitStartOk {
     fn handle<P: BrokerPort>(self, method: StartOk, out: &mut Outside<P>, peer: PeerInfo) -> Next {
         let mechanism = method.mechanism.as_str();
         let client = ClientInfo::new(method.client_properties);
-        match out.port.authenticate(mechanism, method.response.as_bytes(), peer.loopback) {
+        match out.port.authenticate(out.now, mechanism, method.response.as_bytes(), peer.loopback) {
             Ok(()) => {}
             Err(LoginRefused::Credentials(reason)) if client.authentication_failure_close => {
                 let text = format!(
@@ -227,7 +227,10 @@ pub(super) struct AwaitOpen {
 impl AwaitOpen {
     fn handle<P: BrokerPort>(self, method: &Open, out: &mut Outside<P>) -> Next {
         let vhost = method.virtual_host.as_str();
-        if let Err(fault) = out.port.open_vhost(out.now, vhost) {
+        let Tuned { channel_max, frame_max, heartbeat_seconds } = self.tuned;
+        let properties = Arc::clone(&self.client.properties);
+        let client = Introduction { properties, channel_max, frame_max, heartbeat_seconds };
+        if let Err(fault) = out.port.open_vhost(out.now, vhost, client) {
             return Next::close(Failure::new(fault, MethodId { class: 10, method: 40 }));
         }
         out.frame_max = self.tuned.frame_max;

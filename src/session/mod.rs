@@ -261,7 +261,7 @@ impl<P: BrokerPort> Session<P> {
     /// What the client said of itself, while the connection is open.
     #[must_use]
     pub fn client_properties(&self) -> Option<&FieldTable> {
-        self.connection().map(|connection| &connection.shared.client.properties)
+        self.connection().map(|connection| &*connection.shared.client.properties)
     }
 
     /// The name the application gave the connection (`connection_name`, semantics.md 1.7).

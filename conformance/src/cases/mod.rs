@@ -87,7 +87,10 @@ const FILES: &[&[Case]] = &[
     s16::CASES,
     s17::CASES,
     s18::CASES,
-    s19::CASES,
+    s19::firehose::CASES,
+    s19::declarations::CASES,
+    s19::clients::CASES,
+    s19::administration::CASES,
     node_limits::CASES,
     restarts::CASES,
 ];

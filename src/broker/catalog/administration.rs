@@ -52,7 +52,7 @@ impl Catalog {
                 Catalog::clear_topic_permissions(state, &vhost, &user, exchange.as_deref(), fx)
             }
             Change::PutPolicy { vhost, kind, name, policy } => {
-                Catalog::put_policy(state, &vhost, kind, name, policy, fx)
+                Catalog::put_policy(state, &vhost, kind, &name, &policy, fx)
             }
             Change::DeletePolicy { vhost, kind, name } => {
                 Catalog::delete_policy(state, &vhost, kind, &name, fx)

@@ -1,7 +1,7 @@
 //! Bindings: made, removed, and what goes with them: auto-delete exchanges that lose their last one, records of
 //! those between durable ends (semantics.md section 6, 5.10, 5.13). How a binding matches is routing's.
 
-use leveret_codec::table::{AMQPValue, FieldTable};
+use leveret_codec::table::FieldTable;
 
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId};
@@ -10,10 +10,10 @@ use crate::model::resource::Resource;
 use crate::model::settings::QueueType;
 use crate::routing::{self, Destination};
 
-use super::queues::described;
+use super::queues::identified;
 use super::records::{self, BoundTo, EncodedTable, Record};
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{Fields, text};
+use crate::broker::announce::{self, Fields, arguments, text};
 use crate::broker::command::BindingEnds;
 use crate::broker::view::{Exchange, ViewState};
 use crate::broker::{Map, Set};
@@ -97,20 +97,24 @@ impl End {
     }
 
     /// A binding to it as events describe it.
-    fn described(&self, vhost: &str, binding: &Binding) -> Fields {
+    fn described(&self, vhost: &str, source: &str, routing_key: &str, given: &FieldTable) -> Fields {
         let (kind, name) = match &self.name {
             BoundTo::Queue(name) => ("queue", name),
             BoundTo::Exchange(name) => ("exchange", name),
         };
         vec![
-            ("source_name", text(&*binding.source)),
+            ("source_name", text(source)),
             ("source_kind", text("exchange")),
             ("destination_name", text(&**name)),
             ("destination_kind", text(kind)),
-            ("routing_key", text(&*binding.routing_key)),
-            ("arguments", AMQPValue::FieldTable(binding.arguments.clone())),
+            ("routing_key", text(routing_key)),
+            ("arguments", arguments(given)),
             ("vhost", text(vhost)),
         ]
+    }
+
+    fn described_binding(&self, vhost: &str, binding: &Binding) -> Fields {
+        self.described(vhost, &binding.source, &binding.routing_key, &binding.arguments)
     }
 
     fn of(state: &ViewState, destination: Destination) -> Option<End> {
@@ -149,7 +153,7 @@ impl Catalog {
         }
         self.sources.add(end.destination, source);
         let is_durable = exchange.durable && end.durable;
-        fx.event(state, "binding.created", || end.described(vhost, binding));
+        fx.event(state, "binding.created", || end.described_binding(vhost, binding));
         if is_durable {
             let record = Record::Binding {
                 vhost: vhost.into(),
@@ -225,7 +229,7 @@ impl Catalog {
             ));
         }
         let is_done = exchange.auto_delete && exchange.routes.is_empty();
-        fx.event(state, "binding.deleted", || end.described(vhost, binding));
+        fx.event(state, "binding.deleted", || end.described_binding(vhost, binding));
         if is_done {
             self.remove_exchange(state, source, fx);
         }
@@ -247,7 +251,7 @@ impl Catalog {
         };
         self.remove_destination(state, end, fx);
         let Some(queue) = state.remove_queue(queue) else { return false };
-        fx.event(state, "queue.deleted", || described(&queue));
+        fx.event(state, "queue.deleted", || identified(&queue));
         if queue.is_recorded() {
             fx.ops.push(records::delete_queue(&queue.label.vhost, &queue.label.name));
         }
@@ -260,8 +264,10 @@ impl Catalog {
         let mut destinations = Vec::new();
         for (destination, routing_key, arguments) in exchange.routes.bindings() {
             destinations.push(destination);
-            let end = End::of(state, destination).filter(|end| exchange.durable && end.durable);
-            if let Some(end) = end {
+            let Some(end) = End::of(state, destination) else { continue };
+            let (vhost, source) = (&exchange.vhost, &exchange.name);
+            fx.event(state, "binding.deleted", || end.described(vhost, source, routing_key, arguments));
+            if exchange.durable && end.durable {
                 fx.ops.push(records::delete_binding(
                     &exchange.vhost,
                     &exchange.name,
@@ -283,10 +289,17 @@ impl Catalog {
     /// Removes all bindings to a destination, and the auto-delete exchanges that lose their last binding by it,
     /// and so on upstream (5.10). A list, not a recursion: clients decide how long such a chain is.
     fn remove_destination(&mut self, state: &mut ViewState, end: End, fx: &mut CatalogEffects) {
+        let is_heard = announce::is_heard(state);
         let mut pending = vec![end];
         while let Some(end) = pending.pop() {
             for source in self.sources.take(end.destination) {
                 let Some(exchange) = state.exchange_mut(source) else { continue };
+                if is_heard {
+                    for (key, arguments) in exchange.routes.bindings_to(end.destination) {
+                        let fields = end.described(&exchange.vhost, &exchange.name, key, arguments);
+                        fx.heard_event("binding.deleted", fields);
+                    }
+                }
                 if exchange.durable && end.durable {
                     for (routing_key, arguments) in exchange.routes.bindings_to(end.destination) {
                         fx.ops.push(records::delete_binding(

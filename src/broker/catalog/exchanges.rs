@@ -12,7 +12,7 @@ use crate::routing::{ExchangeKind, ExchangeRoutes};
 use super::limits::check_exchange_limit;
 use super::records::{self, EncodedTable, Record};
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, text};
+use crate::broker::announce::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
 use crate::broker::policies::{Applying, Subject};
 use crate::broker::queue_arguments::invalid_type;
@@ -141,7 +141,7 @@ impl Catalog {
     /// Takes an exchange out of the view and out of the records; its bindings are gone already.
     pub(super) fn strike_exchange(state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
         let Some(exchange) = state.remove_exchange(id) else { return };
-        fx.event(state, "exchange.deleted", || described(&exchange));
+        fx.event(state, "exchange.deleted", || identified(&exchange));
         if exchange.durable {
             fx.ops.push(records::delete_exchange(&exchange.vhost, &exchange.name));
         }
@@ -177,17 +177,23 @@ fn check_equivalent(exchange: &Exchange, kind: ExchangeKind, declare: &DeclareEx
     check_argument(ALTERNATE, resource, &declare.arguments, &exchange.arguments)
 }
 
-/// An exchange as events describe it.
-fn described(exchange: &Exchange) -> Fields {
-    vec![
-        ("name", text(&*exchange.name)),
-        ("vhost", text(&*exchange.vhost)),
+/// A new exchange as events describe it.
+pub(super) fn described(exchange: &Exchange) -> Fields {
+    let policy = exchange.policies.regular.as_deref().unwrap_or_default();
+    let mut fields = identified(exchange);
+    fields.extend([
         ("type", text(exchange.kind().as_str())),
         ("durable", AMQPValue::Boolean(exchange.durable)),
         ("auto_delete", AMQPValue::Boolean(exchange.auto_delete)),
         ("internal", AMQPValue::Boolean(exchange.internal)),
-        ("arguments", AMQPValue::FieldTable(exchange.arguments.clone())),
-    ]
+        ("arguments", arguments(&exchange.arguments)),
+        ("policy", text(policy)),
+    ]);
+    fields
+}
+
+fn identified(exchange: &Exchange) -> Fields {
+    vec![("name", text(&*exchange.name)), ("vhost", text(&*exchange.vhost))]
 }
 
 fn record(exchange: &Exchange) -> Record {

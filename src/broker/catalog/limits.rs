@@ -1,15 +1,25 @@
 //! Limits of vhosts, users and the whole broker (semantics.md section 18): set here, and kept to where the catalog
 //! makes queues and exchanges. Those of connections and channels are kept to by the port.
 
-use crate::model::administration::{AdministrationError, Applied, NodeLimits, UserLimit, VhostLimit, bound};
+use leveret_codec::table::{AMQPValue, FieldTable};
+
+use crate::model::administration::{
+    AdministrationError, Applied, NodeLimits, UserLimit, VhostLimit, VhostLimits, bound,
+};
 use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::resource::Resource;
 
+use super::policies::parameter;
 use super::records::Record;
 use super::vhosts::{known_vhost, settings_record};
 use super::{Catalog, CatalogEffects};
-use crate::broker::view::ViewState;
+use crate::broker::announce::{Fields, number, text};
+use crate::broker::view::{Vhost, ViewState};
+
+/// What RabbitMQ calls the parameter that holds the limits of a vhost, and its component.
+const LIMITS: &str = "limits";
+const VHOST_LIMITS: &str = "vhost-limits";
 
 impl Catalog {
     pub(super) fn set_vhost_limit(
@@ -25,6 +35,19 @@ impl Catalog {
             VhostLimit::MaxQueues => vhost.limits.max_queues = value,
         }
         fx.ops.push(settings_record(vhost).put());
+        let (name, limits) = (vhost.name.clone(), vhost.limits);
+        fx.event(state, "parameter.set", || {
+            let mut value = FieldTable::default();
+            for (limit, most) in told(limits) {
+                value.insert(limit.into(), most);
+            }
+            parameter(&name, VHOST_LIMITS, LIMITS, Some(AMQPValue::FieldTable(value)))
+        });
+        fx.event(state, "vhost.limits.set", || {
+            let mut fields = told(limits);
+            fields.extend([("name", text(LIMITS)), ("vhost", text(&*name))]);
+            fields
+        });
         Ok(Applied::Changed)
     }
 
@@ -41,6 +64,16 @@ impl Catalog {
             UserLimit::MaxChannels => known.limits.max_channels = value,
         }
         fx.ops.push(Record::UserLimits { user: known.name.clone(), limits: known.limits }.put());
+        let limit = match limit {
+            UserLimit::MaxConnections => "max-connections",
+            UserLimit::MaxChannels => "max-channels",
+        };
+        let key = if value.is_some() { "user.limits.set" } else { "user.limits.cleared" };
+        fx.event(state, key, || {
+            let mut fields = vec![("name", text(LIMITS)), ("username", text(&**user))];
+            fields.extend(value.map(|value| (limit, number(value))));
+            fields
+        });
         Ok(Applied::Changed)
     }
 
@@ -53,6 +86,22 @@ impl Catalog {
         fx.ops.push(Record::NodeLimits(limits).put());
         Applied::Changed
     }
+}
+
+/// The limits of a vhost that is being deleted go with it.
+pub(super) fn tell_vhost_limits_cleared(state: &ViewState, vhost: &Vhost, fx: &mut CatalogEffects) {
+    if vhost.limits != VhostLimits::default() {
+        fx.event(state, "parameter.cleared", || parameter(&vhost.name, VHOST_LIMITS, LIMITS, None));
+        fx.event(state, "vhost.limits.cleared", || {
+            vec![("name", text(LIMITS)), ("vhost", text(&*vhost.name))]
+        });
+    }
+}
+
+/// The limits that are set, as events describe them.
+fn told(limits: VhostLimits) -> Fields {
+    let all = [("max-connections", limits.max_connections), ("max-queues", limits.max_queues)];
+    all.into_iter().filter_map(|(name, most)| Some((name, number(most?)))).collect()
 }
 
 /// 406 where the vhost or the broker has queues enough (7.17).

@@ -17,15 +17,16 @@ mod vhosts;
 
 use std::sync::Arc;
 
-use crate::model::event::SessionEvent;
+use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, ExchangeId, QueueId, ShardIndex, Timestamp};
+use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, ShardIndex, Timestamp};
 use crate::model::op::CatalogOp;
 use crate::model::request::Reply;
 use crate::model::settings::QueueSettings;
 
 use super::Map;
-use super::announce::{self, Event, Fields};
+use super::announce::{self, ACTOR, Event, Fields, ITSELF, text};
+use super::clients::NODE;
 use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
 use super::view::{View, ViewState};
 
@@ -44,6 +45,8 @@ pub struct CatalogEffects {
     pub to_connections: Vec<(ConnectionId, SessionEvent)>,
     /// What happened, for those who are bound for it (semantics.md 19.2).
     events: Vec<Event>,
+    /// Who did it, where that is known.
+    actor: Option<Name>,
 }
 
 impl CatalogEffects {
@@ -54,8 +57,14 @@ impl CatalogEffects {
     /// Something happened. Its fields are asked for where somebody would hear of it.
     fn event(&mut self, state: &ViewState, key: &'static str, fields: impl FnOnce() -> Fields) {
         if announce::is_heard(state) {
-            self.events.push(Event { key, fields: fields() });
+            self.heard_event(key, fields());
         }
+    }
+
+    /// Something happened that somebody hears of.
+    fn heard_event(&mut self, key: &'static str, mut fields: Fields) {
+        fields.extend(self.actor.as_ref().map(|actor| (ACTOR, text(&**actor))));
+        self.events.push(Event { key, fields });
     }
 
     /// Sends the events on their way.
@@ -63,6 +72,7 @@ impl CatalogEffects {
         for event in std::mem::take(&mut self.events) {
             self.to_shards.extend(announce::tell(state, now, event));
         }
+        self.actor = None;
     }
 }
 
@@ -97,6 +107,8 @@ pub struct Catalog {
     /// The exclusive queues of each connection.
     exclusive: Map<ConnectionId, Vec<QueueId>>,
     bad_records: Vec<BadRecord>,
+    /// What the broker runs short of, as far as was told.
+    alarms: Alarms,
 }
 
 impl Catalog {
@@ -121,6 +133,7 @@ impl Catalog {
             sources: Sources::default(),
             exclusive: Map::default(),
             bad_records: Vec::new(),
+            alarms: Alarms::default(),
         };
         let view = catalog.view.clone();
         let mut state = view.write();
@@ -162,6 +175,9 @@ impl Catalog {
         let view = self.view.clone();
         let mut state = view.write();
         let changes = fx.ops.len();
+        if announce::is_heard(&state) {
+            fx.actor = Some(self.actor(&command));
+        }
         let changed = match command {
             CatalogCommand::Request { connection, vhost, request } => {
                 self.request(&mut state, connection, &vhost, request, fx)
@@ -181,11 +197,41 @@ impl Catalog {
                 }
                 gone
             }
+            CatalogCommand::Alarms(alarms) => {
+                self.tell_alarms(&state, alarms, fx);
+                false
+            }
         };
         if changed || fx.ops.len() > changes {
             view.changed();
         }
         fx.tell_events(&state, now);
+    }
+
+    /// Who is behind a command, as events name it.
+    fn actor(&self, command: &CatalogCommand) -> Name {
+        let connection = match command {
+            CatalogCommand::Request { connection, .. } => Some(*connection),
+            CatalogCommand::DeclareQueue(declare) => Some(declare.connection),
+            CatalogCommand::QueueGone { reply, .. } => reply.map(|(connection, _)| connection),
+            CatalogCommand::ConnectionClosed { .. } | CatalogCommand::Alarms(_) => None,
+        };
+        connection.and_then(|connection| self.view.clients.user(connection)).unwrap_or_else(|| ITSELF.into())
+    }
+
+    /// What the broker runs short of, or does no more.
+    fn tell_alarms(&mut self, state: &ViewState, alarms: Alarms, fx: &mut CatalogEffects) {
+        let before = std::mem::replace(&mut self.alarms, alarms);
+        // Nobody does it.
+        fx.actor = None;
+        for (source, was, is) in
+            [("memory", before.memory, alarms.memory), ("disk", before.disk, alarms.disk)]
+        {
+            if was != is {
+                let key = if is { "alarm.set" } else { "alarm.cleared" };
+                fx.event(state, key, || vec![("source", text(source)), ("node", text(NODE))]);
+            }
+        }
     }
 
     /// Carries out a request and answers it, unless a shard will. Returns whether the view has changed.

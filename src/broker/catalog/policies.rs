@@ -1,5 +1,7 @@
 //! Policies put and deleted, and applied to the queues and exchanges that are there (semantics.md 17.4).
 
+use leveret_codec::table::{AMQPValue, FieldTable};
+
 use crate::model::administration::{AdministrationError, Applied, PolicyKind, PolicySpec};
 use crate::model::ids::Name;
 
@@ -7,23 +9,26 @@ use super::administration::{applied, check_name};
 use super::records::{self, EncodedTable, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{Fields, text};
+use crate::broker::announce::{Fields, definition, number, text};
 use crate::broker::command::ShardCommand;
 use crate::broker::policies::{self, Policy};
 use crate::broker::view::ViewState;
+
+/// The component of operator policies, which are parameters in RabbitMQ.
+const OPERATOR_POLICY: &str = "operator_policy";
 
 impl Catalog {
     pub(super) fn put_policy(
         state: &mut ViewState,
         vhost: &Name,
         kind: PolicyKind,
-        name: Name,
-        policy: PolicySpec,
+        name: &Name,
+        policy: &PolicySpec,
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
         let of_vhost = known_vhost(state, vhost)?;
-        check_name("policy", &name)?;
-        policies::check(kind, &policy)?;
+        check_name("policy", name)?;
+        policies::check(kind, policy)?;
         let record = Record::Policy {
             vhost: of_vhost.name.clone(),
             kind,
@@ -34,9 +39,21 @@ impl Catalog {
             definition: EncodedTable::new(&policy.definition),
         };
         fx.ops.push(record.put());
-        let described = described(vhost, &name);
-        let was_there = of_vhost.policies.put(kind, Policy::new(name, policy));
-        fx.event(state, "policy.set", || described);
+        let was_there = of_vhost.policies.put(kind, Policy::new(name.clone(), policy.clone()));
+        if kind == PolicyKind::Operator {
+            fx.event(state, "parameter.set", || {
+                let mut value = FieldTable::default();
+                for (name, part) in parts(policy) {
+                    value.insert(name.into(), part);
+                }
+                parameter(vhost, OPERATOR_POLICY, name, Some(AMQPValue::FieldTable(value)))
+            });
+        }
+        fx.event(state, "policy.set", || {
+            let mut fields = identified(vhost, name);
+            fields.extend(parts(policy));
+            fields
+        });
         apply(state, vhost, fx);
         Ok(applied(was_there))
     }
@@ -54,15 +71,48 @@ impl Catalog {
             return Err(AdministrationError::NoPolicy { vhost, name });
         }
         fx.ops.push(records::delete_policy(vhost, kind, name));
-        fx.event(state, "policy.cleared", || described(vhost, name));
+        tell_cleared(state, vhost, kind, name, fx);
         apply(state, vhost, fx);
         Ok(Applied::Changed)
     }
 }
 
-/// A policy as events describe it.
-fn described(vhost: &Name, name: &Name) -> Fields {
+/// A policy is gone. Operator policies are parameters to RabbitMQ, which tells of both.
+pub(super) fn tell_cleared(
+    state: &ViewState,
+    vhost: &Name,
+    kind: PolicyKind,
+    name: &Name,
+    fx: &mut CatalogEffects,
+) {
+    match kind {
+        PolicyKind::Regular => fx.event(state, "policy.cleared", || identified(vhost, name)),
+        PolicyKind::Operator => {
+            fx.event(state, "parameter.cleared", || parameter(vhost, OPERATOR_POLICY, name, None));
+            fx.event(state, "operator.policy.cleared", || identified(vhost, name));
+        }
+    }
+}
+
+/// A parameter of a component, as events describe it; without a value once it is gone.
+pub(super) fn parameter(vhost: &Name, component: &str, name: &str, value: Option<AMQPValue>) -> Fields {
+    let mut fields = vec![("component", text(component)), ("name", text(name)), ("vhost", text(&**vhost))];
+    fields.extend(value.map(|value| ("value", value)));
+    fields
+}
+
+fn identified(vhost: &Name, name: &Name) -> Fields {
     vec![("vhost", text(&**vhost)), ("name", text(&**name))]
+}
+
+/// What a policy says, as events describe it.
+fn parts(policy: &PolicySpec) -> Fields {
+    vec![
+        ("pattern", text(&*policy.pattern)),
+        ("apply-to", text(policy.apply_to.as_str())),
+        ("priority", number(policy.priority)),
+        ("definition", definition(&policy.definition)),
+    ]
 }
 
 /// Has all queues and exchanges of a vhost obey its policies as they are now.

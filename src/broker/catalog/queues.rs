@@ -13,7 +13,7 @@ use super::exchanges::reserved;
 use super::limits::check_queue_limits;
 use super::records::{EncodedTable, Record};
 use super::{Catalog, CatalogEffects, no_vhost};
-use crate::broker::announce::{Fields, text};
+use crate::broker::announce::{Fields, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, printed};
 use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
 use crate::broker::policies::{self, Subject};
@@ -247,17 +247,25 @@ fn check_new(declare: &QueueDeclare) -> Result<QueueSettings, Fault> {
     queue_arguments::settings(&declare.request, resource, declare.server_named)
 }
 
-/// A queue as events describe it.
-pub(super) fn described(queue: &Queue) -> Fields {
-    vec![
-        ("name", text(&*queue.label.name)),
-        ("vhost", text(&*queue.label.vhost)),
+/// A new queue as events describe it.
+fn described(queue: &Queue) -> Fields {
+    let mut fields = identified(queue);
+    fields.extend([
         ("durable", AMQPValue::Boolean(queue.settings.durable)),
         ("auto_delete", AMQPValue::Boolean(queue.settings.auto_delete)),
         ("exclusive", AMQPValue::Boolean(queue.exclusive_to.is_some())),
-        ("type", text(queue.settings.queue_type.as_str())),
-        ("arguments", AMQPValue::FieldTable(queue.arguments.clone())),
-    ]
+        ("arguments", arguments(&queue.arguments)),
+    ]);
+    fields
+}
+
+/// A queue that was there, as events name it: types are called by RabbitMQ's modules.
+pub(super) fn identified(queue: &Queue) -> Fields {
+    let queue_type = match queue.settings.queue_type {
+        QueueType::Classic => "rabbit_classic_queue",
+        QueueType::Quorum => "rabbit_quorum_queue",
+    };
+    vec![("name", text(&*queue.label.name)), ("vhost", text(&*queue.label.vhost)), ("type", text(queue_type))]
 }
 
 fn record(queue: &Queue) -> Record {

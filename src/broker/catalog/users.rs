@@ -13,7 +13,7 @@ use super::records::{self, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
 use crate::broker::access::{Permissions, TopicPermissions};
-use crate::broker::announce::text;
+use crate::broker::announce::{Fields, text, texts};
 use crate::broker::login::PasswordHash;
 use crate::broker::view::{User, ViewState};
 
@@ -58,6 +58,11 @@ impl Catalog {
         let limits = before.unwrap_or_default();
         let key = if before.is_some() { "user.password.changed" } else { "user.created" };
         fx.event(state, key, || vec![("name", text(&*name))]);
+        if before.is_some() || !tags.is_empty() {
+            fx.event(state, "user.tags.set", || {
+                vec![("name", text(&*name)), ("tags", texts(tags.iter().map(|tag| &**tag)))]
+            });
+        }
         state.put_user(User { name, password, tags, loopback_only, limits });
         Ok(applied(before.is_some()))
     }
@@ -113,9 +118,10 @@ impl Catalog {
         let before = vhost.permissions.insert(user.clone(), Permissions::new(spec).into());
         let of_vhost = vhost.name.clone();
         fx.event(state, "permission.created", || {
-            let fields = [("user", user), ("vhost", &of_vhost)].into_iter();
-            let patterns = [("configure", &spec.configure), ("write", &spec.write), ("read", &spec.read)];
-            fields.chain(patterns).map(|(name, value)| (name, text(&**value))).collect()
+            let mut fields = described(&of_vhost, user);
+            let more = [("configure", &spec.configure), ("write", &spec.write), ("read", &spec.read)];
+            fields.extend(more.map(|(name, value)| (name, text(&**value))));
+            fields
         });
         Ok(applied(before.is_some()))
     }
@@ -131,8 +137,7 @@ impl Catalog {
         vhost.permissions.remove(user).ok_or_else(|| no_permissions(&vhost.name, user))?;
         fx.ops.push(records::delete_permissions(&vhost.name, user));
         let of_vhost = vhost.name.clone();
-        let fields = || vec![("user", text(&**user)), ("vhost", text(&*of_vhost))];
-        fx.event(state, "permission.deleted", fields);
+        fx.event(state, "permission.deleted", || described(&of_vhost, user));
         Ok(Applied::Changed)
     }
 
@@ -163,6 +168,13 @@ impl Catalog {
         let permissions = TopicPermissions::new(spec, user, &vhost.name);
         let of_user = vhost.topic_permissions.entry(user.clone()).or_default();
         let before = of_user.insert(exchange.clone(), permissions);
+        let of_vhost = vhost.name.clone();
+        fx.event(state, "topic.permission.created", || {
+            let mut fields = described(&of_vhost, user);
+            let more = [("exchange", exchange), ("write", &spec.write), ("read", &spec.read)];
+            fields.extend(more.map(|(name, value)| (name, text(&**value))));
+            fields
+        });
         Ok(applied(before.is_some()))
     }
 
@@ -189,6 +201,8 @@ impl Catalog {
         if of_user.is_empty() {
             vhost.topic_permissions.remove(user);
         }
+        let of_vhost = vhost.name.clone();
+        fx.event(state, "topic.permission.deleted", || described(&of_vhost, user));
         Ok(Applied::Changed)
     }
 
@@ -202,6 +216,11 @@ impl Catalog {
             .finalize();
         [digest[0], digest[1], digest[2], digest[3]]
     }
+}
+
+/// Permissions of a user on a vhost, as events name them.
+pub(super) fn described(vhost: &Name, user: &Name) -> Fields {
+    vec![("user", text(&**user)), ("vhost", text(&**vhost))]
 }
 
 fn check_user(state: &ViewState, user: &Name) -> Result<(), AdministrationError> {

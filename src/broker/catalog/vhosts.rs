@@ -1,14 +1,16 @@
 //! Vhosts: made, changed, deleted with all in them (semantics.md 7.12, 16.8, 19.1).
 
+use leveret_codec::table::AMQPValue;
+
 use crate::model::administration::{AdministrationError, Applied, VhostMetadata};
 use crate::model::event::SessionEvent;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::Name;
 
-use super::administration::{applied, check_name};
+use super::administration::check_name;
 use super::records::{self, Record};
-use super::{Catalog, CatalogEffects};
-use crate::broker::announce::text;
+use super::{Catalog, CatalogEffects, exchanges, limits, policies, users};
+use crate::broker::announce::{self, Fields, text, texts};
 use crate::broker::command::ShardCommand;
 use crate::broker::view::{Vhost, ViewState};
 
@@ -30,10 +32,18 @@ impl Catalog {
         let vhost = known_vhost(state, name)?;
         vhost.metadata = metadata;
         fx.ops.push(settings_record(vhost).put());
-        if !exists {
-            fx.event(state, "vhost.created", || vec![("name", text(&**name))]);
+        if exists {
+            fx.event(state, "vhost.updated", || described(state, name));
+            return Ok(Applied::Changed);
         }
-        Ok(applied(exists))
+        let mut made: Vec<_> =
+            state.vhost(name).into_iter().flat_map(|vhost| vhost.exchanges.values()).collect();
+        made.sort_unstable();
+        for exchange in made.into_iter().filter_map(|&id| state.exchange_by_id(id)) {
+            fx.event(state, "exchange.created", || exchanges::described(exchange));
+        }
+        fx.event(state, "vhost.created", || described(state, name));
+        Ok(Applied::Created)
     }
 
     /// Makes a recorded vhost again.
@@ -53,6 +63,7 @@ impl Catalog {
         let mut queues: Vec<_> = vhost.queues.values().copied().collect();
         let mut exchanges: Vec<_> = vhost.exchanges.values().copied().collect();
         fx.ops.extend(records::delete_vhost(vhost));
+        tell_contents(state, name, fx);
         queues.sort_unstable();
         exchanges.sort_unstable();
         for queue in queues {
@@ -81,8 +92,36 @@ impl Catalog {
         let vhost = known_vhost(state, name)?;
         vhost.tracing = on;
         fx.ops.push(settings_record(vhost).put());
+        fx.event(state, "vhost.updated", || described(state, name));
         Ok(Applied::Changed)
     }
+}
+
+/// A vhost as events describe it.
+fn described(state: &ViewState, name: &Name) -> Fields {
+    let mut fields = vec![("name", text(&**name))];
+    let Some(Vhost { metadata, tracing, .. }) = state.vhost(name) else { return fields };
+    fields.extend([
+        ("description", text(&metadata.description)),
+        ("tags", texts(metadata.tags.iter().map(|tag| &**tag))),
+        ("default_queue_type", text(metadata.default_queue_type.unwrap_or_default().as_str())),
+        ("tracing", AMQPValue::Boolean(*tracing)),
+    ]);
+    fields
+}
+
+/// What goes with a vhost, apart from its queues and exchanges.
+fn tell_contents(state: &ViewState, name: &Name, fx: &mut CatalogEffects) {
+    let Some(vhost) = state.vhost(name).filter(|_| announce::is_heard(state)) else { return };
+    let mut users: Vec<_> = vhost.permissions.keys().collect();
+    users.sort_unstable();
+    for user in users {
+        fx.event(state, "permission.deleted", || users::described(name, user));
+    }
+    for (kind, policy) in vhost.policies.iter() {
+        policies::tell_cleared(state, name, kind, &policy.name, fx);
+    }
+    limits::tell_vhost_limits_cleared(state, vhost, fx);
 }
 
 pub(super) fn known_vhost<'a>(

@@ -2,15 +2,14 @@
 //! is to be done by who does it. What needs an owner's word is sent to the catalog or a shard; the server carries
 //! `outgoing` there.
 
+mod events;
 mod publish;
 mod requests;
 mod tracing;
 
 use std::sync::Arc;
 
-use leveret_codec::table::AMQPValue;
-
-use crate::model::consuming::{Delivery, Settlement};
+use crate::model::consuming::{Delivery, NewConsumer, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{
@@ -18,19 +17,22 @@ use crate::model::ids::{
 };
 use crate::model::message::Message;
 use crate::model::op::Group;
+use crate::model::peer::{Ends, Introduction};
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
 
 use super::access::Operation;
-use super::announce::{self, Event, Fields, text};
 use super::clients::Client;
 use super::command::{CatalogCommand, ShardCommand};
 use super::direct_reply;
-use super::login;
+use super::login::{self, Credentials};
 use super::route_cache::RouteCache;
 use super::view::View;
 
 use tracing::Traced;
+
+/// The mechanism that asks for nothing (semantics.md 1.11).
+const ANONYMOUS: &str = "ANONYMOUS";
 
 /// What a connection has to say to others. The server empties the lists; the order within each is binding.
 #[derive(Debug, Default)]
@@ -58,7 +60,13 @@ pub struct Port {
     seed: u64,
     /// What the connection is called: `CLIENT -> SERVER`.
     name: Name,
+    ends: Option<Ends>,
+    /// Who those are that log in without a name.
+    anonymous: Option<Name>,
     user: Name,
+    /// How the user logged in.
+    mechanism: Name,
+    client: Introduction,
     vhost: Name,
     traced: Traced,
     cache: RouteCache,
@@ -87,7 +95,11 @@ impl Port {
             view,
             seed,
             name: "".into(),
+            ends: None,
+            anonymous: None,
             user: "".into(),
+            mechanism: "".into(),
+            client: Introduction::default(),
             vhost: "".into(),
             traced: Traced::default(),
             cache,
@@ -100,10 +112,18 @@ impl Port {
         }
     }
 
-    /// The same port, with what its connection is called.
+    /// The same port, with where its connection comes from and goes to.
     #[must_use]
-    pub fn named(mut self, name: Name) -> Port {
-        self.name = name;
+    pub fn between(mut self, ends: Ends) -> Port {
+        self.name = ends.to_string().into();
+        self.ends = Some(ends);
+        self
+    }
+
+    /// The same port, where this user needs no password to log in (semantics.md 1.11).
+    #[must_use]
+    pub fn with_anonymous(mut self, user: Option<Name>) -> Port {
+        self.anonymous = user;
         self
     }
 
@@ -113,77 +133,97 @@ impl Port {
     }
 }
 
-/// What happens to the connection, for the event exchange (semantics.md 19.2).
-impl Port {
-    fn announce(&mut self, now: Timestamp, key: &'static str, fields: impl FnOnce(&Port) -> Fields) {
-        let state = self.view.read();
-        if !announce::is_heard(&state) {
-            return;
-        }
-        let told = announce::tell(&state, now, Event { key, fields: fields(self) });
-        drop(state);
-        for (shard, command) in told {
-            self.outgoing.push(shard, command);
-        }
-    }
-
-    fn described(&self) -> Fields {
-        let texts = [("name", &self.name), ("user", &self.user), ("vhost", &self.vhost)];
-        texts.into_iter().map(|(name, value)| (name, text(&**value))).collect()
-    }
-
-    fn described_channel(&self, channel: ChannelNumber) -> Fields {
-        let mut fields = self.described();
-        fields[0].1 = text(format!("{} ({channel})", self.name));
-        fields.push(("connection", text(&*self.name)));
-        fields.push(("number", AMQPValue::LongInt(i32::from(channel))));
-        fields
-    }
-}
-
 impl BrokerPort for Port {
-    fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused> {
-        let credentials = login::read_response(mechanism, response)?;
-        let state = self.view.read();
-        let user = state
-            .log_in(&credentials.user, &credentials.password, loopback)
-            .map_err(|why| LoginRefused::Credentials(why.to_string()))?;
-        self.user = user.name.clone();
+    fn mechanisms(&self) -> &'static str {
+        match self.anonymous {
+            Some(_) => "PLAIN AMQPLAIN ANONYMOUS",
+            None => "PLAIN AMQPLAIN",
+        }
+    }
+
+    fn authenticate(
+        &mut self,
+        now: Timestamp,
+        mechanism: &str,
+        response: &[u8],
+        loopback: bool,
+    ) -> Result<(), LoginRefused> {
+        let read = match &self.anonymous {
+            Some(user) if mechanism == ANONYMOUS => {
+                Ok(Credentials { user: user.to_string(), password: None })
+            }
+            _ => login::read_response(mechanism, response),
+        };
+        let credentials = match read {
+            Ok(credentials) => credentials,
+            Err(refused) => {
+                if let LoginRefused::Malformed(Fault { code: ReplyCode::SyntaxError, explanation, .. }) =
+                    &refused
+                {
+                    self.announce_login(now, mechanism, None, Some(explanation));
+                }
+                return Err(refused);
+            }
+        };
+        let name = &*credentials.user;
+        let checked = credentials.check(&self.view.read(), loopback).map(|user| user.name.clone());
+        match checked {
+            Ok(user) => self.user = user,
+            Err(wrong) => {
+                self.announce_login(now, mechanism, Some(name), Some(&wrong.told(name)));
+                return Err(LoginRefused::Credentials(wrong.explained(name)));
+            }
+        }
+        self.mechanism = mechanism.into();
+        self.announce_login(now, mechanism, Some(name), None);
         Ok(())
     }
 
-    fn open_vhost(&mut self, now: Timestamp, vhost: &str) -> Result<(), Fault> {
+    fn open_vhost(&mut self, now: Timestamp, vhost: &str, client: Introduction) -> Result<(), Fault> {
         let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
         let state = self.view.read();
         let Some(found) = state.vhost(vhost) else { return refused(format!("vhost {vhost} not found")) };
         // Under the lock of the view, so that whoever deletes user or vhost knows of this connection.
-        let client = Client {
+        let listed = Client {
             name: self.name.clone(),
             user: self.user.clone(),
             vhost: found.name.clone(),
             channels: 0,
             connected_at: now,
         };
-        self.view.clients.open(self.connection, client, &state)?;
+        self.view.clients.open(self.connection, listed, &state)?;
         if state.permissions(vhost, &self.user).is_none() {
             self.view.clients.close(self.connection);
             return refused(format!("access to vhost '{vhost}' refused for user '{}'", self.user));
         }
         self.vhost = found.name.clone();
         drop(state);
-        self.announce(now, "connection.created", Port::described);
+        self.client = client;
+        self.announce_connection(now);
         Ok(())
     }
 
     fn open_channel(&mut self, now: Timestamp, channel: ChannelNumber) -> Result<(), Fault> {
         self.view.clients.open_channel(self.connection, &self.view.read())?;
-        self.announce(now, "channel.created", |port| port.described_channel(channel));
+        self.announce_channel(now, channel);
         Ok(())
     }
 
-    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber) {
+    fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize) {
         self.view.clients.close_channel(self.connection);
-        self.announce(now, "channel.closed", |port| port.described_channel(channel));
+        self.announce_channel_end(now, channel, consumers);
+    }
+
+    fn most_consumers(&self) -> Option<u64> {
+        self.view.read().node_limits().consumers_per_channel
+    }
+
+    fn consumer_began(&mut self, now: Timestamp, channel: ChannelNumber, consumer: &NewConsumer) {
+        self.announce_consumer(now, channel, consumer);
+    }
+
+    fn consumer_ended(&mut self, now: Timestamp, channel: ChannelNumber, tag: &Name, queue: &Name) {
+        self.announce_consumer_end(now, channel, tag, queue);
     }
 
     fn user(&self) -> &Name {
@@ -215,7 +255,7 @@ impl BrokerPort for Port {
 
     fn request(&mut self, now: Timestamp, request: Request) -> Progress {
         if let Request::CloseConnection = request {
-            self.announce(now, "connection.closed", Port::described);
+            self.announce_connection_end(now);
         }
         self.start(request).unwrap_or_else(|fault| Progress::Done(Reply::Refused(fault)))
     }

@@ -9,6 +9,7 @@ use crate::model::consuming::ConsumeOptions;
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConsumerNumber;
 use crate::model::ids::Timestamp;
+use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused};
 use crate::model::request::{Reply, Request};
 use leveret_codec::properties::Field;
@@ -26,9 +27,9 @@ fn guest_logs_in_from_loopback_alone_and_nobody_without_a_password() {
     let nobody = UserSpec { password, tags: Vec::new(), loopback_only: false };
     broker.administer(Change::PutUser { name: "nobody".into(), user: nobody }).unwrap();
     let mut port = broker.port(1);
-    assert_eq!(port.authenticate("PLAIN", b"\0guest\0guest", true), Ok(()));
+    assert_eq!(port.authenticate(NOW, "PLAIN", b"\0guest\0guest", true), Ok(()));
     assert_eq!(&**port.user(), "guest");
-    let mut login = |response: &[u8], loopback| match port.authenticate("PLAIN", response, loopback) {
+    let mut login = |response: &[u8], loopback| match port.authenticate(NOW, "PLAIN", response, loopback) {
         Err(LoginRefused::Credentials(text)) => text,
         other => format!("{other:?}"),
     };
@@ -44,13 +45,16 @@ fn a_vhost_must_exist_and_be_allowed() {
     let metadata = VhostMetadata::default();
     broker.administer(Change::PutVhost { name: "other".into(), metadata }).unwrap();
     let mut port = broker.port(1);
-    port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-    assert_eq!(port.open_vhost(NOW, "nope").unwrap_err().text(), "NOT_ALLOWED - vhost nope not found");
+    port.authenticate(NOW, "PLAIN", b"\0guest\0guest", true).unwrap();
     assert_eq!(
-        port.open_vhost(NOW, "other").unwrap_err().text(),
+        port.open_vhost(NOW, "nope", Introduction::default()).unwrap_err().text(),
+        "NOT_ALLOWED - vhost nope not found"
+    );
+    assert_eq!(
+        port.open_vhost(NOW, "other", Introduction::default()).unwrap_err().text(),
         "NOT_ALLOWED - access to vhost 'other' refused for user 'guest'"
     );
-    assert!(port.open_vhost(NOW, "/").is_ok());
+    assert!(port.open_vhost(NOW, "/", Introduction::default()).is_ok());
     assert!(broker.view.read().exchange("other", "amq.topic").is_some());
 }
 
@@ -178,4 +182,34 @@ fn a_new_secret_costs_consumers_that_may_not_read_any_more() {
     broker.publish(1, message("", "secret", &[]), None);
     assert!(broker.deliveries(2).is_empty());
     assert_eq!(broker.counts(1, "secret"), (1, 0), "what was delivered stays with the channel");
+}
+
+#[test]
+fn anonymous_is_offered_where_somebody_is_named_and_is_that_user() {
+    let mut broker = Broker::new();
+    let mut port = broker.port(1);
+    assert_eq!(port.mechanisms(), "PLAIN AMQPLAIN");
+    let refused = port.authenticate(NOW, "ANONYMOUS", b"", true);
+    let Err(LoginRefused::Malformed(fault)) = refused else { panic!("{refused:?}") };
+    assert_eq!(fault.text(), "COMMAND_INVALID - unknown authentication mechanism 'ANONYMOUS'");
+
+    broker.add_user("bob", "", "", "");
+    for (user, loopback, outcome) in [
+        ("bob", false, ""),
+        ("guest", true, ""),
+        ("guest", false, "user 'guest' can only connect via localhost"),
+        ("nobody", true, "user 'nobody' does not exist"),
+    ] {
+        let mut port = broker.port(2).with_anonymous(Some(user.into()));
+        assert_eq!(port.mechanisms(), "PLAIN AMQPLAIN ANONYMOUS");
+        match port.authenticate(NOW, "ANONYMOUS", b"whatever", loopback) {
+            Ok(()) => assert_eq!((&**port.user(), ""), (user, outcome)),
+            Err(LoginRefused::Credentials(text)) => assert_eq!(text, outcome),
+            Err(LoginRefused::Malformed(fault)) => panic!("{fault:?}"),
+        }
+        assert!(
+            port.authenticate(NOW, "PLAIN", b"\0guest\0", true).is_err(),
+            "a password is still asked for"
+        );
+    }
 }

@@ -8,6 +8,7 @@ use crate::model::administration::{
 use crate::model::event::SessionEvent;
 use crate::model::ids::Name;
 use crate::model::ids::Timestamp;
+use crate::model::peer::Introduction;
 use crate::model::port::BrokerPort;
 use crate::model::request::{Reply, Request};
 use crate::model::settings::QueueType;
@@ -85,7 +86,7 @@ fn a_deleted_user_loses_permissions_and_connections() {
     assert_eq!(broker.administer(Change::DeleteUser { name: "bob".into() }), Ok(Applied::Changed));
     assert_eq!(close_texts(broker.events(2)), ["CONNECTION_FORCED - user 'bob' is deleted"]);
     assert_eq!(broker.records, records);
-    assert!(broker.port(3).authenticate("PLAIN", b"\0bob\0pw", true).is_err());
+    assert!(broker.port(3).authenticate(NOW, "PLAIN", b"\0bob\0pw", true).is_err());
     let missing = broker.administer(put_permissions("/", "bob", ".*"));
     assert_eq!(missing, Err(AdministrationError::NoUser("bob".into())));
 }
@@ -124,9 +125,10 @@ fn what_was_changed_is_there_after_a_restart() {
     broker.administer(limit).unwrap();
     let limit = Change::SetUserLimit { user: "guest".into(), limit: UserLimit::MaxChannels, value: Some(9) };
     broker.administer(limit).unwrap();
-    let limits = NodeLimits { vhosts: Some(2), ..NodeLimits::default() };
+    let limits = NodeLimits { vhosts: Some(2), consumers_per_channel: Some(7), ..NodeLimits::default() };
     broker.administer(Change::SetNodeLimits(limits)).unwrap();
     let mut broker = broker.restarted();
+    assert_eq!(broker.port(1).most_consumers(), Some(7));
     assert!(broker.catalog.bad_records().is_empty());
     {
         let state = broker.view.read();
@@ -192,8 +194,8 @@ fn connections_are_counted_per_vhost_user_and_broker() {
     let user_limit = |limit, value| Change::SetUserLimit { user: "guest".into(), limit, value };
     let open = |broker: &Broker| {
         let mut port = broker.port(2);
-        port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-        port.open_vhost(NOW, "/").map(|()| drop(port)).map_err(|fault| fault.text())
+        port.authenticate(NOW, "PLAIN", b"\0guest\0guest", true).unwrap();
+        port.open_vhost(NOW, "/", Introduction::default()).map(|()| drop(port)).map_err(|fault| fault.text())
     };
     assert_eq!(open(&broker), Ok(()));
     broker.administer(limit(VhostLimit::MaxConnections, Some(1))).unwrap();
@@ -225,7 +227,7 @@ fn channels_are_counted_per_user_and_broker() {
         broker.port_mut(1).open_channel(NOW, 1).unwrap_err().text(),
         "NOT_ALLOWED - number of channels opened for user 'guest' has reached the maximum allowed user limit of 1"
     );
-    broker.port_mut(1).close_channel(NOW, 1);
+    broker.port_mut(1).close_channel(NOW, 1, 0);
     assert_eq!(broker.port_mut(1).open_channel(NOW, 1), Ok(()));
     let node = NodeLimits { channels: Some(1), ..NodeLimits::default() };
     broker.administer(Change::SetNodeLimits(node)).unwrap();

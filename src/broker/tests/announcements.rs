@@ -90,6 +90,7 @@ fn what_happens_is_told_to_who_is_bound_for_it() {
         ("queue.created", Some("new")),
         ("exchange.created", Some("x")),
         ("binding.created", Some("x")),
+        ("binding.deleted", Some("x")),
         ("queue.deleted", Some("new")),
         ("user.created", Some("bob")),
         ("permission.created", None),
@@ -100,7 +101,7 @@ fn what_happens_is_told_to_who_is_bound_for_it() {
     broker.port_mut(2).open_channel(Timestamp(1_000_000), 5).unwrap();
     broker.settle();
     let keys: Vec<_> = told(&mut broker).into_iter().map(|(key, _)| key).collect();
-    assert_eq!(keys, ["connection.created", "channel.created"]);
+    assert_eq!(keys, ["user.authentication.success", "connection.created", "channel.created"]);
     let unbind = Request::UnbindQueue(binding("amq.rabbitmq.event", "heard", "#"));
     broker.ask(1, unbind);
     broker.ask(1, declare_queue("unheard", |_| ()));

@@ -24,6 +24,7 @@ use crate::model::ids::{
 };
 use crate::model::message::{Body, Message, Origin as MessageOrigin};
 use crate::model::op::{CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry};
+use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, Progress, RoutedPublish};
 use crate::model::request::{Binding, DeclareExchange, DeclareQueue, Reply, Request};
 
@@ -113,22 +114,28 @@ impl Broker {
     /// A connection of guest on another vhost.
     pub(super) fn connect_to(&mut self, connection: u64, vhost: &str) {
         let mut port = self.port(connection);
-        port.authenticate("PLAIN", b"\0guest\0guest", true).unwrap();
-        port.open_vhost(self.now, vhost).unwrap();
+        port.authenticate(self.now, "PLAIN", b"\0guest\0guest", true).unwrap();
+        port.open_vhost(self.now, vhost, Introduction::default()).unwrap();
         self.ports.insert(connection, port);
     }
 
     pub(super) fn connect_as(&mut self, connection: u64, user: &str, password: &str) {
         let mut port = self.port(connection);
         let response = format!("\0{user}\0{password}");
-        port.authenticate("PLAIN", response.as_bytes(), true).unwrap();
-        port.open_vhost(self.now, "/").unwrap();
+        port.authenticate(self.now, "PLAIN", response.as_bytes(), true).unwrap();
+        port.open_vhost(self.now, "/", Introduction::default()).unwrap();
         self.ports.insert(connection, port);
     }
 
     /// A port that has not logged in.
     pub(super) fn port(&self, connection: u64) -> Port {
         Port::new(ConnectionId(connection), SHARDS, self.view.clone(), 1)
+    }
+
+    /// Takes over a port that was used already.
+    pub(super) fn adopt(&mut self, connection: u64, port: Port) {
+        self.ports.insert(connection, port);
+        self.settle();
     }
 
     pub(super) fn port_mut(&mut self, connection: u64) -> &mut Port {
@@ -266,6 +273,10 @@ impl Broker {
             Reply::QueueDeclared { messages, consumers, .. } => (messages, consumers),
             other => panic!("{other:?}"),
         }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.now
     }
 
     /// Lets time pass; expires what is due.

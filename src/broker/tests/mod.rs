@@ -7,6 +7,7 @@ mod confirms;
 mod consuming;
 mod copies;
 mod dead_letters;
+mod events;
 mod exchanges;
 mod harness;
 mod keepers;

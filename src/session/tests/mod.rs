@@ -13,5 +13,6 @@ mod port;
 mod publishing;
 mod random;
 mod settling;
+mod telling;
 mod tx;
 mod units;

@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::model::consuming::{Delivery, Settlement};
+use crate::model::consuming::{Delivery, NewConsumer, Settlement};
 use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{
     ChannelNumber, ConsumerNumber, Name, Position, PositionRange, QueueId, QueueRef, ShardIndex, Timestamp,
 };
 use crate::model::message::Message;
+use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
 use crate::model::resource::Resource;
@@ -32,6 +33,11 @@ pub(super) struct FakePort {
     pub channels: usize,
     /// What went out to the client.
     pub delivered: Vec<Position>,
+    /// What was said of its consumers.
+    pub consumers: Vec<String>,
+    pub most_consumers: Option<u64>,
+    /// How the client introduced itself.
+    pub client: Introduction,
     user: Name,
 }
 
@@ -46,6 +52,9 @@ impl Default for FakePort {
             channel: Ok(()),
             channels: 0,
             delivered: Vec::new(),
+            consumers: Vec::new(),
+            most_consumers: None,
+            client: Introduction::default(),
             user: Name::from("guest"),
         }
     }
@@ -68,13 +77,24 @@ impl FakePort {
 }
 
 impl BrokerPort for FakePort {
-    fn authenticate(&mut self, mechanism: &str, response: &[u8], loopback: bool) -> Result<(), LoginRefused> {
+    fn mechanisms(&self) -> &'static str {
+        "PLAIN AMQPLAIN"
+    }
+
+    fn authenticate(
+        &mut self,
+        _: Timestamp,
+        mechanism: &str,
+        response: &[u8],
+        loopback: bool,
+    ) -> Result<(), LoginRefused> {
         let response = String::from_utf8_lossy(response).replace('\0', "|");
         self.calls.push(format!("login {mechanism} {response} {loopback}"));
         self.login.clone()
     }
 
-    fn open_vhost(&mut self, _: Timestamp, vhost: &str) -> Result<(), Fault> {
+    fn open_vhost(&mut self, _: Timestamp, vhost: &str, client: Introduction) -> Result<(), Fault> {
+        self.client = client;
         self.calls.push(format!("open {vhost}"));
         if vhost == "/" {
             Ok(())
@@ -89,8 +109,21 @@ impl BrokerPort for FakePort {
         Ok(())
     }
 
-    fn close_channel(&mut self, _: Timestamp, _: ChannelNumber) {
+    fn close_channel(&mut self, _: Timestamp, channel: ChannelNumber, consumers: usize) {
+        self.consumers.push(format!("{channel}: closed with {consumers}"));
         self.channels -= 1;
+    }
+
+    fn most_consumers(&self) -> Option<u64> {
+        self.most_consumers
+    }
+
+    fn consumer_began(&mut self, _: Timestamp, channel: ChannelNumber, consumer: &NewConsumer) {
+        self.consumers.push(format!("{channel}: {} of {} begins", consumer.tag, consumer.queue));
+    }
+
+    fn consumer_ended(&mut self, _: Timestamp, channel: ChannelNumber, tag: &Name, queue: &Name) {
+        self.consumers.push(format!("{channel}: {tag} of {queue} ends"));
     }
 
     fn user(&self) -> &Name {

@@ -2,6 +2,8 @@
 //! copies of the firehose, to `amq.rabbitmq.trace` (19.1). Both cost nothing while nobody is bound there. What is told is
 //! decided where it happens.
 
+mod terms;
+
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -15,10 +17,17 @@ use crate::model::ids::{QueueId, ShardIndex, Timestamp};
 use crate::model::message::{Body, Message, Origin};
 use crate::routing::{Envelope, route};
 
+pub(super) use terms::{arguments, characters, definition, number, texts};
+
 /// The vhost of the event exchange.
 pub(super) const EVENT_VHOST: &str = "/";
 pub(super) const EVENT_EXCHANGE: &str = "amq.rabbitmq.event";
 pub(super) const TRACE_EXCHANGE: &str = "amq.rabbitmq.trace";
+
+/// Who did it: in the events of what a user asked for, or [`ITSELF`].
+pub(super) const ACTOR: &str = "user_who_performed_action";
+/// What the broker does of its own is done by this user, as RabbitMQ calls it.
+pub(super) const ITSELF: &str = "rmq-internal";
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq)]

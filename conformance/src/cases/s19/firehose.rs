@@ -1,16 +1,15 @@
-//! Section 19: the firehose and the event exchange. Needs the management interface.
+//! The firehose. Needs the management interface.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 use serde_json::json;
 
 use crate::admin::Admin;
-use crate::channel::{Channel, Delivery, bind};
-use crate::connection::PATIENCE;
+use crate::channel::{Channel, Delivery};
 use crate::entity::{Message, Queue};
-use crate::outcome::{Step, Stop, equal, fail};
+use crate::outcome::{Step, equal, fail};
 use crate::runner::cases;
 use crate::test::Test;
-use crate::wire::{Properties, Table, id};
+use crate::wire::{Properties, Table};
 
 cases! {
     s19_01_publish: "a publish in a traced vhost is copied to amq.rabbitmq.trace with all about it in headers";
@@ -18,7 +17,6 @@ cases! {
     s19_01_deliver: "a delivery and a get in a traced vhost are copied";
     s19_01_not_itself: "copies are not copied again";
     s19_01_off: "nothing is copied while tracing is off";
-    s19_02_queue_events: "a queue that comes and goes is told to amq.rabbitmq.event";
 }
 
 /// A vhost that is traced or not, with the queues `q` and `copies`, the latter bound to the trace exchange.
@@ -130,31 +128,4 @@ fn s19_01_off(test: &Test) -> Step {
     admin.put(&format!("vhosts/{}", admin.vhost), &json!({"tracing": true}))?;
     admin.connect()?.channel()?.put("q", "body");
     copy(&channel, "publish.").map(drop)
-}
-
-fn s19_02_queue_events(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.queue("events"));
-    channel.declare(&Queue::new(&name).exclusive())?;
-    channel.send(bind(&name, "amq.rabbitmq.event", "queue.*", &Table::new()));
-    match channel.event(PATIENCE)? {
-        Some(event) if event.id == id(50, 21) => {}
-        Some(event) if event.id == id(20, 40) => {
-            return Err(Stop::Skip("the broker has no amq.rabbitmq.event".into()));
-        }
-        other => return fail(format!("{other:?}")),
-    }
-    let comes = test.queue("comes");
-    channel.declare(&Queue::new(&comes))?;
-    channel.delete(&comes)?;
-    for key in ["queue.created", "queue.deleted"] {
-        loop {
-            let event = channel.take_soon(&name)?;
-            if header(&event, "name")? == text(&comes) {
-                equal("key", event.key.as_str(), key)?;
-                equal("body", event.body(), "")?;
-                break;
-            }
-        }
-    }
-    Ok(())
 }
