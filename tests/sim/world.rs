@@ -201,7 +201,7 @@ impl World {
         }
         self.model.restarted();
         let empty = Broker::start(MemoryStore::new(), true, self.layout, self.now, &mut self.random);
-        let disk = std::mem::replace(&mut self.broker, empty).crash(&mut self.random);
+        let disk = std::mem::replace(&mut self.broker, empty).crash(self.now, &mut self.random);
         self.now = self.now.plus_millis(self.random.pick(&[0, 50, 1_000]));
         self.broker = Broker::start(disk, clean, self.layout, self.now, &mut self.random);
         self.set_up()
