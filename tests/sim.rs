@@ -10,16 +10,26 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "sim/account.rs"]
+mod account;
 #[path = "sim/broker.rs"]
 mod broker;
+#[path = "sim/chapters.rs"]
+mod chapters;
 #[path = "sim/checks.rs"]
 mod checks;
 #[path = "sim/client.rs"]
 mod client;
 #[path = "sim/connection.rs"]
 mod connection;
+#[path = "sim/entries.rs"]
+mod entries;
 #[path = "sim/habits.rs"]
 mod habits;
+#[path = "sim/hearing.rs"]
+mod hearing;
+#[path = "sim/housekeeping.rs"]
+mod housekeeping;
 #[path = "sim/judge.rs"]
 mod judge;
 #[path = "sim/model.rs"]
@@ -34,6 +44,8 @@ mod reading;
 mod store;
 #[path = "sim/topology.rs"]
 mod topology;
+#[path = "sim/transactions.rs"]
+mod transactions;
 #[path = "sim/wire.rs"]
 mod wire;
 #[path = "sim/world.rs"]

@@ -27,6 +27,7 @@ fn ledger(messages: u64) -> Model {
         asked_at,
         confirmed_at: None,
         alive: true,
+        dismissed: false,
         held: 0,
         newest,
     };
@@ -35,8 +36,17 @@ fn ledger(messages: u64) -> Model {
         let id = model.issue();
         let confirm = Some(sequence);
         let (targets, persistent, size) = (vec![0], true, 0);
-        let sent =
-            Sent { id, channel: 1, confirm, targets, persistent, priority: None, expiration: None, size };
+        let sent = Sent {
+            id,
+            channel: 1,
+            confirm,
+            targets,
+            persistent,
+            priority: None,
+            expiration: None,
+            delay: None,
+            size,
+        };
         model.published(NOW, sent);
     }
     model

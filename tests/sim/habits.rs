@@ -47,7 +47,8 @@ impl Client {
             400..480 => self.start_consumer(around, number),
             480..540 => self.get(around, number),
             540..900 => self.settle_some(around, number),
-            900..940 => self.end_transaction(around, number),
+            900..935 => self.end_transaction(around, number),
+            935..940 => self.recover(around, number),
             940..965 => self.cancel(around, number),
             965..980 => self.close_channel(around, number),
             980..987 => self.close_connection(around),
@@ -93,6 +94,7 @@ impl Client {
             persistent: random.percent(80),
             priority: random.percent(30).then(|| u8::try_from(random.below(12)).unwrap_or(0)),
             expiration: random.percent(7).then(|| random.between(0, 200)),
+            delay: None,
             size: random.pick(&[0, 10, 100, 100, 900, 5_000]),
         };
         let told = format!("publishes {} to {:?} on {number}", sent.id, sent.targets);
@@ -122,7 +124,7 @@ impl Client {
         if self.channel(number).is_none_or(|channel| channel.consumers.len() >= 3) {
             return String::new();
         }
-        let queue = random.below(model.topology.queues.len());
+        let queue = random.pick(&model.topology.permanent());
         let prefetch = random.pick(&[0, 1, 2, 5]);
         let no_ack = model.topology.without_acks && random.percent(20);
         self.consume(broker, model, number, queue, (prefetch, no_ack));
@@ -130,7 +132,7 @@ impl Client {
     }
 
     pub(crate) fn get(&mut self, around: &mut Around<'_>, number: u16) -> String {
-        let queue = around.random.below(around.model.topology.queues.len());
+        let queue = around.random.pick(&around.model.topology.permanent());
         self.get_from(around.broker, around.model, number, queue);
         format!("gets from {queue} on {number}")
     }
@@ -178,6 +180,18 @@ impl Client {
         told
     }
 
+    /// Gives everything back that is held on a channel, and what is on its way to it.
+    fn recover(&mut self, around: &mut Around<'_>, number: u16) -> String {
+        let Some(channel) = self.channel(number).filter(|channel| channel.mode != Mode::Transaction) else {
+            return String::new();
+        };
+        let tags = std::mem::take(&mut channel.held);
+        around.model.recovered(channel.serial, &tags);
+        let method = AMQPClass::Basic(basic::AMQPMethod::Recover(basic::Recover { requeue: true }));
+        self.ask(around.broker, number, &method, Expected::Recover);
+        format!("recovers {tags:?} on {number}")
+    }
+
     /// Acks everything that is held on a channel.
     pub(crate) fn ack_all(&mut self, broker: &mut Broker, model: &mut Model, number: u16) {
         let Some(channel) = self.channel(number) else { return };
@@ -201,8 +215,10 @@ impl Client {
             self.ask(broker, number, &rollback, Expected::Ok(90, 31));
             return format!("rolls back on {number}");
         }
-        let published = sends.iter().map(|sent| sent.id).collect();
+        let published: Vec<_> = sends.iter().map(|sent| sent.id).collect();
         let serial = channel.serial;
+        let acked = settles.iter().filter(|(_, how)| *how == How::Ack).flat_map(|(tags, _)| tags.clone());
+        model.commit_sent(serial, published.clone(), &acked.collect::<Vec<_>>());
         sends.into_iter().for_each(|sent| model.published(*now, sent));
         settles.into_iter().for_each(|(tags, how)| model.settled(serial, &tags, how));
         let told = format!("commits {published:?} on {number}");

@@ -12,8 +12,11 @@ use crate::wire::Content;
 
 /// The body of a message: its number, and bytes that follow from it.
 pub(crate) fn body(id: MessageId, size: usize) -> Vec<u8> {
+    let block: Vec<u8> = (0..64_u64).map(|at| ((id * 7 + at) % 251) as u8).collect();
     let mut body = id.to_be_bytes().to_vec();
-    body.extend((0..size as u64).map(|at| u8::try_from((id * 7 + at) % 251).unwrap_or(0)));
+    while body.len() < 8 + size {
+        body.extend(&block[..block.len().min(8 + size - body.len())]);
+    }
     body
 }
 

@@ -21,6 +21,18 @@ pub(crate) enum Full {
     RejectAndDeadLetter,
 }
 
+/// How long a queue is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    Permanent,
+    /// As long as the connection that declared it.
+    Exclusive,
+    /// Until its last consumer goes.
+    AutoDelete,
+    /// Until nobody has used it for so many milliseconds.
+    Expires(u64),
+}
+
 /// Where dead letters go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct DeadLetters {
@@ -41,6 +53,7 @@ pub(crate) struct QueuePlan {
     pub(crate) max_priority: Option<u8>,
     pub(crate) single_active: bool,
     pub(crate) delivery_limit: Option<u32>,
+    pub(crate) lifetime: Lifetime,
     /// Bound to the fanout exchange.
     pub(crate) in_fanout: bool,
     /// Clients publish here; otherwise only dead letters come.
@@ -61,9 +74,14 @@ impl QueuePlan {
             max_priority: None,
             single_active: false,
             delivery_limit: None,
+            lifetime: Lifetime::Permanent,
             in_fanout: false,
             takes_publishes: true,
         }
+    }
+
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.lifetime == Lifetime::Permanent
     }
 
     /// Whether a message survives a crash here.
@@ -114,6 +132,9 @@ impl QueuePlan {
         if self.single_active {
             entries.push(("x-single-active-consumer", AMQPValue::Boolean(true)));
         }
+        if let Lifetime::Expires(millis) = self.lifetime {
+            entries.push(("x-expires", number(millis)));
+        }
         entries.extend(self.delivery_limit.map(|limit| ("x-delivery-limit", number(limit.into()))));
         table(entries)
     }
@@ -141,6 +162,11 @@ impl Topology {
         queues.push(dead);
         queues.push(QueuePlan { takes_publishes: false, ..QueuePlan::plain("dead-2") });
         Topology { queues, without_acks: random.percent(25) }
+    }
+
+    /// The queues that are there from the start to the end.
+    pub(crate) fn permanent(&self) -> Vec<QueueNumber> {
+        (0..self.queues.len()).filter(|&number| self.queues[number].is_permanent()).collect()
     }
 
     /// The queues a publish to the fanout exchange reaches.
