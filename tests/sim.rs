@@ -32,6 +32,8 @@ mod hearing;
 mod housekeeping;
 #[path = "sim/judge.rs"]
 mod judge;
+#[path = "sim/leases.rs"]
+mod leases;
 #[path = "sim/model.rs"]
 mod model;
 #[path = "sim/post.rs"]

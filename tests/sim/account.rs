@@ -73,6 +73,7 @@ impl Model {
 
     /// Nothing is on its way: every publish on an open channel has its confirm, or was returned.
     pub(crate) fn judge_quiet(&self) -> Result<(), Violation> {
+        self.judge_leases()?;
         for (serial, channel) in self.channels.iter().filter(|(_, channel)| channel.open) {
             if let Some((sequence, id)) = channel.unconfirmed.first_key_value() {
                 return Err(format!(

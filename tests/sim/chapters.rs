@@ -172,10 +172,10 @@ impl World {
         let (broker, model) = (&mut self.broker, &mut self.model);
         self.clients[observer].consume(broker, model, 1, queue, (prefetch, false));
         loop {
-            self.rest()?;
+            self.calm()?;
             let before = self.model.figures.delivered;
             self.clients[observer].ack_all(&mut self.broker, &mut self.model, 1);
-            self.rest()?;
+            self.calm()?;
             if self.model.figures.delivered == before {
                 return Ok(());
             }
@@ -186,7 +186,7 @@ impl World {
         let observer = self.observer();
         for left in (0..ready).rev() {
             self.clients[observer].get_from(&mut self.broker, &mut self.model, 1, queue);
-            self.rest()?;
+            self.calm()?;
             let remaining = self.clients[observer].remaining;
             if remaining != Some(left) {
                 return Err(format!("get-ok of queue {queue} leaves {remaining:?}, not {left}"));
@@ -195,7 +195,7 @@ impl World {
         }
         self.clients[observer].got_empty = false;
         self.clients[observer].get_from(&mut self.broker, &mut self.model, 1, queue);
-        self.rest()?;
+        self.calm()?;
         if self.clients[observer].got_empty { Ok(()) } else { Err(format!("queue {queue} is not empty")) }
     }
 }

@@ -25,6 +25,7 @@ fn ledger(messages: u64) -> Model {
         prefetch,
         no_ack: false,
         asked_at,
+        since: NOW,
         confirmed_at: None,
         alive: true,
         dismissed: false,

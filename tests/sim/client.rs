@@ -208,6 +208,7 @@ impl Client {
             prefetch: prefetch.into(),
             no_ack,
             asked_at,
+            since: model.now,
             confirmed_at: None,
             alive: true,
             dismissed: false,

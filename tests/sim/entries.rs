@@ -75,6 +75,11 @@ impl Model {
         let Some(consumer) = self.consumers.get_mut(&serial) else { return Ok(()) };
         let dismissed = std::mem::take(&mut consumer.dismissed) || !consumer.alive;
         consumer.alive = false;
+        let (since, queue) = (consumer.since, consumer.queue);
+        if !dismissed && self.may_be_over(queue, since) {
+            self.consumer_timed_out(serial);
+            return Ok(());
+        }
         require(dismissed, || format!("consumer {serial} is cancelled, and nobody asked for that"))
     }
 
@@ -87,13 +92,15 @@ impl Model {
             };
             self.release(channel, &holding);
             let Some(copy) = self.copies.get_mut(&holding.copy) else { continue };
-            copy.holder = None;
-            // What a deleted queue gave out may be settled, and that means nothing.
-            if copy.end.is_some() {
+            // What a deleted queue gave out may be settled, or what was taken back, and that means nothing.
+            if copy.holder.take_if(|holder| *holder == (channel, tag)).is_none() || copy.end.is_some() {
                 continue;
             }
             match how {
-                How::Ack | How::Discard => copy.end = Some(End { how, by: channel, sure: false }),
+                How::Ack | How::Discard => {
+                    let in_time = self.topology.queues[holding.copy.1].lease.is_none();
+                    copy.end = Some(End { how, by: channel, sure: false, in_time });
+                }
                 How::Requeue { failed } => copy.failures += u32::from(failed),
                 How::Purged => {}
             }
@@ -142,7 +149,8 @@ impl Model {
         for key in held {
             let Some(holding) = self.holdings.remove(&key) else { continue };
             self.queues[holding.copy.1].disturbed = true;
-            if let Some(copy) = self.copies.get_mut(&holding.copy) {
+            let copy = self.copies.get_mut(&holding.copy);
+            if let Some(copy) = copy.filter(|copy| copy.holder == Some(key)) {
                 copy.holder = None;
                 copy.failures += 1;
             }
@@ -183,7 +191,7 @@ impl Model {
         for ((_, own, _), copy) in &mut self.copies {
             let is_there = copy.end.is_none() && (deleted || copy.holder.is_none());
             if *own == queue && is_there {
-                copy.end = Some(End { how: How::Purged, by: 0, sure: true });
+                copy.end = Some(End { how: How::Purged, by: 0, sure: true, in_time: true });
             }
         }
         for consumer in
@@ -225,6 +233,7 @@ impl Model {
 
     /// Nothing is on its way anywhere, and everything is on disk.
     pub(crate) fn quiet(&mut self) {
+        self.leases_are_over();
         let next = self.issued + 1;
         for queue in &mut self.queues {
             if std::mem::take(&mut queue.disturbed) {
@@ -250,7 +259,7 @@ impl Model {
 }
 
 /// Whether the client's word about this copy was heard is not known any more.
-fn unsure(copy: &mut Copy, dead_letters: bool) {
+pub(crate) fn unsure(copy: &mut Copy, dead_letters: bool) {
     let dropped = copy.end.is_some_and(|end| end.how == How::Ack) || !dead_letters;
     copy.maybe_gone |= dropped;
     copy.end = None;

@@ -122,9 +122,24 @@ impl Client {
         number: u16,
         close: &channel::Close,
     ) -> Result<(), Violation> {
-        let channel = self.link.as_mut().and_then(|link| link.channels.remove(&number));
-        let Some(channel) = channel else { return Ok(()) };
+        let Some(link) = &mut self.link else { return Ok(()) };
+        let Some(channel) = link.channels.get(&number) else { return Ok(()) };
         self.refused.push((number, close.reply_code));
+        let timed_out = close.reply_code == 406 && close.reply_text.as_str().contains("timed out");
+        let may_time_out = timed_out && model.may_time_out(channel.serial);
+        if may_time_out {
+            // What the client said since then was not heard.
+            model.figures.timeouts += 1;
+            model.channel_lost(channel.serial);
+        }
+        if channel.closing {
+            // Both close it; the client waits for its close-ok.
+            return Ok(());
+        }
+        let Some(channel) = link.channels.remove(&number) else { return Ok(()) };
+        if may_time_out {
+            return Ok(());
+        }
         model.channel_closed(channel.serial);
         match channel.expected.front() {
             Some(Expected::Removed | Expected::Presence(_)) => Ok(()),

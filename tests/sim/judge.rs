@@ -48,15 +48,17 @@ impl Model {
             self.judge_single_active(consumer, to.queue)?;
             self.judge_prefetch(consumer, to)?;
         }
+        let since = self.earliest(&key, to.consumer);
         let copy = self.copies.entry(key.clone()).or_default();
         copy.deliveries += 1;
         copy.last_life = self.life;
         copy.maybe_gone = false;
         if to.no_ack {
-            copy.end = Some(End { how: How::Ack, by: to.channel, sure: false });
+            copy.end = Some(End { how: How::Ack, by: to.channel, sure: false, in_time: true });
         } else {
             copy.end = None;
-            copy.holder = Some(to.channel);
+            copy.holder = Some((to.channel, to.tag));
+            copy.held_since = since;
             let holding = Holding { copy: key, consumer: to.consumer };
             self.holdings.insert((to.channel, to.tag), holding);
         }
@@ -139,10 +141,13 @@ impl Model {
         let (deliveries, holder, end) =
             self.copies.get(key).map_or((0, None, None), |copy| (copy.deliveries, copy.holder, copy.end));
         if !self.is_lenient(key) {
-            require(holder.is_none(), || {
+            let is_over = self.lease_may_be_over(key);
+            require(holder.is_none() || is_over, || {
                 format!("message {id} of queue {queue} is delivered while channel {holder:?} holds it")
             })?;
-            require(end.is_none(), || format!("message {id} of queue {queue} is delivered after {end:?}"))?;
+            require(end.is_none_or(|end| is_over && !end.in_time), || {
+                format!("message {id} of queue {queue} is delivered after {end:?}")
+            })?;
             require(deliveries == 0 || seen.redelivered, || {
                 format!("message {id} of queue {queue} comes again and is not marked as redelivered")
             })?;
@@ -159,11 +164,13 @@ impl Model {
             return Ok(());
         };
         let failures = self.copies.get(key).map_or(0, |copy| copy.failures);
-        if message.life == self.life && plan.limit().is_some_and(|limit| failures > limit) {
+        // What was rejected after its lease was no failure.
+        let failures_are_known = message.life == self.life && plan.lease.is_none();
+        if failures_are_known && plan.limit().is_some_and(|limit| failures > limit) {
             return Err(format!("message {id} of queue {queue} comes again after {failures} failures"));
         }
         // A dead letter may carry the count of the queue it comes from no more.
-        let exact = path.is_empty() && !self.is_loose(*queue, message);
+        let exact = path.is_empty() && plan.lease.is_none() && !self.is_loose(*queue, message);
         let expected = Some(failures).filter(|&failures| failures > 0 && plan.counts_deliveries());
         require(!exact || seen.delivery_count == expected, || {
             format!("message {id} of queue {queue} has count {:?}, not {expected:?}", seen.delivery_count)

@@ -80,6 +80,8 @@ pub(crate) struct End {
     pub(crate) by: ChannelSerial,
     /// Known to be on disk.
     pub(crate) sure: bool,
+    /// It was heard before the lease was over.
+    pub(crate) in_time: bool,
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +91,10 @@ pub(crate) struct Copy {
     pub(crate) last_life: u32,
     /// Failed deliveries that a client saw.
     pub(crate) failures: u32,
-    pub(crate) holder: Option<ChannelSerial>,
+    /// Channel and delivery tag.
+    pub(crate) holder: Option<(ChannelSerial, u64)>,
+    /// Not before this time it was delivered last.
+    pub(crate) held_since: Timestamp,
     pub(crate) end: Option<End>,
     /// Some client has rejected it without requeue.
     pub(crate) rejected: bool,
@@ -136,6 +141,8 @@ pub(crate) struct Consumer {
     pub(crate) prefetch: u32,
     pub(crate) no_ack: bool,
     pub(crate) asked_at: u64,
+    /// When that was.
+    pub(crate) since: Timestamp,
     pub(crate) confirmed_at: Option<u64>,
     pub(crate) alive: bool,
     /// The broker has to say that it is one no more.
@@ -167,6 +174,8 @@ pub(crate) struct Figures {
     pub(crate) transactions: u64,
     pub(crate) purged: u64,
     pub(crate) deleted: u64,
+    /// Leases that were over.
+    pub(crate) timeouts: u64,
 }
 
 impl Figures {
@@ -182,6 +191,7 @@ impl Figures {
         self.transactions += other.transactions;
         self.purged += other.purged;
         self.deleted += other.deleted;
+        self.timeouts += other.timeouts;
     }
 }
 
@@ -204,6 +214,7 @@ pub(crate) struct Model {
     pub(crate) issued: MessageId,
     /// Counts everything that happens.
     pub(crate) step: u64,
+    pub(crate) now: Timestamp,
     pub(crate) figures: Figures,
 }
 
@@ -223,6 +234,7 @@ impl Model {
             stopping: false,
             issued: 0,
             step: 0,
+            now: Timestamp(0),
             figures: Figures::default(),
         }
     }

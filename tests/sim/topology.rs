@@ -53,6 +53,8 @@ pub(crate) struct QueuePlan {
     pub(crate) max_priority: Option<u8>,
     pub(crate) single_active: bool,
     pub(crate) delivery_limit: Option<u32>,
+    /// How long a consumer may hold a message, in milliseconds.
+    pub(crate) lease: Option<u64>,
     pub(crate) lifetime: Lifetime,
     /// Bound to the fanout exchange.
     pub(crate) in_fanout: bool,
@@ -74,6 +76,7 @@ impl QueuePlan {
             max_priority: None,
             single_active: false,
             delivery_limit: None,
+            lease: None,
             lifetime: Lifetime::Permanent,
             in_fanout: false,
             takes_publishes: true,
@@ -114,9 +117,11 @@ impl QueuePlan {
         let mut entries = Vec::new();
         if self.quorum {
             entries.push(("x-queue-type", text("quorum")));
-            // Longer than a lease can be: the clock of a quiet seed jumps ahead, and the ledger knows no leases.
-            entries.push(("x-consumer-timeout", number(365 * 86_400_000)));
         }
+        // Longer than a lease can be is none. Quorum queues have one where nothing is said, which ends when the clock of a
+        // quiet seed jumps ahead.
+        let lease = self.lease.or(self.quorum.then_some(365 * 86_400_000));
+        entries.extend(lease.map(|lease| ("x-consumer-timeout", number(lease))));
         entries.extend(self.ttl.map(|ttl| ("x-message-ttl", number(ttl))));
         entries.extend(self.max_length.map(|max| ("x-max-length", number(max))));
         match self.full {
@@ -208,6 +213,7 @@ fn working_queue(number: usize, working: usize, random: &mut Random) -> QueuePla
     if random.percent(25) {
         plan.delivery_limit = Some(u32::try_from(random.between(0, 3)).unwrap_or(0));
     }
+    plan.lease = random.percent(20).then(|| random.pick(&[150, 3_000]));
     plan.in_fanout = random.percent(60);
     plan
 }

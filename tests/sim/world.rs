@@ -111,6 +111,7 @@ impl World {
     /// Lets somebody do one thing. False where nobody has anything to do.
     pub(crate) fn step(&mut self, busy: bool) -> Result<bool, Violation> {
         self.model.step += 1;
+        self.model.now = self.now;
         let mut turns: Vec<(Turn, usize)> = Vec::new();
         for actor in self.broker.runnable(self.now) {
             let pace = match actor {
@@ -162,8 +163,16 @@ impl World {
         Ok(true)
     }
 
+    /// Nobody does anything new, and the clock stands still.
+    pub(crate) fn calm(&mut self) -> Result<(), Violation> {
+        while self.step(false)? {}
+        self.model.calm();
+        Ok(())
+    }
+
     /// Nobody does anything new; what is under way is seen to its end.
     pub(crate) fn rest(&mut self) -> Result<(), Violation> {
+        self.calm()?;
         for _ in 0..RESTLESS {
             if self.step(false)? {
                 continue;
