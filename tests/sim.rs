@@ -28,6 +28,8 @@ mod entries;
 mod habits;
 #[path = "sim/hearing.rs"]
 mod hearing;
+#[path = "sim/history.rs"]
+mod history;
 #[path = "sim/housekeeping.rs"]
 mod housekeeping;
 #[path = "sim/judge.rs"]
@@ -38,10 +40,14 @@ mod leases;
 mod model;
 #[path = "sim/post.rs"]
 mod post;
+#[path = "sim/presence.rs"]
+mod presence;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/reading.rs"]
 mod reading;
+#[path = "sim/replies.rs"]
+mod replies;
 #[path = "sim/store.rs"]
 mod store;
 #[path = "sim/topology.rs"]

@@ -74,6 +74,7 @@ impl Model {
     /// Nothing is on its way: every publish on an open channel has its confirm, or was returned.
     pub(crate) fn judge_quiet(&self) -> Result<(), Violation> {
         self.judge_leases()?;
+        self.judge_replies()?;
         for (serial, channel) in self.channels.iter().filter(|(_, channel)| channel.open) {
             if let Some((sequence, id)) = channel.unconfirmed.first_key_value() {
                 return Err(format!(
@@ -130,6 +131,9 @@ impl Model {
         let (id, queue, path) = key;
         let Some(message) = self.messages.get(id) else { return Err("never sent".into()) };
         let (plan, copy) = (&self.topology.queues[*queue], self.copies.get(key));
+        if !plan.is_permanent() {
+            return Ok(());
+        }
         let end = copy.and_then(|copy| copy.end.map(|end| end.how));
         if matches!(end, Some(How::Ack | How::Purged)) || *id <= self.queues[*queue].leaked {
             return Ok(());

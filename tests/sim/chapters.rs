@@ -2,7 +2,7 @@
 
 use leveret::store::MemoryStore;
 use leveret_codec::method::amqp::{AMQPClass, exchange, queue};
-use leveret_codec::table::short_string;
+use leveret_codec::table::{AMQPValue, short_string};
 
 use crate::broker::Broker;
 use crate::client::{Expected, Mode};
@@ -10,7 +10,8 @@ use crate::connection::Gone;
 use crate::habits::Around;
 use crate::model::Violation;
 use crate::store::Failure;
-use crate::topology::{DEAD, FANOUT};
+use crate::topology::{DEAD, FANOUT, LATER, RECENT, REMEMBERED};
+use crate::wire::table;
 use crate::world::World;
 
 impl World {
@@ -58,6 +59,7 @@ impl World {
             client.drop_link(&mut self.broker, &mut self.model, Gone::Reset);
         }
         self.model.restarted();
+        self.history.restarted();
         let empty = Broker::start(MemoryStore::new(), true, self.layout, self.now, &mut self.random);
         let disk = std::mem::replace(&mut self.broker, empty).crash(self.now, &mut self.random);
         self.now = self.now.plus_millis(self.random.pick(&[0, 50, 1_000]));
@@ -84,20 +86,32 @@ impl World {
     pub(crate) fn declare_all(&mut self) {
         let observer = self.observer();
         let (client, broker, model) = (&mut self.clients[observer], &mut self.broker, &mut self.model);
-        for (name, kind) in [(FANOUT, "fanout"), (DEAD, "direct")] {
+        let text = |text: &str| AMQPValue::LongString(text.into());
+        for (name, kind, arguments) in [
+            (FANOUT, "fanout", vec![]),
+            (DEAD, "direct", vec![]),
+            (LATER, "x-delayed-message", vec![("x-delayed-type", text("direct"))]),
+            (
+                RECENT,
+                "x-recent-history",
+                vec![("x-recent-history-length", AMQPValue::LongInt(REMEMBERED as i32))],
+            ),
+        ] {
             let declare = exchange::Declare {
                 exchange: short_string(name),
                 kind: short_string(kind),
                 durable: true,
+                arguments: table(arguments),
                 ..exchange::Declare::default()
             };
             let method = AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare));
             client.ask(broker, 1, &method, Expected::Ok(40, 11));
         }
         for number in model.topology.permanent() {
-            client.declare(broker, model, number, false);
+            client.declare(broker, model, (1, number), Expected::Declared(number), false);
             let plan = &model.topology.queues[number];
-            let bound = [(FANOUT, plan.in_fanout), (DEAD, !plan.takes_publishes)];
+            let bound =
+                [(FANOUT, plan.in_fanout), (DEAD, !plan.takes_publishes), (LATER, plan.takes_delayed())];
             for (exchange, _) in bound.into_iter().filter(|(_, bound)| *bound) {
                 let bind = queue::Bind {
                     queue: short_string(&plan.name),
@@ -117,13 +131,14 @@ impl World {
         self.rest()?;
         self.clients[observer].counts.clear();
         for number in self.model.topology.permanent() {
-            self.clients[observer].declare(&mut self.broker, &self.model, number, true);
+            let expected = Expected::Declared(number);
+            self.clients[observer].declare(&mut self.broker, &self.model, (1, number), expected, true);
         }
         self.rest()?;
         for (queue, ready) in self.clients[observer].counts.clone() {
             self.model.judge_ready(queue, ready.into())?;
         }
-        Ok(())
+        self.look_for_temporary()
     }
 
     pub(crate) fn close_all(&mut self) {

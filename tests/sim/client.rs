@@ -11,7 +11,7 @@ use leveret_codec::table::{AMQPValue, short_string};
 use crate::broker::Broker;
 use crate::connection::Gone;
 use crate::model::{ChannelSerial, Consumer, ConsumerSerial, How, MessageId, Model, Sent};
-use crate::topology::QueueNumber;
+use crate::topology::{Lifetime, QueueNumber};
 use crate::wire::{Reader, method_bytes, table};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub(crate) enum Expected {
     Removed,
     /// A look at a queue that may be gone.
     Presence(QueueNumber),
+    /// A get that the ledger knows nothing of.
+    Peek,
 }
 
 #[derive(Debug)]
@@ -62,6 +64,8 @@ pub(crate) struct OwnChannel {
     /// What an open transaction holds.
     pub(crate) sends: Vec<Sent>,
     pub(crate) settles: Vec<(Vec<u64>, How)>,
+    /// It takes direct replies.
+    pub(crate) reply_consumer: bool,
     /// The prefetch new consumers get.
     pub(crate) prefetch: u16,
 }
@@ -72,6 +76,8 @@ pub(crate) struct Link {
     pub(crate) reader: Reader,
     pub(crate) channels: BTreeMap<u16, OwnChannel>,
     pub(crate) closing: bool,
+    /// The queues that go with it.
+    pub(crate) exclusive: Vec<QueueNumber>,
     pub(crate) handshake: VecDeque<(u16, u16)>,
 }
 
@@ -88,6 +94,10 @@ pub(crate) struct Client {
     pub(crate) removed: Option<u32>,
     /// Channels that the broker closed, and with which code.
     pub(crate) refused: Vec<(u16, u16)>,
+    /// Addresses that wait for a reply, and whose they are.
+    pub(crate) addresses: Vec<(String, ChannelSerial)>,
+    /// Messages that were only looked at.
+    pub(crate) peeked: Vec<MessageId>,
     serials: u32,
 }
 
@@ -119,6 +129,7 @@ impl Client {
             reader: Reader::default(),
             channels: BTreeMap::new(),
             closing: false,
+            exclusive: Vec::new(),
             handshake,
         };
         self.link = Some(link);
@@ -171,6 +182,7 @@ impl Client {
             expected,
             sends: Vec::new(),
             settles: Vec::new(),
+            reply_consumer: false,
             prefetch: 0,
         };
         if let Some(link) = &mut self.link {
@@ -220,23 +232,33 @@ impl Client {
         self.ask(broker, number, &method, Expected::Consume(serial));
     }
 
-    pub(crate) fn declare(&mut self, broker: &mut Broker, model: &Model, queue: QueueNumber, passive: bool) {
+    pub(crate) fn declare(
+        &mut self,
+        broker: &mut Broker,
+        model: &Model,
+        (number, queue): (u16, QueueNumber),
+        expected: Expected,
+        passive: bool,
+    ) {
         let plan = &model.topology.queues[queue];
         let declare = queue::Declare {
             queue: short_string(&plan.name),
             passive,
             durable: plan.durable,
+            exclusive: plan.lifetime == Lifetime::Exclusive,
+            auto_delete: plan.lifetime == Lifetime::AutoDelete,
             arguments: plan.arguments(&model.topology.queues),
             ..queue::Declare::default()
         };
         let method = AMQPClass::Queue(queue::AMQPMethod::Declare(declare));
-        self.ask(broker, 1, &method, Expected::Declared(queue));
+        self.ask(broker, number, &method, expected);
     }
 
     /// The network or the client dies.
     pub(crate) fn drop_link(&mut self, broker: &mut Broker, model: &mut Model, gone: Gone) {
         let Some(link) = self.link.take() else { return };
         link.channels.values().for_each(|channel| model.channel_lost(channel.serial));
+        model.owner_gone(&link.exclusive);
         if let Some(connection) = broker.connections.get_mut(&link.connection) {
             connection.client_gone = Some(gone);
         }

@@ -85,6 +85,7 @@ impl Model {
 
     /// A client settles deliveries it holds. In a transaction: it sends the commit.
     pub(crate) fn settled(&mut self, channel: ChannelSerial, tags: &[u64], how: How) {
+        let leases = self.topology.queues.iter().any(|plan| plan.lease.is_some());
         for &tag in tags {
             let Some(holding) = self.holdings.remove(&(channel, tag)) else {
                 debug_assert!(false, "the simulated client settles what it does not hold");
@@ -98,7 +99,7 @@ impl Model {
             }
             match how {
                 How::Ack | How::Discard => {
-                    let in_time = self.topology.queues[holding.copy.1].lease.is_none();
+                    let in_time = !leases;
                     copy.end = Some(End { how, by: channel, sure: false, in_time });
                 }
                 How::Requeue { failed } => copy.failures += u32::from(failed),
@@ -138,7 +139,7 @@ impl Model {
     pub(crate) fn channel_closed(&mut self, channel: ChannelSerial) {
         let Some(state) = self.channels.get_mut(&channel) else { return };
         state.open = false;
-        std::mem::take(&mut state.gets).into_iter().for_each(|queue| self.queues[queue].disturbed = true);
+        state.gets.iter().for_each(|&queue| self.queues[queue].disturbed = true);
         for consumer in self.consumers.values_mut().filter(|consumer| consumer.channel == channel) {
             consumer.alive = false;
             self.queues[consumer.queue].disturbed = true;
@@ -213,6 +214,7 @@ impl Model {
     pub(crate) fn restarted(&mut self) {
         self.figures.restarts += 1;
         self.stopping = false;
+        self.presence_doubtful();
         let open: Vec<_> =
             self.channels.iter().filter(|(_, channel)| channel.open).map(|(id, _)| *id).collect();
         open.into_iter().for_each(|channel| self.channel_lost(channel));

@@ -10,7 +10,7 @@ use crate::connection::Gone;
 use crate::model::{How, Model, Sent};
 use crate::random::Random;
 use crate::reading::body;
-use crate::topology::{FANOUT, Full};
+use crate::topology::{FANOUT, Full, LATER};
 use crate::wire::{Outgoing, publish_bytes};
 
 /// What surrounds a client when it acts.
@@ -43,9 +43,12 @@ impl Client {
             return String::new();
         }
         match around.random.between(0, 999) {
-            0..400 => self.publish_some(around, number),
+            0..375 => self.publish_some(around, number),
+            375..380 => self.declare_own(around, number),
+            380..400 => self.ask_for_replies(around, number),
             400..480 => self.start_consumer(around, number),
-            480..540 => self.get(around, number),
+            480..530 => self.get(around, number),
+            530..540 => self.reply(around),
             540..900 => self.settle_some(around, number),
             900..935 => self.end_transaction(around, number),
             935..940 => self.recover(around, number),
@@ -69,9 +72,21 @@ impl Client {
         let Around { broker, model, random, now } = around;
         let Some(channel) = self.channel(number) else { return String::new() };
         let publishable = model.topology.publishable();
-        let (exchange, key, targets) = match random.below(10) {
+        let mut delay = None;
+        let (exchange, key, targets) = match random.below(12) {
             0 => (String::new(), "nowhere".to_owned(), Vec::new()),
             1..=2 => (FANOUT.to_owned(), String::new(), model.topology.fanout()),
+            3 => {
+                let takes = |queue: &usize| model.topology.queues[*queue].takes_delayed();
+                let takers: Vec<usize> = publishable.iter().copied().filter(takes).collect();
+                let Some(&queue) = takers.first() else { return String::new() };
+                delay = random.percent(90).then(|| random.between(1, 500));
+                (LATER.to_owned(), model.topology.queues[queue].name.clone(), vec![queue])
+            }
+            4 => {
+                let Some(queue) = model.temporary(random.below(8)) else { return String::new() };
+                (String::new(), model.topology.queues[queue].name.clone(), vec![queue])
+            }
             _ => {
                 let queue = random.pick(&publishable);
                 (String::new(), model.topology.queues[queue].name.clone(), vec![queue])
@@ -94,7 +109,8 @@ impl Client {
             persistent: random.percent(80),
             priority: random.percent(30).then(|| u8::try_from(random.below(12)).unwrap_or(0)),
             expiration: random.percent(7).then(|| random.between(0, 200)),
-            delay: None,
+            delay,
+            asks: channel.reply_consumer && random.percent(60),
             size: random.pick(&[0, 10, 100, 100, 900, 5_000]),
         };
         let told = format!("publishes {} to {:?} on {number}", sent.id, sent.targets);
@@ -107,6 +123,8 @@ impl Client {
                 persistent: sent.persistent,
                 priority: sent.priority,
                 expiration: sent.expiration,
+                delay: sent.delay,
+                asks: sent.asks,
                 body: &body(sent.id, sent.size),
             },
         );
@@ -258,6 +276,7 @@ impl Client {
             channel.closing = true;
             around.model.channel_closed(channel.serial);
         }
+        around.model.owner_gone(&std::mem::take(&mut link.exclusive));
         let close = connection::Close { reply_code: 200, ..connection::Close::default() };
         self.send(around.broker, 0, &AMQPClass::Connection(connection::AMQPMethod::Close(close)));
         "closes its connection".into()

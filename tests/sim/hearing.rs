@@ -8,7 +8,8 @@ use crate::client::{Client, Expected};
 use crate::connection::Gone;
 use crate::judge::Receiver;
 use crate::model::{Model, Violation};
-use crate::reading::{Arrival, message_id, seen};
+use crate::reading::{Arrival, address, message_id, seen};
+use crate::replies::REPLIES;
 use crate::wire::{Content, Said};
 
 impl Client {
@@ -49,6 +50,7 @@ impl Client {
     fn hung_up(&mut self, broker: &mut Broker, model: &mut Model) -> Result<String, Violation> {
         let Some(link) = self.link.take() else { return Ok(String::new()) };
         link.channels.values().for_each(|channel| model.channel_lost(channel.serial));
+        model.owner_gone(&link.exclusive);
         if let Some(connection) = broker.connections.get_mut(&link.connection) {
             connection.client_gone = Some(Gone::Closed);
         }
@@ -106,6 +108,7 @@ impl Client {
         }
         if model.stopping && id == (10, 50) {
             link.closing = true;
+            model.owner_gone(&std::mem::take(&mut link.exclusive));
             for channel in link.channels.values_mut() {
                 channel.closing = true;
                 model.channel_lost(channel.serial);
@@ -142,7 +145,8 @@ impl Client {
         }
         model.channel_closed(channel.serial);
         match channel.expected.front() {
-            Some(Expected::Removed | Expected::Presence(_)) => Ok(()),
+            Some(Expected::Removed) => Ok(()),
+            Some(Expected::Presence(queue)) => model.absent(*queue, close.reply_code),
             expected => Err(format!("channel {number} hears {close:?} where {expected:?} was due")),
         }
     }
@@ -161,7 +165,18 @@ impl Client {
         if let basic::AMQPMethod::GetOk(got) = method {
             self.remaining = Some(got.message_count);
         }
-        let Some(channel) = self.channel(number) else { return Ok(()) };
+        let Client { link, addresses: answers, peeked, .. } = self;
+        let Some(channel) = link.as_mut().and_then(|link| link.channels.get_mut(&number)) else {
+            return Ok(());
+        };
+        if arrival.consumer == Some(REPLIES) {
+            return model.replied(channel.serial, arrival.tag, message_id(content)?);
+        }
+        if arrival.consumer.is_none() && matches!(channel.expected.front(), Some(Expected::Peek)) {
+            channel.expected.pop_front();
+            peeked.push(message_id(content)?);
+            return Ok(());
+        }
         let seen = seen(model, arrival.redelivered, arrival.exchange, arrival.routing_key, content)?;
         let (consumer, queue, no_ack) = match arrival.consumer {
             Some(tag) => match channel.consumers.get(tag) {
@@ -175,6 +190,9 @@ impl Client {
         };
         if channel.expected.iter().any(|expected| matches!(expected, Expected::Recover)) {
             return model.tag_passed(channel.serial, arrival.tag);
+        }
+        if let Some(message) = model.messages.get(&seen.id).filter(|message| message.sent.asks) {
+            answers.extend(address(content).map(|address| (address, message.sent.channel)));
         }
         let to = Receiver { channel: channel.serial, tag: arrival.tag, consumer, queue, no_ack };
         if !no_ack {
@@ -192,7 +210,7 @@ impl Client {
             (Some(Expected::Recover), (60, 111)) => {}
             (Some(Expected::Consume(serial)), (60, 21)) => model.consumer_confirmed(*serial),
             (Some(Expected::Cancel(tag)), (60, 31)) => drop(channel.consumers.remove(tag)),
-            (Some(Expected::Get { .. }), (60, 72)) => self.got_empty = true,
+            (Some(Expected::Get { .. } | Expected::Peek), (60, 72)) => self.got_empty = true,
             (Some(Expected::Commit(published)), (90, 21)) => {
                 let is_last = !channel.expected.iter().any(|more| matches!(more, Expected::Commit(_)));
                 model.committed(channel.serial, published, is_last);
@@ -207,6 +225,7 @@ impl Client {
                     self.removed = Some(ok.message_count);
                 }
             }
+            (Some(Expected::Presence(queue)), (50, 11)) => model.present(*queue)?,
             (Some(Expected::Declared(queue)), (50, 11)) => {
                 if let AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) = method {
                     self.counts.push((*queue, ok.message_count));

@@ -26,6 +26,7 @@ pub(crate) struct Seen {
     pub(crate) path: Path,
     pub(crate) redelivered: bool,
     pub(crate) delivery_count: Option<u32>,
+    pub(crate) acquired_count: Option<u32>,
 }
 
 pub(crate) fn require(holds: bool, broken: impl FnOnce() -> String) -> Result<(), Violation> {
@@ -37,6 +38,8 @@ impl Model {
     pub(crate) fn delivered(&mut self, now: Timestamp, to: Receiver, seen: &Seen) -> Result<(), Violation> {
         self.figures.delivered += 1;
         self.figures.redelivered += u64::from(seen.redelivered);
+        let is_delayed = self.messages.get(&seen.id).is_some_and(|message| message.sent.delay.is_some());
+        self.figures.delayed += u64::from(is_delayed);
         self.figures.dead_letters += u64::from(!seen.path.is_empty());
         self.tag_passed(to.channel, to.tag)?;
         self.judge_origin(now, to.queue, seen)?;
@@ -59,6 +62,7 @@ impl Model {
             copy.end = None;
             copy.holder = Some((to.channel, to.tag));
             copy.held_since = since;
+            copy.last_channel = to.channel;
             let holding = Holding { copy: key, consumer: to.consumer };
             self.holdings.insert((to.channel, to.tag), holding);
         }
@@ -86,6 +90,10 @@ impl Model {
         if message.fate == Fate::Refused && message.sent.targets.len() == 1 && seen.path.is_empty() {
             return Err(format!("message {id} was refused and is delivered nevertheless"));
         }
+        let due = message.sent.delay.map(|delay| message.at.plus_millis(delay));
+        require(due.is_none_or(|due| due <= now), || {
+            format!("message {id} comes before its delay is over, which is at {due:?}")
+        })?;
         for (at, &(from, reason)) in seen.path.iter().enumerate() {
             let to = seen.path.get(at + 1).map_or(queue, |(next, _)| *next);
             let target = self.topology.queues[from].dead_letters.map(|letters| letters.target);
@@ -129,9 +137,12 @@ impl Model {
         state.disturbed || message.sent.id < state.clean_from || message.life < self.life
     }
 
-    /// Dead letters may come twice once there was a restart: a source lets go only when the target is safe.
+    /// Dead letters and what was delayed may come twice once there was a restart: a source lets go only when the target is
+    /// safe.
     fn is_lenient(&self, key: &CopyKey) -> bool {
-        !key.2.is_empty() && self.messages.get(&key.0).is_some_and(|message| message.life < self.life)
+        self.messages.get(&key.0).is_some_and(|message| {
+            message.life < self.life && (!key.2.is_empty() || message.sent.delay.is_some())
+        })
     }
 
     /// Nobody holds it, it was not settled, and it says so if it was delivered before.
@@ -165,15 +176,24 @@ impl Model {
         };
         let failures = self.copies.get(key).map_or(0, |copy| copy.failures);
         // What was rejected after its lease was no failure.
-        let failures_are_known = message.life == self.life && plan.lease.is_none();
+        let failures_are_known =
+            message.life == self.life && plan.lease.is_none() && !self.lease_may_be_over(key);
         if failures_are_known && plan.limit().is_some_and(|limit| failures > limit) {
             return Err(format!("message {id} of queue {queue} comes again after {failures} failures"));
         }
         // A dead letter may carry the count of the queue it comes from no more.
-        let exact = path.is_empty() && plan.lease.is_none() && !self.is_loose(*queue, message);
+        let exact = path.is_empty() && !self.lease_may_be_over(key) && !self.is_loose(*queue, message);
         let expected = Some(failures).filter(|&failures| failures > 0 && plan.counts_deliveries());
         require(!exact || seen.delivery_count == expected, || {
             format!("message {id} of queue {queue} has count {:?}, not {expected:?}", seen.delivery_count)
+        })?;
+        let before = self.copies.get(key).map_or(0, |copy| copy.deliveries);
+        let expected = Some(before).filter(|&before| before > 0 && plan.counts_deliveries());
+        require(!exact || seen.acquired_count == expected, || {
+            format!(
+                "message {id} of queue {queue} was taken {:?} times, not {expected:?}",
+                seen.acquired_count
+            )
         })
     }
 
@@ -185,8 +205,12 @@ impl Model {
             other.queue == *queue
                 && self.channels.get(&other.channel).is_some_and(|channel| channel.prefetch > 0)
         });
-        let in_order = !seen.redelivered && !self.is_loose(*queue, message) && !shared_prefetch;
-        if !path.is_empty() || !(in_order || self.draining) {
+        let in_order = !seen.redelivered
+            && !self.is_loose(*queue, message)
+            && !shared_prefetch
+            && message.sent.delay.is_none();
+        let is_draining = self.draining && message.sent.delay.is_none();
+        if !path.is_empty() || !(in_order || is_draining) {
             return Ok(());
         }
         let stream = (message.sent.channel, self.topology.queues[*queue].lane(message.sent.priority));

@@ -16,9 +16,11 @@ impl Model {
         self.topology.queues[queue].lease.is_some_and(|lease| since.plus_millis(lease) <= self.now)
     }
 
-    /// Whether the queue may have taken this copy back.
+    /// Whether the queue may have taken this copy back, or the broker may have closed the channel that had it.
     pub(crate) fn lease_may_be_over(&self, key: &CopyKey) -> bool {
-        self.copies.get(key).is_some_and(|copy| self.may_be_over(key.1, copy.held_since))
+        self.copies.get(key).is_some_and(|copy| {
+            self.may_be_over(key.1, copy.held_since) || self.may_time_out(copy.last_channel)
+        })
     }
 
     /// Not before this time the message was given to that consumer.
@@ -46,6 +48,9 @@ impl Model {
 
     /// Whether the broker may close this channel because of a lease.
     pub(crate) fn may_time_out(&self, channel: ChannelSerial) -> bool {
+        if self.topology.queues.iter().all(|plan| plan.lease.is_none()) {
+            return false;
+        }
         let leased = |queue: QueueNumber| self.topology.queues[queue].lease.is_some();
         let gets =
             self.channels.get(&channel).is_some_and(|state| state.gets.iter().any(|&queue| leased(queue)));
@@ -65,10 +70,12 @@ impl Model {
 
     /// Nobody does anything before the clock moves on: what was settled by now was settled in time, or never will be.
     pub(crate) fn calm(&mut self) {
-        for ((_, queue, _), copy) in &mut self.copies {
-            let Some(lease) = self.topology.queues[*queue].lease else { continue };
-            if let Some(end) = &mut copy.end {
-                end.in_time |= copy.held_since.plus_millis(lease) > self.now;
+        let settled = self.copies.iter().filter(|(_, copy)| copy.end.is_some_and(|end| !end.in_time));
+        let in_time: Vec<CopyKey> =
+            settled.filter(|(key, _)| !self.lease_may_be_over(key)).map(|(key, _)| key.clone()).collect();
+        for key in in_time {
+            if let Some(end) = self.copies.get_mut(&key).and_then(|copy| copy.end.as_mut()) {
+                end.in_time = true;
             }
         }
     }

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use leveret::model::ids::Timestamp;
 
+use crate::presence::Presence;
+use crate::replies::Replies;
 use crate::topology::{QueueNumber, Topology};
 use crate::transactions::Transaction;
 
@@ -42,6 +44,8 @@ pub(crate) struct Sent {
     pub(crate) expiration: Option<u64>,
     /// By which it is to come later, in milliseconds.
     pub(crate) delay: Option<u64>,
+    /// It says where to reply to.
+    pub(crate) asks: bool,
     pub(crate) size: usize,
 }
 
@@ -93,6 +97,8 @@ pub(crate) struct Copy {
     pub(crate) failures: u32,
     /// Channel and delivery tag.
     pub(crate) holder: Option<(ChannelSerial, u64)>,
+    /// Who had it last.
+    pub(crate) last_channel: ChannelSerial,
     /// Not before this time it was delivered last.
     pub(crate) held_since: Timestamp,
     pub(crate) end: Option<End>,
@@ -113,6 +119,8 @@ pub(crate) struct Queue {
     pub(crate) clean_from: MessageId,
     pub(crate) disturbed: bool,
     pub(crate) published: u64,
+    /// Of those that are not permanent.
+    pub(crate) presence: Presence,
     /// A consumer without acks is gone, and what it was sent last may be lost unseen.
     pub(crate) leaking: bool,
     /// Messages up to here may have been lost so.
@@ -176,6 +184,12 @@ pub(crate) struct Figures {
     pub(crate) deleted: u64,
     /// Leases that were over.
     pub(crate) timeouts: u64,
+    pub(crate) delayed: u64,
+    pub(crate) replies: u64,
+    /// Messages that an exchange remembered.
+    pub(crate) remembered: u64,
+    /// Queues that went by themselves.
+    pub(crate) gone: u64,
 }
 
 impl Figures {
@@ -192,6 +206,10 @@ impl Figures {
         self.purged += other.purged;
         self.deleted += other.deleted;
         self.timeouts += other.timeouts;
+        self.delayed += other.delayed;
+        self.replies += other.replies;
+        self.remembered += other.remembered;
+        self.gone += other.gone;
     }
 }
 
@@ -205,6 +223,7 @@ pub(crate) struct Model {
     pub(crate) holdings: BTreeMap<(ChannelSerial, u64), Holding>,
     /// Those whose outcome nobody was told.
     pub(crate) transactions: Vec<Transaction>,
+    pub(crate) replies: Replies,
     /// How often the broker was restarted.
     pub(crate) life: u32,
     /// Only the last consumers are left: all order counts.
@@ -229,6 +248,7 @@ impl Model {
             consumers: BTreeMap::new(),
             holdings: BTreeMap::new(),
             transactions: Vec::new(),
+            replies: Replies::default(),
             life: 0,
             draining: false,
             stopping: false,

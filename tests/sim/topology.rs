@@ -10,6 +10,12 @@ pub(crate) const FANOUT: &str = "everyone";
 /// The direct exchange dead letters may go by.
 pub(crate) const DEAD: &str = "dead";
 
+/// The delayed message exchange.
+pub(crate) const LATER: &str = "later";
+/// The recent history exchange, and how much it remembers.
+pub(crate) const RECENT: &str = "recent";
+pub(crate) const REMEMBERED: usize = 4;
+
 /// Which queue, by its place in [`Topology::queues`].
 pub(crate) type QueueNumber = usize;
 
@@ -92,6 +98,11 @@ impl QueuePlan {
         self.durable && (persistent || self.quorum)
     }
 
+    /// Bound to the delayed message exchange. What that has confirmed nobody may refuse later.
+    pub(crate) fn takes_delayed(&self) -> bool {
+        self.is_permanent() && self.takes_publishes && self.full == Full::DropHead
+    }
+
     /// Whether the broker counts failed deliveries and says how many there were.
     pub(crate) fn counts_deliveries(&self) -> bool {
         self.quorum || self.delivery_limit.is_some()
@@ -121,6 +132,9 @@ impl QueuePlan {
         // Longer than a lease can be is none. Quorum queues have one where nothing is said, which ends when the clock of a
         // quiet seed jumps ahead.
         let lease = self.lease.or(self.quorum.then_some(365 * 86_400_000));
+        if self.quorum && self.full == Full::Reject && self.dead_letters.is_some() {
+            entries.push(("x-dead-letter-strategy", text("at-least-once")));
+        }
         entries.extend(lease.map(|lease| ("x-consumer-timeout", number(lease))));
         entries.extend(self.ttl.map(|ttl| ("x-message-ttl", number(ttl))));
         entries.extend(self.max_length.map(|max| ("x-max-length", number(max))));
@@ -180,7 +194,7 @@ impl Topology {
     }
 
     pub(crate) fn publishable(&self) -> Vec<QueueNumber> {
-        (0..self.queues.len()).filter(|&number| self.queues[number].takes_publishes).collect()
+        self.permanent().into_iter().filter(|&number| self.queues[number].takes_publishes).collect()
     }
 
     pub(crate) fn number(&self, name: &str) -> Option<QueueNumber> {

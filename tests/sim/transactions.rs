@@ -99,6 +99,7 @@ impl Model {
         let failures = self.copies.get(key).map_or(0, |copy| copy.failures);
         plan.is_permanent()
             && plan.keeps(message.sent.persistent)
+            && plan.lease.is_none()
             && plan.ttl.is_none()
             && message.sent.expiration.is_none()
             && plan.max_length.is_none()

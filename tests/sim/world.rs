@@ -9,6 +9,7 @@ use leveret::store::MemoryStore;
 use crate::broker::{Actor, Broker, Layout};
 use crate::client::Client;
 use crate::habits::Around;
+use crate::history::History;
 use crate::model::{Figures, Model, Violation};
 use crate::random::Random;
 use crate::topology::Topology;
@@ -34,6 +35,7 @@ pub(crate) struct World {
     /// The last one sets up and looks; it does nothing else.
     pub(crate) clients: Vec<Client>,
     pub(crate) model: Model,
+    pub(crate) history: History,
     pub(crate) log: VecDeque<String>,
     /// How readily the catalog, a shard, the store, a connection, a reading and an acting client get their turn.
     pub(crate) pace: [usize; 6],
@@ -72,6 +74,7 @@ impl World {
             layout,
             clients: (0..=clients).map(Client::new).collect(),
             model: Model::new(topology),
+            history: History::default(),
             log: VecDeque::new(),
             pace: [1; 6],
             random,
@@ -96,6 +99,9 @@ impl World {
             self.look()?;
             if self.random.percent(50) {
                 self.keep_house()?;
+            }
+            if self.random.percent(50) {
+                self.try_history()?;
             }
         }
         self.drain()
