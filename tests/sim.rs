@@ -24,6 +24,8 @@ mod client;
 mod connection;
 #[path = "sim/entries.rs"]
 mod entries;
+#[path = "sim/fault.rs"]
+mod fault;
 #[path = "sim/habits.rs"]
 mod habits;
 #[path = "sim/hearing.rs"]
@@ -64,6 +66,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// About how many things happen in a seed before its end.
 const STEPS: usize = 1_500;
 
+/// Within so many seeds a planted bug has to be found.
+const SEEDS_PER_FAULT: u64 = 100;
+
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|value| value.parse().ok())
 }
@@ -77,7 +82,7 @@ fn seeds_keep_every_promise() {
     };
     let (mut all, mut failed) = (model::Figures::default(), Vec::new());
     for seed in seeds.clone() {
-        let run = catch_unwind(AssertUnwindSafe(|| world::run(seed, STEPS)));
+        let run = catch_unwind(AssertUnwindSafe(|| world::run(seed, STEPS, None)));
         let outcome = run.unwrap_or_else(|_| Err("it panicked".into()));
         match outcome {
             Ok(figures) => all.add(figures),
@@ -90,4 +95,22 @@ fn seeds_keep_every_promise() {
     }
     println!("{} seeds: {all:?}", seeds.count());
     assert!(failed.is_empty(), "seeds {failed:?} fail");
+}
+
+/// For every planted bug some seed fails, for the right reason, and passes without it.
+#[test]
+fn planted_bugs_are_found() {
+    for (fault, words) in fault::FAULTS {
+        let found = (0..SEEDS_PER_FAULT).find_map(|seed| {
+            let story = world::run(seed, STEPS, Some(fault)).err()?;
+            Some((seed, story.lines().next_back().unwrap_or_default().to_owned()))
+        });
+        let Some((seed, violation)) = found else { panic!("{fault:?} is not found") };
+        println!("{fault:?}: seed {seed}: {violation}");
+        assert!(
+            words.iter().any(|word| violation.contains(word)),
+            "{fault:?} makes seed {seed} say: {violation}"
+        );
+        assert!(world::run(seed, STEPS, None).is_ok(), "seed {seed} fails without {fault:?}");
+    }
 }

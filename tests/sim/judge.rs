@@ -46,6 +46,7 @@ impl Model {
         let key: CopyKey = (seen.id, to.queue, seen.path.clone());
         self.judge_copy(&key, seen)?;
         self.judge_count(&key, seen)?;
+        self.judge_priority(&key)?;
         if let Some(consumer) = to.consumer {
             self.judge_order(consumer, &key, seen)?;
             self.judge_single_active(consumer, to.queue)?;
@@ -218,6 +219,19 @@ impl Model {
         let newest = consumer.newest.insert(stream, *id);
         require(newest.is_none_or(|newest| newest < *id), || {
             format!("message {id} of queue {queue} comes after {newest:?} of the same channel: out of order")
+        })
+    }
+
+    /// A queue that is drained gives the highest priority first.
+    fn judge_priority(&mut self, key: &CopyKey) -> Result<(), Violation> {
+        let (id, queue, _) = key;
+        let Some(message) = self.messages.get(id).filter(|_| self.draining) else { return Ok(()) };
+        let lane = self.topology.queues[*queue].lane(message.sent.priority);
+        let before = self.drained.replace((*queue, lane)).filter(|(before, _)| before == queue);
+        require(before.is_none_or(|(_, before)| lane <= before), || {
+            format!(
+                "message {id} of queue {queue} comes after {before:?} and is of a higher priority: {lane}"
+            )
         })
     }
 

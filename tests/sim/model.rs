@@ -228,6 +228,8 @@ pub(crate) struct Model {
     pub(crate) life: u32,
     /// Only the last consumers are left: all order counts.
     pub(crate) draining: bool,
+    /// From which queue the last message came then, and its priority.
+    pub(crate) drained: Option<(QueueNumber, u8)>,
     /// The broker stops, and says so.
     pub(crate) stopping: bool,
     pub(crate) issued: MessageId,
@@ -251,6 +253,7 @@ impl Model {
             replies: Replies::default(),
             life: 0,
             draining: false,
+            drained: None,
             stopping: false,
             issued: 0,
             step: 0,

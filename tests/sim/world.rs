@@ -8,6 +8,7 @@ use leveret::store::MemoryStore;
 
 use crate::broker::{Actor, Broker, Layout};
 use crate::client::Client;
+use crate::fault::{Fault, Saboteur};
 use crate::habits::Around;
 use crate::history::History;
 use crate::model::{Figures, Model, Violation};
@@ -36,14 +37,15 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) model: Model,
     pub(crate) history: History,
+    pub(crate) saboteur: Saboteur,
     pub(crate) log: VecDeque<String>,
     /// How readily the catalog, a shard, the store, a connection, a reading and an acting client get their turn.
     pub(crate) pace: [usize; 6],
 }
 
-/// Runs a seed. A violation comes with the last steps.
-pub(crate) fn run(seed: u64, steps: usize) -> Result<Figures, String> {
-    let mut world = World::new(seed);
+/// Runs a seed, with something wrong in the broker or nothing. A violation comes with the last steps.
+pub(crate) fn run(seed: u64, steps: usize, fault: Option<Fault>) -> Result<Figures, String> {
+    let mut world = World::new(seed, fault);
     match world.live(steps) {
         Ok(()) => Ok(world.model.figures),
         Err(violation) => {
@@ -57,7 +59,7 @@ pub(crate) fn run(seed: u64, steps: usize) -> Result<Figures, String> {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, fault: Option<Fault>) -> World {
         let mut random = Random(seed);
         let topology = Topology::random(&mut random);
         let layout = Layout {
@@ -75,6 +77,7 @@ impl World {
             clients: (0..=clients).map(Client::new).collect(),
             model: Model::new(topology),
             history: History::default(),
+            saboteur: Saboteur::new(fault),
             log: VecDeque::new(),
             pace: [1; 6],
             random,
@@ -147,7 +150,9 @@ impl World {
         });
         let Some((turn, _)) = chosen else { return Ok(false) };
         match turn {
-            Turn::Broker(actor) => self.broker.act(actor, self.now, &mut self.random),
+            Turn::Broker(actor) => {
+                self.broker.act(actor, self.now, &mut self.random, &mut self.saboteur);
+            }
             Turn::Reads(index) => {
                 let most = self.random.pick(&[20, 300, 100_000]);
                 let heard = self.clients[index].read(&mut self.broker, &mut self.model, self.now, most);
