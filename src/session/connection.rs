@@ -232,6 +232,10 @@ impl Connection {
             Err(failure) if failure.fault.scope == Scope::Channel => {
                 turn.close_with(&failure);
                 *slot = Slot::Closing;
+                // The confirms of a commit find no channel any more; a reply would be taken all the same.
+                self.shared.awaiting.take_if(|awaiting| {
+                    awaiting.channel == number && matches!(awaiting.question, Question::Commit { .. })
+                });
             }
             Err(failure) => return Err(failure),
         }

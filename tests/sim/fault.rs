@@ -8,7 +8,7 @@ use leveret::broker::command::{CatalogCommand, ShardCommand};
 use leveret::model::consuming::{Delivery, Settlement};
 use leveret::model::event::SessionEvent;
 use leveret::model::ids::{ConnectionId, QueueId, ShardIndex, Timestamp};
-use leveret::model::op::Op;
+use leveret::model::op::{Attempts, Op};
 use leveret::model::settings::{QueueRole, QueueSettings};
 use leveret::server::owners::{CatalogInput, ShardInput, StoreRequest};
 
@@ -30,8 +30,8 @@ pub(crate) enum Fault {
     Overtakes,
     /// The redelivered flag is forgotten.
     ForgetsRedelivery,
-    /// How often a message came back as failed is forgotten.
-    ForgetsFailures,
+    /// How often a message came back is forgotten.
+    ForgetsAttempts,
     /// Consumers get as much as there is.
     IgnoresPrefetch,
     /// Everybody is active where one should be.
@@ -72,12 +72,12 @@ pub(crate) const FAULTS: [(Fault, &[&str]); 23] = [
     (Fault::ConfirmsTooEarly, &["is lost"]),
     (Fault::LosesConfirms, &["never confirmed"]),
     (Fault::DeliversTwice, &["is delivered while channel"]),
-    (Fault::Overtakes, &["out of order"]),
+    (Fault::Overtakes, &["out of order", "of a higher priority"]),
     (Fault::ForgetsRedelivery, &["not marked as redelivered"]),
-    (Fault::ForgetsFailures, &["has count"]),
+    (Fault::ForgetsAttempts, &["has count", "was taken"]),
     (Fault::IgnoresPrefetch, &["with a prefetch of"]),
     (Fault::IgnoresSingleActive, &["is the single active one"]),
-    (Fault::LosesAcks, &["is delivered after", "is delivered while channel"]),
+    (Fault::LosesAcks, &["is delivered after", "is delivered while channel", "messages and delivered"]),
     (Fault::KeepsSettled, &["is delivered after"]),
     (Fault::DeadLettersAcked, &["claims Rejected, which cannot be"]),
     (Fault::LosesDeadLetters, &["is lost"]),
@@ -206,7 +206,7 @@ impl Saboteur {
                 return vec![];
             }
             (Fault::ForgetsRedelivery, SessionEvent::Deliver(delivery)) => delivery.redelivered = false,
-            (Fault::ForgetsFailures, SessionEvent::Deliver(delivery)) => delivery.attempts.failed = 0,
+            (Fault::ForgetsAttempts, SessionEvent::Deliver(delivery)) => delivery.attempts = Attempts::NONE,
             (Fault::Overtakes, SessionEvent::Deliver(_)) => {
                 let before = self.held_back.take();
                 if before.is_none() && self.random.percent(20) {

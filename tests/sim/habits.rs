@@ -42,13 +42,15 @@ impl Client {
         if channel.closing {
             return String::new();
         }
+        if !self.addresses.is_empty() && around.random.percent(10) {
+            return self.reply(around);
+        }
         match around.random.between(0, 999) {
             0..375 => self.publish_some(around, number),
             375..380 => self.declare_own(around, number),
             380..400 => self.ask_for_replies(around, number),
             400..480 => self.start_consumer(around, number),
-            480..510 => self.get(around, number),
-            510..540 => self.reply(around),
+            480..540 => self.get(around, number),
             540..900 => self.settle_some(around, number),
             900..935 => self.end_transaction(around, number),
             935..940 => self.recover(around, number),

@@ -181,6 +181,18 @@ impl World {
         Ok(())
     }
 
+    /// Nothing is on its way: whoever asked for something has its answer.
+    fn judge_answers(&self) -> Result<(), Violation> {
+        for (index, client) in self.clients.iter().enumerate() {
+            let Some(link) = &client.link else { continue };
+            let waits = link.channels.iter().find(|(_, own)| own.closing || !own.expected.is_empty());
+            if link.closing || waits.is_some() {
+                return Err(format!("client {index} never gets an answer: {waits:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody does anything new; what is under way is seen to its end.
     pub(crate) fn rest(&mut self) -> Result<(), Violation> {
         self.calm()?;
@@ -192,6 +204,7 @@ impl World {
                 Some(deadline) => self.now = self.now.max(deadline),
                 None => {
                     assert!(self.broker.store_is_idle(), "nothing to do, and the store is busy");
+                    self.judge_answers()?;
                     self.model.judge_quiet()?;
                     self.model.quiet();
                     self.note("all is quiet");
