@@ -92,6 +92,11 @@ impl Broker {
         self.store.crash(now, random)
     }
 
+    /// How often the store has worked something off.
+    pub(crate) fn commits(&self) -> u64 {
+        self.store.commits
+    }
+
     /// The disk will fail.
     pub(crate) fn fail_store(&self, failure: Failure) {
         self.store.fail(failure);

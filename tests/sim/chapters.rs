@@ -17,6 +17,16 @@ use crate::world::World;
 impl World {
     /// Everything stops at once; the broker comes back with what was on its disk.
     pub(crate) fn crash(&mut self) -> Result<(), Violation> {
+        // Most is at stake when the store has done something while a commit is under way.
+        let mut patience = self.random.pick(&[0, 600]);
+        let mut before = self.broker.commits();
+        while patience > 0 && !(self.model.commits() && self.broker.commits() > before) {
+            if !self.model.commits() || self.random.percent(10) {
+                before = self.broker.commits();
+            }
+            self.step(true)?;
+            patience -= 1;
+        }
         self.note("the broker crashes");
         self.restart(false)
     }

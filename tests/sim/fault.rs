@@ -9,6 +9,7 @@ use leveret::model::consuming::{Delivery, Settlement};
 use leveret::model::event::SessionEvent;
 use leveret::model::ids::{ConnectionId, QueueId, ShardIndex, Timestamp};
 use leveret::model::op::{Attempts, Op};
+use leveret::model::request::Reply;
 use leveret::model::settings::{QueueRole, QueueSettings};
 use leveret::server::owners::{CatalogInput, ShardInput, StoreRequest};
 
@@ -50,7 +51,7 @@ pub(crate) enum Fault {
     SplitsTransactions,
     /// A lease never ends.
     ForgetsLeases,
-    /// The clock of the shards runs ahead.
+    /// The clock of the shards runs too fast.
     HurriesTime,
     /// What an exchange remembers is not stored.
     ForgetsHistory,
@@ -79,12 +80,15 @@ pub(crate) const FAULTS: [(Fault, &[&str]); 23] = [
     (Fault::IgnoresSingleActive, &["is the single active one"]),
     (Fault::LosesAcks, &["is delivered after", "is delivered while channel", "messages and delivered"]),
     (Fault::KeepsSettled, &["is delivered after"]),
-    (Fault::DeadLettersAcked, &["claims Rejected, which cannot be"]),
+    (Fault::DeadLettersAcked, &["claims Rejected, which cannot be", "leaves"]),
     (Fault::LosesDeadLetters, &["is lost"]),
     (Fault::MisleadsDeadLetters, &["is configured", "came by"]),
     (Fault::SplitsTransactions, &["half of a transaction"]),
     (Fault::ForgetsLeases, &["longer than its lease"]),
-    (Fault::HurriesTime, &["before its delay is over", "claims Expired, which cannot be"]),
+    (
+        Fault::HurriesTime,
+        &["before its delay is over", "claims Expired, which cannot be", "is delivered while channel"],
+    ),
     (Fault::ForgetsHistory, &["remembers"]),
     (Fault::LosesReplies, &["never came"]),
     (Fault::KeepsExclusive, &["though it has to be gone"]),
@@ -111,7 +115,8 @@ impl Saboteur {
 
     /// What time it is for a shard.
     pub(crate) fn time(&self, now: Timestamp) -> Timestamp {
-        if self.fault == Some(Fault::HurriesTime) { now.plus_millis(150) } else { now }
+        let ahead = if self.fault == Some(Fault::HurriesTime) { now.0 / 2 } else { 0 };
+        now.plus_millis(ahead)
     }
 
     /// What becomes of something on its way.
@@ -127,10 +132,10 @@ impl Saboteur {
                 vec![Post::Shard(to, ShardInput::Commands { origin, commands, ticket })]
             }
             Post::Connection(connection, event) => self.tamper_with_event(fault, connection, event),
-            Post::Catalog(CatalogInput::Command(CatalogCommand::ConnectionClosed {
-                reply: false, ..
-            })) if fault == Fault::KeepsExclusive => {
-                vec![]
+            Post::Catalog(CatalogInput::Command(CatalogCommand::ConnectionClosed { connection, .. }))
+                if fault == Fault::KeepsExclusive =>
+            {
+                vec![Post::Connection(connection, SessionEvent::Reply(Reply::Done))]
             }
             other => vec![other],
         }

@@ -44,6 +44,14 @@ impl Model {
         self.tag_passed(to.channel, to.tag)?;
         self.judge_origin(now, to.queue, seen)?;
         let key: CopyKey = (seen.id, to.queue, seen.path.clone());
+        if self.is_stale(&key, to) {
+            if let Some(consumer) = to.consumer {
+                self.judge_prefetch(consumer, to)?;
+            }
+            let holding = Holding { copy: key, consumer: to.consumer };
+            self.holdings.insert((to.channel, to.tag), holding);
+            return Ok(());
+        }
         self.judge_copy(&key, seen)?;
         self.judge_count(&key, seen)?;
         self.judge_priority(&key)?;
@@ -182,13 +190,21 @@ impl Model {
         if failures_are_known && plan.limit().is_some_and(|limit| failures > limit) {
             return Err(format!("message {id} of queue {queue} comes again after {failures} failures"));
         }
+        let before = self.copies.get(key).map_or(0, |copy| copy.deliveries);
+        let counts =
+            failures_are_known && path.is_empty() && plan.counts_deliveries() && message.sent.delay.is_none();
+        let seen_counts = (seen.delivery_count.unwrap_or(0), seen.acquired_count.unwrap_or(0));
+        require(!counts || (seen_counts.0 >= failures && seen_counts.1 >= before), || {
+            format!(
+                "message {id} of queue {queue} has counts {seen_counts:?}, and failed {failures} of {before} times"
+            )
+        })?;
         // A dead letter may carry the count of the queue it comes from no more.
         let exact = path.is_empty() && !self.lease_may_be_over(key) && !self.is_loose(*queue, message);
         let expected = Some(failures).filter(|&failures| failures > 0 && plan.counts_deliveries());
         require(!exact || seen.delivery_count == expected, || {
             format!("message {id} of queue {queue} has count {:?}, not {expected:?}", seen.delivery_count)
         })?;
-        let before = self.copies.get(key).map_or(0, |copy| copy.deliveries);
         let expected = Some(before).filter(|&before| before > 0 && plan.counts_deliveries());
         require(!exact || seen.acquired_count == expected, || {
             format!(

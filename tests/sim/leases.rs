@@ -7,6 +7,7 @@
 use leveret::model::ids::Timestamp;
 
 use crate::entries::unsure;
+use crate::judge::Receiver;
 use crate::model::{ChannelSerial, ConsumerSerial, CopyKey, Holding, Model, Violation};
 use crate::topology::QueueNumber;
 
@@ -21,6 +22,15 @@ impl Model {
         self.copies.get(key).is_some_and(|copy| {
             self.may_be_over(key.1, copy.held_since) || self.may_time_out(copy.last_channel)
         })
+    }
+
+    /// Whether a delivery comes so late that the queue has taken the message back before it was read, and others have had
+    /// it since.
+    pub(crate) fn is_stale(&self, key: &CopyKey, to: Receiver) -> bool {
+        let others = self.copies.get(key).is_some_and(|copy| copy.holder.is_some() || copy.end.is_some());
+        let may_be =
+            self.may_be_over(key.1, self.earliest(key, to.consumer)) || self.may_time_out(to.channel);
+        others && !to.no_ack && may_be && !self.lease_may_be_over(key)
     }
 
     /// Not before this time the message was given to that consumer.

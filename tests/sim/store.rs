@@ -98,6 +98,8 @@ pub(crate) struct StoreActor {
     batch: Option<(Vec<StoreRequest>, usize)>,
     /// The most turns a batch takes.
     slowness: usize,
+    /// How often it has worked something off.
+    pub(crate) commits: u64,
     /// It does nothing any more.
     pub(crate) failed: bool,
 }
@@ -111,6 +113,7 @@ impl StoreActor {
             outbox: Outbox::default(),
             batch: None,
             slowness,
+            commits: 0,
             failed: false,
         }
     }
@@ -140,6 +143,7 @@ impl StoreActor {
     }
 
     fn work(&mut self, now: Timestamp, mut batch: Vec<StoreRequest>) {
+        self.commits += 1;
         self.failed = self.owner.turn(now, &mut batch, &mut self.outbox).is_err();
     }
 

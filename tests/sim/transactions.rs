@@ -29,6 +29,12 @@ impl Model {
         self.transactions.push(Transaction { channel, life: self.life, published, acked });
     }
 
+    /// Whether somebody waits for the answer to a commit.
+    pub(crate) fn commits(&self) -> bool {
+        let is_open = |channel| self.channels.get(channel).is_some_and(|state| state.open);
+        self.transactions.iter().any(|transaction| is_open(&transaction.channel))
+    }
+
     /// The oldest commit of a channel is answered.
     pub(crate) fn transaction_answered(&mut self, channel: ChannelSerial) {
         if let Some(at) = self.transactions.iter().position(|transaction| transaction.channel == channel) {
