@@ -36,6 +36,8 @@ pub(crate) enum Expected {
     },
     Commit(Vec<MessageId>),
     Declared(QueueNumber),
+    /// The declare of a queue that goes by itself.
+    Own(QueueNumber),
     /// A purge or a delete.
     Removed,
     /// A look at a queue that may be gone.

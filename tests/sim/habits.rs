@@ -1,7 +1,7 @@
 //! What clients do while a seed is busy: publish, consume, get, settle in every way, commit, cancel, close, crash.
 
 use leveret::model::ids::Timestamp;
-use leveret_codec::method::amqp::{AMQPClass, basic, channel, connection, tx};
+use leveret_codec::method::amqp::{AMQPClass, basic, channel, connection, queue, tx};
 use leveret_codec::table::short_string;
 
 use crate::broker::Broker;
@@ -50,7 +50,8 @@ impl Client {
             375..380 => self.declare_own(around, number),
             380..400 => self.ask_for_replies(around, number),
             400..480 => self.start_consumer(around, number),
-            480..540 => self.get(around, number),
+            480..539 => self.get(around, number),
+            539 => self.purge(around, number),
             540..900 => self.settle_some(around, number),
             900..935 => self.end_transaction(around, number),
             935..940 => self.recover(around, number),
@@ -165,6 +166,21 @@ impl Client {
         let get = basic::Get { queue: name, no_ack: false };
         let expected = Expected::Get { queue, no_ack: false };
         self.ask(broker, number, &AMQPClass::Basic(basic::AMQPMethod::Get(get)), expected);
+    }
+
+    /// Purges a queue that others are busy with.
+    fn purge(&mut self, around: &mut Around<'_>, number: u16) -> String {
+        let number_of_queue = around.random.pick(&around.model.topology.permanent());
+        around.model.purge_asked(number_of_queue);
+        let name = short_string(&around.model.topology.queues[number_of_queue].name);
+        let purge = queue::Purge { queue: name, nowait: false };
+        self.ask(
+            around.broker,
+            number,
+            &AMQPClass::Queue(queue::AMQPMethod::Purge(purge)),
+            Expected::Removed,
+        );
+        format!("purges {number_of_queue} on {number}")
     }
 
     fn settle_some(&mut self, around: &mut Around<'_>, number: u16) -> String {

@@ -225,6 +225,7 @@ impl Client {
                     self.removed = Some(ok.message_count);
                 }
             }
+            (Some(Expected::Own(queue)), (50, 11)) => model.declared(*queue),
             (Some(Expected::Presence(queue)), (50, 11)) => model.present(*queue)?,
             (Some(Expected::Declared(queue)), (50, 11)) => {
                 if let AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) = method {

@@ -60,7 +60,7 @@ impl Model {
             self.judge_single_active(consumer, to.queue)?;
             self.judge_prefetch(consumer, to)?;
         }
-        let since = self.earliest(&key, to.consumer);
+        let since = self.earliest(to.consumer);
         let copy = self.copies.entry(key.clone()).or_default();
         copy.deliveries += 1;
         copy.last_life = self.life;

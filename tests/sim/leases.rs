@@ -1,8 +1,8 @@
 //! Leases: who holds a message of such a queue for too long loses it, and is told: the consumer is cancelled, or its
 //! channel closed (semantics.md 11.7). Nobody else is.
 //!
-//! The ledger knows of no delivery when exactly it was made, only that it was not before its consumer was asked for and
-//! its message sent. So a lease may be over sooner than the client would think; that it is over once all is quiet is certain.
+//! The ledger knows of no delivery when exactly it was made, only that it was not before its consumer was asked for. So a
+//! lease may be over sooner than the client would think; that it is over once all is quiet is certain.
 
 use leveret::model::ids::Timestamp;
 
@@ -28,16 +28,15 @@ impl Model {
     /// it since.
     pub(crate) fn is_stale(&self, key: &CopyKey, to: Receiver) -> bool {
         let others = self.copies.get(key).is_some_and(|copy| copy.holder.is_some() || copy.end.is_some());
-        let may_be =
-            self.may_be_over(key.1, self.earliest(key, to.consumer)) || self.may_time_out(to.channel);
+        let may_be = self.may_be_over(key.1, self.earliest(to.consumer)) || self.may_time_out(to.channel);
         others && !to.no_ack && may_be && !self.lease_may_be_over(key)
     }
 
-    /// Not before this time the message was given to that consumer.
-    pub(crate) fn earliest(&self, key: &CopyKey, consumer: Option<ConsumerSerial>) -> Timestamp {
-        let sent = self.messages.get(&key.0).map(|message| message.at);
-        let asked = consumer.and_then(|serial| self.consumers.get(&serial)).map(|consumer| consumer.since);
-        sent.max(asked).unwrap_or_default()
+    /// Not before this time the consumer was given anything: where the oldest is overdue, all is taken back. Of those who
+    /// get nothing is known.
+    pub(crate) fn earliest(&self, consumer: Option<ConsumerSerial>) -> Timestamp {
+        let consumer = consumer.and_then(|serial| self.consumers.get(&serial));
+        consumer.map(|consumer| consumer.since).unwrap_or_default()
     }
 
     /// The broker cancelled a consumer that held something for too long: all that it holds comes back.

@@ -21,6 +21,8 @@ const RESOURCE_LOCKED: u16 = 405;
 /// What the ledger knows of a queue that goes by itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Presence {
+    /// Its owner was told that it is there.
+    declared: bool,
     owner_gone: bool,
     /// The broker was restarted since.
     restarted: bool,
@@ -45,7 +47,7 @@ impl Client {
         if lifetime == Lifetime::Exclusive {
             link.exclusive.push(queue);
         }
-        self.declare(around.broker, around.model, (number, queue), Expected::Ok(50, 11), false);
+        self.declare(around.broker, around.model, (number, queue), Expected::Own(queue), false);
         self.consume(around.broker, around.model, number, queue, (around.random.pick(&[0, 1, 3]), false));
         told
     }
@@ -62,6 +64,11 @@ impl Model {
     pub(crate) fn temporary(&self, which: usize) -> Option<QueueNumber> {
         let temporary = |number: &QueueNumber| !self.topology.queues[*number].is_permanent();
         (0..self.queues.len()).filter(temporary).nth(which)
+    }
+
+    /// The broker says that it has declared the queue.
+    pub(crate) fn declared(&mut self, queue: QueueNumber) {
+        self.queues[queue].presence.declared = true;
     }
 
     /// The connection that owned these has gone.
@@ -85,7 +92,8 @@ impl Model {
         let was_used = consumers().any(|consumer| consumer.confirmed_at.is_some());
         match self.topology.queues[queue].lifetime {
             Lifetime::Permanent => Some(true),
-            Lifetime::Exclusive => Some(!presence.owner_gone && !presence.restarted),
+            Lifetime::Exclusive if presence.owner_gone || presence.restarted => Some(false),
+            Lifetime::Exclusive => presence.declared.then_some(true),
             Lifetime::Expires(_) => Some(is_used),
             // Of a consumer that was never confirmed nobody knows whether it came, nor of one before a restart.
             Lifetime::AutoDelete => {

@@ -151,13 +151,13 @@ impl StoreActor {
         self.disk.fail(failure);
     }
 
-    /// What is on the disk when everything stops now: what was under way is there or not.
+    /// What is on the disk when everything stops now: some of what was asked is done, in order.
     pub(crate) fn crash(mut self, now: Timestamp, random: &mut Random) -> MemoryStore {
-        if let Some((batch, _)) = self.batch.take()
-            && random.percent(50)
-            && !self.failed
-        {
-            self.work(now, batch);
+        let mut asked = self.batch.take().map(|(batch, _)| batch).unwrap_or_default();
+        asked.append(&mut self.mailbox);
+        asked.truncate(random.below(asked.len() + 1));
+        if !self.failed {
+            self.work(now, asked);
         }
         self.disk.take()
     }

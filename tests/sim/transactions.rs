@@ -86,7 +86,8 @@ impl Model {
 
     fn sign_of_ack(&self, transaction: &Transaction, key: &CopyKey, deliveries: u32) -> Option<bool> {
         let (copy, message) = (self.copies.get(key)?, self.messages.get(&key.0)?);
-        if !key.2.is_empty() || message.sent.delay.is_some() {
+        let is_leased = self.topology.queues[key.1].lease.is_some();
+        if !key.2.is_empty() || message.sent.delay.is_some() || is_leased {
             return None;
         }
         if copy.deliveries > deliveries {
