@@ -85,7 +85,7 @@ impl Model {
 
     /// A client settles deliveries it holds. In a transaction: it sends the commit.
     pub(crate) fn settled(&mut self, channel: ChannelSerial, tags: &[u64], how: How) {
-        let leases = self.topology.queues.iter().any(|plan| plan.lease.is_some());
+        let leases = self.has_leases();
         for &tag in tags {
             let Some(holding) = self.holdings.remove(&(channel, tag)) else {
                 debug_assert!(false, "the simulated client settles what it does not hold");

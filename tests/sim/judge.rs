@@ -44,7 +44,8 @@ impl Model {
         self.tag_passed(to.channel, to.tag)?;
         self.judge_origin(now, to.queue, seen)?;
         let key: CopyKey = (seen.id, to.queue, seen.path.clone());
-        if self.is_stale(&key, to) {
+        let judged = self.judge_copy(&key, seen);
+        if judged.is_err() && self.may_be_stale(&key, to) {
             if let Some(consumer) = to.consumer {
                 self.judge_prefetch(consumer, to)?;
             }
@@ -52,7 +53,7 @@ impl Model {
             self.holdings.insert((to.channel, to.tag), holding);
             return Ok(());
         }
-        self.judge_copy(&key, seen)?;
+        judged?;
         self.judge_count(&key, seen)?;
         self.judge_priority(&key)?;
         if let Some(consumer) = to.consumer {
@@ -172,7 +173,8 @@ impl Model {
                 format!("message {id} of queue {queue} comes again and is not marked as redelivered")
             })?;
         }
-        require(!seen.redelivered || deliveries > 0 || self.is_loose(*queue, message), || {
+        let is_loose = self.is_loose(*queue, message) || self.has_leases();
+        require(!seen.redelivered || deliveries > 0 || is_loose, || {
             format!("message {id} of queue {queue} is marked as redelivered and was never delivered")
         })
     }
@@ -256,7 +258,8 @@ impl Model {
         let Some(own) = self.consumers.get(&consumer) else { return Ok(()) };
         let earlier = self.consumers.iter().find(|(_, other)| {
             let first = other.confirmed_at.is_some_and(|at| at < own.asked_at);
-            other.queue == queue && other.alive && first
+            let is_over = self.may_be_over(queue, other.since) || self.may_time_out(other.channel);
+            other.queue == queue && other.alive && first && !is_over
         });
         match earlier.filter(|_| self.topology.queues[queue].single_active) {
             Some((first, _)) => Err(format!(

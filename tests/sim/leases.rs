@@ -24,12 +24,17 @@ impl Model {
         })
     }
 
-    /// Whether a delivery comes so late that the queue has taken the message back before it was read, and others have had
+    /// Whether a delivery may come so late that the queue has taken the message back before it was read, and others have had
     /// it since.
-    pub(crate) fn is_stale(&self, key: &CopyKey, to: Receiver) -> bool {
-        let others = self.copies.get(key).is_some_and(|copy| copy.holder.is_some() || copy.end.is_some());
-        let may_be = self.may_be_over(key.1, self.earliest(to.consumer)) || self.may_time_out(to.channel);
-        others && !to.no_ack && may_be && !self.lease_may_be_over(key)
+    pub(crate) fn may_be_stale(&self, key: &CopyKey, to: Receiver) -> bool {
+        let others = self.copies.get(key).is_some_and(|copy| copy.deliveries > 0);
+        let is_over = self.may_be_over(key.1, self.earliest(to.consumer)) || self.may_time_out(to.channel);
+        others && !to.no_ack && is_over
+    }
+
+    /// Whether anything may be taken back at all.
+    pub(crate) fn has_leases(&self) -> bool {
+        self.topology.queues.iter().any(|plan| plan.lease.is_some())
     }
 
     /// Not before this time the consumer was given anything: where the oldest is overdue, all is taken back. Of those who
@@ -57,7 +62,7 @@ impl Model {
 
     /// Whether the broker may close this channel because of a lease.
     pub(crate) fn may_time_out(&self, channel: ChannelSerial) -> bool {
-        if self.topology.queues.iter().all(|plan| plan.lease.is_none()) {
+        if !self.has_leases() {
             return false;
         }
         let leased = |queue: QueueNumber| self.topology.queues[queue].lease.is_some();
