@@ -93,6 +93,7 @@ impl Model {
             };
             self.release(channel, &holding);
             let Some(copy) = self.copies.get_mut(&holding.copy) else { continue };
+            copy.rejected |= how == How::Discard;
             // What a deleted queue gave out may be settled, or what was taken back, and that means nothing.
             if copy.holder.take_if(|holder| *holder == (channel, tag)).is_none() || copy.end.is_some() {
                 continue;
@@ -105,7 +106,6 @@ impl Model {
                 How::Requeue { failed } => copy.failures += u32::from(failed),
                 How::Purged => {}
             }
-            copy.rejected |= how == How::Discard;
         }
     }
 
