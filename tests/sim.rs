@@ -2,7 +2,8 @@
 //! clients in one thread, over a virtual clock, in an order that a seed decides; and a ledger (`sim/model.rs`,
 //! `sim/judge.rs`) of what AMQP promises, which must hold in every order: nothing confirmed is lost, nothing is
 //! invented or comes again once it was settled, order per channel and queue, prefetch, one confirm per publish, dead
-//! letters exactly as configured.
+//! letters exactly as configured, transactions as a whole, leases, delays, histories, queues that go by themselves. Bugs that
+//! are planted into the broker (`sim/fault.rs`) have to be found.
 //!
 //! 200 seeds run with the other tests. The long run:
 //! `LEVERET_SIM_SEEDS=10000 cargo test --release --test sim seeds -- --nocapture`. `LEVERET_SIM_SEED=n` repeats one, with the

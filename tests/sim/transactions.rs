@@ -14,7 +14,7 @@ pub(crate) struct Transaction {
     /// How often the broker had been restarted.
     life: u32,
     published: Vec<MessageId>,
-    /// What it acked, and how often that had been delivered.
+    /// What it acked of what is known to be on disk, and how often that had been delivered.
     acked: Vec<(CopyKey, u32)>,
 }
 
@@ -23,7 +23,9 @@ impl Model {
     pub(crate) fn commit_sent(&mut self, channel: ChannelSerial, published: Vec<MessageId>, acked: &[u64]) {
         let held = acked.iter().filter_map(|&tag| self.holdings.get(&(channel, tag)));
         let acked = held.filter_map(|holding| {
-            self.copies.get(&holding.copy).map(|copy| (holding.copy.clone(), copy.deliveries))
+            let is_safe = self.messages.get(&holding.copy.0).is_some_and(|one| one.fate == Fate::Promised);
+            let copy = self.copies.get(&holding.copy).filter(|copy| is_safe && !copy.maybe_gone)?;
+            Some((holding.copy.clone(), copy.deliveries))
         });
         let acked = acked.collect();
         self.transactions.push(Transaction { channel, life: self.life, published, acked });
@@ -94,8 +96,7 @@ impl Model {
             return Some(false);
         }
         // It would have come again, had it been there.
-        let was_safe = message.fate == Fate::Promised && message.life <= transaction.life;
-        (was_safe && self.must_stay(key)).then_some(true)
+        self.must_stay(key).then_some(true)
     }
 
     /// Nothing but a consumer takes this copy away.
