@@ -54,7 +54,7 @@ impl Awaiting {
     pub(super) fn give_back<P: BrokerPort>(&self, reply: &Reply, port: &mut P) {
         match (&self.question, reply) {
             (Question::Consume { consumer, .. }, Reply::Consuming { queue }) => {
-                port.detach(*queue, *consumer)
+                port.detach(*queue, *consumer);
             }
             (Question::Get { no_ack: false }, Reply::Got { delivery, .. }) => {
                 port.detach(delivery.queue, delivery.consumer);
