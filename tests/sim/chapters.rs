@@ -104,7 +104,7 @@ impl World {
             (
                 RECENT,
                 "x-recent-history",
-                vec![("x-recent-history-length", AMQPValue::LongInt(REMEMBERED as i32))],
+                vec![("x-recent-history-length", AMQPValue::ShortShortUInt(REMEMBERED))],
             ),
         ] {
             let declare = exchange::Declare {

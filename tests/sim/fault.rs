@@ -153,7 +153,7 @@ impl Saboteur {
             Fault::KeepsSettled => ops.retain(|op| !matches!(op, Op::Remove { .. })),
             Fault::SplitsTransactions => groups.clear(),
             Fault::ForgetsHistory => {
-                ops.retain(|op| !matches!(op, Op::Put { queue, .. } if self.histories.contains(queue)))
+                ops.retain(|op| !matches!(op, Op::Put { queue, .. } if self.histories.contains(queue)));
             }
             _ => {}
         }

@@ -40,7 +40,8 @@ impl Client {
             heard.push_str(&summary(number, &said));
             self.hear(model, now, number, said).map_err(|violation| format!("hears {heard}\n{violation}"))?;
         }
-        for (number, _) in self.refused[refused..].to_vec() {
+        let closed: Vec<u16> = self.refused[refused..].iter().map(|(number, _)| *number).collect();
+        for number in closed {
             let ok = channel::AMQPMethod::CloseOk(channel::CloseOk {});
             self.send(broker, number, &AMQPClass::Channel(ok));
         }

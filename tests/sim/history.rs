@@ -25,7 +25,7 @@ impl History {
 
     fn remember(&mut self, id: MessageId, persistent: bool) {
         self.0.push((id, persistent));
-        let forgotten = self.0.len().saturating_sub(REMEMBERED);
+        let forgotten = self.0.len().saturating_sub(REMEMBERED.into());
         self.0.drain(..forgotten);
     }
 }
@@ -71,7 +71,7 @@ impl World {
         if *found != expected {
             return Err(format!("{RECENT} remembers {found:?} and not {expected:?}"));
         }
-        for _ in 0..self.random.below(REMEMBERED + 2) {
+        for _ in 0..self.random.below(usize::from(REMEMBERED) + 2) {
             self.publish_recent();
         }
         self.rest()

@@ -14,7 +14,7 @@ pub(crate) const DEAD: &str = "dead";
 pub(crate) const LATER: &str = "later";
 /// The recent history exchange, and how much it remembers.
 pub(crate) const RECENT: &str = "recent";
-pub(crate) const REMEMBERED: usize = 4;
+pub(crate) const REMEMBERED: u8 = 4;
 
 /// Which queue, by its place in [`Topology::queues`].
 pub(crate) type QueueNumber = usize;

@@ -56,7 +56,7 @@ impl Model {
                 }
             }
             for (key, deliveries) in &transaction.acked {
-                match self.sign_of_ack(&transaction, key, *deliveries) {
+                match self.sign_of_ack(key, *deliveries) {
                     Some(true) => done = Some(format!("the ack of {key:?} was kept")),
                     Some(false) => undone = Some(format!("the ack of {key:?} was not kept")),
                     None => {}
@@ -86,7 +86,7 @@ impl Model {
         signs.min()
     }
 
-    fn sign_of_ack(&self, transaction: &Transaction, key: &CopyKey, deliveries: u32) -> Option<bool> {
+    fn sign_of_ack(&self, key: &CopyKey, deliveries: u32) -> Option<bool> {
         let (copy, message) = (self.copies.get(key)?, self.messages.get(&key.0)?);
         let is_leased = self.topology.queues[key.1].lease.is_some();
         if !key.2.is_empty() || message.sent.delay.is_some() || is_leased {
