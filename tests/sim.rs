@@ -2,7 +2,8 @@
 //! clients in one thread, over a virtual clock, in an order that a seed decides; and a ledger (`sim/model.rs`,
 //! `sim/judge.rs`) of what AMQP promises, which must hold in every order: nothing confirmed is lost, nothing is
 //! invented or comes again once it was settled, order per channel and queue, prefetch, one confirm per publish, dead
-//! letters exactly as configured.
+//! letters exactly as configured, transactions as a whole, leases, delays, histories, queues that go by themselves. Bugs that
+//! are planted into the broker (`sim/fault.rs`) have to be found.
 //!
 //! 200 seeds run with the other tests. The long run:
 //! `LEVERET_SIM_SEEDS=10000 cargo test --release --test sim seeds -- --nocapture`. `LEVERET_SIM_SEED=n` repeats one, with the
@@ -10,30 +11,52 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "sim/account.rs"]
+mod account;
 #[path = "sim/broker.rs"]
 mod broker;
+#[path = "sim/chapters.rs"]
+mod chapters;
 #[path = "sim/checks.rs"]
 mod checks;
 #[path = "sim/client.rs"]
 mod client;
 #[path = "sim/connection.rs"]
 mod connection;
+#[path = "sim/entries.rs"]
+mod entries;
+#[path = "sim/fault.rs"]
+mod fault;
 #[path = "sim/habits.rs"]
 mod habits;
+#[path = "sim/hearing.rs"]
+mod hearing;
+#[path = "sim/history.rs"]
+mod history;
+#[path = "sim/housekeeping.rs"]
+mod housekeeping;
 #[path = "sim/judge.rs"]
 mod judge;
+#[path = "sim/leases.rs"]
+mod leases;
 #[path = "sim/model.rs"]
 mod model;
 #[path = "sim/post.rs"]
 mod post;
+#[path = "sim/presence.rs"]
+mod presence;
 #[path = "sim/random.rs"]
 mod random;
 #[path = "sim/reading.rs"]
 mod reading;
+#[path = "sim/replies.rs"]
+mod replies;
 #[path = "sim/store.rs"]
 mod store;
 #[path = "sim/topology.rs"]
 mod topology;
+#[path = "sim/transactions.rs"]
+mod transactions;
 #[path = "sim/wire.rs"]
 mod wire;
 #[path = "sim/world.rs"]
@@ -43,6 +66,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// About how many things happen in a seed before its end.
 const STEPS: usize = 1_500;
+
+/// Within so many seeds from its first one a planted bug has to be found.
+const SEEDS_PER_FAULT: u64 = 100;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().and_then(|value| value.parse().ok())
@@ -57,7 +83,7 @@ fn seeds_keep_every_promise() {
     };
     let (mut all, mut failed) = (model::Figures::default(), Vec::new());
     for seed in seeds.clone() {
-        let run = catch_unwind(AssertUnwindSafe(|| world::run(seed, STEPS)));
+        let run = catch_unwind(AssertUnwindSafe(|| world::run(seed, STEPS, None)));
         let outcome = run.unwrap_or_else(|_| Err("it panicked".into()));
         match outcome {
             Ok(figures) => all.add(figures),
@@ -70,4 +96,28 @@ fn seeds_keep_every_promise() {
     }
     println!("{} seeds: {all:?}", seeds.count());
     assert!(failed.is_empty(), "seeds {failed:?} fail");
+}
+
+/// For every planted bug some seed fails, for the right reason, and passes without it.
+#[test]
+fn planted_bugs_are_found() {
+    let mut missed = Vec::new();
+    for (fault, first, words) in fault::FAULTS {
+        let found = (first..first + SEEDS_PER_FAULT).find_map(|seed| {
+            let story = world::run(seed, STEPS, Some(fault)).err()?;
+            Some((seed, story.lines().next_back().unwrap_or_default().to_owned()))
+        });
+        let Some((seed, violation)) = found else {
+            missed.push(format!("{fault:?} is not found"));
+            continue;
+        };
+        println!("{fault:?}: seed {seed}: {violation}");
+        if !words.iter().any(|word| violation.contains(word)) {
+            missed.push(format!("{fault:?} makes seed {seed} say: {violation}"));
+        }
+        if let Err(story) = world::run(seed, STEPS, None) {
+            missed.push(format!("seed {seed} fails without {fault:?}: {story}"));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }

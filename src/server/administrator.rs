@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::catalog_task::CatalogInput;
 use super::guard::Thresholds;
 use super::hub::Hub;
+use super::owners::CatalogInput;
 use crate::broker::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::event::SessionEvent;

@@ -38,7 +38,7 @@ impl Budget {
 
 /// A batch's share of its connection's budget.
 #[derive(Debug)]
-pub(crate) struct Ticket {
+pub struct Ticket {
     budget: Arc<Budget>,
     bytes: usize,
 }

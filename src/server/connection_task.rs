@@ -17,17 +17,13 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use super::budget::Budget;
-use super::catalog_task::CatalogInput;
 use super::clock::Clock;
 use super::hub::{ConnectionMailbox, Hub};
-use super::shard_task::ShardInput;
-use crate::broker::command::{Origin, ShardCommand};
+use super::owners::Conversation;
 use crate::broker::port::Port;
 use crate::broker::view::View;
-use crate::model::event::SessionEvent;
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, Name, ShardIndex, Timestamp};
+use crate::model::ids::Name;
 use crate::model::peer::Ends;
 use crate::session::{PeerInfo, Session, SessionLimits};
 
@@ -36,8 +32,6 @@ const LEAST_READ: usize = 4 << 10;
 const MOST_READ: usize = 256 << 10;
 /// How many pieces one vectored write sends.
 const PIECES: usize = 64;
-/// Written bytes of a shard's deliveries are reported to it once they are this many, or once all is written.
-const REPORTED_DRAIN: usize = 128 << 10;
 /// How long a stopping broker waits for a client to answer connection.close.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// How long a client may take to close its side after the last word was said.
@@ -59,16 +53,12 @@ pub(crate) struct Surroundings {
 }
 
 pub(crate) struct Connection {
-    id: ConnectionId,
     stream: TcpStream,
-    session: Session<Port>,
+    conversation: Conversation,
     mailbox: ConnectionMailbox,
     around: Arc<Surroundings>,
-    budget: Arc<Budget>,
     input: BytesMut,
     read_size: usize,
-    /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
-    undrained: Vec<usize>,
     end_of_input: bool,
 }
 
@@ -83,14 +73,11 @@ impl Connection {
         let peer = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: mix(seed, 1) };
         let session = Session::new(around.clock.now(), Arc::clone(&around.limits), peer, port);
         Connection {
-            id,
             stream,
-            session,
+            conversation: Conversation::new(id, session, shards),
             mailbox,
-            budget: Budget::new(),
             input: BytesMut::new(),
             read_size: LEAST_READ,
-            undrained: vec![0; usize::from(shards)],
             end_of_input: false,
             around,
         }
@@ -98,21 +85,18 @@ impl Connection {
 
     /// Serves the client until either side is done, then takes leave of everybody.
     pub(crate) async fn run(mut self, peer: SocketAddr) {
-        debug!(connection = self.id.0, %peer, "accepted");
+        let id = self.conversation.id();
+        debug!(connection = id.0, %peer, "accepted");
         let outcome = self.serve().await;
         if outcome.is_ok() && !self.end_of_input {
             self.linger().await;
         }
-        let now = self.around.clock.now();
-        self.session.lost(now);
-        self.send_wishes();
-        self.around.hub.unregister(self.id);
-        for (_, shard) in self.around.hub.shards() {
-            shard.post(ShardInput::ConnectionGone(self.id));
-        }
+        let hub = &*self.around.hub;
+        self.conversation.end(self.around.clock.now(), &mut &*hub);
+        hub.unregister(id);
         match outcome {
-            Ok(()) => debug!(connection = self.id.0, %peer, "closed"),
-            Err(error) => info!(connection = self.id.0, %peer, %error, "lost"),
+            Ok(()) => debug!(connection = id.0, %peer, "closed"),
+            Err(error) => info!(connection = id.0, %peer, %error, "lost"),
         }
     }
 
@@ -122,28 +106,22 @@ impl Connection {
         loop {
             let now = self.around.clock.now();
             self.mailbox.take(&mut events);
-            self.hear(now, &mut events);
+            self.conversation.hear(now, &mut events);
             let reading = self.may_read();
-            self.session.set_reading(reading);
-            if reading && self.session.wants_input() {
+            self.session().set_reading(reading);
+            let reads = reading && self.session().wants_input();
+            if reads {
                 poll_fn(|context| Poll::Ready(self.read(context))).await?;
-                if !self.input.is_empty() {
-                    self.session.receive(now, &mut self.input);
-                }
             }
-            if self.session.next_deadline().is_some_and(|deadline| deadline <= now) {
-                self.session.tick(now);
-            }
-            self.session.end_of_batch();
-            self.send_wishes();
+            self.conversation.work(now, reads.then_some(&mut self.input), &mut &*self.around.hub);
             self.write()?;
-            let written = self.session.output().is_empty();
-            if (self.session.is_over() && written) || self.end_of_input {
+            let written = self.session().output().is_empty();
+            if (self.session().is_over() && written) || self.end_of_input {
                 return Ok(());
             }
             if goodbye.is_none() && self.around.stop.is_cancelled() {
                 goodbye = Some(tokio::time::Instant::now() + GOODBYE);
-                self.session.shut_down(Fault::new(
+                self.session().shut_down(Fault::new(
                     ReplyCode::ConnectionForced,
                     "broker forced connection closure with reason 'shutdown'",
                 ));
@@ -171,15 +149,15 @@ impl Connection {
 
     /// Returns once there may be something to do.
     async fn wait(&mut self, goodbye: Option<tokio::time::Instant>) -> io::Result<()> {
-        let wants_input = self.session.wants_input();
+        let wants_input = self.session().wants_input();
         let held_up = wants_input && !self.may_read();
-        let interest = match (wants_input && !held_up, self.session.output().is_empty()) {
+        let interest = match (wants_input && !held_up, self.session().output().is_empty()) {
             (true, true) => Some(Interest::READABLE),
             (true, false) => Some(Interest::READABLE | Interest::WRITABLE),
             (false, false) => Some(Interest::WRITABLE),
             (false, true) => None,
         };
-        let deadline = self.session.next_deadline().map(|deadline| self.around.clock.instant(deadline));
+        let deadline = self.session().next_deadline().map(|deadline| self.around.clock.instant(deadline));
         let timer = match (deadline, goodbye) {
             (Some(deadline), Some(goodbye)) => Some(deadline.min(goodbye)),
             (deadline, goodbye) => deadline.or(goodbye),
@@ -189,7 +167,7 @@ impl Connection {
                 ready?;
             }
             () = self.mailbox.arrival() => {}
-            () = self.budget.returned(), if held_up => {}
+            () = self.conversation.budget().returned(), if held_up => {}
             () = sleep_until(timer.unwrap_or_else(tokio::time::Instant::now)), if timer.is_some() => {}
             () = self.around.stop.cancelled(), if goodbye.is_none() => {}
         }
@@ -198,19 +176,11 @@ impl Connection {
 
     /// Whether more may be read: not while too much of the client's work is in flight.
     fn may_read(&self) -> bool {
-        self.budget.in_flight() < self.around.hub.in_flight_limit()
+        self.conversation.budget().in_flight() < self.around.hub.in_flight_limit()
     }
 
-    /// Tells the session what has arrived for it, and keeps account of its deliveries per shard.
-    fn hear(&mut self, now: Timestamp, events: &mut Vec<SessionEvent>) {
-        for event in events.drain(..) {
-            if let SessionEvent::Deliver(delivery) = &event
-                && let Some(undrained) = self.undrained.get_mut(usize::from(delivery.queue.shard.0))
-            {
-                *undrained += delivery.message.footprint();
-            }
-            self.session.event(now, event);
-        }
+    fn session(&mut self) -> &mut Session<Port> {
+        self.conversation.session()
     }
 
     /// Reads once, as much as there is and fits. Where the last read got less than would have fitted, the socket is
@@ -238,7 +208,7 @@ impl Connection {
 
     /// Writes until all is sent or the socket is full.
     fn write(&mut self) -> io::Result<()> {
-        let output = self.session.output();
+        let output = self.conversation.session().output();
         while !output.is_empty() {
             let mut pieces = [IoSlice::new(&[]); PIECES];
             let filled = output.chunks(&mut pieces);
@@ -250,39 +220,8 @@ impl Connection {
             }
         }
         output.release();
-        self.report_drained();
+        self.conversation.report_drained(&mut &*self.around.hub);
         Ok(())
-    }
-
-    fn report_drained(&mut self) {
-        for (shard, undrained) in self.undrained.iter_mut().enumerate() {
-            if *undrained >= REPORTED_DRAIN {
-                let bytes = std::mem::take(undrained);
-                let shard = ShardIndex(u16::try_from(shard).unwrap_or(u16::MAX));
-                self.around.hub.shard(shard).post(ShardInput::Drained { connection: self.id, bytes });
-            }
-        }
-    }
-
-    /// Carries what the session asked of the broker to those who do it.
-    fn send_wishes(&mut self) {
-        let hub = &self.around.hub;
-        let outgoing = self.session.port().take_outgoing();
-        for (index, commands) in (0..).map(ShardIndex).zip(&mut outgoing.shards) {
-            if commands.is_empty() {
-                continue;
-            }
-            let commands = std::mem::take(commands);
-            let bytes = commands.iter().map(ShardCommand::footprint).sum();
-            let ticket = Some(self.budget.ticket(bytes));
-            hub.shard(index).post(ShardInput::Commands {
-                origin: Origin::Connection(self.id),
-                commands,
-                ticket,
-            });
-        }
-        hub.catalog().post_all(outgoing.catalog.drain(..).map(CatalogInput::Command));
-        hub.send(&mut outgoing.direct);
     }
 }
 

@@ -7,10 +7,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
-use super::catalog_task::CatalogInput;
 use super::mailbox::{Mailbox, ThreadMailbox};
-use super::shard_task::ShardInput;
-use super::store_thread::StoreRequest;
+use super::owners::{Carrier, CatalogInput, ShardInput, StoreRequest};
 use crate::broker::command::CatalogCommand;
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::ids::{ConnectionId, ShardIndex};
@@ -60,10 +58,6 @@ impl Hub {
 
     pub(crate) fn catalog(&self) -> &Mailbox<CatalogInput> {
         &self.catalog
-    }
-
-    pub(crate) fn catalog_durable(&self, sequence: u64) {
-        self.catalog.post(CatalogInput::Durable { sequence });
     }
 
     pub(crate) fn store(&self) -> &ThreadMailbox<StoreRequest> {
@@ -123,5 +117,23 @@ impl Hub {
                 None => run.for_each(drop),
             }
         }
+    }
+}
+
+impl Carrier for &Hub {
+    fn tell_shard(&mut self, shard: ShardIndex, input: ShardInput) {
+        self.shard(shard).post(input);
+    }
+
+    fn tell_catalog(&mut self, inputs: impl Iterator<Item = CatalogInput>) {
+        self.catalog.post_all(inputs);
+    }
+
+    fn ask_store(&mut self, request: StoreRequest) {
+        self.store.post(request);
+    }
+
+    fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
+        self.send(events);
     }
 }

@@ -11,7 +11,7 @@ mod hub;
 mod listener;
 mod mailbox;
 mod memory;
-mod open_groups;
+pub mod owners;
 mod run;
 mod shard_task;
 mod store_thread;

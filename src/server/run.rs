@@ -1,7 +1,6 @@
 //! The life of a broker: open the store, bring the catalog and the queues back, let clients in, and at the end see
 //! that everything is committed.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -17,10 +16,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{error, info};
+use tracing::info;
 
 use super::administrator::Administrator;
-use super::catalog_task::{self, CatalogInput};
+use super::catalog_task;
 use super::clock::Clock;
 use super::connection_task::Surroundings;
 use super::guard::{Guard, Thresholds, UNLIMITED};
@@ -28,16 +27,12 @@ use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
 use super::memory;
-use super::shard_task::{self, ShardInput};
-use super::store_thread::{self, StoreRequest};
-use crate::broker::catalog::{Catalog, CatalogEffects};
-use crate::broker::shard::Shard;
-use crate::broker::view::View;
+use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
+use super::shard_task;
+use super::store_thread;
 use crate::config::ServeConfig;
-use crate::model::ids::{QueueId, ShardIndex, Timestamp};
-use crate::model::op::RecoveredQueue;
 use crate::session::SessionLimits;
-use crate::store::{self, OpenError, Store, StoreError, StoreOptions};
+use crate::store::{self, OpenError, StoreError, StoreOptions};
 
 /// Why the broker could not start, or had to stop. Each is one clear line.
 #[derive(Debug, Error)]
@@ -177,15 +172,10 @@ impl Plan<'_> {
 
         let clock = Clock::new();
         let seed = random_number();
-        let view = View::new();
-        let mut found = CatalogEffects::default();
-        let catalog = Catalog::new(Arc::clone(&view), shards, seed, recovered.catalog, &mut found);
-        for bad in catalog.bad_records() {
-            error!(key = %bad.key.escape_ascii(), error = %bad.error, "a record of the catalog was passed over");
-        }
-        if !found.ops.is_empty() {
-            store.commit(vec![], std::mem::take(&mut found.ops))?;
-        }
+        let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
+        let share = memory / usize::from(shards).max(1);
+        let clean = recovered.clean;
+        let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, seed)?;
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
@@ -198,21 +188,17 @@ impl Plan<'_> {
         let thresholds = Thresholds::new(u64::from(config.disk_free_limit) << 20, memory_limit);
         let guard = Guard::new(config.data_dir.clone(), Arc::clone(&thresholds));
         let stop_all = move || failed.cancel();
-        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, stop_all)
+        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, clock, stop_all)
             .map_err(ServeError::Start)?;
 
-        let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
-        let share = memory / usize::from(shards).max(1);
-        let mut owned: Vec<Shard> =
-            (0..shards).map(|index| Shard::new(ShardIndex(index), Arc::clone(&view), share)).collect();
-        let queues = restore_queues(&catalog, recovered.queues, &mut owned, clock.now());
         let mut owners = JoinSet::new();
-        for (index, shard) in (0..).map(ShardIndex).zip(owned) {
-            owners.spawn(shard_task::run(index, shard, Arc::clone(&hub), clock));
+        for shard in owned.shards {
+            owners.spawn(shard_task::run(shard, Arc::clone(&hub), clock));
         }
-        owners.spawn(catalog_task::run(catalog, Arc::clone(&hub), clock));
+        owners.spawn(catalog_task::run(owned.catalog, Arc::clone(&hub), clock));
 
         let limits = Arc::new(SessionLimits::default());
+        let view = owned.view;
         let administrator = Administrator::new(Arc::clone(&hub), Arc::clone(&view), thresholds);
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let address = config.listen;
@@ -226,8 +212,8 @@ impl Plan<'_> {
             connections.spawn(face(management, administrator.clone(), around.stop.clone()));
         }
         info!(
-            address = %config.listen, data = %config.data_dir.display(), queues, shards,
-            clean = recovered.clean, "Server startup complete"
+            address = %config.listen, data = %config.data_dir.display(), queues = owned.queues, shards, clean,
+            "Server startup complete"
         );
         Ok(Broker { around, administrator, connections, owners, store })
     }
@@ -265,32 +251,6 @@ impl Broker {
             Err(panic) => std::panic::resume_unwind(panic),
         }
     }
-}
-
-/// Gives every shard its queues, with what the store found of them. Returns how many there are.
-fn restore_queues(
-    catalog: &Catalog,
-    found: Vec<RecoveredQueue>,
-    shards: &mut [Shard],
-    now: Timestamp,
-) -> usize {
-    let queues = catalog.recovered_queues();
-    let count = queues.iter().map(Vec::len).sum();
-    let mut messages: Vec<Vec<RecoveredQueue>> = queues.iter().map(|_| Vec::new()).collect();
-    let owner: HashMap<QueueId, usize> = queues
-        .iter()
-        .enumerate()
-        .flat_map(|(shard, queues)| queues.iter().map(move |queue| (queue.queue, shard)))
-        .collect();
-    for recovered in found {
-        // A queue the catalog does not know was being deleted; any shard can finish that.
-        let shard = owner.get(&recovered.queue).copied().unwrap_or(0);
-        messages[shard].push(recovered);
-    }
-    for (shard, (queues, messages)) in shards.iter_mut().zip(queues.into_iter().zip(messages)) {
-        shard.recover(now, queues, messages);
-    }
-    count
 }
 
 /// What nobody can guess: it makes this process's generated names, and the records of its log, unlike any other's.

@@ -49,6 +49,21 @@ pub(super) enum Question {
     },
 }
 
+impl Awaiting {
+    /// The channel was closed meanwhile, and nobody will take what it asked for.
+    pub(super) fn give_back<P: BrokerPort>(&self, reply: &Reply, port: &mut P) {
+        match (&self.question, reply) {
+            (Question::Consume { consumer, .. }, Reply::Consuming { queue }) => {
+                port.detach(*queue, *consumer);
+            }
+            (Question::Get { no_ack: false }, Reply::Got { delivery, .. }) => {
+                port.detach(delivery.queue, delivery.consumer);
+            }
+            _ => {}
+        }
+    }
+}
+
 impl<P: BrokerPort> Turn<'_, P> {
     /// Asks the broker; the client is answered now or later.
     pub(super) fn ask(

@@ -111,6 +111,10 @@ impl Connection {
         let is_question = |awaiting: &mut Awaiting| !matches!(awaiting.question, Question::Commit { .. });
         let Some(awaiting) = self.shared.awaiting.take_if(is_question) else { return Ok(()) };
         let (number, method) = (awaiting.channel, awaiting.method);
+        if !matches!(self.channels.get(&number), Some(Slot::Open(_))) {
+            awaiting.give_back(&reply, &mut out.port);
+            return Ok(());
+        }
         self.turn(number, out, |turn| {
             let answered = turn.answered(awaiting, reply);
             answered.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, method))
@@ -232,6 +236,10 @@ impl Connection {
             Err(failure) if failure.fault.scope == Scope::Channel => {
                 turn.close_with(&failure);
                 *slot = Slot::Closing;
+                // The confirms of a commit find no channel any more; a reply would be taken all the same.
+                self.shared.awaiting.take_if(|awaiting| {
+                    awaiting.channel == number && matches!(awaiting.question, Question::Commit { .. })
+                });
             }
             Err(failure) => return Err(failure),
         }

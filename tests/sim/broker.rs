@@ -1,23 +1,21 @@
-//! A whole broker in one thread: catalog, shards, store and connections, joined as the server joins them, each of them
-//! doing one thing when the scheduler says so. Who acts next is not decided here.
+//! A whole broker in one thread: catalog, shards, store and connections, each of them doing one thing when the scheduler
+//! says so. What an owner does in its turn is `leveret::server::owners`, as in the server; who acts next is not decided
+//! here.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leveret::broker::catalog::{Catalog, CatalogEffects};
-use leveret::broker::command::Origin;
-use leveret::broker::shard::{Shard, ShardEffects};
 use leveret::broker::view::View;
-use leveret::model::event::SessionEvent;
-use leveret::model::ids::{ConnectionId, QueueId, ShardIndex, Timestamp};
-use leveret::model::op::RecoveredQueue;
+use leveret::model::ids::{ConnectionId, Timestamp};
+use leveret::server::owners::{self, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
 use leveret::session::SessionLimits;
-use leveret::store::{MemoryStore, Store};
+use leveret::store::MemoryStore;
 
 use crate::connection::ServerConnection;
-use crate::post::{CatalogInput, Outbox, Post, ShardInput, StoreRequest};
+use crate::fault::Saboteur;
+use crate::post::{Outbox, Post};
 use crate::random::Random;
-use crate::store::StoreActor;
+use crate::store::{Disk, Failure, StoreActor};
 
 /// How this seed's broker is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +23,7 @@ pub(crate) struct Layout {
     pub(crate) shards: u16,
     /// Bytes of ready messages each shard keeps in memory.
     pub(crate) memory: usize,
-    /// The most turns a commit takes.
+    /// The most turns the store takes for what it was asked.
     pub(crate) store_slowness: usize,
 }
 
@@ -39,20 +37,15 @@ pub(crate) enum Actor {
 }
 
 struct CatalogActor {
-    catalog: Catalog,
-    mailbox: VecDeque<CatalogInput>,
+    owner: CatalogOwner,
+    mailbox: Vec<CatalogInput>,
     outbox: Outbox,
-    /// Answers that wait for the records of a turn.
-    held: VecDeque<(u64, Vec<(ConnectionId, SessionEvent)>)>,
-    sequence: u64,
 }
 
 struct ShardActor {
-    index: ShardIndex,
-    shard: Shard,
-    mailbox: VecDeque<ShardInput>,
+    owner: ShardOwner,
+    mailbox: Vec<ShardInput>,
     outbox: Outbox,
-    first_turn: bool,
 }
 
 pub(crate) struct Broker {
@@ -67,7 +60,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Starts on what is on the disk, as `server/run.rs` does. `clean`: it was closed in order.
+    /// Starts on what is on the disk. `clean`: it was closed in order.
     pub(crate) fn start(
         disk: MemoryStore,
         clean: bool,
@@ -75,35 +68,18 @@ impl Broker {
         now: Timestamp,
         random: &mut Random,
     ) -> Broker {
-        let (mut disk, recovered) = disk.restarted(clean);
-        let view = View::new();
-        let mut found = CatalogEffects::default();
+        let (disk, recovered) = disk.restarted(clean);
+        let mut disk = Disk::of(disk);
         let seed = random.next();
-        let catalog = Catalog::new(Arc::clone(&view), layout.shards, seed, recovered.catalog, &mut found);
-        assert!(catalog.bad_records().is_empty(), "bad records: {:?}", catalog.bad_records());
-        disk.commit(vec![], std::mem::take(&mut found.ops)).expect("memory does not fail");
-        let mut shards: Vec<Shard> = (0..layout.shards)
-            .map(|index| Shard::new(ShardIndex(index), Arc::clone(&view), layout.memory))
-            .collect();
-        restore_queues(&catalog, recovered.queues, &mut shards, now);
-        let mailboxes = |(index, shard)| ShardActor {
-            index,
-            shard,
-            mailbox: VecDeque::new(),
-            outbox: Outbox::new(),
-            first_turn: true,
-        };
+        let owned = owners::restore(now, &mut disk, recovered, layout.shards, layout.memory, seed)
+            .expect("this disk does not fail yet");
+        assert_eq!(owned.catalog.bad_records(), 0, "records of the catalog are bad");
+        let shard = |owner| ShardActor { owner, mailbox: Vec::new(), outbox: Outbox::default() };
         Broker {
             layout,
-            view,
-            catalog: CatalogActor {
-                catalog,
-                mailbox: VecDeque::new(),
-                outbox: Outbox::new(),
-                held: VecDeque::new(),
-                sequence: 0,
-            },
-            shards: (0..).map(ShardIndex).zip(shards).map(mailboxes).collect(),
+            view: owned.view,
+            catalog: CatalogActor { owner: owned.catalog, mailbox: Vec::new(), outbox: Outbox::default() },
+            shards: owned.shards.into_iter().map(shard).collect(),
             store: StoreActor::new(disk, layout.store_slowness),
             connections: BTreeMap::new(),
             next_connection: 1,
@@ -112,8 +88,28 @@ impl Broker {
     }
 
     /// Everything stops at once; what is on the disk remains.
-    pub(crate) fn crash(self, random: &mut Random) -> MemoryStore {
-        self.store.crash(random)
+    pub(crate) fn crash(self, now: Timestamp, random: &mut Random) -> MemoryStore {
+        self.store.crash(now, random)
+    }
+
+    /// How often the store has worked something off.
+    pub(crate) fn commits(&self) -> u64 {
+        self.store.commits
+    }
+
+    /// The disk will fail.
+    pub(crate) fn fail_store(&self, failure: Failure) {
+        self.store.fail(failure);
+    }
+
+    /// The store has failed: nothing more may be confirmed, and the broker stops.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.store.failed
+    }
+
+    /// Tells all clients that it stops.
+    pub(crate) fn shut_down(&mut self) {
+        self.connections.values_mut().for_each(ServerConnection::shut_down);
     }
 
     pub(crate) fn connect(&mut self, now: Timestamp, random: &mut Random) -> ConnectionId {
@@ -128,23 +124,23 @@ impl Broker {
     /// Everybody who has something to do now.
     pub(crate) fn runnable(&mut self, now: Timestamp) -> Vec<Actor> {
         self.connections.retain(|_, connection| {
-            !(connection.over && connection.client_gone.is_some() && connection.outbox.is_empty())
+            !(connection.over && connection.client_gone.is_some() && connection.outbox.0.is_empty())
         });
         let mut actors = Vec::new();
-        if !self.catalog.outbox.is_empty() || !self.catalog.mailbox.is_empty() {
+        if !self.catalog.outbox.0.is_empty() || !self.catalog.mailbox.is_empty() {
             actors.push(Actor::Catalog);
         }
         for (index, actor) in self.shards.iter().enumerate() {
-            let due = actor.shard.next_deadline().is_some_and(|deadline| deadline <= now);
-            if actor.first_turn || due || !actor.outbox.is_empty() || !actor.mailbox.is_empty() {
+            let due = actor.owner.next_deadline().is_some_and(|deadline| deadline <= now);
+            if due || !actor.outbox.0.is_empty() || !actor.mailbox.is_empty() {
                 actors.push(Actor::Shard(index));
             }
         }
-        if !self.store.outbox.is_empty() || self.store.can_work(now) {
+        if !self.store.outbox.0.is_empty() || self.store.can_work(now) {
             actors.push(Actor::Store);
         }
         for (&id, connection) in &mut self.connections {
-            if !connection.outbox.is_empty() || connection.can_work(now) {
+            if !connection.outbox.0.is_empty() || connection.can_work(now) {
                 actors.push(Actor::Connection(id));
             }
         }
@@ -152,9 +148,9 @@ impl Broker {
     }
 
     /// When somebody has something to do again, if nothing happens.
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        let shards = self.shards.iter().filter_map(|actor| actor.shard.next_deadline());
-        let connections = self.connections.values().filter_map(ServerConnection::deadline);
+    pub(crate) fn next_deadline(&mut self) -> Option<Timestamp> {
+        let shards = self.shards.iter().filter_map(|actor| actor.owner.next_deadline());
+        let connections = self.connections.values_mut().filter_map(ServerConnection::deadline);
         let soon = |deadline: &Timestamp| deadline.0 < u64::MAX;
         shards.chain(connections).chain(self.store.deadline()).filter(soon).min()
     }
@@ -165,25 +161,32 @@ impl Broker {
     }
 
     /// Lets one of the runnable act: post what it has to, else take what has arrived and work it off.
-    pub(crate) fn act(&mut self, actor: Actor, now: Timestamp, random: &mut Random) {
+    pub(crate) fn act(&mut self, actor: Actor, now: Timestamp, random: &mut Random, saboteur: &mut Saboteur) {
         let outbox = match actor {
-            Actor::Catalog => &mut self.catalog.outbox,
-            Actor::Shard(index) => &mut self.shards[index].outbox,
-            Actor::Store => &mut self.store.outbox,
+            Actor::Catalog => &mut self.catalog.outbox.0,
+            Actor::Shard(index) => &mut self.shards[index].outbox.0,
+            Actor::Store => &mut self.store.outbox.0,
             Actor::Connection(id) => match self.connections.get_mut(&id) {
-                Some(connection) => &mut connection.outbox,
+                Some(connection) => &mut connection.outbox.0,
                 None => return,
             },
         };
         if !outbox.is_empty() {
             let count = random.pick(&[1, 2, 100]).min(outbox.len());
             let posts: Vec<Post> = outbox.drain(..count).collect();
-            posts.into_iter().for_each(|post| self.deliver(post));
+            let posts = posts.into_iter().flat_map(|post| saboteur.tamper(post));
+            posts.collect::<Vec<_>>().into_iter().for_each(|post| self.deliver(post));
             return;
         }
         match actor {
-            Actor::Catalog => self.catalog.turn(now),
-            Actor::Shard(index) => self.shards[index].turn(now),
+            Actor::Catalog => {
+                let CatalogActor { owner, mailbox, outbox } = &mut self.catalog;
+                owner.turn(now, mailbox, outbox);
+            }
+            Actor::Shard(index) => {
+                let ShardActor { owner, mailbox, outbox } = &mut self.shards[index];
+                owner.turn(saboteur.time(now), mailbox, outbox);
+            }
             Actor::Store => self.store.turn(now, random),
             Actor::Connection(id) => {
                 if let Some(connection) = self.connections.get_mut(&id) {
@@ -196,108 +199,15 @@ impl Broker {
     /// Puts a post into its mailbox. What is for a connection that has gone is dropped.
     fn deliver(&mut self, post: Post) {
         match post {
-            Post::Shard(index, input) => self.shards[usize::from(index.0)].mailbox.push_back(input),
-            Post::Catalog(input) => self.catalog.mailbox.push_back(input),
-            Post::Store(request) => self.store.mailbox.push_back(request),
+            Post::Shard(index, input) => self.shards[usize::from(index.0)].mailbox.push(input),
+            Post::Catalog(input) => self.catalog.mailbox.push(input),
+            Post::Store(request) => self.store.mailbox.push(request),
             Post::Connection(id, event) => {
                 if let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.over)
                 {
-                    connection.mailbox.push_back(event);
+                    connection.mailbox.push(event);
                 }
             }
         }
-    }
-}
-
-impl CatalogActor {
-    fn turn(&mut self, now: Timestamp) {
-        let mut effects = CatalogEffects::default();
-        while let Some(input) = self.mailbox.pop_front() {
-            match input {
-                CatalogInput::Command(command) => self.catalog.handle(now, command, &mut effects),
-                CatalogInput::Durable(sequence) => {
-                    while self.held.front().is_some_and(|(held, _)| *held <= sequence) {
-                        let (_, answers) = self.held.pop_front().unwrap_or_default();
-                        self.outbox
-                            .extend(answers.into_iter().map(|(id, event)| Post::Connection(id, event)));
-                    }
-                }
-            }
-        }
-        if effects.ops.is_empty() {
-            let answers = effects.to_connections.into_iter();
-            self.outbox.extend(answers.map(|(id, event)| Post::Connection(id, event)));
-        } else {
-            self.sequence += 1;
-            let request = StoreRequest::Catalog { sequence: self.sequence, ops: effects.ops };
-            self.outbox.push_back(Post::Store(request));
-            self.held.push_back((self.sequence, effects.to_connections));
-        }
-        for (shard, command) in effects.to_shards {
-            let input = ShardInput::Commands(Origin::Catalog, vec![command]);
-            self.outbox.push_back(Post::Shard(shard, input));
-        }
-    }
-}
-
-impl ShardActor {
-    fn turn(&mut self, now: Timestamp) {
-        let worked = std::mem::take(&mut self.first_turn) || !self.mailbox.is_empty();
-        while let Some(input) = self.mailbox.pop_front() {
-            match input {
-                ShardInput::Commands(origin, commands) => {
-                    commands.into_iter().for_each(|command| self.shard.handle(now, origin, command));
-                }
-                ShardInput::Durable(sequence) => self.shard.durable(now, sequence),
-                ShardInput::Loaded(fetched) => self.shard.loaded(now, fetched),
-                ShardInput::Drained(connection, bytes) => self.shard.drained(connection, bytes),
-                ShardInput::ConnectionGone(connection) => self.shard.connection_gone(now, connection),
-            }
-        }
-        let due = self.shard.next_deadline().is_some_and(|deadline| deadline <= now);
-        if due {
-            self.shard.tick(now);
-        }
-        if worked || due {
-            let mut effects = ShardEffects::default();
-            self.shard.finish_turn(now, &mut effects);
-            self.dispatch(effects);
-        }
-    }
-
-    /// In the server's order: the store comes first.
-    fn dispatch(&mut self, effects: ShardEffects) {
-        let shard = self.index;
-        if !effects.ops.is_empty() || effects.must_sync {
-            let ShardEffects { sequence, ops, must_sync, groups, .. } = effects;
-            self.outbox.push_back(Post::Store(StoreRequest::Ops { shard, sequence, ops, must_sync, groups }));
-        }
-        let fetches = effects.fetches.into_iter();
-        self.outbox.extend(fetches.map(|fetch| Post::Store(StoreRequest::Fetch { shard, fetch })));
-        let events = effects.to_connections.into_iter();
-        self.outbox.extend(events.map(|(id, event)| Post::Connection(id, event)));
-        for (target, command) in effects.to_shards {
-            let input = ShardInput::Commands(Origin::Shard(shard), vec![command]);
-            self.outbox.push_back(Post::Shard(target, input));
-        }
-        let commands = effects.to_catalog.into_iter();
-        self.outbox.extend(commands.map(|command| Post::Catalog(CatalogInput::Command(command))));
-    }
-}
-
-/// Gives every shard its queues with what the store found of them.
-fn restore_queues(catalog: &Catalog, found: Vec<RecoveredQueue>, shards: &mut [Shard], now: Timestamp) {
-    let queues = catalog.recovered_queues();
-    let mut messages: Vec<Vec<RecoveredQueue>> = queues.iter().map(|_| Vec::new()).collect();
-    let of_shard = |(shard, queues): (usize, &Vec<_>)| -> Vec<(QueueId, usize)> {
-        queues.iter().map(|queue: &leveret::broker::catalog::CatalogQueue| (queue.queue, shard)).collect()
-    };
-    let owner: HashMap<QueueId, usize> = queues.iter().enumerate().flat_map(of_shard).collect();
-    for recovered in found {
-        let shard = owner.get(&recovered.queue).copied().unwrap_or(0);
-        messages[shard].push(recovered);
-    }
-    for (shard, (queues, messages)) in shards.iter_mut().zip(queues.into_iter().zip(messages)) {
-        shard.recover(now, queues, messages);
     }
 }

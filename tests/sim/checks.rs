@@ -25,8 +25,10 @@ fn ledger(messages: u64) -> Model {
         prefetch,
         no_ack: false,
         asked_at,
+        since: NOW,
         confirmed_at: None,
         alive: true,
+        dismissed: false,
         held: 0,
         newest,
     };
@@ -35,8 +37,18 @@ fn ledger(messages: u64) -> Model {
         let id = model.issue();
         let confirm = Some(sequence);
         let (targets, persistent, size) = (vec![0], true, 0);
-        let sent =
-            Sent { id, channel: 1, confirm, targets, persistent, priority: None, expiration: None, size };
+        let sent = Sent {
+            id,
+            channel: 1,
+            confirm,
+            targets,
+            persistent,
+            priority: None,
+            expiration: None,
+            delay: None,
+            asks: false,
+            size,
+        };
         model.published(NOW, sent);
     }
     model
@@ -44,7 +56,11 @@ fn ledger(messages: u64) -> Model {
 
 fn deliver(model: &mut Model, tag: u64, id: u64, redelivered: bool) -> Result<(), Violation> {
     let to = Receiver { channel: 2, tag, consumer: Some(1), queue: 0, no_ack: false };
-    model.delivered(NOW, to, &Seen { id, path: Path::new(), redelivered, delivery_count: None })
+    model.delivered(
+        NOW,
+        to,
+        &Seen { id, path: Path::new(), redelivered, delivery_count: None, acquired_count: None },
+    )
 }
 
 #[track_caller]
@@ -134,7 +150,13 @@ fn a_confirm_comes_once_and_comes() {
 fn dead_letters_have_their_reason_and_their_place() {
     let mut model = ledger(1);
     let to = Receiver { channel: 2, tag: 1, consumer: None, queue: 1, no_ack: false };
-    let seen = |reason| Seen { id: 1, path: vec![(0, reason)], redelivered: false, delivery_count: None };
+    let seen = |reason| Seen {
+        id: 1,
+        path: vec![(0, reason)],
+        redelivered: false,
+        delivery_count: None,
+        acquired_count: None,
+    };
     complains(model.delivered(NOW, to, &seen(Reason::Expired)), "which cannot be");
     let mut model = ledger(1);
     deliver(&mut model, 1, 1, false).unwrap();

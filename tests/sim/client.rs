@@ -3,18 +3,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use leveret::model::ids::{ConnectionId, Timestamp};
+use leveret::model::ids::ConnectionId;
 use leveret_codec::frame::PROTOCOL_HEADER;
 use leveret_codec::method::amqp::{AMQPClass, basic, channel, confirm, connection, queue, tx};
-use leveret_codec::table::{FieldTable, short_string};
+use leveret_codec::table::{AMQPValue, short_string};
 
 use crate::broker::Broker;
 use crate::connection::Gone;
-use crate::judge::Receiver;
-use crate::model::{ChannelSerial, Consumer, ConsumerSerial, How, MessageId, Model, Sent, Violation};
-use crate::reading::{Arrival, message_id, seen};
-use crate::topology::QueueNumber;
-use crate::wire::{Content, Reader, Said, method_bytes};
+use crate::model::{ChannelSerial, Consumer, ConsumerSerial, How, MessageId, Model, Sent};
+use crate::topology::{Lifetime, QueueNumber};
+use crate::wire::{Reader, method_bytes, table};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -30,12 +28,22 @@ pub(crate) enum Expected {
     Ok(u16, u16),
     Consume(ConsumerSerial),
     Cancel(String),
+    /// What comes before it has been taken back already.
+    Recover,
     Get {
         queue: QueueNumber,
         no_ack: bool,
     },
     Commit(Vec<MessageId>),
     Declared(QueueNumber),
+    /// The declare of a queue that goes by itself.
+    Own(QueueNumber),
+    /// A purge or a delete.
+    Removed,
+    /// A look at a queue that may be gone.
+    Presence(QueueNumber),
+    /// A get that the ledger knows nothing of.
+    Peek,
 }
 
 #[derive(Debug)]
@@ -58,6 +66,8 @@ pub(crate) struct OwnChannel {
     /// What an open transaction holds.
     pub(crate) sends: Vec<Sent>,
     pub(crate) settles: Vec<(Vec<u64>, How)>,
+    /// It takes direct replies.
+    pub(crate) reply_consumer: bool,
     /// The prefetch new consumers get.
     pub(crate) prefetch: u16,
 }
@@ -65,10 +75,12 @@ pub(crate) struct OwnChannel {
 /// A connection of a client, as long as it lasts.
 pub(crate) struct Link {
     pub(crate) connection: ConnectionId,
-    reader: Reader,
+    pub(crate) reader: Reader,
     pub(crate) channels: BTreeMap<u16, OwnChannel>,
     pub(crate) closing: bool,
-    handshake: VecDeque<(u16, u16)>,
+    /// The queues that go with it.
+    pub(crate) exclusive: Vec<QueueNumber>,
+    pub(crate) handshake: VecDeque<(u16, u16)>,
 }
 
 #[derive(Default)]
@@ -80,6 +92,14 @@ pub(crate) struct Client {
     /// How many ready messages the last get-ok left, by queue.
     pub(crate) remaining: Option<u32>,
     pub(crate) got_empty: bool,
+    /// How many messages the last purge or delete took.
+    pub(crate) removed: Option<u32>,
+    /// Channels that the broker closed, and with which code.
+    pub(crate) refused: Vec<(u16, u16)>,
+    /// Addresses that wait for a reply, and whose they are.
+    pub(crate) addresses: Vec<(String, ChannelSerial)>,
+    /// Messages that were only looked at.
+    pub(crate) peeked: Vec<MessageId>,
     serials: u32,
 }
 
@@ -96,8 +116,9 @@ impl Client {
 
     /// Connects and says all of the handshake at once.
     pub(crate) fn connect(&mut self, broker: &mut Broker, connection: ConnectionId) {
+        let capabilities = table(vec![("consumer_cancel_notify", AMQPValue::Boolean(true))]);
         let start_ok = connection::StartOk {
-            client_properties: FieldTable::default(),
+            client_properties: table(vec![("capabilities", AMQPValue::FieldTable(capabilities))]),
             mechanism: short_string("PLAIN"),
             response: b"\0guest\0guest"[..].into(),
             locale: short_string("en_US"),
@@ -110,6 +131,7 @@ impl Client {
             reader: Reader::default(),
             channels: BTreeMap::new(),
             closing: false,
+            exclusive: Vec::new(),
             handshake,
         };
         self.link = Some(link);
@@ -162,6 +184,7 @@ impl Client {
             expected,
             sends: Vec::new(),
             settles: Vec::new(),
+            reply_consumer: false,
             prefetch: 0,
         };
         if let Some(link) = &mut self.link {
@@ -199,8 +222,10 @@ impl Client {
             prefetch: prefetch.into(),
             no_ack,
             asked_at,
+            since: model.now,
             confirmed_at: None,
             alive: true,
+            dismissed: false,
             held: 0,
             newest: BTreeMap::new(),
         };
@@ -209,23 +234,33 @@ impl Client {
         self.ask(broker, number, &method, Expected::Consume(serial));
     }
 
-    pub(crate) fn declare(&mut self, broker: &mut Broker, model: &Model, queue: QueueNumber, passive: bool) {
+    pub(crate) fn declare(
+        &mut self,
+        broker: &mut Broker,
+        model: &Model,
+        (number, queue): (u16, QueueNumber),
+        expected: Expected,
+        passive: bool,
+    ) {
         let plan = &model.topology.queues[queue];
         let declare = queue::Declare {
             queue: short_string(&plan.name),
             passive,
             durable: plan.durable,
+            exclusive: plan.lifetime == Lifetime::Exclusive,
+            auto_delete: plan.lifetime == Lifetime::AutoDelete,
             arguments: plan.arguments(&model.topology.queues),
             ..queue::Declare::default()
         };
         let method = AMQPClass::Queue(queue::AMQPMethod::Declare(declare));
-        self.ask(broker, 1, &method, Expected::Declared(queue));
+        self.ask(broker, number, &method, expected);
     }
 
     /// The network or the client dies.
     pub(crate) fn drop_link(&mut self, broker: &mut Broker, model: &mut Model, gone: Gone) {
         let Some(link) = self.link.take() else { return };
         link.channels.values().for_each(|channel| model.channel_lost(channel.serial));
+        model.owner_gone(&link.exclusive);
         if let Some(connection) = broker.connections.get_mut(&link.connection) {
             connection.client_gone = Some(gone);
         }
@@ -250,151 +285,6 @@ impl Client {
         let connection = self.link.as_ref().and_then(|link| broker.connections.get_mut(&link.connection));
         if let Some(connection) = connection {
             connection.to_server.extend(bytes);
-        }
-    }
-
-    /// Whether there is something to read, or the broker hung up.
-    pub(crate) fn can_read(&self, broker: &Broker) -> bool {
-        let connection = self.link.as_ref().and_then(|link| broker.connections.get(&link.connection));
-        connection.is_some_and(|connection| !connection.to_client.is_empty() || connection.over)
-    }
-
-    /// Reads up to `most` bytes and acts on what is whole. Returns what it heard, for the log.
-    pub(crate) fn read(
-        &mut self,
-        broker: &mut Broker,
-        model: &mut Model,
-        now: Timestamp,
-        most: usize,
-    ) -> Result<String, Violation> {
-        let Some(link) = &mut self.link else { return Ok(String::new()) };
-        let Some(connection) = broker.connections.get_mut(&link.connection) else { return Ok(String::new()) };
-        if connection.to_client.is_empty() {
-            return self.hung_up(broker);
-        }
-        let count = most.min(connection.to_client.len());
-        link.reader.take(connection.to_client.drain(..count));
-        let mut heard = String::new();
-        for (number, said) in link.reader.said()? {
-            heard.push_str(&summary(number, &said));
-            self.hear(model, now, number, said).map_err(|violation| format!("hears {heard}\n{violation}"))?;
-        }
-        Ok(heard)
-    }
-
-    fn hung_up(&mut self, broker: &mut Broker) -> Result<String, Violation> {
-        let Some(link) = self.link.take() else { return Ok(String::new()) };
-        if let Some(connection) = broker.connections.get_mut(&link.connection) {
-            connection.client_gone = Some(Gone::Closed);
-        }
-        if link.closing { Ok("the broker hung up".into()) } else { Err("the broker hung up".into()) }
-    }
-
-    fn hear(&mut self, model: &mut Model, now: Timestamp, number: u16, said: Said) -> Result<(), Violation> {
-        if number == 0 {
-            return self.hear_connection(&said);
-        }
-        let Some(channel) = self.channel(number) else {
-            return Err(format!("channel {number} is not open and hears {said:?}"));
-        };
-        match said {
-            Said::Content(basic::AMQPMethod::Return(_), content) => {
-                model.returned(channel.serial, message_id(&content)?)
-            }
-            // What is delivered after the client asked to close is nothing to it.
-            Said::Content(..) if channel.closing => Ok(()),
-            Said::Content(method, content) => self.hear_message(model, now, number, &method, &content),
-            Said::Method(AMQPClass::Basic(basic::AMQPMethod::Ack(ack))) => {
-                let serial = channel.serial;
-                model.confirmed(serial, ack.delivery_tag, ack.multiple, true)
-            }
-            Said::Method(AMQPClass::Basic(basic::AMQPMethod::Nack(nack))) => {
-                let serial = channel.serial;
-                model.confirmed(serial, nack.delivery_tag, nack.multiple, false)
-            }
-            Said::Method(AMQPClass::Channel(channel::AMQPMethod::CloseOk(_))) if channel.closing => {
-                self.link.as_mut().and_then(|link| link.channels.remove(&number));
-                Ok(())
-            }
-            Said::Method(method) => self.hear_answer(model, number, &method),
-        }
-    }
-
-    fn hear_connection(&mut self, said: &Said) -> Result<(), Violation> {
-        let Some(link) = &mut self.link else { return Ok(()) };
-        let Said::Method(method) = said else { return Err("content on channel 0".into()) };
-        let id = (method.get_amqp_class_id(), method.get_amqp_method_id());
-        if link.handshake.pop_front() == Some(id) || (link.closing && id == (10, 51)) {
-            return Ok(());
-        }
-        Err(format!("unexpected on the connection: {method:?}"))
-    }
-
-    fn hear_message(
-        &mut self,
-        model: &mut Model,
-        now: Timestamp,
-        number: u16,
-        method: &basic::AMQPMethod,
-        content: &Content,
-    ) -> Result<(), Violation> {
-        let Some(arrival) = Arrival::of(method) else {
-            return Err(format!("unexpected content: {method:?}"));
-        };
-        if let basic::AMQPMethod::GetOk(got) = method {
-            self.remaining = Some(got.message_count);
-        }
-        let Some(channel) = self.channel(number) else { return Ok(()) };
-        let seen = seen(model, arrival.redelivered, arrival.exchange, arrival.routing_key, content)?;
-        let (consumer, queue, no_ack) = match arrival.consumer {
-            Some(tag) => match channel.consumers.get(tag) {
-                Some(consumer) => (Some(consumer.serial), consumer.queue, consumer.no_ack),
-                None => return Err(format!("a delivery to consumer {tag}, which is not")),
-            },
-            None => match channel.expected.pop_front() {
-                Some(Expected::Get { queue, no_ack }) => (None, queue, no_ack),
-                other => return Err(format!("get-ok where {other:?} was due")),
-            },
-        };
-        let to = Receiver { channel: channel.serial, tag: arrival.tag, consumer, queue, no_ack };
-        if !no_ack {
-            channel.held.push(arrival.tag);
-        }
-        model.delivered(now, to, &seen)
-    }
-
-    fn hear_answer(&mut self, model: &mut Model, number: u16, method: &AMQPClass) -> Result<(), Violation> {
-        let id = (method.get_amqp_class_id(), method.get_amqp_method_id());
-        let Some(channel) = self.channel(number).filter(|channel| !channel.closing) else { return Ok(()) };
-        let expected = channel.expected.pop_front();
-        match (&expected, id) {
-            (Some(Expected::Ok(class, number)), _) if (*class, *number) == id => {}
-            (Some(Expected::Consume(serial)), (60, 21)) => model.consumer_confirmed(*serial),
-            (Some(Expected::Cancel(tag)), (60, 31)) => drop(channel.consumers.remove(tag)),
-            (Some(Expected::Get { .. }), (60, 72)) => self.got_empty = true,
-            (Some(Expected::Commit(published)), (90, 21)) => {
-                let is_last = !channel.expected.iter().any(|more| matches!(more, Expected::Commit(_)));
-                model.committed(channel.serial, published, is_last);
-            }
-            (Some(Expected::Declared(queue)), (50, 11)) => {
-                if let AMQPClass::Queue(queue::AMQPMethod::DeclareOk(ok)) = method {
-                    self.counts.push((*queue, ok.message_count));
-                }
-            }
-            _ => {
-                return Err(format!("channel {number} hears {method:?} where {expected:?} was due"));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn summary(number: u16, said: &Said) -> String {
-    match said {
-        Said::Method(method) => format!("{number}:{method:?} "),
-        Said::Content(method, content) => {
-            let id = message_id(content).unwrap_or(0);
-            format!("{number}:message {id} by {method:?} ")
         }
     }
 }

@@ -1,23 +1,20 @@
-//! The server's side of one connection in the simulation: a session between two pipes of bytes. What it does in a turn
-//! is what `server/connection_task.rs` does.
+//! The server's side of one connection in the simulation: a conversation between two pipes of bytes.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use leveret::broker::command::Origin;
 use leveret::broker::port::Port;
 use leveret::broker::view::View;
 use leveret::model::event::SessionEvent;
-use leveret::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use leveret::model::fault::{Fault, ReplyCode};
+use leveret::model::ids::{ConnectionId, Timestamp};
+use leveret::server::owners::Conversation;
 use leveret::session::{PeerInfo, Session, SessionLimits};
 
-use crate::post::{CatalogInput, Outbox, Post, ShardInput};
+use crate::post::Outbox;
 use crate::random::Random;
-
-/// Written bytes of a shard's deliveries are reported once they are this many.
-const REPORTED_DRAIN: usize = 128 << 10;
 
 /// How the client went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,9 +26,8 @@ pub(crate) enum Gone {
 }
 
 pub(crate) struct ServerConnection {
-    id: ConnectionId,
-    session: Session<Port>,
-    pub(crate) mailbox: VecDeque<SessionEvent>,
+    conversation: Conversation,
+    pub(crate) mailbox: Vec<SessionEvent>,
     pub(crate) outbox: Outbox,
     input: BytesMut,
     /// From the client, not read yet.
@@ -40,7 +36,6 @@ pub(crate) struct ServerConnection {
     pub(crate) to_client: VecDeque<u8>,
     /// How much the socket takes before it is full.
     socket: usize,
-    undrained: Vec<usize>,
     pub(crate) client_gone: Option<Gone>,
     /// The server has dropped the socket and said goodbye to everybody.
     pub(crate) over: bool,
@@ -58,68 +53,58 @@ impl ServerConnection {
         let port = Port::new(id, shards, view, random.next());
         let peer = PeerInfo { loopback: true, seed: random.next() };
         ServerConnection {
-            id,
-            session: Session::new(now, limits, peer, port),
-            mailbox: VecDeque::new(),
-            outbox: Outbox::new(),
+            conversation: Conversation::new(id, Session::new(now, limits, peer, port), shards),
+            mailbox: Vec::new(),
+            outbox: Outbox::default(),
             input: BytesMut::new(),
             to_server: VecDeque::new(),
             to_client: VecDeque::new(),
             socket: random.pick(&[300, 2_000, 60_000]),
-            undrained: vec![0; usize::from(shards)],
             client_gone: None,
             over: false,
         }
     }
 
-    pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        if self.over { None } else { self.session.next_deadline() }
+    pub(crate) fn deadline(&mut self) -> Option<Timestamp> {
+        if self.over { None } else { self.conversation.session().next_deadline() }
+    }
+
+    /// The broker stops.
+    pub(crate) fn shut_down(&mut self) {
+        let text = "broker forced connection closure with reason 'shutdown'";
+        self.conversation.session().shut_down(Fault::new(ReplyCode::ConnectionForced, text));
     }
 
     pub(crate) fn can_work(&mut self, now: Timestamp) -> bool {
         if self.over {
             return false;
         }
-        let readable = self.session.wants_input() && !self.to_server.is_empty();
-        let writable = !self.session.output().is_empty() && self.to_client.len() < self.socket;
-        !self.mailbox.is_empty()
-            || readable
-            || writable
-            || self.client_gone.is_some()
-            || self.session.is_over()
-            || self.deadline().is_some_and(|deadline| deadline <= now)
+        let is_due = self.deadline().is_some_and(|deadline| deadline <= now);
+        let session = self.conversation.session();
+        let readable = session.wants_input() && !self.to_server.is_empty();
+        let writable = !session.output().is_empty() && self.to_client.len() < self.socket;
+        let is_over = session.is_over();
+        !self.mailbox.is_empty() || readable || writable || self.client_gone.is_some() || is_over || is_due
     }
 
     pub(crate) fn turn(&mut self, now: Timestamp, random: &mut Random) {
         if self.client_gone == Some(Gone::Reset) {
             return self.end(now);
         }
-        while let Some(event) = self.mailbox.pop_front() {
-            if let SessionEvent::Deliver(delivery) = &event {
-                self.undrained[usize::from(delivery.queue.shard.0)] += delivery.message.footprint();
-            }
-            self.session.event(now, event);
-        }
-        let mut end_of_input = false;
-        self.session.set_reading(true);
-        if self.session.wants_input() {
-            end_of_input = self.read(random);
-            if !self.input.is_empty() {
-                self.session.receive(now, &mut self.input);
-            }
-        }
-        if self.session.next_deadline().is_some_and(|deadline| deadline <= now) {
-            self.session.tick(now);
-        }
-        self.session.end_of_batch();
-        self.send_wishes();
+        self.conversation.hear(now, &mut self.mailbox);
+        let session = self.conversation.session();
+        session.set_reading(true);
+        let reads = session.wants_input();
+        let end_of_input = reads && self.read(random);
+        self.conversation.work(now, reads.then_some(&mut self.input), &mut self.outbox);
         // A closed socket takes nothing more.
-        if self.client_gone.is_some() && !self.session.output().is_empty() {
+        if self.client_gone.is_some() && !self.conversation.session().output().is_empty() {
             return self.end(now);
         }
         self.write();
-        let written = self.session.output().is_empty();
-        if (self.session.is_over() && written) || end_of_input {
+        let session = self.conversation.session();
+        let written = session.output().is_empty();
+        if (session.is_over() && written) || end_of_input {
             self.end(now);
         }
     }
@@ -137,7 +122,7 @@ impl ServerConnection {
 
     fn write(&mut self) {
         let room = self.socket.saturating_sub(self.to_client.len());
-        let output = self.session.output();
+        let output = self.conversation.session().output();
         let mut sent = 0;
         while !output.is_empty() && sent < room {
             let mut pieces = [IoSlice::new(&[]); 8];
@@ -153,35 +138,12 @@ impl ServerConnection {
         }
         if output.is_empty() {
             output.release();
-        }
-        for (shard, undrained) in (0..).map(ShardIndex).zip(&mut self.undrained) {
-            if *undrained >= REPORTED_DRAIN && self.session.output().is_empty() {
-                let input = ShardInput::Drained(self.id, std::mem::take(undrained));
-                self.outbox.push_back(Post::Shard(shard, input));
-            }
+            self.conversation.report_drained(&mut self.outbox);
         }
     }
 
     fn end(&mut self, now: Timestamp) {
         self.over = true;
-        self.session.lost(now);
-        self.send_wishes();
-        for shard in (0..self.undrained.len()).map(|index| ShardIndex(u16::try_from(index).unwrap_or(0))) {
-            self.outbox.push_back(Post::Shard(shard, ShardInput::ConnectionGone(self.id)));
-        }
-    }
-
-    fn send_wishes(&mut self) {
-        let outgoing = self.session.port().take_outgoing();
-        for (index, commands) in (0..).map(ShardIndex).zip(&mut outgoing.shards) {
-            if !commands.is_empty() {
-                let input = ShardInput::Commands(Origin::Connection(self.id), std::mem::take(commands));
-                self.outbox.push_back(Post::Shard(index, input));
-            }
-        }
-        let catalog = outgoing.catalog.drain(..);
-        self.outbox.extend(catalog.map(|command| Post::Catalog(CatalogInput::Command(command))));
-        let direct = outgoing.direct.drain(..);
-        self.outbox.extend(direct.map(|(connection, event)| Post::Connection(connection, event)));
+        self.conversation.end(now, &mut self.outbox);
     }
 }

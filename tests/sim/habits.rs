@@ -1,7 +1,7 @@
 //! What clients do while a seed is busy: publish, consume, get, settle in every way, commit, cancel, close, crash.
 
 use leveret::model::ids::Timestamp;
-use leveret_codec::method::amqp::{AMQPClass, basic, channel, connection, tx};
+use leveret_codec::method::amqp::{AMQPClass, basic, channel, connection, queue, tx};
 use leveret_codec::table::short_string;
 
 use crate::broker::Broker;
@@ -10,7 +10,7 @@ use crate::connection::Gone;
 use crate::model::{How, Model, Sent};
 use crate::random::Random;
 use crate::reading::body;
-use crate::topology::{FANOUT, Full};
+use crate::topology::{FANOUT, Full, LATER};
 use crate::wire::{Outgoing, publish_bytes};
 
 /// What surrounds a client when it acts.
@@ -42,12 +42,19 @@ impl Client {
         if channel.closing {
             return String::new();
         }
+        if !self.addresses.is_empty() && around.random.percent(10) {
+            return self.reply(around);
+        }
         match around.random.between(0, 999) {
-            0..400 => self.publish_some(around, number),
+            0..375 => self.publish_some(around, number),
+            375..380 => self.declare_own(around, number),
+            380..400 => self.ask_for_replies(around, number),
             400..480 => self.start_consumer(around, number),
-            480..540 => self.get(around, number),
+            480..539 => self.get(around, number),
+            539 => self.purge(around, number),
             540..900 => self.settle_some(around, number),
-            900..940 => self.end_transaction(around, number),
+            900..935 => self.end_transaction(around, number),
+            935..940 => self.recover(around, number),
             940..965 => self.cancel(around, number),
             965..980 => self.close_channel(around, number),
             980..987 => self.close_connection(around),
@@ -68,9 +75,21 @@ impl Client {
         let Around { broker, model, random, now } = around;
         let Some(channel) = self.channel(number) else { return String::new() };
         let publishable = model.topology.publishable();
-        let (exchange, key, targets) = match random.below(10) {
+        let mut delay = None;
+        let (exchange, key, targets) = match random.below(12) {
             0 => (String::new(), "nowhere".to_owned(), Vec::new()),
             1..=2 => (FANOUT.to_owned(), String::new(), model.topology.fanout()),
+            3 => {
+                let takes = |queue: &usize| model.topology.queues[*queue].takes_delayed();
+                let takers: Vec<usize> = publishable.iter().copied().filter(takes).collect();
+                let Some(&queue) = takers.first() else { return String::new() };
+                delay = random.percent(90).then(|| random.between(1, 500));
+                (LATER.to_owned(), model.topology.queues[queue].name.clone(), vec![queue])
+            }
+            4 => {
+                let Some(queue) = model.temporary(random.below(8)) else { return String::new() };
+                (String::new(), model.topology.queues[queue].name.clone(), vec![queue])
+            }
             _ => {
                 let queue = random.pick(&publishable);
                 (String::new(), model.topology.queues[queue].name.clone(), vec![queue])
@@ -93,6 +112,8 @@ impl Client {
             persistent: random.percent(80),
             priority: random.percent(30).then(|| u8::try_from(random.below(12)).unwrap_or(0)),
             expiration: random.percent(7).then(|| random.between(0, 200)),
+            delay,
+            asks: channel.reply_consumer && random.percent(60),
             size: random.pick(&[0, 10, 100, 100, 900, 5_000]),
         };
         let told = format!("publishes {} to {:?} on {number}", sent.id, sent.targets);
@@ -105,6 +126,8 @@ impl Client {
                 persistent: sent.persistent,
                 priority: sent.priority,
                 expiration: sent.expiration,
+                delay: sent.delay,
+                asks: sent.asks,
                 body: &body(sent.id, sent.size),
             },
         );
@@ -122,7 +145,7 @@ impl Client {
         if self.channel(number).is_none_or(|channel| channel.consumers.len() >= 3) {
             return String::new();
         }
-        let queue = random.below(model.topology.queues.len());
+        let queue = random.pick(&model.topology.permanent());
         let prefetch = random.pick(&[0, 1, 2, 5]);
         let no_ack = model.topology.without_acks && random.percent(20);
         self.consume(broker, model, number, queue, (prefetch, no_ack));
@@ -130,7 +153,7 @@ impl Client {
     }
 
     pub(crate) fn get(&mut self, around: &mut Around<'_>, number: u16) -> String {
-        let queue = around.random.below(around.model.topology.queues.len());
+        let queue = around.random.pick(&around.model.topology.permanent());
         self.get_from(around.broker, around.model, number, queue);
         format!("gets from {queue} on {number}")
     }
@@ -143,6 +166,21 @@ impl Client {
         let get = basic::Get { queue: name, no_ack: false };
         let expected = Expected::Get { queue, no_ack: false };
         self.ask(broker, number, &AMQPClass::Basic(basic::AMQPMethod::Get(get)), expected);
+    }
+
+    /// Purges a queue that others are busy with.
+    fn purge(&mut self, around: &mut Around<'_>, number: u16) -> String {
+        let number_of_queue = around.random.pick(&around.model.topology.permanent());
+        around.model.purge_asked(number_of_queue);
+        let name = short_string(&around.model.topology.queues[number_of_queue].name);
+        let purge = queue::Purge { queue: name, nowait: false };
+        self.ask(
+            around.broker,
+            number,
+            &AMQPClass::Queue(queue::AMQPMethod::Purge(purge)),
+            Expected::Removed,
+        );
+        format!("purges {number_of_queue} on {number}")
     }
 
     fn settle_some(&mut self, around: &mut Around<'_>, number: u16) -> String {
@@ -178,6 +216,18 @@ impl Client {
         told
     }
 
+    /// Gives everything back that is held on a channel, and what is on its way to it.
+    fn recover(&mut self, around: &mut Around<'_>, number: u16) -> String {
+        let Some(channel) = self.channel(number).filter(|channel| channel.mode != Mode::Transaction) else {
+            return String::new();
+        };
+        let tags = std::mem::take(&mut channel.held);
+        around.model.recovered(channel.serial, &tags);
+        let method = AMQPClass::Basic(basic::AMQPMethod::Recover(basic::Recover { requeue: true }));
+        self.ask(around.broker, number, &method, Expected::Recover);
+        format!("recovers {tags:?} on {number}")
+    }
+
     /// Acks everything that is held on a channel.
     pub(crate) fn ack_all(&mut self, broker: &mut Broker, model: &mut Model, number: u16) {
         let Some(channel) = self.channel(number) else { return };
@@ -201,8 +251,10 @@ impl Client {
             self.ask(broker, number, &rollback, Expected::Ok(90, 31));
             return format!("rolls back on {number}");
         }
-        let published = sends.iter().map(|sent| sent.id).collect();
+        let published: Vec<_> = sends.iter().map(|sent| sent.id).collect();
         let serial = channel.serial;
+        let acked = settles.iter().filter(|(_, how)| *how == How::Ack).flat_map(|(tags, _)| tags.clone());
+        model.commit_sent(serial, published.clone(), &acked.collect::<Vec<_>>());
         sends.into_iter().for_each(|sent| model.published(*now, sent));
         settles.into_iter().for_each(|(tags, how)| model.settled(serial, &tags, how));
         let told = format!("commits {published:?} on {number}");
@@ -242,6 +294,7 @@ impl Client {
             channel.closing = true;
             around.model.channel_closed(channel.serial);
         }
+        around.model.owner_gone(&std::mem::take(&mut link.exclusive));
         let close = connection::Close { reply_code: 200, ..connection::Close::default() };
         self.send(around.broker, 0, &AMQPClass::Connection(connection::AMQPMethod::Close(close)));
         "closes its connection".into()

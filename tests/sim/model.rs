@@ -1,15 +1,15 @@
 //! What AMQP promises, as a ledger: every message that was sent, every copy of it in every queue, who holds it, how it
-//! ended. It hears only what clients do and see, and that the broker restarted. Here the ledger is kept; whether what
-//! a client sees is within the promises is judged in `judge.rs`.
-//!
-//! What a dying connection or broker did with the last words of a client is not knowable from outside; such copies
-//! are marked, and may then be gone or come again, but nothing else.
+//! ended. Here is what it knows; what it writes down is in `entries.rs`, and whether what a client sees is within the
+//! promises is judged in `judge.rs` and `account.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use leveret::model::ids::Timestamp;
 
-use crate::topology::{Full, QueueNumber, Topology};
+use crate::presence::Presence;
+use crate::replies::Replies;
+use crate::topology::{QueueNumber, Topology};
+use crate::transactions::Transaction;
 
 pub(crate) type MessageId = u64;
 /// A channel, over all connections and restarts; the same for consumers.
@@ -42,6 +42,10 @@ pub(crate) struct Sent {
     pub(crate) persistent: bool,
     pub(crate) priority: Option<u8>,
     pub(crate) expiration: Option<u64>,
+    /// By which it is to come later, in milliseconds.
+    pub(crate) delay: Option<u64>,
+    /// It says where to reply to.
+    pub(crate) asks: bool,
     pub(crate) size: usize,
 }
 
@@ -66,6 +70,8 @@ pub(crate) struct Message {
 pub(crate) enum How {
     Ack,
     Discard,
+    /// Its queue was purged or deleted.
+    Purged,
     /// `failed`: it counts towards the delivery limit.
     Requeue {
         failed: bool,
@@ -78,14 +84,23 @@ pub(crate) struct End {
     pub(crate) by: ChannelSerial,
     /// Known to be on disk.
     pub(crate) sure: bool,
+    /// It was heard before the lease was over.
+    pub(crate) in_time: bool,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Copy {
     pub(crate) deliveries: u32,
+    /// In which life of the broker it was delivered last.
+    pub(crate) last_life: u32,
     /// Failed deliveries that a client saw.
     pub(crate) failures: u32,
-    pub(crate) holder: Option<ChannelSerial>,
+    /// Channel and delivery tag.
+    pub(crate) holder: Option<(ChannelSerial, u64)>,
+    /// Who had it last.
+    pub(crate) last_channel: ChannelSerial,
+    /// Not before this time it was delivered last.
+    pub(crate) held_since: Timestamp,
     pub(crate) end: Option<End>,
     /// Some client has rejected it without requeue.
     pub(crate) rejected: bool,
@@ -104,6 +119,8 @@ pub(crate) struct Queue {
     pub(crate) clean_from: MessageId,
     pub(crate) disturbed: bool,
     pub(crate) published: u64,
+    /// Of those that are not permanent.
+    pub(crate) presence: Presence,
     /// A consumer without acks is gone, and what it was sent last may be lost unseen.
     pub(crate) leaking: bool,
     /// Messages up to here may have been lost so.
@@ -132,8 +149,12 @@ pub(crate) struct Consumer {
     pub(crate) prefetch: u32,
     pub(crate) no_ack: bool,
     pub(crate) asked_at: u64,
+    /// When that was.
+    pub(crate) since: Timestamp,
     pub(crate) confirmed_at: Option<u64>,
     pub(crate) alive: bool,
+    /// The broker has to say that it is one no more.
+    pub(crate) dismissed: bool,
     pub(crate) held: u32,
     /// The newest message of each publishing channel and lane.
     pub(crate) newest: BTreeMap<(ChannelSerial, u8), MessageId>,
@@ -155,6 +176,20 @@ pub(crate) struct Figures {
     pub(crate) redelivered: u64,
     pub(crate) dead_letters: u64,
     pub(crate) restarts: u64,
+    /// How often the disk failed.
+    pub(crate) failures: u64,
+    /// Transactions that nobody was told the outcome of, and that were found whole or not at all.
+    pub(crate) transactions: u64,
+    pub(crate) purged: u64,
+    pub(crate) deleted: u64,
+    /// Leases that were over.
+    pub(crate) timeouts: u64,
+    pub(crate) delayed: u64,
+    pub(crate) replies: u64,
+    /// Messages that an exchange remembered.
+    pub(crate) remembered: u64,
+    /// Queues that went by themselves.
+    pub(crate) gone: u64,
 }
 
 impl Figures {
@@ -166,6 +201,15 @@ impl Figures {
         self.redelivered += other.redelivered;
         self.dead_letters += other.dead_letters;
         self.restarts += other.restarts;
+        self.failures += other.failures;
+        self.transactions += other.transactions;
+        self.purged += other.purged;
+        self.deleted += other.deleted;
+        self.timeouts += other.timeouts;
+        self.delayed += other.delayed;
+        self.replies += other.replies;
+        self.remembered += other.remembered;
+        self.gone += other.gone;
     }
 }
 
@@ -177,13 +221,21 @@ pub(crate) struct Model {
     pub(crate) channels: BTreeMap<ChannelSerial, Channel>,
     pub(crate) consumers: BTreeMap<ConsumerSerial, Consumer>,
     pub(crate) holdings: BTreeMap<(ChannelSerial, u64), Holding>,
+    /// Those whose outcome nobody was told.
+    pub(crate) transactions: Vec<Transaction>,
+    pub(crate) replies: Replies,
     /// How often the broker was restarted.
     pub(crate) life: u32,
     /// Only the last consumers are left: all order counts.
     pub(crate) draining: bool,
+    /// From which queue the last message came then, and its priority.
+    pub(crate) drained: Option<(QueueNumber, u8)>,
+    /// The broker stops, and says so.
+    pub(crate) stopping: bool,
     pub(crate) issued: MessageId,
     /// Counts everything that happens.
     pub(crate) step: u64,
+    pub(crate) now: Timestamp,
     pub(crate) figures: Figures,
 }
 
@@ -197,202 +249,16 @@ impl Model {
             channels: BTreeMap::new(),
             consumers: BTreeMap::new(),
             holdings: BTreeMap::new(),
+            transactions: Vec::new(),
+            replies: Replies::default(),
             life: 0,
             draining: false,
+            drained: None,
+            stopping: false,
             issued: 0,
             step: 0,
+            now: Timestamp(0),
             figures: Figures::default(),
         }
     }
-
-    /// A number for the next message.
-    pub(crate) fn issue(&mut self) -> MessageId {
-        self.issued += 1;
-        self.issued
-    }
-
-    /// A channel is opened; `prefetch` is what its consumers share.
-    pub(crate) fn channel_opened(&mut self, channel: ChannelSerial, prefetch: u32) {
-        self.channels.insert(channel, Channel { open: true, prefetch, ..Channel::default() });
-    }
-
-    /// A client sends a message; in a transaction, its commit.
-    pub(crate) fn published(&mut self, now: Timestamp, sent: Sent) {
-        self.figures.published += 1;
-        if let (Some(sequence), Some(channel)) = (sent.confirm, self.channels.get_mut(&sent.channel)) {
-            channel.unconfirmed.insert(sequence, sent.id);
-            channel.last_sequence = sequence;
-        }
-        if let Some(channel) = self.channels.get_mut(&sent.channel).filter(|_| sent.targets.is_empty()) {
-            channel.unroutable.insert(sent.id);
-        }
-        for &queue in &sent.targets {
-            self.queues[queue].published += 1;
-            let maybe_refused = self.topology.queues[queue].full != Full::DropHead;
-            let copy = Copy { maybe_refused, ..Copy::default() };
-            self.copies.insert((sent.id, queue, Path::new()), copy);
-        }
-        self.messages.insert(sent.id, Message { sent, at: now, life: self.life, fate: Fate::Open });
-    }
-
-    pub(crate) fn get_asked(&mut self, channel: ChannelSerial, queue: QueueNumber) {
-        if let Some(channel) = self.channels.get_mut(&channel) {
-            channel.gets.insert(queue);
-        }
-    }
-
-    pub(crate) fn consumer_asked(&mut self, serial: ConsumerSerial, consumer: Consumer) {
-        self.consumers.insert(serial, consumer);
-    }
-
-    pub(crate) fn consumer_confirmed(&mut self, serial: ConsumerSerial) {
-        let step = self.step;
-        if let Some(consumer) = self.consumers.get_mut(&serial) {
-            consumer.confirmed_at = Some(step);
-        }
-    }
-
-    /// A client asks for the end of a consumer. What it holds stays with its channel.
-    pub(crate) fn consumer_cancelled(&mut self, serial: ConsumerSerial) {
-        if let Some(consumer) = self.consumers.get_mut(&serial) {
-            consumer.alive = false;
-            self.queues[consumer.queue].disturbed = true;
-        }
-    }
-
-    /// A client settles deliveries it holds. In a transaction: it sends the commit.
-    pub(crate) fn settled(&mut self, channel: ChannelSerial, tags: &[u64], how: How) {
-        for &tag in tags {
-            let Some(holding) = self.holdings.remove(&(channel, tag)) else {
-                debug_assert!(false, "the simulated client settles what it does not hold");
-                continue;
-            };
-            self.release(channel, &holding);
-            let Some(copy) = self.copies.get_mut(&holding.copy) else { continue };
-            copy.holder = None;
-            match how {
-                How::Ack | How::Discard => copy.end = Some(End { how, by: channel, sure: false }),
-                How::Requeue { failed } => copy.failures += u32::from(failed),
-            }
-            copy.rejected |= how == How::Discard;
-        }
-    }
-
-    fn release(&mut self, channel: ChannelSerial, holding: &Holding) {
-        let Some(consumer) = holding.consumer.and_then(|serial| self.consumers.get_mut(&serial)) else {
-            return;
-        };
-        consumer.held -= 1;
-        if let Some(channel) = self.channels.get_mut(&channel) {
-            channel.held -= 1;
-        }
-    }
-
-    /// The broker answered a commit: what was in it, and all before it on this channel, is on disk. A dead letter may
-    /// still be on its way. `is_last`: no other commit is under way, so that all that was settled was in it.
-    pub(crate) fn committed(&mut self, channel: ChannelSerial, published: &[MessageId], is_last: bool) {
-        for id in published {
-            if let Some(message) = self.messages.get_mut(id) {
-                message.fate = Fate::Promised;
-            }
-        }
-        for ((_, queue, _), copy) in &mut self.copies {
-            if let Some(end) = copy.end.as_mut().filter(|end| is_last && end.by == channel) {
-                end.sure |= end.how == How::Ack || self.topology.queues[*queue].dead_letters.is_none();
-            }
-        }
-    }
-
-    /// A client closes a channel in order (or its connection): what it sent before is heard, what it holds comes back.
-    pub(crate) fn channel_closed(&mut self, channel: ChannelSerial) {
-        let Some(state) = self.channels.get_mut(&channel) else { return };
-        state.open = false;
-        std::mem::take(&mut state.gets).into_iter().for_each(|queue| self.queues[queue].disturbed = true);
-        for consumer in self.consumers.values_mut().filter(|consumer| consumer.channel == channel) {
-            consumer.alive = false;
-            self.queues[consumer.queue].disturbed = true;
-            self.queues[consumer.queue].leaking |= consumer.no_ack;
-        }
-        let held: Vec<_> =
-            self.holdings.range((channel, 0)..=(channel, u64::MAX)).map(|(key, _)| *key).collect();
-        for key in held {
-            let Some(holding) = self.holdings.remove(&key) else { continue };
-            self.queues[holding.copy.1].disturbed = true;
-            if let Some(copy) = self.copies.get_mut(&holding.copy) {
-                copy.holder = None;
-                copy.failures += 1;
-            }
-        }
-    }
-
-    /// A client's connection breaks: nobody knows how much of what was said last on this channel was heard.
-    pub(crate) fn channel_lost(&mut self, channel: ChannelSerial) {
-        self.channel_closed(channel);
-        let open: BTreeSet<MessageId> = self
-            .messages
-            .values()
-            .filter(|message| message.sent.channel == channel && message.fate == Fate::Open)
-            .map(|message| message.sent.id)
-            .collect();
-        for ((id, queue, _), copy) in &mut self.copies {
-            copy.maybe_gone |= open.contains(id);
-            if copy.end.is_some_and(|end| end.by == channel && !end.sure) {
-                unsure(copy, self.topology.queues[*queue].dead_letters.is_some());
-                self.queues[*queue].disturbed = true;
-            }
-        }
-    }
-
-    /// The broker stopped and is started again on what was on its disk.
-    pub(crate) fn restarted(&mut self) {
-        self.figures.restarts += 1;
-        let open: Vec<_> =
-            self.channels.iter().filter(|(_, channel)| channel.open).map(|(id, _)| *id).collect();
-        open.into_iter().for_each(|channel| self.channel_lost(channel));
-        self.life += 1;
-        for ((id, queue, path), copy) in &mut self.copies {
-            let Some(message) = self.messages.get(id) else { continue };
-            let (plan, persistent) = (&self.topology.queues[*queue], message.sent.persistent);
-            let on_disk = if path.is_empty() { message.fate == Fate::Promised } else { copy.committed };
-            if let Some(End { sure: false, .. }) = copy.end {
-                unsure(copy, plan.dead_letters.is_some());
-            }
-            let moved_away = plan.dead_letters.is_some() && !persistent;
-            copy.maybe_gone |= !(on_disk && plan.keeps(persistent)) || moved_away;
-            copy.holder = None;
-        }
-        self.queues.iter_mut().for_each(|queue| queue.disturbed = true);
-    }
-
-    /// Nothing is on its way anywhere, and everything is on disk.
-    pub(crate) fn quiet(&mut self) {
-        let next = self.issued + 1;
-        for queue in &mut self.queues {
-            if std::mem::take(&mut queue.disturbed) {
-                queue.clean_from = next;
-            }
-            if std::mem::take(&mut queue.leaking) {
-                queue.leaked = self.issued;
-            }
-        }
-        for message in self.messages.values_mut().filter(|message| message.fate == Fate::Open) {
-            let refuses = |queue: &QueueNumber| self.topology.queues[*queue].full != Full::DropHead;
-            if !message.sent.targets.iter().any(refuses) {
-                message.fate = Fate::Promised;
-            }
-        }
-        for copy in self.copies.values_mut() {
-            copy.committed = copy.deliveries > 0;
-            if let Some(end) = &mut copy.end {
-                end.sure = true;
-            }
-        }
-    }
-}
-
-/// Whether the client's word about this copy was heard is not known any more.
-fn unsure(copy: &mut Copy, dead_letters: bool) {
-    let dropped = copy.end.is_some_and(|end| end.how == How::Ack) || !dead_letters;
-    copy.maybe_gone |= dropped;
-    copy.end = None;
 }

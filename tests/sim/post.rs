@@ -1,34 +1,11 @@
-//! What the rooms send each other in the simulation, and how it gets there. Every owner has one mailbox, as in the
-//! server; what a turn has to say leaves one item at a time, so that others act in between.
+//! What the owners send each other in the simulation, on its way. What a turn has to say leaves one item at a time, so
+//! that others act in between.
 
 use std::collections::VecDeque;
 
-use leveret::broker::command::{CatalogCommand, Origin, ShardCommand};
 use leveret::model::event::SessionEvent;
 use leveret::model::ids::{ConnectionId, ShardIndex};
-use leveret::model::op::{CatalogOp, Fetch, Fetched, Group, Op};
-
-#[derive(Debug)]
-pub(crate) enum ShardInput {
-    Commands(Origin, Vec<ShardCommand>),
-    Durable(u64),
-    Loaded(Fetched),
-    Drained(ConnectionId, usize),
-    ConnectionGone(ConnectionId),
-}
-
-#[derive(Debug)]
-pub(crate) enum CatalogInput {
-    Command(CatalogCommand),
-    Durable(u64),
-}
-
-#[derive(Debug)]
-pub(crate) enum StoreRequest {
-    Ops { shard: ShardIndex, sequence: u64, ops: Vec<Op>, must_sync: bool, groups: Vec<Group> },
-    Fetch { shard: ShardIndex, fetch: Fetch },
-    Catalog { sequence: u64, ops: Vec<CatalogOp> },
-}
+use leveret::server::owners::{Carrier, CatalogInput, ShardInput, StoreRequest};
 
 /// Something on its way.
 #[derive(Debug)]
@@ -40,4 +17,23 @@ pub(crate) enum Post {
 }
 
 /// What one owner still has to post; until that is done, it does nothing else.
-pub(crate) type Outbox = VecDeque<Post>;
+#[derive(Debug, Default)]
+pub(crate) struct Outbox(pub(crate) VecDeque<Post>);
+
+impl Carrier for Outbox {
+    fn tell_shard(&mut self, shard: ShardIndex, input: ShardInput) {
+        self.0.push_back(Post::Shard(shard, input));
+    }
+
+    fn tell_catalog(&mut self, inputs: impl Iterator<Item = CatalogInput>) {
+        self.0.extend(inputs.map(Post::Catalog));
+    }
+
+    fn ask_store(&mut self, request: StoreRequest) {
+        self.0.push_back(Post::Store(request));
+    }
+
+    fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
+        self.0.extend(events.drain(..).map(|(connection, event)| Post::Connection(connection, event)));
+    }
+}

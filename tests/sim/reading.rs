@@ -8,18 +8,27 @@ use leveret_codec::table::{AMQPValue, FieldTable};
 use crate::judge::Seen;
 use crate::model::{MessageId, Model, Path, Reason, Violation};
 use crate::topology::Topology;
-use crate::wire::Content;
+use crate::wire::{Content, DELAY, REPLY_TO};
 
 /// The body of a message: its number, and bytes that follow from it.
 pub(crate) fn body(id: MessageId, size: usize) -> Vec<u8> {
+    let block: Vec<u8> = (0..64_u64).map(|at| ((id * 7 + at) % 251) as u8).collect();
     let mut body = id.to_be_bytes().to_vec();
-    body.extend((0..size as u64).map(|at| u8::try_from((id * 7 + at) % 251).unwrap_or(0)));
+    while body.len() < 8 + size {
+        body.extend(&block[..block.len().min(8 + size - body.len())]);
+    }
     body
 }
 
 pub(crate) fn message_id(content: &Content) -> Result<MessageId, Violation> {
     let (id, _) = content.body.split_first_chunk::<8>().ok_or("a body that nobody sent")?;
     Ok(MessageId::from_be_bytes(*id))
+}
+
+/// Where a delivery asks to be replied to.
+pub(crate) fn address(content: &Content) -> Option<String> {
+    let properties = Properties::parse(&content.properties).ok()?;
+    properties.short_string(Field::ReplyTo).map(|address| String::from_utf8_lossy(address).into_owned())
 }
 
 /// Reads a delivery and compares it with what was sent.
@@ -43,7 +52,13 @@ pub(crate) fn seen(
             && properties.short_string(Field::AppId) == Some(b"simulation");
         let own = sent.expiration.map(|millis| millis.to_string().into_bytes());
         let expiration = properties.expiration().map(<[u8]>::to_vec);
-        if !whole || expiration != own.filter(|_| path.is_empty()) {
+        // What was delayed says so with the number negated.
+        let delayed = sent.delay.map(|millis| AMQPValue::LongInt(-i32::try_from(millis).unwrap_or(i32::MAX)));
+        let whole = whole && headers.inner().get(DELAY) == delayed.as_ref();
+        let asks = properties
+            .short_string(Field::ReplyTo)
+            .is_some_and(|address| address.starts_with(REPLY_TO.as_bytes()));
+        if !whole || asks != sent.asks || expiration != own.filter(|_| path.is_empty()) {
             return Err(format!("message {id} arrives changed: {properties:?}"));
         }
     }
@@ -55,11 +70,12 @@ pub(crate) fn seen(
             return Err(format!("dead letter {id} came by {exchange:?}, {routing_key:?}"));
         }
     }
-    let delivery_count = match headers.inner().get("x-delivery-count") {
+    let count = |name| match headers.inner().get(name) {
         Some(&AMQPValue::LongLongInt(count)) => u32::try_from(count).ok(),
         _ => None,
     };
-    Ok(Seen { id, path, redelivered, delivery_count })
+    let (delivery_count, acquired_count) = (count("x-delivery-count"), count("x-acquired-count"));
+    Ok(Seen { id, path, redelivered, delivery_count, acquired_count })
 }
 
 /// `x-death`, oldest first, every death once.

@@ -1,164 +1,164 @@
-//! The store's thread in the simulation: gathers, commits late, may fail, and knows what is left after a crash. The
-//! rules of gathering are those of `server/store_thread.rs`.
+//! The disk of the simulation, and the owner of the store on it: slower or faster than the others, and failing when it
+//! is told to. What was on the disk outlives the broker.
 
-use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
-use leveret::model::ids::{ShardIndex, Timestamp};
-use leveret::model::op::{CatalogOp, Fetch, Group, Op};
-use leveret::store::{MemoryStore, Store};
+use leveret::model::ids::Timestamp;
+use leveret::model::op::{CatalogOp, Fetch, Fetched, Op};
+use leveret::server::owners::{StoreOwner, StoreRequest};
+use leveret::store::{MemoryStore, Store, StoreError, Usage};
+use parking_lot::Mutex;
 
-use crate::post::{CatalogInput, Outbox, Post, ShardInput, StoreRequest};
+use crate::post::Outbox;
 use crate::random::Random;
 
-/// How long what nobody waits for may wait, in milliseconds.
-const LAZY_COMMIT: u64 = 100;
-
-#[derive(Default)]
-struct Pending {
-    ops: Vec<Op>,
-    catalog: Vec<CatalogOp>,
-    shards: Vec<(ShardIndex, u64)>,
-    catalog_sequence: Option<u64>,
-    must_sync: bool,
-    since: Option<Timestamp>,
+/// How a disk fails: at which of the calls to come, and whether that one is carried out nevertheless.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Failure {
+    pub(crate) after: usize,
+    pub(crate) is_carried_out: bool,
 }
 
-impl Pending {
-    fn is_empty(&self) -> bool {
-        self.ops.is_empty() && self.catalog.is_empty() && self.shards.is_empty()
+#[derive(Debug, Default)]
+struct State {
+    memory: MemoryStore,
+    failure: Option<Failure>,
+    failed: bool,
+}
+
+/// A disk; all clones are the same one.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Disk(Arc<Mutex<State>>);
+
+impl Disk {
+    pub(crate) fn of(memory: MemoryStore) -> Disk {
+        Disk(Arc::new(Mutex::new(State { memory, failure: None, failed: false })))
+    }
+
+    /// What it holds now.
+    pub(crate) fn take(&self) -> MemoryStore {
+        std::mem::take(&mut self.0.lock().memory)
+    }
+
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.0.lock().failure = Some(failure);
+    }
+
+    /// Carries out `call`, unless the disk fails now or has failed before.
+    fn call<T>(&self, call: impl FnOnce(&mut MemoryStore) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let state = &mut *self.0.lock();
+        if state.failed {
+            return Err(StoreError::NoSpace);
+        }
+        match &mut state.failure {
+            Some(Failure { after: 0, is_carried_out }) => {
+                state.failed = true;
+                if *is_carried_out {
+                    call(&mut state.memory)?;
+                }
+                Err(StoreError::NoSpace)
+            }
+            Some(failure) => {
+                failure.after -= 1;
+                call(&mut state.memory)
+            }
+            None => call(&mut state.memory),
+        }
+    }
+}
+
+impl Store for Disk {
+    fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError> {
+        self.call(|memory| memory.commit(ops, catalog))
+    }
+
+    fn checkpoint(&mut self) -> Result<(), StoreError> {
+        self.call(MemoryStore::checkpoint)
+    }
+
+    fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
+        self.call(|memory| memory.fetch(fetch))
+    }
+
+    fn close(self: Box<Self>) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        self.0.lock().memory.usage()
     }
 }
 
 pub(crate) struct StoreActor {
-    disk: MemoryStore,
-    pub(crate) mailbox: VecDeque<StoreRequest>,
+    disk: Disk,
+    owner: StoreOwner,
+    pub(crate) mailbox: Vec<StoreRequest>,
     pub(crate) outbox: Outbox,
-    pending: Pending,
-    /// Transactions that are here in part, and how many parts are missing.
-    open: HashMap<Group, u16>,
-    /// What is to be read once they are complete.
-    fetches: Vec<(ShardIndex, Fetch)>,
-    /// A commit under way and how many more turns it takes.
-    committing: Option<(Pending, usize)>,
-    /// The most turns a commit takes.
+    /// What it works on, and how many more turns that takes.
+    batch: Option<(Vec<StoreRequest>, usize)>,
+    /// The most turns a batch takes.
     slowness: usize,
+    /// How often it has worked something off.
+    pub(crate) commits: u64,
+    /// It does nothing any more.
+    pub(crate) failed: bool,
 }
 
 impl StoreActor {
-    pub(crate) fn new(disk: MemoryStore, slowness: usize) -> StoreActor {
+    pub(crate) fn new(disk: Disk, slowness: usize) -> StoreActor {
         StoreActor {
+            owner: StoreOwner::new(Box::new(disk.clone())),
             disk,
-            mailbox: VecDeque::new(),
-            outbox: Outbox::new(),
-            pending: Pending::default(),
-            open: HashMap::new(),
-            fetches: Vec::new(),
-            committing: None,
+            mailbox: Vec::new(),
+            outbox: Outbox::default(),
+            batch: None,
             slowness,
+            commits: 0,
+            failed: false,
         }
     }
 
     pub(crate) fn is_idle(&self) -> bool {
-        self.mailbox.is_empty()
-            && self.outbox.is_empty()
-            && self.pending.is_empty()
-            && self.committing.is_none()
+        self.mailbox.is_empty() && self.outbox.0.is_empty() && self.batch.is_none()
     }
 
     pub(crate) fn deadline(&self) -> Option<Timestamp> {
-        self.pending.since.filter(|_| self.open.is_empty()).map(|since| since.plus_millis(LAZY_COMMIT))
+        self.owner.next_deadline().filter(|_| !self.failed)
     }
 
     pub(crate) fn can_work(&self, now: Timestamp) -> bool {
-        self.committing.is_some() || !self.mailbox.is_empty() || self.is_due(now)
-    }
-
-    fn is_due(&self, now: Timestamp) -> bool {
-        let has_time = self.deadline().is_some_and(|deadline| deadline <= now);
-        self.open.is_empty() && (self.pending.must_sync || has_time)
+        let is_due = self.deadline().is_some_and(|deadline| deadline <= now);
+        !self.failed && (self.batch.is_some() || !self.mailbox.is_empty() || is_due)
     }
 
     pub(crate) fn turn(&mut self, now: Timestamp, random: &mut Random) {
-        if let Some((pending, left)) = self.committing.take() {
-            if left > 0 {
-                self.committing = Some((pending, left - 1));
-            } else {
-                self.carry_out(pending);
+        match self.batch.take() {
+            None => {
+                let batch = std::mem::take(&mut self.mailbox);
+                self.batch = Some((batch, random.below(self.slowness + 1)));
             }
-            return;
-        }
-        while let Some(request) = self.mailbox.pop_front() {
-            match request {
-                StoreRequest::Ops { shard, sequence, ops, must_sync, groups } => {
-                    groups.into_iter().for_each(|group| self.arrived(group));
-                    self.gather(now, shard, sequence, ops, must_sync);
-                }
-                StoreRequest::Catalog { sequence, ops } => {
-                    self.pending.catalog.extend(ops);
-                    self.pending.catalog_sequence = Some(sequence);
-                    self.pending.must_sync = true;
-                }
-                StoreRequest::Fetch { shard, fetch } => self.fetches.push((shard, fetch)),
-            }
-            if self.open.is_empty() {
-                self.fetch();
-            }
-        }
-        if self.is_due(now) {
-            let pending = std::mem::take(&mut self.pending);
-            self.committing = Some((pending, random.below(self.slowness + 1)));
+            Some((batch, left)) if left > 0 => self.batch = Some((batch, left - 1)),
+            Some((batch, _)) => self.work(now, batch),
         }
     }
 
-    fn arrived(&mut self, group: Group) {
-        let missing = self.open.entry(group).or_insert(group.parts);
-        *missing -= 1;
-        if *missing == 0 {
-            self.open.remove(&group);
-        }
+    fn work(&mut self, now: Timestamp, mut batch: Vec<StoreRequest>) {
+        self.commits += 1;
+        self.failed = self.owner.turn(now, &mut batch, &mut self.outbox).is_err();
     }
 
-    fn fetch(&mut self) {
-        for (shard, fetch) in std::mem::take(&mut self.fetches) {
-            // What is to be read may have been put a moment ago.
-            let pending = std::mem::take(&mut self.pending);
-            self.carry_out(pending);
-            let fetched = self.disk.fetch(&fetch).expect("memory does not fail");
-            self.outbox.push_back(Post::Shard(shard, ShardInput::Loaded(fetched)));
-        }
+    pub(crate) fn fail(&self, failure: Failure) {
+        self.disk.fail(failure);
     }
 
-    fn gather(&mut self, now: Timestamp, shard: ShardIndex, sequence: u64, ops: Vec<Op>, must_sync: bool) {
-        let pending = &mut self.pending;
-        pending.since.get_or_insert(now);
-        pending.ops.extend(ops);
-        pending.must_sync |= must_sync;
-        match pending.shards.iter_mut().find(|(known, _)| *known == shard) {
-            Some((_, newest)) => *newest = sequence,
-            None => pending.shards.push((shard, sequence)),
+    /// What is on the disk when everything stops now: some of what was asked is done, in order.
+    pub(crate) fn crash(mut self, now: Timestamp, random: &mut Random) -> MemoryStore {
+        let mut asked = self.batch.take().map(|(batch, _)| batch).unwrap_or_default();
+        asked.append(&mut self.mailbox);
+        asked.truncate(random.below(asked.len() + 1));
+        if !self.failed {
+            self.work(now, asked);
         }
-    }
-
-    fn carry_out(&mut self, pending: Pending) {
-        if pending.is_empty() {
-            return;
-        }
-        self.disk.commit(pending.ops, pending.catalog).expect("memory does not fail");
-        for (shard, sequence) in pending.shards {
-            self.outbox.push_back(Post::Shard(shard, ShardInput::Durable(sequence)));
-        }
-        if let Some(sequence) = pending.catalog_sequence {
-            self.outbox.push_back(Post::Catalog(CatalogInput::Durable(sequence)));
-        }
-    }
-
-    /// What is on the disk when everything stops now: the commit under way is there whole or not at all.
-    pub(crate) fn crash(mut self, random: &mut Random) -> MemoryStore {
-        if let Some((pending, _)) = self.committing.take()
-            && random.percent(50)
-        {
-            self.carry_out(pending);
-        }
-        self.disk
+        self.disk.take()
     }
 }

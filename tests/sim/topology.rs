@@ -10,6 +10,12 @@ pub(crate) const FANOUT: &str = "everyone";
 /// The direct exchange dead letters may go by.
 pub(crate) const DEAD: &str = "dead";
 
+/// The delayed message exchange.
+pub(crate) const LATER: &str = "later";
+/// The recent history exchange, and how much it remembers.
+pub(crate) const RECENT: &str = "recent";
+pub(crate) const REMEMBERED: u8 = 4;
+
 /// Which queue, by its place in [`Topology::queues`].
 pub(crate) type QueueNumber = usize;
 
@@ -19,6 +25,18 @@ pub(crate) enum Full {
     DropHead,
     Reject,
     RejectAndDeadLetter,
+}
+
+/// How long a queue is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    Permanent,
+    /// As long as the connection that declared it.
+    Exclusive,
+    /// Until its last consumer goes.
+    AutoDelete,
+    /// Until nobody has used it for so many milliseconds.
+    Expires(u64),
 }
 
 /// Where dead letters go.
@@ -41,6 +59,9 @@ pub(crate) struct QueuePlan {
     pub(crate) max_priority: Option<u8>,
     pub(crate) single_active: bool,
     pub(crate) delivery_limit: Option<u32>,
+    /// How long a consumer may hold a message, in milliseconds.
+    pub(crate) lease: Option<u64>,
+    pub(crate) lifetime: Lifetime,
     /// Bound to the fanout exchange.
     pub(crate) in_fanout: bool,
     /// Clients publish here; otherwise only dead letters come.
@@ -61,14 +82,25 @@ impl QueuePlan {
             max_priority: None,
             single_active: false,
             delivery_limit: None,
+            lease: None,
+            lifetime: Lifetime::Permanent,
             in_fanout: false,
             takes_publishes: true,
         }
     }
 
+    pub(crate) fn is_permanent(&self) -> bool {
+        self.lifetime == Lifetime::Permanent
+    }
+
     /// Whether a message survives a crash here.
     pub(crate) fn keeps(&self, persistent: bool) -> bool {
         self.durable && (persistent || self.quorum)
+    }
+
+    /// Bound to the delayed message exchange. What that has confirmed nobody may refuse later.
+    pub(crate) fn takes_delayed(&self) -> bool {
+        self.is_permanent() && self.takes_publishes && self.full == Full::DropHead
     }
 
     /// Whether the broker counts failed deliveries and says how many there were.
@@ -96,9 +128,14 @@ impl QueuePlan {
         let mut entries = Vec::new();
         if self.quorum {
             entries.push(("x-queue-type", text("quorum")));
-            // Longer than a lease can be: the clock of a quiet seed jumps ahead, and the ledger knows no leases.
-            entries.push(("x-consumer-timeout", number(365 * 86_400_000)));
         }
+        // Longer than a lease can be is none. Quorum queues have one where nothing is said, which ends when the clock of a
+        // quiet seed jumps ahead.
+        let lease = self.lease.or(self.quorum.then_some(365 * 86_400_000));
+        if self.quorum && self.full == Full::Reject && self.dead_letters.is_some() {
+            entries.push(("x-dead-letter-strategy", text("at-least-once")));
+        }
+        entries.extend(lease.map(|lease| ("x-consumer-timeout", number(lease))));
         entries.extend(self.ttl.map(|ttl| ("x-message-ttl", number(ttl))));
         entries.extend(self.max_length.map(|max| ("x-max-length", number(max))));
         match self.full {
@@ -113,6 +150,9 @@ impl QueuePlan {
         entries.extend(self.max_priority.map(|max| ("x-max-priority", number(max.into()))));
         if self.single_active {
             entries.push(("x-single-active-consumer", AMQPValue::Boolean(true)));
+        }
+        if let Lifetime::Expires(millis) = self.lifetime {
+            entries.push(("x-expires", number(millis)));
         }
         entries.extend(self.delivery_limit.map(|limit| ("x-delivery-limit", number(limit.into()))));
         table(entries)
@@ -143,13 +183,18 @@ impl Topology {
         Topology { queues, without_acks: random.percent(25) }
     }
 
+    /// The queues that are there from the start to the end.
+    pub(crate) fn permanent(&self) -> Vec<QueueNumber> {
+        (0..self.queues.len()).filter(|&number| self.queues[number].is_permanent()).collect()
+    }
+
     /// The queues a publish to the fanout exchange reaches.
     pub(crate) fn fanout(&self) -> Vec<QueueNumber> {
         (0..self.queues.len()).filter(|&number| self.queues[number].in_fanout).collect()
     }
 
     pub(crate) fn publishable(&self) -> Vec<QueueNumber> {
-        (0..self.queues.len()).filter(|&number| self.queues[number].takes_publishes).collect()
+        self.permanent().into_iter().filter(|&number| self.queues[number].takes_publishes).collect()
     }
 
     pub(crate) fn number(&self, name: &str) -> Option<QueueNumber> {
@@ -182,6 +227,7 @@ fn working_queue(number: usize, working: usize, random: &mut Random) -> QueuePla
     if random.percent(25) {
         plan.delivery_limit = Some(u32::try_from(random.between(0, 3)).unwrap_or(0));
     }
+    plan.lease = random.percent(20).then(|| random.pick(&[150, 3_000]));
     plan.in_fanout = random.percent(60);
     plan
 }

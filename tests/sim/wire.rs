@@ -7,11 +7,16 @@ use leveret_codec::frame::{FrameKind, decode};
 use leveret_codec::method::amqp::{AMQPClass, basic, parse_class};
 use leveret_codec::method::parse_content_header;
 use leveret_codec::properties::{Field, Properties, encode_short_string};
-use leveret_codec::table::{AMQPValue, FieldTable, short_string};
+use leveret_codec::table::{AMQPValue, FieldTable, encode, short_string};
 use leveret_codec::write::Output;
 
 /// Bodies longer than this go in several frames.
 const BODY_FRAME: usize = 4_000;
+
+/// The header that says how much later a message is to come.
+pub(crate) const DELAY: &str = "x-delay";
+/// The queue that is none: whoever consumes from it gets direct replies.
+pub(crate) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// What a client gives a message.
 #[derive(Clone, Debug)]
@@ -22,6 +27,9 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) persistent: bool,
     pub(crate) priority: Option<u8>,
     pub(crate) expiration: Option<u64>,
+    pub(crate) delay: Option<u64>,
+    /// The client wants a reply by the direct way.
+    pub(crate) asks: bool,
     pub(crate) body: &'a [u8],
 }
 
@@ -44,6 +52,13 @@ pub(crate) fn publish_bytes(channel: u16, message: &Outgoing<'_>) -> Vec<u8> {
     let mode = if message.persistent { 2 } else { 1 };
     let expiration = message.expiration.map(|millis| encode_short_string(millis.to_string().as_bytes()));
     let properties = Properties::default().with(&[
+        (
+            Field::Headers,
+            message.delay.map(|millis| {
+                encode(&table(vec![(DELAY, AMQPValue::LongInt(i32::try_from(millis).unwrap_or(i32::MAX)))]))
+            }),
+        ),
+        (Field::ReplyTo, message.asks.then(|| encode_short_string(REPLY_TO.as_bytes()))),
         (Field::DeliveryMode, Some(vec![mode])),
         (Field::Priority, message.priority.map(|priority| vec![priority])),
         (Field::Expiration, expiration),

@@ -5,16 +5,15 @@ use std::collections::VecDeque;
 
 use leveret::model::ids::Timestamp;
 use leveret::store::MemoryStore;
-use leveret_codec::method::amqp::{AMQPClass, exchange, queue};
-use leveret_codec::table::short_string;
 
 use crate::broker::{Actor, Broker, Layout};
-use crate::client::{Client, Expected, Mode};
-use crate::connection::Gone;
+use crate::client::Client;
+use crate::fault::{Fault, Saboteur};
 use crate::habits::Around;
+use crate::history::History;
 use crate::model::{Figures, Model, Violation};
 use crate::random::Random;
-use crate::topology::{DEAD, FANOUT, Topology};
+use crate::topology::Topology;
 
 /// How many of the last steps a failure shows.
 const SHOWN: usize = 60;
@@ -30,21 +29,23 @@ enum Turn {
 }
 
 pub(crate) struct World {
-    random: Random,
-    now: Timestamp,
-    broker: Broker,
-    layout: Layout,
+    pub(crate) random: Random,
+    pub(crate) now: Timestamp,
+    pub(crate) broker: Broker,
+    pub(crate) layout: Layout,
     /// The last one sets up and looks; it does nothing else.
-    clients: Vec<Client>,
-    model: Model,
-    log: VecDeque<String>,
+    pub(crate) clients: Vec<Client>,
+    pub(crate) model: Model,
+    pub(crate) history: History,
+    pub(crate) saboteur: Saboteur,
+    pub(crate) log: VecDeque<String>,
     /// How readily the catalog, a shard, the store, a connection, a reading and an acting client get their turn.
-    pace: [usize; 6],
+    pub(crate) pace: [usize; 6],
 }
 
-/// Runs a seed. A violation comes with the last steps.
-pub(crate) fn run(seed: u64, steps: usize) -> Result<Figures, String> {
-    let mut world = World::new(seed);
+/// Runs a seed, with something wrong in the broker or nothing. A violation comes with the last steps.
+pub(crate) fn run(seed: u64, steps: usize, fault: Option<Fault>) -> Result<Figures, String> {
+    let mut world = World::new(seed, fault);
     match world.live(steps) {
         Ok(()) => Ok(world.model.figures),
         Err(violation) => {
@@ -58,7 +59,7 @@ pub(crate) fn run(seed: u64, steps: usize) -> Result<Figures, String> {
 }
 
 impl World {
-    fn new(seed: u64) -> World {
+    fn new(seed: u64, fault: Option<Fault>) -> World {
         let mut random = Random(seed);
         let topology = Topology::random(&mut random);
         let layout = Layout {
@@ -75,6 +76,8 @@ impl World {
             layout,
             clients: (0..=clients).map(Client::new).collect(),
             model: Model::new(topology),
+            history: History::default(),
+            saboteur: Saboteur::new(fault),
             log: VecDeque::new(),
             pace: [1; 6],
             random,
@@ -90,17 +93,24 @@ impl World {
             for _ in 0..steps {
                 self.step(true)?;
             }
-            match self.random.below(10) {
+            match self.random.below(12) {
                 0..3 => self.crash()?,
-                3 => self.restart_in_order()?,
+                3..5 => self.lose_disk()?,
+                5 => self.restart_in_order()?,
                 _ => self.rest()?,
             }
             self.look()?;
+            if self.random.percent(50) {
+                self.keep_house()?;
+            }
+            if self.random.percent(50) {
+                self.try_history()?;
+            }
         }
         self.drain()
     }
 
-    fn note(&mut self, what: &str) {
+    pub(crate) fn note(&mut self, what: &str) {
         if self.log.len() == SHOWN {
             self.log.pop_front();
         }
@@ -108,8 +118,9 @@ impl World {
     }
 
     /// Lets somebody do one thing. False where nobody has anything to do.
-    fn step(&mut self, busy: bool) -> Result<bool, Violation> {
+    pub(crate) fn step(&mut self, busy: bool) -> Result<bool, Violation> {
         self.model.step += 1;
+        self.model.now = self.now;
         let mut turns: Vec<(Turn, usize)> = Vec::new();
         for actor in self.broker.runnable(self.now) {
             let pace = match actor {
@@ -139,7 +150,9 @@ impl World {
         });
         let Some((turn, _)) = chosen else { return Ok(false) };
         match turn {
-            Turn::Broker(actor) => self.broker.act(actor, self.now, &mut self.random),
+            Turn::Broker(actor) => {
+                self.broker.act(actor, self.now, &mut self.random, &mut self.saboteur);
+            }
             Turn::Reads(index) => {
                 let most = self.random.pick(&[20, 300, 100_000]);
                 let heard = self.clients[index].read(&mut self.broker, &mut self.model, self.now, most);
@@ -161,8 +174,28 @@ impl World {
         Ok(true)
     }
 
+    /// Nobody does anything new, and the clock stands still.
+    pub(crate) fn calm(&mut self) -> Result<(), Violation> {
+        while self.step(false)? {}
+        self.model.calm();
+        Ok(())
+    }
+
+    /// Nothing is on its way: whoever asked for something has its answer.
+    fn judge_answers(&self) -> Result<(), Violation> {
+        for (index, client) in self.clients.iter().enumerate() {
+            let Some(link) = &client.link else { continue };
+            let waits = link.channels.iter().find(|(_, own)| own.closing || !own.expected.is_empty());
+            if link.closing || waits.is_some() {
+                return Err(format!("client {index} never gets an answer: {waits:?}"));
+            }
+        }
+        Ok(())
+    }
+
     /// Nobody does anything new; what is under way is seen to its end.
-    fn rest(&mut self) -> Result<(), Violation> {
+    pub(crate) fn rest(&mut self) -> Result<(), Violation> {
+        self.calm()?;
         for _ in 0..RESTLESS {
             if self.step(false)? {
                 continue;
@@ -171,6 +204,7 @@ impl World {
                 Some(deadline) => self.now = self.now.max(deadline),
                 None => {
                     assert!(self.broker.store_is_idle(), "nothing to do, and the store is busy");
+                    self.judge_answers()?;
                     self.model.judge_quiet()?;
                     self.model.quiet();
                     self.note("all is quiet");
@@ -179,158 +213,5 @@ impl World {
             }
         }
         Err("the broker does not come to rest".into())
-    }
-
-    /// Everything stops at once; the broker comes back with what was on its disk.
-    fn crash(&mut self) -> Result<(), Violation> {
-        self.note("the broker crashes");
-        self.restart(false)
-    }
-
-    /// The clients go, then the broker stops in order.
-    fn restart_in_order(&mut self) -> Result<(), Violation> {
-        self.close_all();
-        self.rest()?;
-        self.note("the broker is restarted");
-        self.restart(true)
-    }
-
-    fn restart(&mut self, clean: bool) -> Result<(), Violation> {
-        for client in &mut self.clients {
-            client.drop_link(&mut self.broker, &mut self.model, Gone::Reset);
-        }
-        self.model.restarted();
-        let empty = Broker::start(MemoryStore::new(), true, self.layout, self.now, &mut self.random);
-        let disk = std::mem::replace(&mut self.broker, empty).crash(&mut self.random);
-        self.now = self.now.plus_millis(self.random.pick(&[0, 50, 1_000]));
-        self.broker = Broker::start(disk, clean, self.layout, self.now, &mut self.random);
-        self.set_up()
-    }
-
-    fn observer(&self) -> usize {
-        self.clients.len() - 1
-    }
-
-    /// Declares everything, as an application does when it starts.
-    fn set_up(&mut self) -> Result<(), Violation> {
-        let observer = self.observer();
-        let connection = self.broker.connect(self.now, &mut self.random);
-        let (client, broker, model) = (&mut self.clients[observer], &mut self.broker, &mut self.model);
-        client.connect(broker, connection);
-        client.open_channel(broker, model, 1, Mode::Plain, 0);
-        for (name, kind) in [(FANOUT, "fanout"), (DEAD, "direct")] {
-            let declare = exchange::Declare {
-                exchange: short_string(name),
-                kind: short_string(kind),
-                durable: true,
-                ..exchange::Declare::default()
-            };
-            let method = AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare));
-            client.ask(broker, 1, &method, Expected::Ok(40, 11));
-        }
-        for number in 0..model.topology.queues.len() {
-            client.declare(broker, model, number, false);
-            let plan = &model.topology.queues[number];
-            let bound = [(FANOUT, plan.in_fanout), (DEAD, !plan.takes_publishes)];
-            for (exchange, _) in bound.into_iter().filter(|(_, bound)| *bound) {
-                let bind = queue::Bind {
-                    queue: short_string(&plan.name),
-                    exchange: short_string(exchange),
-                    routing_key: short_string(&plan.name),
-                    ..queue::Bind::default()
-                };
-                client.ask(broker, 1, &AMQPClass::Queue(queue::AMQPMethod::Bind(bind)), Expected::Ok(50, 21));
-            }
-        }
-        self.rest()
-    }
-
-    /// Asks every queue how many ready messages it has.
-    fn look(&mut self) -> Result<(), Violation> {
-        let observer = self.observer();
-        // What is still on its way after a crash comes first.
-        self.rest()?;
-        self.clients[observer].counts.clear();
-        for number in 0..self.model.topology.queues.len() {
-            self.clients[observer].declare(&mut self.broker, &self.model, number, true);
-        }
-        self.rest()?;
-        for (queue, ready) in self.clients[observer].counts.clone() {
-            self.model.judge_ready(queue, ready.into())?;
-        }
-        Ok(())
-    }
-
-    fn close_all(&mut self) {
-        let (broker, model) = (&mut self.broker, &mut self.model);
-        let mut around = Around { broker, model, random: &mut self.random, now: self.now };
-        for client in &mut self.clients {
-            client.close_connection(&mut around);
-        }
-    }
-
-    /// All clients go. Then one drains the queues, the first ones first, and every message is accounted for.
-    fn drain(&mut self) -> Result<(), Violation> {
-        self.close_all();
-        self.rest()?;
-        self.set_up()?;
-        self.now = self.now.plus_millis(1_000);
-        self.rest()?;
-        self.look()?;
-        self.note("the queues are drained");
-        self.model.draining = true;
-        let counts = self.clients[self.observer()].counts.clone();
-        for (queue, ready) in counts {
-            let before = self.model.figures.delivered;
-            if self.random.percent(50) {
-                self.drain_by_gets(queue, ready)?;
-            } else {
-                self.drain_queue(queue)?;
-            }
-            let delivered = self.model.figures.delivered - before;
-            if delivered != u64::from(ready) {
-                return Err(format!("queue {queue} counted {ready} messages and delivered {delivered}"));
-            }
-        }
-        self.look()?;
-        if let Some((queue, ready)) =
-            self.clients[self.observer()].counts.iter().find(|(_, ready)| *ready > 0)
-        {
-            return Err(format!("queue {queue} still holds {ready} messages after it was drained"));
-        }
-        self.model.judge_end(self.now)
-    }
-
-    fn drain_queue(&mut self, queue: usize) -> Result<(), Violation> {
-        let observer = self.observer();
-        let prefetch = self.random.pick(&[0, 1, 7]);
-        let (broker, model) = (&mut self.broker, &mut self.model);
-        self.clients[observer].consume(broker, model, 1, queue, (prefetch, false));
-        loop {
-            self.rest()?;
-            let before = self.model.figures.delivered;
-            self.clients[observer].ack_all(&mut self.broker, &mut self.model, 1);
-            self.rest()?;
-            if self.model.figures.delivered == before {
-                return Ok(());
-            }
-        }
-    }
-
-    fn drain_by_gets(&mut self, queue: usize, ready: u32) -> Result<(), Violation> {
-        let observer = self.observer();
-        for left in (0..ready).rev() {
-            self.clients[observer].get_from(&mut self.broker, &mut self.model, 1, queue);
-            self.rest()?;
-            let remaining = self.clients[observer].remaining;
-            if remaining != Some(left) {
-                return Err(format!("get-ok of queue {queue} leaves {remaining:?}, not {left}"));
-            }
-            self.clients[observer].ack_all(&mut self.broker, &mut self.model, 1);
-        }
-        self.clients[observer].got_empty = false;
-        self.clients[observer].get_from(&mut self.broker, &mut self.model, 1, queue);
-        self.rest()?;
-        if self.clients[observer].got_empty { Ok(()) } else { Err(format!("queue {queue} is not empty")) }
     }
 }

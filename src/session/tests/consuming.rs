@@ -5,6 +5,7 @@ use leveret_codec::properties::{Field, Properties, encode_short_string};
 use leveret_codec::table::{AMQPValue, FieldTable};
 
 use super::peer::{Peer, delivery, delivery_of, publish_frames, raw_method};
+use super::port::QUEUE;
 use crate::model::consuming::Delivery;
 use crate::model::event::SessionEvent;
 use crate::model::fault::Fault;
@@ -457,4 +458,29 @@ fn what_goes_out_is_without_bcc() {
     }
     peer.send_bytes(&publish_frames(1, "x", "nowhere", with_bcc.raw(), b"x", true));
     assert!(shows(&peer.output()), "what is returned");
+}
+
+#[test]
+fn what_was_asked_on_a_channel_that_is_closed_meanwhile_goes_back() {
+    let timed_out = |peer: &mut Peer| {
+        let (consumer, timeout) = (ConsumerNumber(2), 1000);
+        peer.event(SessionEvent::ConsumerTimedOut { consumer, timeout, closes_channel: true });
+        peer.calls();
+    };
+    let waiting = || {
+        let mut peer = Peer::running();
+        peer.consume("held", false);
+        peer.session.port().script.push_back(None);
+        peer
+    };
+    let mut peer = waiting();
+    peer.consume("asked", false);
+    timed_out(&mut peer);
+    peer.reply(Reply::Consuming { queue: QUEUE });
+    assert_eq!(peer.calls(), ["detach q7 c3"]);
+    let mut peer = waiting();
+    peer.basic(AMQPMethod::Get(Get { queue: short("q"), no_ack: false }));
+    timed_out(&mut peer);
+    peer.reply(Reply::Got { delivery: Box::new(delivery(1, 4)), remaining: 0 });
+    assert_eq!(peer.calls(), ["detach q7 c1"]);
 }

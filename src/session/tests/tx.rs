@@ -1,6 +1,8 @@
 //! semantics.md section 14: transactions.
 
 use super::peer::{Peer, publish_frames, raw_method};
+use crate::model::event::SessionEvent;
+use crate::model::ids::ConsumerNumber;
 use crate::session::SessionLimits;
 
 fn selected(peer: &mut Peer) {
@@ -139,6 +141,22 @@ fn a_channel_that_closes_gives_the_acks_of_its_transaction_back() {
     peer.calls();
     peer.close_channel();
     assert_eq!(peer.calls(), ["detach q7 c2"], "the consumer is gone, its acks were never carried out");
+}
+
+#[test]
+fn a_channel_that_is_closed_during_its_commit_holds_nobody_up() {
+    let mut peer = transacting();
+    peer.publish("x", "a", b"1", false);
+    let mut bytes = raw_method(1, 90, 20, &[]);
+    bytes.extend(publish_frames(1, "x", "next", &[0, 0], b"", false));
+    peer.send_bytes(&bytes);
+    assert!(!peer.session.wants_input());
+    let (consumer, timeout) = (ConsumerNumber(2), 1000);
+    peer.event(SessionEvent::ConsumerTimedOut { consumer, timeout, closes_channel: true });
+    assert!(peer.said()[0].starts_with("1 close 406"));
+    assert!(peer.session.wants_input());
+    peer.confirm(1, true);
+    assert!(peer.said().is_empty());
 }
 
 #[test]

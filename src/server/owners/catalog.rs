@@ -1,0 +1,133 @@
+//! The turn of the catalog. Commands to shards leave at once; answers to connections wait until the records they
+//! speak of are durable.
+
+use std::collections::VecDeque;
+
+use tokio::sync::oneshot;
+
+use super::{Carrier, ShardInput, StoreRequest};
+use crate::broker::catalog::{Catalog, CatalogEffects};
+use crate::broker::command::{CatalogCommand, Origin};
+use crate::model::administration::{AdministrationError, Applied, Change};
+use crate::model::event::SessionEvent;
+use crate::model::ids::{ConnectionId, Timestamp};
+
+type AnswerTo = oneshot::Sender<Result<Applied, AdministrationError>>;
+
+/// What the catalog is told.
+#[derive(Debug)]
+pub enum CatalogInput {
+    Command(CatalogCommand),
+    /// From an administrator, who is answered once the change is durable.
+    Administer {
+        change: Box<Change>,
+        answer: AnswerTo,
+    },
+    /// The records of all turns up to this one are on disk.
+    Durable {
+        sequence: u64,
+    },
+    /// Works off what is there and ends.
+    Stop,
+}
+
+/// Answers that wait for the records of a turn.
+struct Held {
+    sequence: u64,
+    answers: Vec<(ConnectionId, SessionEvent)>,
+    administrators: Vec<(AnswerTo, Applied)>,
+}
+
+pub struct CatalogOwner {
+    catalog: Catalog,
+    effects: CatalogEffects,
+    held: VecDeque<Held>,
+    /// Who is to be answered once this turn's records are durable.
+    administrators: Vec<(AnswerTo, Applied)>,
+    /// The newest turn that had records.
+    sequence: u64,
+    stopped: bool,
+}
+
+impl CatalogOwner {
+    #[must_use]
+    pub fn new(catalog: Catalog) -> CatalogOwner {
+        CatalogOwner {
+            catalog,
+            effects: CatalogEffects::default(),
+            held: VecDeque::new(),
+            administrators: Vec::new(),
+            sequence: 0,
+            stopped: false,
+        }
+    }
+
+    /// How many of its records it could not read.
+    #[must_use]
+    pub fn bad_records(&self) -> usize {
+        self.catalog.bad_records().len()
+    }
+
+    /// It was told to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Takes in all of `inputs`.
+    pub fn turn(&mut self, now: Timestamp, inputs: &mut Vec<CatalogInput>, carrier: &mut impl Carrier) {
+        for input in inputs.drain(..) {
+            match input {
+                CatalogInput::Command(command) => self.catalog.handle(now, command, &mut self.effects),
+                CatalogInput::Administer { change, answer } => {
+                    match self.catalog.administer(now, *change, &mut self.effects) {
+                        Ok(applied) => self.administrators.push((answer, applied)),
+                        // Whoever asked may have given up waiting.
+                        Err(refused) => drop(answer.send(Err(refused))),
+                    }
+                }
+                CatalogInput::Durable { sequence } => self.durable(sequence, carrier),
+                CatalogInput::Stop => self.stopped = true,
+            }
+        }
+        self.dispatch(carrier);
+    }
+
+    fn durable(&mut self, sequence: u64, carrier: &mut impl Carrier) {
+        while self.held.front().is_some_and(|first| first.sequence <= sequence) {
+            if let Some(mut done) = self.held.pop_front() {
+                carrier.tell_connections(&mut done.answers);
+                answer_all(&mut done.administrators);
+            }
+        }
+    }
+
+    /// The store hears of a queue before its shard does, so that no message of the queue is durable without it.
+    fn dispatch(&mut self, carrier: &mut impl Carrier) {
+        let effects = &mut self.effects;
+        if effects.ops.is_empty() {
+            carrier.tell_connections(&mut effects.to_connections);
+            answer_all(&mut self.administrators);
+        } else {
+            self.sequence += 1;
+            let ops = std::mem::take(&mut effects.ops);
+            carrier.ask_store(StoreRequest::Catalog { sequence: self.sequence, ops });
+            self.held.push_back(Held {
+                sequence: self.sequence,
+                answers: std::mem::take(&mut effects.to_connections),
+                administrators: std::mem::take(&mut self.administrators),
+            });
+        }
+        for (shard, command) in effects.to_shards.drain(..) {
+            let origin = Origin::Catalog;
+            carrier.tell_shard(shard, ShardInput::Commands { origin, commands: vec![command], ticket: None });
+        }
+    }
+}
+
+/// Tells administrators that their changes are durable. Some may have given up waiting.
+fn answer_all(administrators: &mut Vec<(AnswerTo, Applied)>) {
+    for (answer, applied) in administrators.drain(..) {
+        let _ = answer.send(Ok(applied));
+    }
+}

@@ -1,0 +1,106 @@
+//! The turn of a connection, between its socket and the broker: what the session hears, what it wishes, and how much
+//! of each shard's deliveries it has written. The socket itself is the task's.
+
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
+use super::{Carrier, CatalogInput, ShardInput};
+use crate::broker::command::{Origin, ShardCommand};
+use crate::broker::port::Port;
+use crate::model::event::SessionEvent;
+use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::server::budget::Budget;
+use crate::session::Session;
+
+/// Written bytes of a shard's deliveries are reported to it once they are this many and all is written.
+const REPORTED_DRAIN: usize = 128 << 10;
+
+pub struct Conversation {
+    id: ConnectionId,
+    session: Session<Port>,
+    budget: Arc<Budget>,
+    /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
+    undrained: Vec<usize>,
+}
+
+impl Conversation {
+    #[must_use]
+    pub fn new(id: ConnectionId, session: Session<Port>, shards: u16) -> Conversation {
+        Conversation { id, session, budget: Budget::new(), undrained: vec![0; usize::from(shards)] }
+    }
+
+    #[must_use]
+    pub fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    pub fn session(&mut self) -> &mut Session<Port> {
+        &mut self.session
+    }
+
+    /// What of this connection's work is on its way.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
+    }
+
+    /// Tells the session what has arrived for it, and keeps account of its deliveries per shard.
+    pub fn hear(&mut self, now: Timestamp, events: &mut Vec<SessionEvent>) {
+        for event in events.drain(..) {
+            if let SessionEvent::Deliver(delivery) = &event
+                && let Some(undrained) = self.undrained.get_mut(usize::from(delivery.queue.shard.0))
+            {
+                *undrained += delivery.message.footprint();
+            }
+            self.session.event(now, event);
+        }
+    }
+
+    /// Works off `input` where something was read, does what is due, and carries the wishes on. What there is to write
+    /// then is in the session's output.
+    pub fn work(&mut self, now: Timestamp, input: Option<&mut BytesMut>, carrier: &mut impl Carrier) {
+        if let Some(input) = input.filter(|input| !input.is_empty()) {
+            self.session.receive(now, input);
+        }
+        if self.session.next_deadline().is_some_and(|deadline| deadline <= now) {
+            self.session.tick(now);
+        }
+        self.session.end_of_batch();
+        self.send_wishes(carrier);
+    }
+
+    /// All output is written.
+    pub fn report_drained(&mut self, carrier: &mut impl Carrier) {
+        for (shard, undrained) in (0..).map(ShardIndex).zip(&mut self.undrained) {
+            if *undrained >= REPORTED_DRAIN {
+                let bytes = std::mem::take(undrained);
+                carrier.tell_shard(shard, ShardInput::Drained { connection: self.id, bytes });
+            }
+        }
+    }
+
+    /// The client has gone, or has been sent away. What it wished before is done before the shards forget it.
+    pub fn end(&mut self, now: Timestamp, carrier: &mut impl Carrier) {
+        self.session.lost(now);
+        self.send_wishes(carrier);
+        for (shard, _) in (0..).map(ShardIndex).zip(&self.undrained) {
+            carrier.tell_shard(shard, ShardInput::ConnectionGone(self.id));
+        }
+    }
+
+    /// Carries what the session asked of the broker to those who do it.
+    fn send_wishes(&mut self, carrier: &mut impl Carrier) {
+        let origin = Origin::Connection(self.id);
+        let outgoing = self.session.port().take_outgoing();
+        for (shard, commands) in (0..).map(ShardIndex).zip(&mut outgoing.shards) {
+            if commands.is_empty() {
+                continue;
+            }
+            let commands = std::mem::take(commands);
+            let ticket = Some(self.budget.ticket(commands.iter().map(ShardCommand::footprint).sum()));
+            carrier.tell_shard(shard, ShardInput::Commands { origin, commands, ticket });
+        }
+        carrier.tell_catalog(outgoing.catalog.drain(..).map(CatalogInput::Command));
+        carrier.tell_connections(&mut outgoing.direct);
+    }
+}

@@ -1,0 +1,34 @@
+//! What the owners of the broker's state do in a turn: a shard, the catalog, the store, a connection. They are told the
+//! time and what has come, and hand what follows from it to a [`Carrier`]. When a turn is, and who waits for what, is
+//! their tasks' (and the simulation's, which runs the same turns in an order of its own).
+
+mod catalog;
+mod connection;
+mod open_groups;
+mod shard;
+mod start;
+mod store;
+
+pub use catalog::{CatalogInput, CatalogOwner};
+pub use connection::Conversation;
+pub use shard::{ShardInput, ShardOwner};
+pub use start::{Owners, restore};
+pub use store::{StoreOwner, StoreRequest};
+
+pub use super::budget::Ticket;
+
+use crate::model::event::SessionEvent;
+use crate::model::ids::{ConnectionId, ShardIndex};
+
+/// How an owner reaches the others: what is handed to it arrives in order, per sender and receiver.
+pub trait Carrier {
+    fn tell_shard(&mut self, shard: ShardIndex, input: ShardInput);
+
+    fn tell_catalog(&mut self, inputs: impl Iterator<Item = CatalogInput>);
+
+    fn ask_store(&mut self, request: StoreRequest);
+
+    /// Takes all of `events`. What is for a connection that has gone is dropped: its consumers have been or will be
+    /// detached, which requeues what they were sent.
+    fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>);
+}

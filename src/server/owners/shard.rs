@@ -1,0 +1,129 @@
+//! The turn of a shard: works off what it was told, and sends the effects on their way.
+
+use tokio::sync::oneshot;
+
+use super::{Carrier, CatalogInput, StoreRequest, Ticket};
+use crate::broker::command::{Origin, ShardCommand};
+use crate::broker::shard::{Shard, ShardEffects};
+use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::model::op::Fetched;
+
+/// What a shard is told.
+#[derive(Debug)]
+pub enum ShardInput {
+    /// Commands of one sender, in order. The ticket keeps their bytes in the sender's budget until they are done.
+    Commands {
+        origin: Origin,
+        commands: Vec<ShardCommand>,
+        ticket: Option<Ticket>,
+    },
+    /// All operations up to this turn are on disk.
+    Durable {
+        sequence: u64,
+    },
+    Loaded(Fetched),
+    /// The connection has written this many bytes of this shard's deliveries.
+    Drained {
+        connection: ConnectionId,
+        bytes: usize,
+    },
+    ConnectionGone(ConnectionId),
+    /// Answered once everything that came before has been worked off and handed on.
+    Barrier(oneshot::Sender<()>),
+    /// Works off what is there and ends.
+    Stop,
+}
+
+pub struct ShardOwner {
+    index: ShardIndex,
+    shard: Shard,
+    effects: ShardEffects,
+    /// What recovery had to undo is said in the first turn.
+    first_turn: bool,
+    stopped: bool,
+}
+
+impl ShardOwner {
+    #[must_use]
+    pub fn new(index: ShardIndex, shard: Shard) -> ShardOwner {
+        ShardOwner { index, shard, effects: ShardEffects::default(), first_turn: true, stopped: false }
+    }
+
+    #[must_use]
+    pub fn index(&self) -> ShardIndex {
+        self.index
+    }
+
+    /// Takes in all of `inputs` and does what is due. False where there was nothing to take in.
+    pub fn turn(&mut self, now: Timestamp, inputs: &mut Vec<ShardInput>, carrier: &mut impl Carrier) -> bool {
+        let worked = std::mem::take(&mut self.first_turn) || !inputs.is_empty();
+        let (mut tickets, mut barriers) = (Vec::new(), Vec::new());
+        let shard = &mut self.shard;
+        for input in inputs.drain(..) {
+            match input {
+                ShardInput::Commands { origin, commands, ticket } => {
+                    for command in commands {
+                        shard.handle(now, origin, command);
+                    }
+                    tickets.extend(ticket);
+                }
+                ShardInput::Durable { sequence } => shard.durable(now, sequence),
+                ShardInput::Loaded(fetched) => shard.loaded(now, fetched),
+                ShardInput::Drained { connection, bytes } => shard.drained(connection, bytes),
+                ShardInput::ConnectionGone(connection) => shard.connection_gone(now, connection),
+                ShardInput::Barrier(done) => barriers.push(done),
+                ShardInput::Stop => self.stopped = true,
+            }
+        }
+        let due = shard.next_deadline().is_some_and(|deadline| deadline <= now);
+        if due {
+            shard.tick(now);
+        }
+        if worked || due {
+            shard.finish_turn(now, &mut self.effects);
+            self.dispatch(tickets, carrier);
+        }
+        for done in barriers {
+            // Whoever asked may have given up waiting.
+            let _ = done.send(());
+        }
+        worked
+    }
+
+    /// When there is something to do, even where nothing comes.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.first_turn { Some(Timestamp(0)) } else { self.shard.next_deadline() }
+    }
+
+    /// It was told to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Sends the effects of a turn to whom they concern. The store comes first, so that what is durable is on its way
+    /// while the rest is handed out.
+    fn dispatch(&mut self, tickets: Vec<Ticket>, carrier: &mut impl Carrier) {
+        let (shard, effects) = (self.index, &mut self.effects);
+        if !effects.ops.is_empty() || effects.must_sync {
+            carrier.ask_store(StoreRequest::Ops {
+                shard,
+                sequence: effects.sequence,
+                ops: std::mem::take(&mut effects.ops),
+                must_sync: std::mem::take(&mut effects.must_sync),
+                groups: std::mem::take(&mut effects.groups),
+                tickets,
+            });
+        }
+        for fetch in effects.fetches.drain(..) {
+            carrier.ask_store(StoreRequest::Fetch { shard, fetch });
+        }
+        carrier.tell_connections(&mut effects.to_connections);
+        for (to, command) in effects.to_shards.drain(..) {
+            let origin = Origin::Shard(shard);
+            carrier.tell_shard(to, ShardInput::Commands { origin, commands: vec![command], ticket: None });
+        }
+        carrier.tell_catalog(effects.to_catalog.drain(..).map(CatalogInput::Command));
+    }
+}

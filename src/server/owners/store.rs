@@ -1,0 +1,206 @@
+//! The turn of the store. Group commit without a timer: what is submitted during a commit is the next commit. Work
+//! nobody waits for (acks, spilled messages) rides along with the next commit that somebody waits for, and goes alone
+//! once it is [`LAZY_COMMIT`] old or [`LAZY_BYTES`] large. While a transaction is here in part only, nothing is
+//! committed. Once in a while the store is given the time to put things in order.
+
+use super::open_groups::OpenGroups;
+use super::{Carrier, CatalogInput, ShardInput, Ticket};
+use crate::model::ids::{ShardIndex, Timestamp};
+use crate::model::op::{CatalogOp, Fetch, Group, Op};
+use crate::store::{Store, StoreError};
+
+/// How long an ack may wait to become durable when nothing else is committed, in milliseconds.
+const LAZY_COMMIT: u64 = 100;
+/// How much of what nobody waits for may gather.
+const LAZY_BYTES: usize = 4 << 20;
+/// How long what was committed may wait for a checkpoint, in milliseconds.
+const CHECKPOINT: u64 = 1_000;
+
+/// What the store is asked for.
+#[derive(Debug)]
+pub enum StoreRequest {
+    /// The operations of one turn of a shard, answered with `ShardInput::Durable`.
+    Ops {
+        shard: ShardIndex,
+        sequence: u64,
+        ops: Vec<Op>,
+        must_sync: bool,
+        groups: Vec<Group>,
+        tickets: Vec<Ticket>,
+    },
+    /// Answered with `ShardInput::Loaded`.
+    Fetch { shard: ShardIndex, fetch: Fetch },
+    /// The records of one turn of the catalog, answered with `CatalogInput::Durable`.
+    Catalog { sequence: u64, ops: Vec<CatalogOp> },
+    /// Commits what there is, to be closed afterwards.
+    Close,
+}
+
+/// What the next commit will hold.
+#[derive(Default)]
+struct Pending {
+    ops: Vec<Op>,
+    catalog: Vec<CatalogOp>,
+    shards: Vec<(ShardIndex, u64)>,
+    catalog_sequence: Option<u64>,
+    tickets: Vec<Ticket>,
+    bytes: usize,
+    must_sync: bool,
+    since: Option<Timestamp>,
+}
+
+impl Pending {
+    fn is_empty(&self) -> bool {
+        self.ops.is_empty() && self.catalog.is_empty() && self.shards.is_empty()
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        self.must_sync || self.bytes >= LAZY_BYTES || self.deadline().is_some_and(|deadline| deadline <= now)
+    }
+
+    fn deadline(&self) -> Option<Timestamp> {
+        self.since.map(|since| since.plus_millis(LAZY_COMMIT))
+    }
+}
+
+pub struct StoreOwner {
+    store: Box<dyn Store>,
+    pending: Pending,
+    /// Transactions that are here in part.
+    open: OpenGroups,
+    /// What is to be read once they are complete.
+    fetches: Vec<(ShardIndex, Fetch)>,
+    /// When the first commit came since the last checkpoint.
+    log_since: Option<Timestamp>,
+    closing: bool,
+}
+
+impl StoreOwner {
+    #[must_use]
+    pub fn new(store: Box<dyn Store>) -> StoreOwner {
+        StoreOwner {
+            store,
+            pending: Pending::default(),
+            open: OpenGroups::default(),
+            fetches: Vec::new(),
+            log_since: None,
+            closing: false,
+        }
+    }
+
+    /// Takes in all of `requests` and does what is due. After an error nothing more may be confirmed: it is the last
+    /// turn.
+    pub fn turn(
+        &mut self,
+        now: Timestamp,
+        requests: &mut Vec<StoreRequest>,
+        carrier: &mut impl Carrier,
+    ) -> Result<(), StoreError> {
+        for request in requests.drain(..) {
+            match request {
+                StoreRequest::Ops { shard, sequence, ops, must_sync, groups, tickets } => {
+                    groups.into_iter().for_each(|group| self.open.arrived(group));
+                    self.gather(now, (shard, sequence), ops, must_sync, tickets);
+                }
+                StoreRequest::Catalog { sequence, ops } => {
+                    self.pending.catalog.extend(ops);
+                    self.pending.catalog_sequence = Some(sequence);
+                    self.pending.must_sync = true;
+                }
+                StoreRequest::Fetch { shard, fetch } => self.fetches.push((shard, fetch)),
+                StoreRequest::Close => self.closing = true,
+            }
+            if self.open.is_empty() {
+                self.fetch(now, carrier)?;
+            }
+        }
+        if self.closing || (self.open.is_empty() && self.pending.is_due(now)) {
+            self.commit(now, carrier)?;
+        }
+        if self.checkpoint_deadline().is_some_and(|deadline| deadline <= now) {
+            self.store.checkpoint()?;
+            self.log_since = None;
+        }
+        Ok(())
+    }
+
+    /// When there is something to do, even where nothing is asked for.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let commit = self.pending.deadline().filter(|_| self.open.is_empty());
+        [commit, self.checkpoint_deadline()].into_iter().flatten().min()
+    }
+
+    /// Everything is committed, and the store is to be closed.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Marks the directory as cleanly closed.
+    pub fn close(self) -> Result<(), StoreError> {
+        self.store.close()
+    }
+
+    fn checkpoint_deadline(&self) -> Option<Timestamp> {
+        self.log_since.map(|since| since.plus_millis(CHECKPOINT))
+    }
+
+    /// Reads what was asked for.
+    fn fetch(&mut self, now: Timestamp, carrier: &mut impl Carrier) -> Result<(), StoreError> {
+        for (shard, fetch) in std::mem::take(&mut self.fetches) {
+            // What is to be read may have been put a moment ago.
+            self.commit(now, carrier)?;
+            let fetched = self.store.fetch(&fetch)?;
+            carrier.tell_shard(shard, ShardInput::Loaded(fetched));
+        }
+        Ok(())
+    }
+
+    fn gather(
+        &mut self,
+        now: Timestamp,
+        (shard, sequence): (ShardIndex, u64),
+        mut ops: Vec<Op>,
+        must_sync: bool,
+        tickets: Vec<Ticket>,
+    ) {
+        let pending = &mut self.pending;
+        pending.since.get_or_insert(now);
+        pending.bytes += ops.iter().map(footprint).sum::<usize>();
+        if pending.ops.is_empty() {
+            pending.ops = ops;
+        } else {
+            pending.ops.append(&mut ops);
+        }
+        pending.must_sync |= must_sync;
+        pending.tickets.extend(tickets);
+        match pending.shards.iter_mut().find(|(known, _)| *known == shard) {
+            Some((_, newest)) => *newest = sequence,
+            None => pending.shards.push((shard, sequence)),
+        }
+    }
+
+    fn commit(&mut self, now: Timestamp, carrier: &mut impl Carrier) -> Result<(), StoreError> {
+        if self.pending.is_empty() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        self.store.commit(pending.ops, pending.catalog)?;
+        self.log_since.get_or_insert(now);
+        for (shard, sequence) in pending.shards {
+            carrier.tell_shard(shard, ShardInput::Durable { sequence });
+        }
+        let durable = pending.catalog_sequence.map(|sequence| CatalogInput::Durable { sequence });
+        carrier.tell_catalog(durable.into_iter());
+        Ok(())
+    }
+}
+
+fn footprint(op: &Op) -> usize {
+    let held = match op {
+        Op::Put { message, .. } => message.footprint(),
+        _ => 0,
+    };
+    size_of::<Op>() + held
+}
