@@ -50,6 +50,11 @@ impl Call<'_> {
         })
     }
 
+    /// The name of a user who exists. 404 otherwise.
+    pub(super) fn user(&self, name: &str) -> Result<Name, Refusal> {
+        self.view().read().user(name).map(|user| user.name.clone()).ok_or(Refusal::NotFound)
+    }
+
     pub(super) async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
         self.administrator.apply(change).await
     }

@@ -43,9 +43,7 @@ pub(super) async fn of_vhosts(call: &Call<'_>, only: Option<&str>) -> Outcome {
 
 /// Of users that have any: of one, or of all.
 pub(super) async fn of_users(call: &Call<'_>, only: Option<&str>) -> Outcome {
-    if only.is_some_and(|name| call.view().read().user(name).is_none()) {
-        return Err(Refusal::NotFound);
-    }
+    only.map(|name| call.user(name)).transpose()?;
     let keys = |state: &ViewState| -> Vec<Name> {
         let wanted = state.users().filter(|user| only.is_none_or(|name| *user.name == *name));
         let limited = wanted.filter(|user| user.limits != UserLimits::default());
@@ -90,9 +88,7 @@ pub(super) async fn put_user(call: &mut Call<'_>, user: &str, name: &str) -> Out
 
 /// One that is not set, or is none at all, is no matter.
 pub(super) async fn delete_user(call: &Call<'_>, user: &str, name: &str) -> Outcome {
-    if call.view().read().user(user).is_none() {
-        return Err(Refusal::NotFound);
-    }
+    call.user(user)?;
     if let Some(limit) = find(&USER_LIMITS, name) {
         call.apply(Change::SetUserLimit { user: user.into(), limit, value: None }).await?;
     }

@@ -18,9 +18,7 @@ pub(super) async fn of_vhost(call: &Call<'_>, vhost: &str) -> Outcome {
 }
 
 pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
-    if call.view().read().user(user).is_none() {
-        return Err(Refusal::NotFound);
-    }
+    call.user(user)?;
     those(call, None, Some(user)).await
 }
 

@@ -145,14 +145,7 @@ fn write_binary(out: &mut Vec<u8>, bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn table(fields: &[(&str, AMQPValue)]) -> FieldTable {
-        let mut table = FieldTable::default();
-        for (name, value) in fields {
-            table.insert((*name).into(), value.clone());
-        }
-        table
-    }
+    use crate::broker::tests::harness::arguments as table;
 
     /// Each was seen in an event of RabbitMQ.
     #[test]

@@ -92,14 +92,7 @@ impl Definition<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn table(fields: &[(&str, AMQPValue)]) -> FieldTable {
-        let mut table = FieldTable::default();
-        for (name, value) in fields {
-            table.insert((*name).into(), value.clone());
-        }
-        table
-    }
+    use crate::broker::tests::harness::arguments as table;
 
     fn number(number: i32) -> AMQPValue {
         AMQPValue::LongInt(number)

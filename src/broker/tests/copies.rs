@@ -8,12 +8,11 @@ use super::harness::{
     queue_with, text, texts,
 };
 use crate::model::administration::Change;
-use crate::model::consuming::Settlement;
 use crate::model::event::SessionEvent;
-use crate::model::ids::{ConsumerNumber, PositionRange};
+use crate::model::ids::ConsumerNumber;
 use crate::model::message::Message;
 use crate::model::port::BrokerPort;
-use crate::model::request::{Binding, Reply, Request};
+use crate::model::request::{Binding, Request};
 
 /// A broker with the queues `key`, `cc` and `bcc`, each bound by its name to the direct exchange `dx`.
 fn broker() -> Broker {
@@ -35,16 +34,6 @@ fn copied() -> (Field, Vec<u8>) {
 /// How many messages are in `key`, `cc` and `bcc`.
 fn counts(broker: &mut Broker) -> [u32; 3] {
     ["key", "cc", "bcc"].map(|queue| broker.counts(1, queue).0)
-}
-
-/// Gets a message and rejects it without requeue.
-fn reject(broker: &mut Broker, queue: &str) {
-    let consumer = ConsumerNumber(9);
-    let get = Request::Get { queue: queue.into(), channel: 1, consumer, no_ack: false };
-    let Reply::Got { delivery, .. } = broker.ask(1, get) else { panic!("{queue} is empty") };
-    let range = PositionRange::single(delivery.position);
-    broker.port_mut(1).settle(delivery.queue, consumer, range, Settlement::Discard);
-    broker.settle();
 }
 
 fn header(message: &Message, name: &str) -> Option<AMQPValue> {
@@ -103,7 +92,7 @@ fn mid_way(replaced: Option<&str>) -> Broker {
     broker.ask(1, Request::BindQueue(binding("from", "src", "")));
     broker.ask(1, Request::BindQueue(binding("then", "mid", replaced.unwrap_or("bcc"))));
     broker.publish(1, message("from", "key", &[copied(), persistent()]), None);
-    reject(&mut broker, "src");
+    broker.reject("src");
     let mut broker = broker.restarted();
     broker.connect(1);
     broker
@@ -112,7 +101,7 @@ fn mid_way(replaced: Option<&str>) -> Broker {
 #[test]
 fn dead_letters_go_by_all_keys_again_and_again() {
     let mut broker = mid_way(None);
-    reject(&mut broker, "mid");
+    broker.reject("mid");
     assert_eq!(counts(&mut broker), [1, 1, 1]);
     for queue in ["key", "cc", "bcc"] {
         let dead = broker.get(1, queue).unwrap().message;
@@ -137,7 +126,7 @@ fn as_many_keys_are_untold_as_bcc_has() {
 fn a_replaced_key_is_the_only_one_even_if_it_is_the_same() {
     for (key, counted, told_then) in [("key", [1, 0, 0], texts(&["key"])), ("bcc", [0, 0, 1], texts(&[]))] {
         let mut broker = mid_way(Some(key));
-        reject(&mut broker, "mid");
+        broker.reject("mid");
         assert_eq!(counts(&mut broker), counted);
         let dead = broker.get(1, key).unwrap().message;
         assert_eq!((told(&dead), header(&dead, "CC")), (told_then, Some(texts(&["cc"]))));

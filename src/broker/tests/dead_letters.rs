@@ -7,12 +7,9 @@ use super::harness::{
     Broker, binding, declare_exchange, declare_queue, headers, int, message, persistent, queue_with, short,
     text, texts,
 };
-use crate::model::consuming::{Delivery, Settlement};
-use crate::model::ids::{ConsumerNumber, PositionRange};
 use crate::model::message::Message;
 use crate::model::op::Op;
-use crate::model::port::BrokerPort;
-use crate::model::request::{Reply, Request};
+use crate::model::request::Request;
 
 /// `src` dead-letters over the fanout exchange `dx` to `dead`, which lives on the other shard.
 fn broker() -> Broker {
@@ -26,17 +23,6 @@ fn broker() -> Broker {
     assert_ne!(state.queue("/", "src").unwrap().at.shard, state.queue("/", "dead").unwrap().at.shard);
     drop(state);
     broker
-}
-
-/// Gets a message and rejects it without requeue.
-fn reject(broker: &mut Broker, queue: &str) -> Delivery {
-    let consumer = ConsumerNumber(9);
-    let get = Request::Get { queue: queue.into(), channel: 1, consumer, no_ack: false };
-    let Reply::Got { delivery, .. } = broker.ask(1, get) else { panic!("{queue} is empty") };
-    let range = PositionRange::single(delivery.position);
-    broker.port_mut(1).settle(delivery.queue, consumer, range, Settlement::Discard);
-    broker.settle();
-    *delivery
 }
 
 fn deaths(message: &Message) -> Vec<FieldTable> {
@@ -116,7 +102,7 @@ fn what_a_client_says_of_deaths_is_replaced() {
     let claims = AMQPValue::FieldArray(vec![AMQPValue::FieldTable(claimed)].into());
     let claims = headers(&[("x-death", claims), ("x-first-death-queue", text("foo"))]);
     broker.publish(1, message("", "src", &[claims]), None);
-    reject(&mut broker, "src");
+    broker.reject("src");
     let dead = broker.get(1, "dead").unwrap().message;
     assert_eq!(summary(&dead), [("src".into(), "rejected".into(), 1)]);
     assert_eq!(dead.properties().header("x-first-death-queue"), Some(text("src")));
@@ -140,7 +126,7 @@ fn deaths_are_counted_newest_first() {
     };
     for round in 0..3 {
         broker.pass(60);
-        let delivery = reject(&mut broker, "c2");
+        let delivery = broker.reject("c2");
         assert_eq!(summary(&delivery.message), summary_of(round + 1, round));
         let properties = delivery.message.properties();
         assert_eq!(properties.header("x-first-death-queue"), Some(text("c1")));
@@ -177,7 +163,7 @@ fn the_source_keeps_a_durable_message_until_its_target_has_it() {
         broker.ops.iter().any(|op| matches!(op, Op::Remove { queue, .. } if *queue == source))
     };
     broker.held = true;
-    reject(&mut broker, "src");
+    broker.reject("src");
     assert_eq!(broker.counts(1, "dead").0, 1);
     assert!(!removed(&broker), "the target is not durable yet");
     broker.let_go();
@@ -191,7 +177,7 @@ fn a_crash_between_leaves_the_message_in_its_source() {
     broker.publish(1, message("", "src", &[persistent()]), None);
     broker.held = true;
     broker.shards_stand = false;
-    reject(&mut broker, "src");
+    broker.reject("src");
     let target = broker.view.read().queue("/", "dead").unwrap().at.queue;
     // What was not durable is lost.
     broker.stored.retain(|(queue, _, _), _| *queue != target);
@@ -205,7 +191,7 @@ fn a_missing_exchange_drops_and_a_full_queue_has_a_reason_of_its_own() {
     let mut broker = broker();
     broker.ask(1, queue_with("lost", &[("x-dead-letter-exchange", text("nowhere"))]));
     broker.publish(1, message("", "lost", &[persistent()]), None);
-    reject(&mut broker, "lost");
+    broker.reject("lost");
     assert!(broker.stored.is_empty());
     let short = [("x-dead-letter-exchange", text("dx")), ("x-max-length", int(1))];
     broker.ask(1, queue_with("short", &short));
@@ -223,9 +209,9 @@ fn a_replaced_key_routes_alone_and_stays_replaced() {
     broker.ask(1, declare_queue("c1", |_| ()));
     broker.publish(1, message("", "k", &[headers(&[("CC", texts(&["nowhere"]))])]), None);
     broker.ask(1, declare_queue("nowhere", |_| ()));
-    reject(&mut broker, "k");
+    broker.reject("k");
     assert_eq!(broker.counts(1, "nowhere").0, 0, "CC does not route where the key was replaced");
-    reject(&mut broker, "src");
+    broker.reject("src");
     let dead = broker.get(1, "dead").unwrap().message;
     assert_eq!(field(&deaths(&dead)[0], "routing-keys"), texts(&["src"]), "nor later");
     assert_eq!(dead.properties().header("CC"), Some(texts(&["nowhere"])));
@@ -321,7 +307,7 @@ fn a_source_that_does_not_insist_lets_go_of_what_is_refused() {
     let mut broker = broker();
     full_target(&mut broker, "full");
     broker.publish(1, message("", "src", &[persistent()]), None);
-    reject(&mut broker, "src");
+    broker.reject("src");
     assert!(broker.get(1, "full").is_some());
     broker.pass(100_000);
     assert!(broker.get(1, "full").is_none());

@@ -16,7 +16,7 @@ use crate::broker::view::View;
 use crate::model::administration::{
     AdministrationError, Applied, Change, Password, PermissionSpec, UserSpec,
 };
-use crate::model::consuming::{ConsumeOptions, Delivery};
+use crate::model::consuming::{ConsumeOptions, Delivery, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
 use crate::model::ids::{
@@ -256,6 +256,17 @@ impl Broker {
         self.ask(connection, Request::Consume { queue: queue.into(), channel: 1, consumer, options })
     }
 
+    /// Gets a message and rejects it without requeue.
+    pub(super) fn reject(&mut self, queue: &str) -> Delivery {
+        let consumer = ConsumerNumber(9);
+        let get = Request::Get { queue: queue.into(), channel: 1, consumer, no_ack: false };
+        let Reply::Got { delivery, .. } = self.ask(1, get) else { panic!("{queue} is empty") };
+        let range = PositionRange::single(delivery.position);
+        self.port_mut(1).settle(delivery.queue, consumer, range, Settlement::Discard);
+        self.settle();
+        *delivery
+    }
+
     /// Gets a message, without ack.
     pub(super) fn get(&mut self, connection: u64, queue: &str) -> Option<Delivery> {
         let consumer = ConsumerNumber(99);
@@ -471,7 +482,7 @@ pub(super) fn headers(fields: &[(&str, AMQPValue)]) -> (Field, Vec<u8>) {
     (Field::Headers, table::encode(&arguments(fields)))
 }
 
-pub(super) fn arguments(fields: &[(&str, AMQPValue)]) -> FieldTable {
+pub(in crate::broker) fn arguments(fields: &[(&str, AMQPValue)]) -> FieldTable {
     let mut table = FieldTable::default();
     for (name, value) in fields {
         table.insert((*name).into(), value.clone());

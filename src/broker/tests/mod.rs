@@ -9,7 +9,7 @@ mod copies;
 mod dead_letters;
 mod events;
 mod exchanges;
-mod harness;
+pub(super) mod harness;
 mod keepers;
 mod policies;
 mod publish;
