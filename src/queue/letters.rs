@@ -23,6 +23,7 @@ struct Waiting {
 pub(super) struct Letters {
     /// Handed out, with their footprint.
     sent: BTreeMap<Position, usize>,
+    /// Bytes that these hold in memory, about.
     sent_memory: usize,
     /// In the store alone, by the first of each run.
     waiting: BTreeMap<Position, Waiting>,
@@ -48,11 +49,6 @@ impl Letters {
         let waiting = before.into_iter().chain(self.waiting.range(range.first..=range.last));
         let waiting = waiting.filter(move |(_, run)| run.last >= range.first);
         sent.chain(waiting.map(|(&first, run)| PositionRange { first, last: run.last }))
-    }
-
-    /// Bytes that those handed out hold in memory, about.
-    pub(super) fn memory(&self) -> usize {
-        self.sent_memory
     }
 
     fn send(&mut self, position: Position, footprint: usize) {
@@ -133,12 +129,12 @@ impl Queue {
 
     /// Whether the next letter may go: none waits before it, and there is room.
     fn may_send_letter(&self) -> bool {
-        self.letters.waiting.is_empty() && self.letters.memory() < self.most_fetched()
+        self.letters.waiting.is_empty() && self.letters.sent_memory < self.most_fetched()
     }
 
     /// Has the letters read that are next, once there is room for them.
     pub(super) fn read_letters(&mut self, fx: &mut QueueEffects) {
-        let room = self.most_fetched().saturating_sub(self.letters.memory());
+        let room = self.most_fetched().saturating_sub(self.letters.sent_memory);
         let Some((&first, run)) = self.letters.waiting.first_key_value() else { return };
         if room == 0 || self.letters.reading.is_some() {
             return;
