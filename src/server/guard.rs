@@ -9,12 +9,17 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::log_limit::LogLimit;
 use super::memory;
 use crate::model::event::Alarms;
 
 /// How often it looks at the most, and how often at the least: while something is low, and while nothing is.
 const INTERVAL: Duration = Duration::from_millis(100);
 const LEISURE: Duration = Duration::from_secs(1);
+
+/// What cannot be looked up is said a few times, not ten times a second.
+static NO_DISK: LogLimit = LogLimit::new(2);
+static NO_MEMORY: LogLimit = LogLimit::new(2);
 
 /// How much of the disk is to be free and how much memory may be used, in bytes. An administrator may change both while
 /// the broker runs; the next start goes by its configuration again.
@@ -89,7 +94,9 @@ impl Guard {
         let free = match rustix::fs::statvfs(&self.directory) {
             Ok(disk) => disk.f_bavail.saturating_mul(disk.f_frsize),
             Err(error) => {
-                warn!(%error, "the free space of the data directory's disk cannot be looked up");
+                if let Some(kept_back) = NO_DISK.permit() {
+                    warn!(%error, kept_back, "the free space of the data directory's disk cannot be looked up");
+                }
                 return;
             }
         };
@@ -115,7 +122,9 @@ impl Guard {
         let used = match memory::own() {
             Ok(used) => used,
             Err(error) => {
-                warn!(%error, "the memory of the process cannot be looked up");
+                if let Some(kept_back) = NO_MEMORY.permit() {
+                    warn!(%error, kept_back, "the memory of the process cannot be looked up");
+                }
                 return;
             }
         };

@@ -9,6 +9,7 @@ mod connection_task;
 mod guard;
 mod hub;
 mod listener;
+mod log_limit;
 mod mailbox;
 mod memory;
 pub mod owners;
