@@ -68,6 +68,9 @@ pub struct ServeConfig {
     /// Free space on the data directory's disk, in MiB, below which publishers are blocked; consumers go on.
     #[arg(long, env = "LEVERET_DISK_FREE_LIMIT", value_name = "MIB", default_value_t = 200)]
     pub disk_free_limit: u32,
+    /// Starts although confirmed messages are lost: takes what is missing from the data directory now for gone, once.
+    #[arg(long)]
+    pub accept_loss: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -23,8 +23,14 @@ use model::{Model, Workload};
 
 /// Files so small that every few commits begin one, and one that is emptied at the first occasion. Every commit goes to
 /// the journal.
-const OPTIONS: StoreOptions =
-    StoreOptions { file_bytes: 120_000, cache_bytes: 256 << 10, quiet_commits: 2, log_bytes: 0, salt: 7 };
+const OPTIONS: StoreOptions = StoreOptions {
+    file_bytes: 120_000,
+    cache_bytes: 256 << 10,
+    quiet_commits: 2,
+    log_bytes: 0,
+    salt: 7,
+    accept_loss: false,
+};
 /// The same with a log so small that it begins anew every few commits.
 const LOGGED: StoreOptions = StoreOptions { log_bytes: 64 << 10, ..OPTIONS };
 /// Cuts that one directory lives through.

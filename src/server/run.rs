@@ -158,7 +158,11 @@ impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
         let Plan { config, face, shards } = self;
         let directory = config.data_dir.display().to_string();
-        let options = StoreOptions { salt: random_number(), ..StoreOptions::default() };
+        let options = StoreOptions {
+            salt: random_number(),
+            accept_loss: config.accept_loss,
+            ..StoreOptions::default()
+        };
         let (mut store, recovered) = store::open(&config.data_dir, &options)
             .map_err(|source| ServeError::Open { directory, source })?;
         // The ports are taken before anything is started that would have to be stopped again.

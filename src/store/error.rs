@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::damage::DamageReport;
+
 /// Why a commit or a read failed. Whatever the error, the outcome of the commit is unknown and the store takes
 /// nothing more: it has to be opened again.
 #[derive(Clone, Debug, Error)]
@@ -47,6 +49,8 @@ pub enum OpenError {
     Missing { file: &'static str },
     #[error("{file} is damaged: {why}")]
     Damaged { file: String, why: String },
+    #[error("{0}; to go on without what is lost, start once with --accept-loss")]
+    Lost(DamageReport),
     #[error(transparent)]
     Store(#[from] StoreError),
 }

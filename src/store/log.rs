@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use bytes::{Buf, Bytes};
 
+use super::damage::Damage;
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::log_record;
@@ -43,6 +44,14 @@ pub(super) struct Replay {
     pub(super) last: u64,
     /// Commits that were durable and cannot be read any more.
     pub(super) damaged: u64,
+}
+
+impl Replay {
+    /// What is gone of it, if anything is.
+    pub(super) fn lost(&self) -> Option<Damage> {
+        let why = "their records cannot be read".to_owned();
+        (self.damaged > 0).then_some(Damage::LogCommits { lost: self.damaged, why })
+    }
 }
 
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::{Recovered, Store, StoreError, Usage};
+use super::{DamageReport, Recovered, Store, StoreError, Usage};
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
 use crate::model::op::{CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry};
@@ -51,6 +51,7 @@ impl MemoryStore {
             queues: queues.into_values().collect(),
             clean,
             damaged_runs: 0,
+            damage: DamageReport::default(),
         };
         (self, recovered)
     }

@@ -9,6 +9,7 @@
 
 mod changes;
 mod chunk;
+mod damage;
 pub mod disk;
 mod engine;
 mod error;
@@ -40,6 +41,7 @@ use std::sync::Arc;
 
 use crate::model::op::{CatalogOp, Fetch, Fetched, Op, RecoveredQueue};
 
+pub use damage::{Census, Consequence, Damage, DamageReport};
 pub use engine::RedbStore;
 pub use error::{OpenError, StoreError};
 pub use memory::MemoryStore;
@@ -92,6 +94,8 @@ pub struct StoreOptions {
     pub log_bytes: u64,
     /// Marks the log's records, so that nothing a client sends can be taken for one: a random number.
     pub salt: u64,
+    /// Opens also where confirmed messages are lost, and takes what is missing now for gone.
+    pub accept_loss: bool,
 }
 
 impl Default for StoreOptions {
@@ -102,6 +106,7 @@ impl Default for StoreOptions {
             quiet_commits: 64,
             log_bytes: 16 << 20,
             salt: 0,
+            accept_loss: false,
         }
     }
 }
@@ -122,6 +127,8 @@ pub struct Recovered {
     pub messages: u64,
     /// Runs of messages that cannot be served because their row is damaged.
     pub damaged_runs: u64,
+    /// What was found wrong: nothing is lost among it, unless that was accepted.
+    pub damage: DamageReport,
 }
 
 /// Opens the store of a data directory, which is made where it is missing.

@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::changes::Changes;
+use super::damage::DamageReport;
 use super::disk::Disk;
 use super::engine::{FORMAT, RedbStore, Trash, meta};
 use super::error::{OpenError, StoreError};
@@ -110,6 +111,7 @@ struct Opening {
     replay: Replay,
     clean: bool,
     damaged_runs: u64,
+    damage: DamageReport,
     /// Runs (with their first position) of which not all lasts, or nothing is left.
     to_check: Vec<(RunKey, u64, Keeps)>,
     applied_pending: Vec<u64>,
@@ -146,6 +148,14 @@ impl Opening {
         let logged = shelf.active.meta(meta::LOGGED)?.unwrap_or(0);
         let salt = shelf.active.meta(meta::SALT)?.unwrap_or(0);
         let (log, replay) = Log::open(&*disk, options.log_bytes, logged, salt)?;
+        let mut damage = DamageReport::default();
+        if let Some(lost) = replay.lost() {
+            damage.add(lost);
+        }
+        // Nothing on disk has changed so far but for what redb repairs.
+        if damage.has_losses() && !options.accept_loss {
+            return Err(OpenError::Lost(damage));
+        }
         // Above whatever is said about numbers, also where nothing is left of what had them.
         index.next_number = index.active_from().max(suspect_below).max(1);
         let store = RedbStore {
@@ -170,6 +180,7 @@ impl Opening {
             replay,
             clean,
             damaged_runs: 0,
+            damage,
             to_check: Vec::new(),
             applied_pending: Vec::new(),
         })
@@ -273,6 +284,7 @@ impl Opening {
             clean: self.clean,
             messages: store.index.live_messages,
             damaged_runs: self.damaged_runs,
+            damage: std::mem::take(&mut self.damage),
         })
     }
 
@@ -300,9 +312,6 @@ impl Opening {
     /// Brings into the journal what the log holds beyond it.
     fn take_over_the_log(&mut self) -> Result<(), StoreError> {
         let replay = std::mem::take(&mut self.replay);
-        if replay.damaged > 0 {
-            tracing::error!(commits = replay.damaged, "damaged commits of the write-ahead log are left out");
-        }
         for Logged { ops, catalog } in replay.commits {
             self.store.tail.take(ops, catalog);
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use super::damage::DamageReport;
 use super::disk::Disk;
 use super::engine::meta;
 use super::error::{OpenError, StoreError};
@@ -43,13 +44,15 @@ pub struct VerifyReport {
     pub catalog_records: u64,
     /// The directory was closed cleanly.
     pub clean: bool,
+    /// What a start would report.
+    pub damage: DamageReport,
 }
 
 impl VerifyReport {
     /// Whether nothing is damaged.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.files.iter().all(|file| file.damage.is_empty())
+        self.damage.is_empty() && self.files.iter().all(|file| file.damage.is_empty())
     }
 }
 
@@ -68,6 +71,9 @@ impl fmt::Display for VerifyReport {
             writeln!(f, "queue {queue}: {messages} messages")?;
         }
         writeln!(f, "catalog: {} records", self.catalog_records)?;
+        for damage in &self.damage.found {
+            writeln!(f, "DAMAGE: {damage}")?;
+        }
         let stop = if self.clean { "clean" } else { "unclean (the next start repairs)" };
         writeln!(f, "last stop: {stop}")?;
         write!(f, "{}", if self.is_sound() { "All is sound." } else { "There is damage." })
@@ -116,6 +122,9 @@ fn verify_log(
 ) -> Result<Intake, OpenError> {
     let taken_over = active.meta(meta::LOGGED)?.unwrap_or(0);
     let replay = log::replay(&**disk, taken_over, active.meta(meta::SALT)?.unwrap_or(0))?;
+    if let Some(lost) = replay.lost() {
+        report.damage.add(lost);
+    }
     let mut logged = Intake::default();
     for Logged { ops, catalog } in replay.commits {
         logged.take(ops, catalog);
@@ -129,9 +138,6 @@ fn verify_log(
     for put in logged.puts() {
         found.messages += 1;
         *report.queues.entry(put.queue).or_default() += 1;
-    }
-    if replay.damaged > 0 {
-        found.damage.push(format!("{} commits cannot be read", replay.damaged));
     }
     report.files.push(found);
     Ok(logged)

@@ -36,6 +36,9 @@ pub fn restore(
     let view = View::new();
     let mut found = CatalogEffects::default();
     let catalog = Catalog::new(Arc::clone(&view), shards, seed, recovered.catalog, &mut found);
+    for damage in &recovered.damage.found {
+        error!(%damage, "the data directory is damaged");
+    }
     for bad in catalog.bad_records() {
         error!(key = %bad.key.escape_ascii(), error = %bad.error, "a record of the catalog was passed over");
     }

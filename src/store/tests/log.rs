@@ -193,8 +193,15 @@ fn a_damaged_record_is_reported_and_costs_no_other() {
     scribble(folder.path(), BLOCK + 30, b"rot");
     let report = verify(folder.path()).unwrap();
     let log = report.files.iter().find(|file| file.name == LOG).unwrap();
-    assert_eq!((log.messages, &log.damage[..]), (2, &["1 commits cannot be read".to_owned()][..]));
-    assert_eq!(after_a_crash(folder.path()), [1, 3]);
+    assert_eq!(log.messages, 2);
+    assert!(matches!(report.damage.found[..], [Damage::LogCommits { lost: 1, .. }]), "{report}");
+    let refused = open(folder.path(), &StoreOptions::default());
+    assert!(matches!(&refused, Err(OpenError::Lost(damage)) if *damage == report.damage), "{refused:?}");
+    let accept = StoreOptions { accept_loss: true, ..StoreOptions::default() };
+    let (mut store, recovered) = open(folder.path(), &accept).unwrap();
+    assert_eq!((recovered.damage, all(&mut store, 1)), (report.damage, vec![1, 3]));
+    drop(store);
+    assert_eq!(after_a_crash(folder.path()), [1, 3], "what was accepted is not asked again");
 }
 
 #[test]
