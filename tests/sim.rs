@@ -33,6 +33,8 @@ mod habits;
 mod hearing;
 #[path = "sim/history.rs"]
 mod history;
+#[path = "sim/holdings.rs"]
+mod holdings;
 #[path = "sim/housekeeping.rs"]
 mod housekeeping;
 #[path = "sim/judge.rs"]

@@ -8,6 +8,7 @@ use super::Map;
 use super::view::ViewState;
 use crate::model::administration::bound;
 use crate::model::fault::{Fault, ReplyCode};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Name, Timestamp};
 
 /// What the broker calls itself where RabbitMQ prints the name of a node.
@@ -45,6 +46,15 @@ struct Usage {
 }
 
 impl Clients {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let state = self.0.lock();
+        let State { connections, vhosts, users, channels } = &*state;
+        into.in_use("clients: connections", connections);
+        into.in_use("clients: by vhost", vhosts);
+        into.in_use("clients: by user", users);
+        into.in_use("clients: channels", &usize::try_from(*channels).unwrap_or(usize::MAX));
+    }
+
     /// A connection opens a vhost. 530 where there are connections enough.
     pub(super) fn open(
         &self,

@@ -4,6 +4,7 @@
 use parking_lot::RwLock;
 use sha2::{Digest, Sha256};
 
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name};
 
 use super::Map;
@@ -41,6 +42,11 @@ pub(super) struct DirectReplies {
 }
 
 impl DirectReplies {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let DirectReplies { open } = self;
+        into.in_use("view: addresses of direct replies", &*open.read());
+    }
+
     pub(super) fn open(&self, address: Name, connection: ConnectionId, consumer: ConsumerNumber) {
         self.open.write().insert(address, (connection, consumer));
     }

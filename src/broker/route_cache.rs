@@ -37,6 +37,12 @@ pub(super) enum Known {
 #[derive(Clone, Debug, Default)]
 pub(super) struct RememberedRoutes(Arc<AtomicUsize>);
 
+impl RememberedRoutes {
+    pub(super) fn len(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 #[derive(Debug)]
 pub(super) struct RouteCache {
     generation: u64,
@@ -52,6 +58,11 @@ struct CachedExchange {
 }
 
 impl RouteCache {
+    /// How many routes it remembers.
+    pub(super) fn len(&self) -> usize {
+        self.routes
+    }
+
     /// An empty one that shares a bound with others.
     pub(super) fn new(of_all: RememberedRoutes) -> RouteCache {
         RouteCache { generation: 0, exchanges: Map::default(), routes: 0, of_all }

@@ -12,6 +12,7 @@ use crate::model::administration::{
     NodeLimits, PermissionSpec, TopicPermissionSpec, UserLimits, VhostLimits, VhostMetadata,
 };
 use crate::model::fault::Fault;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
@@ -55,6 +56,27 @@ impl View {
         self.state.read()
     }
 
+    /// What it holds. Vhosts, users and what belongs to them are an administrator's and stay.
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let View { generation: _, state, direct_replies, clients, remembered_routes } = self;
+        let state = state.read();
+        let ViewState { vhosts, exchanges, queues, users: _, node_limits: _ } = &*state;
+        into.declared("view: queues", queues);
+        // The others are made with their vhost, and never deleted.
+        let made = exchanges.values().filter(|exchange| !is_predeclared(&exchange.name));
+        into.declared("view: exchanges", &(made.count(), exchanges.capacity()));
+        let bindings = exchanges.values().map(|exchange| exchange.routes.len());
+        into.declared("view: bindings", &bindings.sum::<usize>());
+        for vhost in vhosts.values() {
+            into.declared("view: names of queues", &vhost.queues);
+            let made = vhost.exchanges.keys().filter(|name| !is_predeclared(name));
+            into.declared("view: names of exchanges", &(made.count(), vhost.exchanges.capacity()));
+        }
+        direct_replies.holdings(into);
+        clients.holdings(into);
+        into.in_use("view: remembered routes", &remembered_routes.len());
+    }
+
     /// Who is connected, in order of the connections' ids.
     #[must_use]
     pub fn connections(&self) -> Vec<(ConnectionId, Client)> {
@@ -70,6 +92,10 @@ impl View {
     pub(super) fn changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
+}
+
+fn is_predeclared(exchange: &str) -> bool {
+    exchange.is_empty() || exchange.starts_with("amq.")
 }
 
 /// All there is, by name and by id.

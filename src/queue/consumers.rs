@@ -7,6 +7,7 @@ use foldhash::fast::FixedState;
 
 use super::effects::ConsumeRefused;
 use crate::model::consuming::ConsumeOptions;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, Timestamp};
 
 /// A consumer's place in the table. Given to another once the consumer has gone and holds nothing.
@@ -88,6 +89,34 @@ pub(super) struct Consumers {
 }
 
 impl Consumers {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Consumers {
+            table,
+            free,
+            by_key,
+            order,
+            next_order: _,
+            levels,
+            exclusive: _,
+            best,
+            current,
+            refused,
+            joined,
+        } = self;
+        into.in_use("consumers: table", &(table.iter().flatten().count(), table.capacity()));
+        into.in_use("consumers: free slots", &(0, free.capacity()));
+        into.in_use("consumers: by key", by_key);
+        into.in_use("consumers: order", order);
+        into.in_use("consumers: levels", levels);
+        into.in_use("consumers: best", best);
+        into.in_use("consumers: current", current);
+        into.in_transit("consumers: refused", refused);
+        into.in_transit("consumers: joined", joined);
+        for consumer in table.iter().flatten() {
+            into.in_use("consumers: held by one", &consumer.held);
+        }
+    }
+
     /// How many there are; those who only get do not count.
     pub(super) fn len(&self) -> usize {
         self.order.len()

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use crate::model::consuming::{DeathReason, Delivery};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, QueueId, QueueRef};
 use crate::model::message::Message;
 use crate::model::op::{Fetch, Op};
@@ -85,6 +86,19 @@ pub struct QueueEffects {
 }
 
 impl QueueEffects {
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let QueueEffects { ops, deliveries, got, dead_letters, cancelled, timed_out, fetches, gone } = self;
+        into.in_transit("queue effects: operations", ops);
+        into.in_transit("queue effects: deliveries", deliveries);
+        into.in_transit("queue effects: answers to gets", got);
+        into.in_transit("queue effects: dead letters", dead_letters);
+        into.in_transit("queue effects: cancelled", cancelled);
+        into.in_transit("queue effects: timed out", timed_out);
+        into.in_transit("queue effects: fetches", fetches);
+        into.in_transit("queue effects: gone", gone);
+    }
+
     /// Empties all lists and keeps their memory.
     pub fn clear(&mut self) {
         self.ops.clear();

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use super::entry::Entry;
 use super::segment::Segment;
 use super::spans::Spans;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::Fetch;
 
@@ -52,6 +53,17 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Lane { returned, head, spans, tail, front_bytes, tail_bytes, in_flight } = self;
+        into.in_use("lane: returned", returned);
+        into.in_use("lane: head", &head.size());
+        into.in_use("lane: spans", &spans.size());
+        into.in_use("lane: tail", &tail.size());
+        into.in_use("lane: bytes in front", front_bytes);
+        into.in_use("lane: bytes in the tail", tail_bytes);
+        into.in_transit("lane: fetch", in_flight);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.returned.is_empty() && self.spans.is_empty()
     }

@@ -8,6 +8,7 @@ use super::Queue;
 use super::effects::{DeadLetter, QueueEffects};
 use super::entry::{Entry, Stored};
 use crate::model::consuming::DeathReason;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange};
 use crate::model::op::{Fetch, Fetched, Lane};
 
@@ -33,6 +34,15 @@ pub(super) struct Letters {
 }
 
 impl Letters {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Letters { sent, sent_memory, waiting, waiting_count, reading } = self;
+        into.in_transit("letters: sent", sent);
+        into.in_transit("letters: memory of sent", sent_memory);
+        into.in_transit("letters: waiting", waiting);
+        into.in_transit("letters: waiting, counted", &usize::try_from(*waiting_count).unwrap_or(usize::MAX));
+        into.in_transit("letters: fetch", reading);
+    }
+
     /// How many the queue keeps.
     pub(super) fn len(&self) -> u64 {
         self.sent.len() as u64 + self.waiting_count

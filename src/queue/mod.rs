@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::consuming::{ConsumeOptions, DeathReason};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
@@ -262,6 +263,37 @@ impl Queue {
             ready_bytes: self.ready.body_bytes(),
             memory_bytes: (self.ready.memory() + self.unacked_memory) as u64,
         }
+    }
+
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let Queue {
+            id: _,
+            settings: _,
+            ready,
+            unacked,
+            unacked_memory,
+            consumers,
+            leases,
+            letters,
+            gets,
+            next_position: _,
+            fresh_from: _,
+            window: _,
+            last_used: _,
+            gone: _,
+            stored: _,
+            backlog: _,
+            fetches,
+        } = self;
+        ready.holdings(into);
+        into.in_use("queue: unacked", &unacked.size());
+        into.in_use("queue: memory of unacked", unacked_memory);
+        consumers.holdings(into);
+        into.in_transit("queue: leases", leases);
+        letters.holdings(into);
+        into.in_transit("queue: gets", gets);
+        into.in_transit("queue: fetches", fetches);
     }
 
     /// The last consumer's leaving makes an auto-delete queue go (semantics.md 7.10) and starts x-expires.

@@ -30,6 +30,11 @@ impl<T> Default for PositionMap<T> {
 }
 
 impl<T> PositionMap<T> {
+    /// How many places there are, taken or not, and for how many there is room.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.ring.len() + self.old.len(), self.ring.capacity() + self.old.len())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.taken + self.old.len()
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::entry::{Entry, Expiry, Stored};
 use super::lane::{Lane, Next};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{self, Span};
 
@@ -24,6 +25,15 @@ pub(super) struct Ready {
 }
 
 impl Ready {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Ready { lanes, occupied: _, index, expires: _, count, body_bytes: _, memory, unstored } = self;
+        lanes.iter().for_each(|lane| lane.holdings(into));
+        into.in_use("ready: expiry index", index);
+        into.in_use("ready: count", &usize::try_from(*count).unwrap_or(usize::MAX));
+        into.in_use("ready: memory", memory);
+        into.in_use("ready: memory of unstored", unstored);
+    }
+
     /// `highest`: the number of the highest lane.
     pub(super) fn new(highest: op::Lane) -> Ready {
         Ready {

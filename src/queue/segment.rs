@@ -43,6 +43,11 @@ impl Default for Segment {
 }
 
 impl Segment {
+    /// How many slots there are, and for how many there is room.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.slots.len(), self.slots.capacity())
+    }
+
     pub(super) fn len(&self) -> usize {
         self.live
     }

@@ -30,6 +30,11 @@ impl Default for Spans {
 }
 
 impl Spans {
+    /// How many runs there are, and for how many there is room.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.list.len(), self.list.capacity())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
     }

@@ -11,6 +11,7 @@ use leveret_codec::method::amqp::connection::{AMQPMethod, Blocked, Unblocked};
 use leveret_codec::method::{MethodId, method_id};
 
 use crate::model::event::Alarms;
+use crate::model::holdings::Holdings;
 use crate::model::ids::ChannelNumber;
 use crate::model::port::BrokerPort;
 
@@ -41,6 +42,12 @@ pub(super) struct Blocking {
 }
 
 impl Blocking {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Blocking { alarms: _, is_blocked: _, aside, channels } = self;
+        into.in_transit("session: frames kept aside", aside);
+        into.in_transit("session: channels kept aside", channels);
+    }
+
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked
     }

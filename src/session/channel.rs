@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerNumber, Name};
 use crate::model::port::BrokerPort;
 
@@ -61,6 +62,32 @@ pub(super) struct DirectReply {
 }
 
 impl Channel {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Channel {
+            epoch: _,
+            content,
+            mode,
+            unacked,
+            last_tag: _,
+            consumers,
+            getter: _,
+            prefetch: _,
+            shared_prefetch: SharedPrefetch { limit: _, used, paused: _ },
+            last_queue: _,
+            direct_reply,
+        } = self;
+        content.holdings(into);
+        match mode {
+            Mode::Plain => {}
+            Mode::Confirm(confirms) => confirms.holdings(into),
+            Mode::Transaction(transaction) => transaction.holdings(into),
+        }
+        into.in_use("channel: unacked", &unacked.size());
+        into.in_use("channel: consumers", consumers);
+        into.in_use("channel: prefetch used", used);
+        into.in_use("channel: direct replies", direct_reply);
+    }
+
     pub(super) fn new(epoch: u32, getter: ConsumerNumber, most_unacked: usize) -> Channel {
         Channel {
             epoch,

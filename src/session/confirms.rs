@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use leveret_codec::write::Output;
 
+use crate::model::holdings::Holdings;
 use crate::model::ids::ChannelNumber;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -32,6 +33,12 @@ impl Default for Confirms {
 }
 
 impl Confirms {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Confirms { first: _, window, complete } = self;
+        into.in_transit("channel: unconfirmed", window);
+        into.in_transit("channel: confirms to be said", complete);
+    }
+
     /// The sequence number the next publish will have.
     pub(super) fn next_sequence(&self) -> u64 {
         self.first + self.window.len() as u64

@@ -12,6 +12,7 @@ use leveret_codec::method::{Method, MethodId, method_id, parse_method};
 use crate::model::consuming::Delivery;
 use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode, Scope};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ChannelNumber, ConsumerNumber};
 use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
@@ -56,6 +57,17 @@ pub(super) enum Course {
 }
 
 impl Connection {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Connection { channels, channel_max: _, last_epoch: _, shared } = self;
+        into.in_use("session: channels", channels);
+        for slot in channels.values() {
+            if let Slot::Open(channel) = slot {
+                channel.holdings(into);
+            }
+        }
+        shared.holdings(into);
+    }
+
     pub(super) fn new(opened: Opened, seed: u64) -> Connection {
         Connection {
             channels: BTreeMap::new(),

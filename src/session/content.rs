@@ -6,6 +6,7 @@ use leveret_codec::method::{MethodId, Publish, parse_content_header};
 use leveret_codec::properties::Properties;
 
 use crate::model::fault::{Fault, ReplyCode};
+use crate::model::holdings::Holdings;
 use crate::model::message::Body;
 
 use super::failure::{Failure, unexpected_frame};
@@ -66,6 +67,22 @@ impl Default for Content {
 }
 
 impl Content {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Content {
+            awaited: _,
+            envelope,
+            exchange_len: _,
+            routing_key_len: _,
+            mandatory: _,
+            body,
+            gathered,
+        } = self;
+        // The buffer is kept for the next content.
+        into.in_transit("content: envelope", &(0, envelope.capacity()));
+        into.in_use("content: body", &body.len());
+        into.in_use("content: gathered", gathered);
+    }
+
     /// Refuses a method that comes while a header or a body is awaited (505).
     pub(super) fn expect_method(&self) -> Result<(), Failure> {
         match self.awaited {

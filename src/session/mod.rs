@@ -38,6 +38,7 @@ use leveret_codec::write::Output;
 
 use crate::model::event::SessionEvent;
 use crate::model::fault::Fault;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Name, Timestamp};
 use crate::model::port::{BrokerPort, Progress};
 use crate::model::request::Request;
@@ -96,6 +97,28 @@ impl<P: BrokerPort> Session<P> {
             vhost: None,
             login_refusal: None,
         }
+    }
+
+    /// What it holds, without what the port does.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let Session {
+            out: Outside { port: _, output, limits: _, frame_max: _, now: _ },
+            peer: _,
+            phase,
+            held,
+            blocking,
+            handshake_deadline: _,
+            heartbeats: _,
+            reading: _,
+            vhost: _,
+            login_refusal: _,
+        } = self;
+        into.in_transit("session: output", &output.len());
+        if let Phase::Running(connection) = phase {
+            connection.holdings(into);
+        }
+        into.in_transit("session: input held back", &held.frames);
+        blocking.holdings(into);
     }
 
     /// Takes the complete frames at the front of `input` and acts on them, until none is left or an answer must be
@@ -234,6 +257,11 @@ impl<P: BrokerPort> Session<P> {
     /// The broker's handle (the server flushes its outgoing batches).
     pub fn port(&mut self) -> &mut P {
         &mut self.out.port
+    }
+
+    /// The broker's handle, to be looked at.
+    pub fn broker(&self) -> &P {
+        &self.out.port
     }
 
     /// The user who logged in; None before that.

@@ -4,6 +4,7 @@
 
 use crate::model::consuming::Settlement;
 use crate::model::fault::Fault;
+use crate::model::holdings::Holdings;
 use crate::model::port::RoutedPublish;
 
 use super::unacked::Unacked;
@@ -23,6 +24,13 @@ pub(super) struct Transaction {
 }
 
 impl Transaction {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Transaction { publishes, settlements, bytes } = self;
+        into.in_use("transaction: publishes", publishes);
+        into.in_use("transaction: settlements", settlements);
+        into.in_use("transaction: bytes", bytes);
+    }
+
     /// Keeps a publish. 406 where the transaction would hold more than `most` bytes.
     pub(super) fn keep(&mut self, routed: RoutedPublish, mandatory: bool, most: usize) -> Result<(), Fault> {
         let bytes = self.bytes.saturating_add(routed.message.footprint());

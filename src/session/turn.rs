@@ -10,6 +10,7 @@ use leveret_codec::method::amqp::AMQPClass;
 use leveret_codec::method::{Method, MethodId, method_id, parse_method};
 
 use crate::model::fault::{Fault, ReplyCode};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Name};
 use crate::model::port::BrokerPort;
 
@@ -42,6 +43,25 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Shared {
+            vhost: _,
+            client: _,
+            consumers,
+            last_consumer: _,
+            names: _,
+            arena,
+            awaiting,
+            dirty,
+            gathered,
+        } = self;
+        into.in_use("session: consumers", consumers);
+        into.in_transit("session: arena", &(arena.len(), 0));
+        into.in_transit("session: answer awaited", awaiting);
+        into.in_transit("session: channels with confirms", dirty);
+        into.in_transit("session: settlements gathered", gathered);
+    }
+
     /// A number no consumer of this connection had.
     pub(super) fn next_consumer(&mut self) -> ConsumerNumber {
         self.last_consumer = self.last_consumer.wrapping_add(1);

@@ -43,6 +43,11 @@ pub(super) struct UnackedTags {
 }
 
 impl UnackedTags {
+    /// How many tags it knows, settled or not, and for how many it has room.
+    pub(super) fn size(&self) -> (usize, usize) {
+        (self.slots.len(), self.slots.capacity())
+    }
+
     /// Remembers a delivery; tags grow.
     pub(super) fn push(&mut self, entry: Unacked) {
         debug_assert!(self.slots.back().is_none_or(|last| last.entry.tag < entry.tag));

@@ -17,6 +17,7 @@ use super::pack::{self, Item, Location, Packed, Recent, Record};
 use super::redb::DataFile;
 use super::shelf::{Shelf, journal_name};
 use super::{Store, StoreOptions, Usage, chunk, pending, reading, run};
+use crate::model::holdings::Holdings;
 use crate::model::ids::QueueId;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Lane, Op};
 
@@ -108,6 +109,32 @@ impl Store for RedbStore {
         self.catalog.close()?;
         drop(self.lock);
         Ok(())
+    }
+
+    fn holdings(&self, into: &mut Holdings) {
+        let RedbStore {
+            options: _,
+            disk: _,
+            index,
+            shelf,
+            catalog: _,
+            log: _,
+            tail,
+            trash,
+            allocated: _,
+            suspect_below: _,
+            applied: _,
+            recent,
+            evacuation,
+            latched: _,
+            lock: _,
+        } = self;
+        index.holdings(into);
+        shelf.holdings(into);
+        tail.holdings(into);
+        into.in_transit("store: trash", trash);
+        into.in_use("store: bodies written a moment ago", &recent.len());
+        into.in_transit("store: file that is being emptied", evacuation);
     }
 
     fn usage(&self) -> Usage {

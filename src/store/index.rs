@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::error::StoreError;
 use super::ranges::RangeSet;
 use super::run::{Entry, Header, Notes, RunKey};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use crate::model::op::{Attempts, Lane, RecoveredQueue, Span};
 
@@ -114,6 +115,37 @@ pub(super) struct Index {
 }
 
 impl Index {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Index {
+            queues,
+            blobs,
+            notes,
+            gone,
+            files: _,
+            changed: Changed { runs: changed_runs, notes: changed_notes, gone: changed_gone, trash },
+            next_number: _,
+            commits: _,
+            live_messages,
+            live_bytes,
+        } = self;
+        into.declared("store: queues", queues);
+        for QueueRuns { lanes, next_position: _ } in queues.values() {
+            into.in_use("store: lanes of a queue", lanes);
+            for LaneRuns { runs, reach: _ } in lanes.values() {
+                into.in_use("store: runs of a lane", runs);
+            }
+        }
+        into.in_use("store: blobs", blobs);
+        into.in_use("store: notes", notes);
+        into.in_use("store: runs that are gone", gone);
+        into.in_transit("store: changed runs", changed_runs);
+        into.in_transit("store: changed notes", changed_notes);
+        into.in_transit("store: changed buckets", changed_gone);
+        into.in_transit("store: new trash", trash);
+        into.in_use("store: messages", &usize::try_from(*live_messages).unwrap_or(usize::MAX));
+        into.in_use("store: bytes of messages", &usize::try_from(*live_bytes).unwrap_or(usize::MAX));
+    }
+
     pub(super) fn take_number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number - 1

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::ranges::RangeSet;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
 use crate::model::op::{Attempts, CatalogOp, EntryMeta, Lane, Op};
@@ -74,6 +75,15 @@ pub(super) struct Intake {
 }
 
 impl Intake {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Intake { puts, gone: _, footprint, parts, queues, catalog } = self;
+        into.in_transit("log: messages", puts);
+        into.in_transit("log: bytes of messages", footprint);
+        into.in_transit("log: parts of what was removed", parts);
+        into.in_transit("log: queues", queues);
+        into.in_transit("log: records", catalog);
+    }
+
     /// Takes in what came next.
     pub(super) fn take(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) {
         for op in ops {

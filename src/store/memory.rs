@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{DamageReport, Recovered, Store, StoreError, Usage};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
 use crate::model::op::{CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry};
@@ -134,6 +135,12 @@ impl Store for MemoryStore {
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
         Ok(())
+    }
+
+    fn holdings(&self, into: &mut Holdings) {
+        let MemoryStore { lanes, catalog: _ } = self;
+        let stored = lanes.values().map(BTreeMap::len);
+        into.declared("store: messages", &stored.sum::<usize>());
     }
 
     fn usage(&self) -> Usage {

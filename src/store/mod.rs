@@ -39,6 +39,7 @@ mod wire;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::model::holdings::Holdings;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Op, RecoveredQueue};
 
 pub use damage::{Census, Consequence, Damage, DamageReport};
@@ -65,6 +66,9 @@ pub trait Store: Send {
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 
     fn usage(&self) -> Usage;
+
+    /// What it holds in memory. What it has durably counts as declared.
+    fn holdings(&self, into: &mut Holdings);
 }
 
 /// What the store holds.

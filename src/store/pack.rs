@@ -229,6 +229,10 @@ impl Recent {
     /// Most messages remembered.
     const MOST: usize = 8192;
 
+    pub(super) fn len(&self) -> usize {
+        self.order.len()
+    }
+
     pub(super) fn note(&mut self, message: &Arc<Message>, location: Location) {
         let address = Arc::as_ptr(message) as usize;
         // The weak reference keeps the address from being used for another message while it is noted here.

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::model::holdings::Holdings;
+
 use super::disk::Disk;
 use super::error::StoreError;
 use super::index::EntrySource;
@@ -48,6 +50,15 @@ impl Shelf {
             cache: EntryCache::default(),
             quarantined: HashSet::new(),
         }
+    }
+
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Shelf { disk: _, active: _, files: _, sealed, cache, quarantined: _ } = self;
+        let EntryCache { runs, by_use, uses: _, entries } = cache;
+        into.in_use("store: sealed files open", sealed);
+        into.in_use("store: runs in memory", runs);
+        into.in_use("store: their order of use", by_use);
+        into.in_use("store: entries of runs in memory", entries);
     }
 
     /// Records and runs found damaged since the store was opened.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leveret::broker::view::View;
+use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
 use leveret::server::owners::{self, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
 use leveret::session::SessionLimits;
@@ -85,6 +86,16 @@ impl Broker {
             next_connection: 1,
             limits: Arc::new(SessionLimits { handshake_timeout_ms: u64::MAX, ..SessionLimits::default() }),
         }
+    }
+
+    /// What everybody holds.
+    pub(crate) fn holdings(&self) -> Holdings {
+        let mut all = Holdings::default();
+        self.catalog.owner.holdings(&mut all);
+        self.shards.iter().for_each(|shard| shard.owner.holdings(&mut all));
+        self.store.holdings(&mut all);
+        self.connections.values().for_each(|connection| connection.holdings(&mut all));
+        all
     }
 
     /// Everything stops at once; what is on the disk remains.

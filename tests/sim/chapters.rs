@@ -83,13 +83,18 @@ impl World {
 
     /// Declares everything, as an application does when it starts.
     pub(crate) fn set_up(&mut self) -> Result<(), Violation> {
+        self.connect_observer();
+        self.declare_all();
+        self.rest()
+    }
+
+    /// The observer connects and opens channel 1.
+    pub(crate) fn connect_observer(&mut self) {
         let observer = self.observer();
         let connection = self.broker.connect(self.now, &mut self.random);
         let (client, broker, model) = (&mut self.clients[observer], &mut self.broker, &mut self.model);
         client.connect(broker, connection);
         client.open_channel(broker, model, 1, Mode::Plain, 0);
-        self.declare_all();
-        self.rest()
     }
 
     /// Declares all exchanges and queues that are there for good, and binds them.
@@ -188,7 +193,8 @@ impl World {
         {
             return Err(format!("queue {queue} still holds {ready} messages after it was drained"));
         }
-        self.model.judge_end(self.now)
+        self.model.judge_end(self.now)?;
+        self.leave_nothing()
     }
 
     pub(crate) fn drain_queue(&mut self, queue: usize) -> Result<(), Violation> {

@@ -9,6 +9,7 @@ use leveret::broker::port::Port;
 use leveret::broker::view::View;
 use leveret::model::event::SessionEvent;
 use leveret::model::fault::{Fault, ReplyCode};
+use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
 use leveret::server::owners::Conversation;
 use leveret::session::{PeerInfo, Session, SessionLimits};
@@ -67,6 +68,13 @@ impl ServerConnection {
 
     pub(crate) fn deadline(&mut self) -> Option<Timestamp> {
         if self.over { None } else { self.conversation.session().next_deadline() }
+    }
+
+    /// What the broker holds of it.
+    pub(crate) fn holdings(&self, into: &mut Holdings) {
+        if !self.over {
+            self.conversation.holdings(into);
+        }
     }
 
     /// The broker stops.

@@ -4,14 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use leveret::broker::command::{CatalogCommand, ShardCommand};
+use leveret::broker::command::{CatalogCommand, Origin, ShardCommand};
 use leveret::model::consuming::{Delivery, Settlement};
 use leveret::model::event::SessionEvent;
-use leveret::model::ids::{ConnectionId, QueueId, ShardIndex, Timestamp};
+use leveret::model::ids::{ConnectionId, ConsumerNumber, QueueId, ShardIndex, Timestamp};
 use leveret::model::op::{Attempts, Op};
 use leveret::model::request::Reply;
 use leveret::model::settings::{QueueRole, QueueSettings};
-use leveret::server::owners::{CatalogInput, ShardInput, StoreRequest};
+use leveret::server::owners::{CatalogInput, ShardInput, StoreRequest, Ticket};
 
 use crate::post::Post;
 use crate::random::Random;
@@ -65,10 +65,20 @@ pub(crate) enum Fault {
     IgnoresPriorities,
     /// A full queue takes more.
     IgnoresMaxLength,
+    /// What a published batch weighs is never given back.
+    KeepsTickets,
+    /// A shard takes back what a connection held, but does not forget it.
+    KeepsConnections,
+    /// What a deleted exchange remembered stays.
+    KeepsHistories,
+    /// The source of a dead letter does not hear that it has arrived.
+    KeepsDeadLetters,
+    /// What was deleted stays in the store.
+    KeepsDeleted,
 }
 
 /// Every fault, a seed in which it is known to have been found, and words one of which the ledger has to find for it.
-pub(crate) const FAULTS: [(Fault, u64, &[&str]); 23] = [
+pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::LosesMessages, 1, &["is lost", "messages and delivered", "leaves"]),
     (Fault::ConfirmsTooEarly, 13, &["is lost"]),
     (Fault::LosesConfirms, 0, &["never confirmed"]),
@@ -96,22 +106,38 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 23] = [
     (Fault::KeepsUnused, 3, &["though it has to be gone"]),
     (Fault::IgnoresPriorities, 0, &["of a higher priority"]),
     (Fault::IgnoresMaxLength, 0, &["with a limit of"]),
+    (Fault::KeepsTickets, 0, &["connection: bytes of tickets still holds"]),
+    (Fault::KeepsConnections, 0, &["outboxes: connections still holds", "outbox: bytes still holds"]),
+    (Fault::KeepsHistories, 0, &["shard: histories still holds", "store: messages still holds"]),
+    (Fault::KeepsDeadLetters, 0, &["shard: dead letters under way still holds", "letters: sent still holds"]),
+    (Fault::KeepsDeleted, 0, &["store: messages still holds"]),
 ];
 
 /// Who plants it.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Saboteur {
     fault: Option<Fault>,
     random: Random,
     /// A delivery that is overtaken by the next one.
     held_back: Option<(ConnectionId, SessionEvent)>,
+    /// What is never given back.
+    tickets: Vec<Ticket>,
+    /// Who may hold something of which queue.
+    holders: BTreeSet<(ConnectionId, ShardIndex, QueueId, ConsumerNumber)>,
     /// What exchanges remember is filed under these.
     histories: BTreeSet<QueueId>,
 }
 
 impl Saboteur {
     pub(crate) fn new(fault: Option<Fault>) -> Saboteur {
-        Saboteur { fault, random: Random(7), held_back: None, histories: BTreeSet::new() }
+        Saboteur {
+            fault,
+            random: Random(7),
+            held_back: None,
+            tickets: Vec::new(),
+            holders: BTreeSet::new(),
+            histories: BTreeSet::new(),
+        }
     }
 
     /// What time it is for a shard.
@@ -126,11 +152,22 @@ impl Saboteur {
         match post {
             Post::Store(request) => self.tamper_with_store(fault, request),
             Post::Shard(shard, ShardInput::Commands { origin, commands, ticket }) => {
+                let (ticket, kept) =
+                    if fault == Fault::KeepsTickets { (None, ticket) } else { (ticket, None) };
+                self.tickets.extend(kept);
+                self.note_holders(shard, origin, &commands);
                 let tampered =
                     commands.into_iter().map(|command| self.tamper_with_command(fault, shard, command));
                 let (to, commands): (Vec<ShardIndex>, Vec<ShardCommand>) = tampered.flatten().unzip();
                 let to = to.first().copied().unwrap_or(shard);
                 vec![Post::Shard(to, ShardInput::Commands { origin, commands, ticket })]
+            }
+            Post::Shard(shard, ShardInput::ConnectionGone(gone)) if fault == Fault::KeepsConnections => {
+                let holders = self.holders.iter().filter(|holder| (holder.0, holder.1) == (gone, shard));
+                let commands =
+                    holders.map(|&(_, _, queue, consumer)| ShardCommand::Detach { queue, consumer });
+                let (origin, commands) = (Origin::Connection(gone), commands.collect());
+                vec![Post::Shard(shard, ShardInput::Commands { origin, commands, ticket: None })]
             }
             Post::Connection(connection, event) => self.tamper_with_event(fault, connection, event),
             Post::Catalog(CatalogInput::Command(CatalogCommand::ConnectionClosed { connection, .. }))
@@ -142,6 +179,17 @@ impl Saboteur {
         }
     }
 
+    fn note_holders(&mut self, shard: ShardIndex, origin: Origin, commands: &[ShardCommand]) {
+        let Origin::Connection(connection) = origin else { return };
+        for command in commands {
+            if let ShardCommand::Consume { queue, consumer, .. } | ShardCommand::Get { queue, consumer, .. } =
+                command
+            {
+                self.holders.insert((connection, shard, *queue, *consumer));
+            }
+        }
+    }
+
     fn tamper_with_store(&mut self, fault: Fault, request: StoreRequest) -> Vec<Post> {
         let StoreRequest::Ops { shard, sequence, mut ops, must_sync, mut groups, tickets } = request else {
             return vec![Post::Store(request)];
@@ -150,6 +198,7 @@ impl Saboteur {
             Fault::LosesMessages => {
                 ops.retain(|op| !matches!(op, Op::Put { durable: true, .. }) || !self.random.percent(10));
             }
+            Fault::KeepsDeleted => ops.retain(|op| !matches!(op, Op::DeleteQueue { .. })),
             Fault::KeepsSettled => ops.retain(|op| !matches!(op, Op::Remove { .. })),
             Fault::SplitsTransactions => groups.clear(),
             Fault::ForgetsHistory => {
@@ -179,6 +228,12 @@ impl Saboteur {
                 }
                 misconfigure(fault, settings);
             }
+            ShardCommand::DropQueue { queue }
+                if fault == Fault::KeepsHistories && self.histories.contains(queue) =>
+            {
+                return None;
+            }
+            ShardCommand::DeadLettered { .. } if fault == Fault::KeepsDeadLetters => return None,
             ShardCommand::SetSettings { settings, .. } => misconfigure(fault, settings),
             // Its source hears that all is well.
             &mut ShardCommand::DeadLetter { queue: target, awaited: Some(awaited), .. }

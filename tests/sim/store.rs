@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use leveret::model::holdings::Holdings;
 use leveret::model::ids::Timestamp;
 use leveret::model::op::{CatalogOp, Fetch, Fetched, Op};
 use leveret::server::owners::{StoreOwner, StoreRequest};
@@ -84,6 +85,10 @@ impl Store for Disk {
         Ok(())
     }
 
+    fn holdings(&self, into: &mut Holdings) {
+        self.0.lock().memory.holdings(into);
+    }
+
     fn usage(&self) -> Usage {
         self.0.lock().memory.usage()
     }
@@ -116,6 +121,10 @@ impl StoreActor {
             commits: 0,
             failed: false,
         }
+    }
+
+    pub(crate) fn holdings(&self, into: &mut Holdings) {
+        self.owner.holdings(into);
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use leveret::model::holdings::While;
 use leveret::model::ids::Timestamp;
 use leveret::store::MemoryStore;
 
@@ -206,6 +207,7 @@ impl World {
                     assert!(self.broker.store_is_idle(), "nothing to do, and the store is busy");
                     self.judge_answers()?;
                     self.model.judge_quiet()?;
+                    self.judge_holdings(While::InTransit)?;
                     self.model.quiet();
                     self.note("all is quiet");
                     return Ok(());

@@ -4,6 +4,7 @@
 use leveret_codec::table::FieldTable;
 
 use crate::model::fault::Fault;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId};
 use crate::model::request::Binding;
 use crate::model::resource::Resource;
@@ -23,6 +24,11 @@ use crate::broker::{Map, Set};
 pub(super) struct Sources(Map<Destination, Set<ExchangeId>>);
 
 impl Sources {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        into.declared("catalog: destinations of bindings", &self.0);
+        self.0.values().for_each(|sources| into.declared("catalog: sources of one destination", sources));
+    }
+
     fn add(&mut self, destination: Destination, source: ExchangeId) {
         self.0.entry(destination).or_default().insert(source);
     }

@@ -19,6 +19,7 @@ use std::sync::Arc;
 
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, ShardIndex, Timestamp};
 use crate::model::op::CatalogOp;
 use crate::model::request::Reply;
@@ -50,6 +51,15 @@ pub struct CatalogEffects {
 }
 
 impl CatalogEffects {
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let CatalogEffects { ops, to_shards, to_connections, events, actor: _ } = self;
+        into.in_transit("catalog effects: records", ops);
+        into.in_transit("catalog effects: to shards", to_shards);
+        into.in_transit("catalog effects: to connections", to_connections);
+        into.in_transit("catalog effects: events", events);
+    }
+
     fn reply(&mut self, connection: ConnectionId, reply: Reply) {
         self.to_connections.push((connection, SessionEvent::Reply(reply)));
     }
@@ -141,6 +151,26 @@ impl Catalog {
         view.changed();
         drop(state);
         catalog
+    }
+
+    /// What it holds, and what the view does.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let Catalog {
+            view,
+            shards: _,
+            seed: _,
+            next_queue: _,
+            reserved_queues: _,
+            next_exchange: _,
+            bindings_made: _,
+            sources,
+            exclusive,
+            bad_records: _,
+            alarms: _,
+        } = self;
+        view.holdings(into);
+        sources.holdings(into);
+        into.in_use("catalog: exclusive queues", exclusive);
     }
 
     /// The records that could not be read, or that name what does not exist.

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::model::consuming::{Delivery, NewConsumer, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{
     ChannelNumber, ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, ShardIndex, Timestamp,
 };
@@ -125,6 +126,35 @@ impl Port {
     pub fn with_anonymous(mut self, user: Option<Name>) -> Port {
         self.anonymous = user;
         self
+    }
+
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let Port {
+            connection: _,
+            view: _,
+            seed: _,
+            name: _,
+            ends: _,
+            anonymous: _,
+            user: _,
+            mechanism: _,
+            client: _,
+            vhost: _,
+            traced: _,
+            cache,
+            outgoing: Outgoing { shards, catalog, direct },
+            made_up: _,
+            draws: _,
+            groups: _,
+            direct_replies,
+            had_exclusive: _,
+        } = self;
+        into.in_use("port: remembered routes", &cache.len());
+        shards.iter().for_each(|commands| into.in_transit("port: to a shard", commands));
+        into.in_transit("port: to the catalog", catalog);
+        into.in_transit("port: direct replies under way", direct);
+        into.in_use("port: addresses of direct replies", direct_replies);
     }
 
     /// What was said since the lists were last emptied.

@@ -24,6 +24,11 @@ impl Budget {
         Budget { bytes, queues: 0, made_for: 1 }
     }
 
+    /// How many queues have ready messages.
+    pub(super) fn queues(&self) -> usize {
+        self.queues
+    }
+
     /// What each queue may hold, in bytes: of messages that the store has too, and of all.
     pub(super) fn windows(&self) -> (usize, usize) {
         let all = self.window();

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use crate::broker::command::AwaitedDeadLetter;
 use crate::model::event::ConfirmToken;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, QueueId};
 
 /// Somebody who is told once a batch is durable.
@@ -28,6 +29,11 @@ pub(super) struct Confirms {
 }
 
 impl Confirms {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Confirms { submitted: _, durable: _, waiting, must_sync: _ } = self;
+        into.in_transit("confirms: waiting", waiting);
+    }
+
     /// Waits for the batch that is being collected.
     pub(super) fn wait(&mut self, waiter: Waiter) {
         self.waiting.push_back((self.submitted + 1, waiter));

@@ -53,6 +53,10 @@ impl Kept {
 pub(super) struct Retries(BTreeSet<(Timestamp, QueueId, Position)>);
 
 impl Retries {
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.0.first().map(|&(deadline, ..)| deadline)
     }

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 use super::Shard;
 use crate::broker::command::ShardCommand;
 use crate::broker::copies;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{EntryMeta, Fetch, Fetched, Op, RecoveredQueue};
@@ -43,6 +44,14 @@ pub(super) struct History {
 }
 
 impl History {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let History { id: _, length: _, durable: _, next: _, kept, bytes, unread, waiting } = self;
+        into.declared("history: messages", kept);
+        into.declared("history: bytes", bytes);
+        into.in_transit("history: unread", unread);
+        into.in_transit("history: waiting", waiting);
+    }
+
     pub(super) fn new(id: QueueId, settings: &QueueSettings, found: &RecoveredQueue) -> History {
         let spans = || found.lanes.iter().flat_map(|(_, spans)| spans).map(|span| span.range);
         let first = spans().map(|range| range.first).min();

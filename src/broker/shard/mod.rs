@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::event::SessionEvent;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{Fetch, Fetched, Group, Op, RecoveredQueue};
@@ -98,6 +99,28 @@ pub struct Shard {
     out: Outgoing,
 }
 
+impl ShardEffects {
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let ShardEffects {
+            to_connections,
+            ops,
+            sequence: _,
+            must_sync: _,
+            groups,
+            fetches,
+            to_shards,
+            to_catalog,
+        } = self;
+        into.in_transit("shard effects: to connections", to_connections);
+        into.in_transit("shard effects: operations", ops);
+        into.in_transit("shard effects: groups", groups);
+        into.in_transit("shard effects: fetches", fetches);
+        into.in_transit("shard effects: to shards", to_shards);
+        into.in_transit("shard effects: to the catalog", to_catalog);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Outgoing {
     to_connections: Vec<(ConnectionId, SessionEvent)>,
@@ -134,6 +157,45 @@ impl Shard {
             fx: QueueEffects::default(),
             out: Outgoing::default(),
         }
+    }
+
+    /// What it holds, its queues included.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let Shard {
+            index: _,
+            view: _,
+            queues,
+            histories,
+            newest: _,
+            early,
+            touched,
+            deadlines,
+            confirms,
+            outboxes,
+            budget,
+            awaited,
+            retries,
+            draws: _,
+            fx,
+            out: Outgoing { to_connections, to_shards, to_catalog, groups },
+        } = self;
+        into.declared("shard: queues", queues);
+        queues.values().for_each(|slot| slot.queue.holdings(into));
+        into.declared("shard: histories", histories);
+        histories.values().for_each(|history| history.holdings(into));
+        into.in_transit("shard: early commands", early);
+        into.in_transit("shard: touched queues", touched);
+        into.in_transit("shard: deadlines", deadlines);
+        confirms.holdings(into);
+        outboxes.holdings(into);
+        into.in_use("shard: queues with ready messages", &budget.queues());
+        into.in_transit("shard: dead letters under way", awaited);
+        into.in_transit("shard: dead letters to be sent again", &retries.len());
+        fx.holdings(into);
+        into.in_transit("shard: to connections", to_connections);
+        into.in_transit("shard: to shards", to_shards);
+        into.in_transit("shard: to the catalog", to_catalog);
+        into.in_transit("shard: groups", groups);
     }
 
     /// Takes over the durable queues of this shard with what the store found of them. What it found of queues that

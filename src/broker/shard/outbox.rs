@@ -2,6 +2,7 @@
 //! section 3); and what each connection has to do with the queues here, for when it is gone.
 
 use crate::broker::{Map, Set};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerNumber, QueueId};
 use crate::queue::Gate;
 
@@ -23,6 +24,15 @@ struct Outbox {
 pub(super) struct Outboxes(Map<ConnectionId, Outbox>);
 
 impl Outboxes {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        into.in_use("outboxes: connections", &self.0);
+        for Outbox { bytes, held_back, holders } in self.0.values() {
+            into.in_use("outbox: bytes", bytes);
+            into.in_use("outbox: queues held back", held_back);
+            into.in_use("outbox: holders", holders);
+        }
+    }
+
     /// A consumer or getter of this connection may hold messages of this queue from now on.
     pub(super) fn add_holder(&mut self, connection: ConnectionId, queue: QueueId, consumer: ConsumerNumber) {
         self.0.entry(connection).or_default().holders.insert((queue, consumer));

@@ -10,6 +10,7 @@ use crate::broker::catalog::{Catalog, CatalogEffects};
 use crate::broker::command::{CatalogCommand, Origin};
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::event::SessionEvent;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Timestamp};
 
 type AnswerTo = oneshot::Sender<Result<Applied, AdministrationError>>;
@@ -66,6 +67,15 @@ impl CatalogOwner {
     #[must_use]
     pub fn bad_records(&self) -> usize {
         self.catalog.bad_records().len()
+    }
+
+    /// What it holds, and what the view does.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let CatalogOwner { catalog, effects, held, administrators, sequence: _, stopped: _ } = self;
+        catalog.holdings(into);
+        effects.holdings(into);
+        into.in_transit("catalog: answers that wait for their records", held);
+        into.in_transit("catalog: administrators to be answered", administrators);
     }
 
     /// It was told to stop.

@@ -9,6 +9,7 @@ use super::{Carrier, CatalogInput, ShardInput};
 use crate::broker::command::{Origin, ShardCommand};
 use crate::broker::port::Port;
 use crate::model::event::SessionEvent;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
 use crate::server::budget::Budget;
 use crate::session::Session;
@@ -42,6 +43,15 @@ impl Conversation {
     /// What of this connection's work is on its way.
     pub(crate) fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let Conversation { id: _, session, budget, undrained } = self;
+        session.holdings(into);
+        session.broker().holdings(into);
+        into.in_transit("connection: bytes of tickets", &budget.in_flight());
+        into.in_use("connection: bytes not reported as written", &undrained.iter().sum::<usize>());
     }
 
     /// Tells the session what has arrived for it, and keeps account of its deliveries per shard.

@@ -21,6 +21,10 @@ impl OpenGroups {
         }
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// Whether all groups are complete.
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -5,6 +5,7 @@ use tokio::sync::oneshot;
 use super::{Carrier, CatalogInput, StoreRequest, Ticket};
 use crate::broker::command::{Origin, ShardCommand};
 use crate::broker::shard::{Shard, ShardEffects};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
 use crate::model::op::Fetched;
 
@@ -52,6 +53,13 @@ impl ShardOwner {
     #[must_use]
     pub fn index(&self) -> ShardIndex {
         self.index
+    }
+
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let ShardOwner { index: _, shard, effects, first_turn: _, stopped: _ } = self;
+        shard.holdings(into);
+        effects.holdings(into);
     }
 
     /// Takes in all of `inputs` and does what is due. False where there was nothing to take in.

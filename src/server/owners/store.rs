@@ -5,6 +5,7 @@
 
 use super::open_groups::OpenGroups;
 use super::{Carrier, CatalogInput, ShardInput, Ticket};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ShardIndex, Timestamp};
 use crate::model::op::{CatalogOp, Fetch, Group, Op};
 use crate::store::{Store, StoreError};
@@ -50,6 +51,17 @@ struct Pending {
 }
 
 impl Pending {
+    fn holdings(&self, into: &mut Holdings) {
+        let Pending { ops, catalog, shards, catalog_sequence, tickets, bytes, must_sync: _, since } = self;
+        into.in_transit("next commit: operations", ops);
+        into.in_transit("next commit: records", catalog);
+        into.in_transit("next commit: shards", shards);
+        into.in_transit("next commit: turn of the catalog", catalog_sequence);
+        into.in_transit("next commit: tickets", tickets);
+        into.in_transit("next commit: bytes", bytes);
+        into.in_transit("next commit: deadline", since);
+    }
+
     fn is_empty(&self) -> bool {
         self.ops.is_empty() && self.catalog.is_empty() && self.shards.is_empty()
     }
@@ -86,6 +98,16 @@ impl StoreOwner {
             log_since: None,
             closing: false,
         }
+    }
+
+    /// What it holds, the store included.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let StoreOwner { store, pending, open, fetches, log_since, closing: _ } = self;
+        store.holdings(into);
+        pending.holdings(into);
+        into.in_transit("store: open groups", &open.len());
+        into.in_transit("store: fetches", fetches);
+        into.in_transit("store: checkpoint", log_since);
     }
 
     /// Takes in all of `requests` and does what is due. After an error nothing more may be confirmed: it is the last
