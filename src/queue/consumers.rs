@@ -1,11 +1,16 @@
 //! The consumers of a queue: who is next, who has credit, who may consume at all (semantics.md section 10). What they
 //! are given is decided elsewhere. Those who only `get` have a record too while they hold something, but do not count.
+//!
+//! Whatever one of them does costs about the same however many there are: a client may have 100,000 on one queue, and
+//! lose them all at once.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use foldhash::fast::FixedState;
 
 use super::effects::ConsumeRefused;
+use super::rotation::Rotation;
 use crate::model::consuming::ConsumeOptions;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, Timestamp};
@@ -34,8 +39,8 @@ struct Consumer {
     /// Its place in the order of registration; None: cancelled, or only getting.
     registered: Option<u64>,
     paused: bool,
-    /// In its level's rotation.
-    waiting: bool,
+    /// Where it stands among those who got credit since the last turn ended.
+    joined: Option<usize>,
     unacked: u32,
     /// Where its unacked stand, about: what has left since may still be here.
     held: VecDeque<Position>,
@@ -57,16 +62,6 @@ impl Consumer {
     }
 }
 
-/// The consumers of one priority.
-#[derive(Debug)]
-struct Level {
-    priority: i32,
-    members: usize,
-    /// Those with credit, the next one first. One that lost its credit otherwise than by a delivery is found out
-    /// when it is its turn.
-    waiting: VecDeque<Slot>,
-}
-
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     table: Vec<Option<Consumer>>,
@@ -75,11 +70,11 @@ pub(super) struct Consumers {
     /// Registered ones, first come first.
     order: BTreeMap<u64, Slot>,
     next_order: u64,
-    /// Highest priority first.
-    levels: Vec<Level>,
+    /// Registered ones, the highest priority first, and then first come first.
+    ranks: BTreeMap<(Reverse<i32>, u64), Slot>,
+    /// Those with credit. One that lost its credit otherwise than by a delivery is found out when it is its turn.
+    waiting: Rotation,
     exclusive: bool,
-    /// The first registered one of the highest priority.
-    best: Option<Slot>,
     /// Who got the last delivery, where one gets all, and is still registered.
     current: Option<Slot>,
     /// Those whose connection took nothing more in this turn, in the order they were asked.
@@ -159,13 +154,12 @@ impl Consumers {
         let order = self.next_order;
         self.next_order += 1;
         self.order.insert(order, slot);
+        self.ranks.insert((Reverse(options.priority), order), slot);
         if let Some(consumer) = self.get_mut(slot) {
             consumer.options = options;
             consumer.registered = Some(order);
             consumer.paused = false;
         }
-        self.level(options.priority).members += 1;
-        self.choose_best();
         self.join(slot);
         Ok(slot)
     }
@@ -184,7 +178,7 @@ impl Consumers {
             options: ConsumeOptions::default(),
             registered: None,
             paused: false,
-            waiting: false,
+            joined: None,
             unacked: 0,
             held: VecDeque::new(),
             timeout: None,
@@ -201,20 +195,14 @@ impl Consumers {
     pub(super) fn unregister(&mut self, slot: Slot) -> bool {
         let Some(consumer) = self.get_mut(slot) else { return false };
         let Some(order) = consumer.registered.take() else { return false };
-        consumer.waiting = false;
         let priority = consumer.options.priority;
         self.order.remove(&order);
+        self.ranks.remove(&(Reverse(priority), order));
         // An exclusive consumer is the only one.
         self.exclusive = false;
-        self.joined.retain(|&joined| joined != slot);
-        let level = self.level(priority);
-        level.members -= 1;
-        level.waiting.retain(|&waiting| waiting != slot);
-        if level.members == 0 {
-            self.levels.retain(|level| level.priority != priority);
-        }
+        self.waiting.remove(slot);
+        self.unjoin(slot);
         self.current = self.current.filter(|&current| current != slot);
-        self.choose_best();
         true
     }
 
@@ -311,7 +299,7 @@ impl Consumers {
         if turns != Turns::All {
             return self.active(turns).is_some();
         }
-        self.levels.iter().any(|level| !level.waiting.is_empty())
+        !self.waiting.is_empty()
     }
 
     /// Who gets the next message: of the highest priority with credit, in turn; or the single active consumer. `admits`
@@ -330,18 +318,15 @@ impl Consumers {
             self.refused.push(slot);
             return None;
         }
-        for level in &mut self.levels {
-            while let Some(&slot) = level.waiting.front() {
-                let Some(Some(consumer)) = self.table.get_mut(slot as usize) else { return None };
-                if consumer.credit() == 0 {
-                    consumer.waiting = false;
-                    level.waiting.pop_front();
-                } else if admits(consumer.key.connection) {
-                    return Some(slot);
-                } else {
-                    self.refused.push(slot);
-                    level.waiting.pop_front();
-                }
+        while let Some(slot) = self.waiting.first() {
+            let consumer = self.get(slot)?;
+            if consumer.credit() == 0 {
+                self.waiting.remove(slot);
+            } else if admits(consumer.key.connection) {
+                return Some(slot);
+            } else {
+                self.waiting.remove(slot);
+                self.refused.push(slot);
             }
         }
         None
@@ -349,35 +334,25 @@ impl Consumers {
 
     /// The one that was picked has got its message: the next one's turn.
     pub(super) fn rotate(&mut self, slot: Slot, turns: Turns) {
-        let Some(Some(consumer)) = self.table.get_mut(slot as usize) else { return };
-        if !consumer.waiting {
-            return;
-        }
-        let priority = consumer.options.priority;
-        consumer.waiting = consumer.credit() > 0;
-        let waits = consumer.waiting;
-        let level = self.level(priority);
-        if turns != Turns::All {
-            // It need not be the first of its level, and there is nobody to take turns with.
-            if !waits {
-                level.waiting.retain(|&waiting| waiting != slot);
-            }
-            return;
-        }
-        debug_assert_eq!(level.waiting.front(), Some(&slot));
-        level.waiting.pop_front();
-        if waits {
-            level.waiting.push_back(slot);
+        let Some(consumer) = self.get(slot) else { return };
+        if consumer.credit() == 0 {
+            self.waiting.remove(slot);
+        } else if turns == Turns::All {
+            self.waiting.move_back(slot);
         }
     }
 
     /// The turn is over: those that were refused are asked again in the next one, in their old order.
     pub(super) fn end_turn(&mut self, turns: Turns) {
-        self.joined.clear();
+        while let Some(slot) = self.joined.pop() {
+            if let Some(consumer) = self.get_mut(slot) {
+                consumer.joined = None;
+            }
+        }
         while let Some(slot) = self.refused.pop() {
             let priority = self.get(slot).map(|consumer| consumer.options.priority);
             if let Some(priority) = priority.filter(|_| turns == Turns::All) {
-                self.level(priority).waiting.push_front(slot);
+                self.waiting.push_front(slot, priority);
             }
         }
     }
@@ -387,22 +362,18 @@ impl Consumers {
     pub(super) fn room(&self, turns: Turns, only_joined: bool, enough: u64) -> u64 {
         let credit = |slot: Slot| self.get(slot).map_or(0, Consumer::credit);
         if turns != Turns::All {
-            return self
-                .only_one(turns)
-                .filter(|slot| !only_joined || self.joined.contains(slot))
-                .map_or(0, credit);
+            let only = self.only_one(turns).and_then(|slot| self.get(slot));
+            return only.filter(|only| !only_joined || only.joined.is_some()).map_or(0, Consumer::credit);
         }
         let mut room = 0u64;
-        let waiting = self.levels.iter().flat_map(|level| &level.waiting);
-        let joined = self.joined.iter();
-        let mut add = |&slot: &Slot| {
+        let mut add = |slot: Slot| {
             room = room.saturating_add(credit(slot));
             room < enough
         };
         if only_joined {
-            joined.take_while(|slot| add(slot)).for_each(drop);
+            self.joined.iter().take_while(|&&slot| add(slot)).for_each(drop);
         } else {
-            waiting.take_while(|slot| add(slot)).for_each(drop);
+            self.waiting.iter().take_while(|&slot| add(slot)).for_each(drop);
         }
         room
     }
@@ -419,37 +390,31 @@ impl Consumers {
         if turns != Turns::HighestPriority {
             return self.order.values().next().copied();
         }
-        let best = self.best?;
+        let best = self.ranks.values().next().copied()?;
         let current = self.current.filter(|&current| current != best).and_then(|slot| self.get(slot));
         if current.is_some_and(|current| current.unacked > 0) { None } else { Some(best) }
     }
 
-    /// Finds the first of the highest priority; to be called whenever somebody came or went.
-    fn choose_best(&mut self) {
-        let highest = self.levels.first().map(|level| level.priority);
-        let is_highest = |slot: &&Slot| self.get(**slot).map(|consumer| consumer.options.priority) == highest;
-        self.best = self.order.values().find(is_highest).copied();
-    }
-
     /// Lets a consumer wait for its turn, if it has credit and does not wait already.
     fn join(&mut self, slot: Slot) {
-        let Some(consumer) = self.get_mut(slot) else { return };
-        if consumer.waiting || consumer.credit() == 0 {
+        let Some(Some(consumer)) = self.table.get_mut(slot as usize) else { return };
+        if consumer.credit() == 0 || self.waiting.contains(slot) {
             return;
         }
-        consumer.waiting = true;
-        let priority = consumer.options.priority;
-        self.level(priority).waiting.push_back(slot);
-        self.joined.push(slot);
+        self.waiting.push_back(slot, consumer.options.priority);
+        if consumer.joined.is_none() {
+            consumer.joined = Some(self.joined.len());
+            self.joined.push(slot);
+        }
     }
 
-    /// The level of a priority; a new one where there is none.
-    fn level(&mut self, priority: i32) -> &mut Level {
-        let at = self.levels.partition_point(|level| level.priority > priority);
-        if self.levels.get(at).is_none_or(|level| level.priority != priority) {
-            self.levels.insert(at, Level { priority, members: 0, waiting: VecDeque::new() });
+    /// It does not count any more among those who got credit.
+    fn unjoin(&mut self, slot: Slot) {
+        let Some(at) = self.get_mut(slot).and_then(|consumer| consumer.joined.take()) else { return };
+        self.joined.swap_remove(at);
+        if let Some(moved) = self.joined.get(at).copied().and_then(|moved| self.get_mut(moved)) {
+            moved.joined = Some(at);
         }
-        &mut self.levels[at]
     }
 
     fn get(&self, slot: Slot) -> Option<&Consumer> {

@@ -32,6 +32,7 @@ mod limits;
 mod paging;
 mod position_map;
 mod ready;
+mod rotation;
 mod segment;
 mod settle;
 mod spans;

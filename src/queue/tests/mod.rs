@@ -4,6 +4,7 @@ mod desk;
 mod history;
 mod judge;
 mod letters;
+mod masses;
 mod memory;
 mod quorum;
 mod rules;
