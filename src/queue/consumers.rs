@@ -21,6 +21,9 @@ pub(super) type Slot = u32;
 /// More than this many stale positions beyond twice the live ones are cleared away.
 const SLACK: usize = 32;
 
+/// A table that was longer than this is given back once nobody is in it.
+const MANY: usize = 64;
+
 /// Who gets deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Turns {
@@ -48,6 +51,8 @@ struct Consumer {
     timeout: Option<u64>,
     /// The deadline that was made for it.
     lease: Option<Timestamp>,
+    /// It held something for too long.
+    lost: bool,
 }
 
 impl Consumer {
@@ -91,9 +96,9 @@ impl Consumers {
             by_key,
             order,
             next_order: _,
-            levels,
+            ranks,
+            waiting,
             exclusive: _,
-            best,
             current,
             refused,
             joined,
@@ -102,8 +107,8 @@ impl Consumers {
         into.in_use("consumers: free slots", &(0, free.capacity()));
         into.in_use("consumers: by key", by_key);
         into.in_use("consumers: order", order);
-        into.in_use("consumers: levels", levels);
-        into.in_use("consumers: best", best);
+        into.in_use("consumers: ranks", ranks);
+        waiting.holdings(into);
         into.in_use("consumers: current", current);
         into.in_transit("consumers: refused", refused);
         into.in_transit("consumers: joined", joined);
@@ -183,6 +188,7 @@ impl Consumers {
             held: VecDeque::new(),
             timeout: None,
             lease: None,
+            lost: false,
         };
         if let Some(place) = self.table.get_mut(slot as usize) {
             *place = Some(consumer);
@@ -203,6 +209,9 @@ impl Consumers {
         self.waiting.remove(slot);
         self.unjoin(slot);
         self.current = self.current.filter(|&current| current != slot);
+        if self.order.is_empty() {
+            self.waiting = Rotation::default();
+        }
         true
     }
 
@@ -217,6 +226,9 @@ impl Consumers {
             self.by_key.remove(&key);
             self.table[slot as usize] = None;
             self.free.push(slot);
+            if self.by_key.is_empty() && self.table.len() > MANY {
+                *self = Consumers { next_order: self.next_order, ..Consumers::default() };
+            }
         }
     }
 
@@ -285,13 +297,25 @@ impl Consumers {
         }
     }
 
-    /// Takes the notes of where its unacked stand, rising, to settle them all.
-    pub(super) fn take_held(&mut self, slot: Slot) -> Vec<Position> {
-        let held = self.get_mut(slot).map(|consumer| std::mem::take(&mut consumer.held)).unwrap_or_default();
-        let mut held = Vec::from(held);
-        held.sort_unstable();
+    /// Takes the first `most` notes of where its unacked stand, rising, to settle them, and whether these were all.
+    pub(super) fn take_held(&mut self, slot: Slot, most: usize) -> (Vec<Position>, bool) {
+        let Some(consumer) = self.get_mut(slot) else { return (Vec::new(), true) };
+        consumer.held.make_contiguous().sort_unstable();
+        let count = consumer.held.len().min(most);
+        let mut held: Vec<_> = consumer.held.drain(..count).collect();
         held.dedup();
-        held
+        (held, consumer.held.is_empty())
+    }
+
+    /// Whether its lease has ended and it is being taken back what it holds.
+    pub(super) fn is_lost(&self, slot: Slot) -> bool {
+        self.get(slot).is_some_and(|consumer| consumer.lost)
+    }
+
+    pub(super) fn set_lost(&mut self, slot: Slot) {
+        if let Some(consumer) = self.get_mut(slot) {
+            consumer.lost = true;
+        }
     }
 
     /// Whether anybody could take a message, apart from those refused in this turn.

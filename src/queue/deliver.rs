@@ -8,7 +8,7 @@ use super::effects::{Got, QueueEffects};
 use super::entry::{Entry, Stored};
 use super::lane::Next;
 use super::leases::Since;
-use super::{PendingGet, Queue, Unacked, clipped};
+use super::{PIECE, PendingGet, Queue, Unacked, clipped};
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
 use crate::model::op;
@@ -24,23 +24,31 @@ enum First {
     Ready(op::Lane),
     /// It has to be fetched first.
     Paged(op::Lane),
+    /// So many before it have expired that the rest has to wait.
+    Later,
     Empty,
 }
 
+/// How many messages one call delivers to consumers.
+const DELIVERED: usize = 4096;
+
 impl Queue {
-    /// Delivers what can be delivered, answers gets, then enforces expiry, limits and the window.
-    pub fn pump(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) {
+    /// Delivers what can be delivered, answers gets, then enforces expiry, limits and the window. Returns how many
+    /// messages it has moved, and whether there is more to do than is good for one call.
+    pub fn pump(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) -> (usize, bool) {
         let delivered = fx.deliveries.len();
-        self.deliver_to_consumers(now, gate, fx);
-        let served = fx.deliveries.len() > delivered;
+        let mut more = self.deliver_to_consumers(now, gate, fx);
+        let delivered = fx.deliveries.len() - delivered;
+        let served = delivered > 0;
         self.consumers.end_turn(self.turns());
-        self.serve_gets(now, fx);
+        more |= self.serve_gets(now, fx);
         self.fresh_from = self.next_position;
-        self.expire(now, fx);
-        self.enforce_limits(fx);
+        let expired = self.expire(now, fx);
+        more |= self.enforce_limits(fx);
         self.backlog = !self.ready.is_empty();
         self.balance_memory(served, fx);
         self.read_letters(fx);
+        (delivered + expired, more)
     }
 
     /// Answers a `basic.get` in `fx.got`: at once, or in a later pump where the message has to be fetched or a consumer
@@ -53,32 +61,47 @@ impl Queue {
         }
     }
 
-    fn deliver_to_consumers(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) {
+    /// Returns whether there is more to do.
+    fn deliver_to_consumers(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) -> bool {
         let turns = self.turns();
+        let most = fx.deliveries.len() + DELIVERED;
         while self.consumers.anyone_waits(turns) {
+            if fx.deliveries.len() == most {
+                return true;
+            }
             let lane = match self.first(now, fx) {
                 First::Ready(lane) => lane,
-                First::Paged(lane) => return self.fetch_front(lane, fx),
-                First::Empty => return,
+                First::Paged(lane) => {
+                    self.fetch_front(lane, fx);
+                    return false;
+                }
+                First::Later => return true,
+                First::Empty => return false,
             };
-            let Next::Entry(entry) = self.ready.next(lane) else { return };
+            let Next::Entry(entry) = self.ready.next(lane) else { return false };
             let bytes = entry.footprint();
             let picked = self.consumers.pick(turns, |connection| gate.admits(connection, bytes));
-            let Some(slot) = picked else { return };
-            let Some(key) = self.consumers.key(slot) else { return };
-            let Some(entry) = self.ready.pop(lane) else { return };
+            let Some(slot) = picked else { return false };
+            let Some(key) = self.consumers.key(slot) else { return false };
+            let Some(entry) = self.ready.pop(lane) else { return false };
             let no_ack = self.consumers.is_no_ack(slot);
             let delivery = self.hand_over(now, slot, key, no_ack, entry, fx);
             fx.deliveries.push((key.connection, delivery));
             self.consumers.rotate(slot, turns);
         }
+        false
     }
 
-    fn serve_gets(&mut self, now: Timestamp, fx: &mut QueueEffects) {
+    /// Returns whether there is more to do.
+    fn serve_gets(&mut self, now: Timestamp, fx: &mut QueueEffects) -> bool {
         while let Some(&PendingGet { key, no_ack }) = self.gets.front() {
             let found = match self.first(now, fx) {
                 First::Ready(lane) => self.ready.pop(lane),
-                First::Paged(lane) => return self.fetch_front(lane, fx),
+                First::Paged(lane) => {
+                    self.fetch_front(lane, fx);
+                    return false;
+                }
+                First::Later => return true,
                 First::Empty => None,
             };
             self.gets.pop_front();
@@ -91,15 +114,21 @@ impl Queue {
             });
             fx.got.push(Got { key, found });
         }
+        false
     }
 
     /// Finds the next message that has not expired; those that have leave.
     fn first(&mut self, now: Timestamp, fx: &mut QueueEffects) -> First {
+        let mut expired = 0;
         while let Some(lane) = self.ready.highest() {
             match self.ready.next(lane) {
                 Next::Entry(entry) if entry.expiry.is_due(now) && entry.position < self.fresh_from => {
-                    if let Some(expired) = self.ready.pop(lane) {
-                        self.leave(expired, DeathReason::Expired, fx);
+                    if expired == PIECE {
+                        return First::Later;
+                    }
+                    expired += 1;
+                    if let Some(entry) = self.ready.pop(lane) {
+                        self.leave(entry, DeathReason::Expired, fx);
                     }
                 }
                 Next::Entry(_) => return First::Ready(lane),

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::rubbish::Rubbish;
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, QueueId, QueueRef};
@@ -83,12 +84,15 @@ pub struct QueueEffects {
     pub fetches: Vec<Fetch>,
     /// Queues the shard shall delete: auto-delete or x-expires.
     pub gone: Vec<QueueId>,
+    /// Memory to be given back, a part at a time.
+    pub rubbish: Vec<Rubbish>,
 }
 
 impl QueueEffects {
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let QueueEffects { ops, deliveries, got, dead_letters, cancelled, timed_out, fetches, gone } = self;
+        let QueueEffects { ops, deliveries, got, dead_letters, cancelled, timed_out, fetches, gone, rubbish } =
+            self;
         into.in_transit("queue effects: operations", ops);
         into.in_transit("queue effects: deliveries", deliveries);
         into.in_transit("queue effects: answers to gets", got);
@@ -97,6 +101,7 @@ impl QueueEffects {
         into.in_transit("queue effects: timed out", timed_out);
         into.in_transit("queue effects: fetches", fetches);
         into.in_transit("queue effects: gone", gone);
+        into.in_transit("queue effects: rubbish", rubbish);
     }
 
     /// Empties all lists and keeps their memory.
@@ -109,6 +114,7 @@ impl QueueEffects {
         self.timed_out.clear();
         self.fetches.clear();
         self.gone.clear();
+        self.rubbish.clear();
     }
 
     /// Emits a removal; one that goes on where the last operation ended becomes part of it.

@@ -1,8 +1,8 @@
 //! Expiry: of messages, wherever they stand (semantics.md 12.1, 12.2), and of the queue itself (8.5).
 
-use super::Queue;
 use super::effects::QueueEffects;
 use super::entry::Expiry;
+use super::{PIECE, Queue};
 use crate::model::consuming::DeathReason;
 use crate::model::delay::delay;
 use crate::model::ids::Timestamp;
@@ -10,13 +10,15 @@ use crate::model::message::Message;
 use crate::model::settings::QueueRole;
 
 impl Queue {
-    /// Expires what is due: messages, consumers that hold one for too long, and the queue if nobody used it.
-    pub fn tick(&mut self, now: Timestamp, fx: &mut QueueEffects) {
-        self.expire(now, fx);
+    /// Expires what is due: messages, consumers that hold one for too long, and the queue if nobody used it. Where that is
+    /// much, the rest stays due. Returns how many messages left.
+    pub fn tick(&mut self, now: Timestamp, fx: &mut QueueEffects) -> usize {
+        let expired = self.expire(now, fx);
         self.expire_leases(now, fx);
         if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
             self.announce_gone(fx);
         }
+        expired
     }
 
     /// When [`Queue::tick`] has something to do: the earliest expiry of a message, a lease, or the queue.
@@ -26,12 +28,16 @@ impl Queue {
         [messages, self.lease_deadline(), self.idle_deadline()].into_iter().flatten().min()
     }
 
-    /// Lets expired messages leave; those in the store are looked for.
-    pub(super) fn expire(&mut self, now: Timestamp, fx: &mut QueueEffects) {
-        while let Some(expired) = self.ready.pop_expired(now, self.fresh_from) {
-            self.leave(expired, DeathReason::Expired, fx);
+    /// Lets expired messages leave, not too many at once; those in the store are looked for. Returns how many left.
+    pub(super) fn expire(&mut self, now: Timestamp, fx: &mut QueueEffects) -> usize {
+        for expired in 0..PIECE {
+            let Some(entry) = self.ready.pop_expired(now, self.fresh_from) else {
+                self.scan_spans(now, fx);
+                return expired;
+            };
+            self.leave(entry, DeathReason::Expired, fx);
         }
-        self.scan_spans(now, fx);
+        PIECE
     }
 
     /// When a message that arrives now expires: by queue TTL or its own expiration, whichever is first. Where messages

@@ -196,9 +196,11 @@ impl Lane {
         Some(PositionRange { first, last })
     }
 
-    /// Forgets all messages. A fetch that is under way stays: its answer will find nothing to do.
-    pub(super) fn clear(&mut self) {
-        *self = Lane { in_flight: self.in_flight.take(), ..Lane::default() };
+    /// Forgets all messages, which are in what is returned. A fetch that is under way stays: its answer will find nothing
+    /// to do.
+    pub(super) fn clear(&mut self) -> Lane {
+        let emptied = Lane { in_flight: self.in_flight.take(), ..Lane::default() };
+        std::mem::replace(self, emptied)
     }
 
     /// To be called when spans have gone: the tail becomes the head once there is nothing between.
@@ -207,6 +209,21 @@ impl Lane {
             std::mem::swap(&mut self.head, &mut self.tail);
             self.front_bytes += std::mem::take(&mut self.tail_bytes);
         }
+    }
+
+    /// How many messages are in memory.
+    pub(super) fn in_memory_count(&self) -> usize {
+        self.returned.len() + self.head.len() + self.tail.len()
+    }
+
+    /// Drops up to `most` messages in memory of a lane that nobody needs any more. Returns how many more it could have
+    /// dropped.
+    pub(super) fn drop_some(&mut self, most: usize) -> usize {
+        let mut most = self.tail.drop_some(self.head.drop_some(most));
+        while most > 0 && self.returned.pop_last().is_some() {
+            most -= 1;
+        }
+        most
     }
 
     fn left_front(&mut self, entry: Option<Entry>) -> Option<Entry> {

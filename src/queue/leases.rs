@@ -7,7 +7,7 @@
 
 use super::consumers::Slot;
 use super::effects::{QueueEffects, TimedOut};
-use super::{Queue, settle};
+use super::{PIECE, Queue, settle};
 use crate::model::ids::Timestamp;
 use crate::model::settings::QueueType;
 
@@ -66,6 +66,9 @@ impl Queue {
             let (Some(timeout), Some(key)) = (self.consumers.timeout(slot), self.consumers.key(slot)) else {
                 continue;
             };
+            if self.consumers.is_lost(slot) {
+                return self.go_on_losing(now, slot, timeout, fx);
+            }
             let held = self.consumers.held(slot).filter_map(|position| self.unacked.get(position));
             let ages = held.filter(|held| held.slot == slot).map(|held| held.since.age(now));
             match ages.max() {
@@ -76,9 +79,18 @@ impl Queue {
                 Some(_) => {
                     let closes_channel = self.settings.queue_type == QueueType::Classic;
                     fx.timed_out.push(TimedOut { key, timeout, closes_channel });
-                    self.lose(now, slot, settle::FORGIVEN, fx);
+                    self.consumers.set_lost(slot);
+                    return self.go_on_losing(now, slot, timeout, fx);
                 }
             }
+        }
+    }
+
+    /// Takes back a part of what a consumer held for too long. The rest is due at once.
+    fn go_on_losing(&mut self, now: Timestamp, slot: Slot, timeout: u64, fx: &mut QueueEffects) {
+        let (_, is_all) = self.lose(now, slot, settle::FORGIVEN, PIECE, fx);
+        if !is_all {
+            self.lease(Timestamp(now.0.saturating_sub(timeout)), slot);
         }
     }
 }

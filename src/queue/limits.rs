@@ -2,7 +2,7 @@
 //! ready messages count.
 
 use super::effects::QueueEffects;
-use super::{Queue, lane::Next};
+use super::{PIECE, Queue, lane::Next};
 use crate::model::consuming::DeathReason;
 use crate::model::ids::PositionRange;
 use crate::model::message::Message;
@@ -38,13 +38,17 @@ impl Queue {
     }
 
     /// Drops what would be delivered next until the queue is within its limits: of a priority queue, that is the head of
-    /// its highest lane, as in RabbitMQ. Goes on after a fetch where the head is not in memory.
-    pub(super) fn enforce_limits(&mut self, fx: &mut QueueEffects) {
+    /// its highest lane, as in RabbitMQ. Goes on after a fetch where the head is not in memory. Returns whether so many had
+    /// to go that the rest wants another call.
+    pub(super) fn enforce_limits(&mut self, fx: &mut QueueEffects) -> bool {
         if self.settings.overflow != Overflow::DropHead {
-            return;
+            return false;
         }
-        while self.is_over_limit() {
-            let Some(lane) = self.ready.highest() else { return };
+        for _ in 0..PIECE {
+            if !self.is_over_limit() {
+                return false;
+            }
+            let Some(lane) = self.ready.highest() else { return false };
             match self.ready.next(lane) {
                 Next::Entry(_) => {
                     if let Some(entry) = self.ready.pop(lane) {
@@ -53,12 +57,14 @@ impl Queue {
                 }
                 Next::Paged => {
                     if !self.drop_span(lane, fx) {
-                        return self.fetch_front(lane, fx);
+                        self.fetch_front(lane, fx);
+                        return false;
                     }
                 }
-                Next::Empty => return,
+                Next::Empty => return false,
             }
         }
+        self.is_over_limit()
     }
 
     /// Drops the whole run at the front of the only lane unread, where all of it has to go and none of it is a dead letter.

@@ -33,6 +33,7 @@ mod paging;
 mod position_map;
 mod ready;
 mod rotation;
+mod rubbish;
 mod segment;
 mod settle;
 mod spans;
@@ -41,6 +42,7 @@ mod tests;
 
 pub use deliver::Gate;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
+pub use rubbish::Rubbish;
 
 use consumers::{Consumers, Slot, Turns};
 use entry::{Entry, Returns, Stored};
@@ -51,6 +53,10 @@ use ready::Ready;
 
 /// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics.md 10.11).
 const QUORUM_PREFETCH: u16 = 2000;
+
+/// How many messages that leave by themselves (expired, over a limit, lost with a lease) one call lets go of. A queue has
+/// any number of them at once, and its shard has other queues.
+const PIECE: usize = 512;
 
 /// A queue. Every message in it is in exactly one place: ready, unacked, or among the letters (dead letters that are
 /// not safe at their target yet).
@@ -235,7 +241,9 @@ impl Queue {
     /// Drops all ready messages and returns how many there were. They are no dead letters (semantics.md 8.4).
     pub fn purge(&mut self, _now: Timestamp, fx: &mut QueueEffects) -> u32 {
         self.remove_stored_ready(fx);
-        clipped(self.ready.clear())
+        let (count, purged) = self.ready.clear();
+        fx.rubbish.extend(Rubbish::of(purged, PositionMap::default()));
+        clipped(count)
     }
 
     /// Ends the queue with all it holds and returns how many messages were ready. Nothing is dead-lettered
@@ -246,13 +254,21 @@ impl Queue {
         if self.stored {
             fx.ops.push(Op::DeleteQueue { queue: self.id.queue });
         }
-        clipped(self.ready.count())
+        let count = clipped(self.ready.count());
+        fx.rubbish.extend(Rubbish::of(self.ready.lanes, self.unacked));
+        count
     }
 
     /// The queue was declared: x-expires starts anew (semantics.md 8.5).
     pub fn touch(&mut self, now: Timestamp) {
         self.last_used = now;
         self.gone = false;
+    }
+
+    /// No message stands behind this position.
+    #[must_use]
+    pub fn last_position(&self) -> Position {
+        Position(self.next_position.0 - 1)
     }
 
     #[must_use]

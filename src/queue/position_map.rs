@@ -119,6 +119,20 @@ impl<T> PositionMap<T> {
             .filter(move |&position| range.contains(position))
     }
 
+    /// Drops up to `most` values of a map that nobody needs any more. Returns how many more it could have dropped.
+    pub(super) fn drop_some(&mut self, mut most: usize) -> usize {
+        while most > 0
+            && let Some(slot) = self.ring.pop_back()
+        {
+            self.taken -= usize::from(slot.is_some());
+            most -= 1;
+        }
+        while most > 0 && self.old.pop_last().is_some() {
+            most -= 1;
+        }
+        most
+    }
+
     /// The slots of the ring a range covers, the end not included.
     fn offsets(&self, range: PositionRange) -> (usize, usize) {
         let len = self.ring.len() as u64;

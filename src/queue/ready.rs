@@ -223,17 +223,15 @@ impl Ready {
         })
     }
 
-    /// Forgets all messages. Returns how many there were.
-    pub(super) fn clear(&mut self) -> u64 {
-        for lane in &mut self.lanes {
-            lane.clear();
-        }
+    /// Forgets all messages. Returns how many there were, and where they are.
+    pub(super) fn clear(&mut self) -> (u64, Vec<Lane>) {
+        let cleared = self.lanes.iter_mut().map(Lane::clear).collect();
         self.index.clear();
         self.occupied = LaneSet::default();
         self.body_bytes = 0;
         self.memory = 0;
         self.unstored = 0;
-        std::mem::take(&mut self.count)
+        (std::mem::take(&mut self.count), cleared)
     }
 
     /// The one that expired first: of those in memory, and as far as the order of expiry shows it.

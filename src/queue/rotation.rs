@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::consumers::Slot;
+use crate::model::holdings::Holdings;
 
 /// The consumers of one priority that wait.
 #[derive(Clone, Copy, Debug, Default)]
@@ -32,6 +33,12 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
+    pub(super) fn holdings(&self, into: &mut Holdings) {
+        let Rotation { links, levels, waiting } = self;
+        into.in_use("rotation: links", &(*waiting, links.capacity()));
+        into.in_use("rotation: levels", levels);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.waiting == 0
     }
@@ -94,9 +101,6 @@ impl Rotation {
             if behind.is_none() {
                 ends.last = before;
             }
-        }
-        if self.waiting == 0 {
-            self.links.clear();
         }
         true
     }

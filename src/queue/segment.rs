@@ -110,6 +110,14 @@ impl Segment {
         })
     }
 
+    /// Drops up to `most` of the last ones of a run that nobody needs any more. Returns how many more it could have dropped.
+    pub(super) fn drop_some(&mut self, most: usize) -> usize {
+        let dropped = self.slots.len().min(most);
+        self.slots.truncate(self.slots.len() - dropped);
+        self.live = self.live.min(self.slots.len());
+        most - dropped
+    }
+
     fn taken(&mut self, slot: Option<Slot>) -> Option<Entry> {
         let Some(Slot::Live(entry)) = slot else { return None };
         self.live -= 1;

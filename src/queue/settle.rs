@@ -43,25 +43,41 @@ impl Queue {
         self.release(slot);
     }
 
-    /// A consumer (or getter) is lost with its channel: it gets nothing more, and what it held comes back as failed.
-    pub fn detach(&mut self, now: Timestamp, key: ConsumerKey, fx: &mut QueueEffects) {
+    /// A consumer (or getter) is lost with its channel: it gets nothing more, and what it held comes back as failed, about
+    /// `most` messages of it. Returns how many these were, and whether it was all; otherwise it wants to be called again.
+    pub fn detach(
+        &mut self,
+        now: Timestamp,
+        key: ConsumerKey,
+        most: usize,
+        fx: &mut QueueEffects,
+    ) -> (usize, bool) {
         self.gets.retain(|get| get.key != key);
-        if let Some(slot) = self.consumers.find(key) {
-            self.lose(now, slot, FAILED, fx);
-        }
+        self.consumers.find(key).map_or((0, true), |slot| self.lose(now, slot, FAILED, most, fx))
     }
 
-    /// Takes a consumer out and what it holds back, as failed or not.
-    pub(super) fn lose(&mut self, now: Timestamp, slot: Slot, failed: bool, fx: &mut QueueEffects) {
+    /// Takes a consumer out and what it holds back, as failed or not, as [`Queue::detach`] does.
+    pub(super) fn lose(
+        &mut self,
+        now: Timestamp,
+        slot: Slot,
+        failed: bool,
+        most: usize,
+        fx: &mut QueueEffects,
+    ) -> (usize, bool) {
         let was_registered = self.consumers.unregister(slot);
-        for range in runs(&self.consumers.take_held(slot)) {
+        let (held, is_all) = self.consumers.take_held(slot, most);
+        for range in runs(&held) {
             let count = self.take_unacked(slot, range, |queue, entry| queue.requeue(entry, failed, fx));
             self.consumers.settled(slot, range, count);
         }
-        self.release(slot);
+        if is_all {
+            self.release(slot);
+        }
         if was_registered {
             self.consumer_left(now, fx);
         }
+        (held.len(), is_all)
     }
 
     /// Forgets a consumer that is cancelled and holds nothing, or a getter that does not.

@@ -13,7 +13,7 @@ use leveret_codec::table::{AMQPValue, FieldTable, encode};
 
 use super::hash::{hash, mix};
 use super::print::term;
-use super::{Binding, Destination, End, Keys, Matcher, Reads};
+use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
 use crate::model::argument::integer;
 use crate::model::fault::Fault;
 use crate::model::ids::Name;
@@ -174,6 +174,7 @@ impl Matcher for ConsistentHash {
         routing_key: &[u8],
         properties: Properties<'_>,
         _: u64,
+        _: &mut Effort,
         found: &mut dyn FnMut(Destination),
     ) {
         let hash = self.subject.hash(routing_key, properties);

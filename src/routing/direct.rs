@@ -6,7 +6,7 @@ use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Keys, Matcher, Reads};
+use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
 
 /// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide.
 #[derive(Clone, Debug, Default)]
@@ -27,7 +27,14 @@ impl Matcher for Direct {
         }
     }
 
-    fn matches(&self, routing_key: &[u8], _: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
+    fn matches(
+        &self,
+        routing_key: &[u8],
+        _: Properties<'_>,
+        _: u64,
+        _: &mut Effort,
+        found: &mut dyn FnMut(Destination),
+    ) {
         if let Some(destinations) = self.0.get(routing_key) {
             destinations.report(found);
         }

@@ -3,7 +3,7 @@
 use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Keys, Matcher, Reads};
+use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fanout(Destinations);
@@ -17,7 +17,14 @@ impl Matcher for Fanout {
         self.0.remove(binding.destination);
     }
 
-    fn matches(&self, _: &[u8], _: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
+    fn matches(
+        &self,
+        _: &[u8],
+        _: Properties<'_>,
+        _: u64,
+        _: &mut Effort,
+        found: &mut dyn FnMut(Destination),
+    ) {
         self.0.report(found);
     }
 

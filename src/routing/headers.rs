@@ -14,7 +14,7 @@ use crate::model::fault::Fault;
 use super::destinations::Destinations;
 use super::print::term;
 use super::value::Value;
-use super::{Binding, Destination, End, Keys, Matcher, Reads};
+use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
 
 const X_MATCH: &str = "x-match";
 
@@ -233,7 +233,14 @@ impl Matcher for Headers {
         }
     }
 
-    fn matches(&self, _: &[u8], properties: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
+    fn matches(
+        &self,
+        _: &[u8],
+        properties: Properties<'_>,
+        _: u64,
+        _: &mut Effort,
+        found: &mut dyn FnMut(Destination),
+    ) {
         for &id in &self.always {
             self.report(id, &[], found);
         }

@@ -4,7 +4,7 @@
 use leveret_codec::properties::Properties;
 use leveret_codec::table::FieldTable;
 
-use super::{Binding, Destination, End, Matcher, Reads};
+use super::{Binding, Destination, Effort, End, Matcher, Reads};
 use crate::model::fault::Fault;
 
 #[derive(Clone, Debug)]
@@ -28,9 +28,10 @@ impl Matcher for Keeping {
         routing_key: &[u8],
         properties: Properties<'_>,
         draw: u64,
+        effort: &mut Effort,
         found: &mut dyn FnMut(Destination),
     ) {
-        self.0.matches(routing_key, properties, draw, found);
+        self.0.matches(routing_key, properties, draw, effort, found);
     }
 
     /// Whether a message is kept is in its headers, and has to be told every time.

@@ -9,6 +9,7 @@ mod consistent_hash;
 mod delayed_message;
 mod destinations;
 mod direct;
+mod effort;
 mod fanout;
 mod hash;
 mod headers;
@@ -36,6 +37,7 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ExchangeId, Name, QueueRef};
 use crate::model::settings::QueueType;
 
+pub use effort::{Effort, MOST_EFFORT};
 use keeping::Keeping;
 pub use recent_history::length as history_length;
 use table::{BindingTable, Identity};
@@ -201,12 +203,14 @@ trait Matcher: fmt::Debug + Send + Sync {
     fn remove(&mut self, binding: &Binding<'_>);
 
     /// Reports every destination that matches, some perhaps more than once. `draw` is a random number: a type that
-    /// leaves the choice to chance is told what chance said.
+    /// leaves the choice to chance is told what chance said. A type whose search may be long gives up where the
+    /// effort is spent.
     fn matches(
         &self,
         routing_key: &[u8],
         properties: Properties<'_>,
         draw: u64,
+        effort: &mut Effort,
         found: &mut dyn FnMut(Destination),
     );
 
@@ -329,9 +333,12 @@ impl ExchangeRoutes {
         routing_key: &[u8],
         properties: Properties<'_>,
         draw: u64,
+        effort: &mut Effort,
         found: &mut impl FnMut(Destination),
     ) {
-        self.matcher.matches(routing_key, properties, draw, found);
+        if effort.spend(1) {
+            self.matcher.matches(routing_key, properties, draw, effort, found);
+        }
     }
 
     /// Whether exchange and routing keys alone decide where a message goes: then a result may be remembered by them.

@@ -5,7 +5,7 @@ use leveret_codec::properties::Properties;
 
 use super::hash::hash;
 use super::places::Places;
-use super::{Binding, Destination, Keys, Matcher, Reads};
+use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct ModulusHash(Places);
@@ -19,7 +19,14 @@ impl Matcher for ModulusHash {
         self.0.remove(binding.destination);
     }
 
-    fn matches(&self, routing_key: &[u8], _: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
+    fn matches(
+        &self,
+        routing_key: &[u8],
+        _: Properties<'_>,
+        _: u64,
+        _: &mut Effort,
+        found: &mut dyn FnMut(Destination),
+    ) {
         self.0.of(hash(routing_key)).into_iter().for_each(found);
     }
 

@@ -5,7 +5,7 @@ use leveret_codec::properties::Properties;
 use leveret_codec::table::FieldTable;
 
 use super::places::Places;
-use super::{Binding, Destination, End, Keys, Matcher, Reads};
+use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
 use crate::model::fault::Fault;
 use crate::model::settings::QueueType;
 
@@ -46,7 +46,14 @@ impl Matcher for Random {
         self.places.remove(binding.destination);
     }
 
-    fn matches(&self, _: &[u8], _: Properties<'_>, draw: u64, found: &mut dyn FnMut(Destination)) {
+    fn matches(
+        &self,
+        _: &[u8],
+        _: Properties<'_>,
+        draw: u64,
+        _: &mut Effort,
+        found: &mut dyn FnMut(Destination),
+    ) {
         self.places.of(draw).into_iter().for_each(found);
     }
 

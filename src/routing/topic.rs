@@ -1,6 +1,9 @@
 //! The topic exchange: keys are words between dots, `*` stands for one word, `#` for any number (semantics.md
 //! 5.21). The bindings are a trie by word, so that a message costs what its own words and the wildcards they meet
 //! cost, however many bindings there are.
+//!
+//! What comes behind the last `#` of a binding has a known length, so it is looked for at the end of the message's key
+//! alone. Behind another `#` every place has to be tried.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +15,7 @@ use smallvec::{SmallVec, smallvec};
 use crate::model::fault::Fault;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, End, Keys, Matcher, Reads};
+use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
 
 /// How many `#` a binding key may have: RabbitMQ 4.3's bound.
 const MAX_HASHES: usize = 2;
@@ -30,7 +33,11 @@ pub(super) struct Topic {
 struct Node {
     words: HashMap<Box<[u8]>, usize, RandomState>,
     star: Option<usize>,
+    /// A `#` with another one behind it.
     hash: Option<usize>,
+    last_hash: Option<usize>,
+    /// Of the last `#`: how many words come behind it, and in how many bindings.
+    tails: BTreeMap<usize, usize>,
     /// Of the bindings whose key ends here.
     destinations: Destinations,
     /// Behind another `#`, so that several ways may lead here with the same words left.
@@ -43,57 +50,92 @@ impl Default for Topic {
     }
 }
 
+/// A part of a binding's key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part<'a> {
+    Word(&'a [u8]),
+    Star,
+    Hash,
+    LastHash,
+}
+
+/// The parts of a binding's key, and how many words come behind the last `#`.
+fn parts(key: &str) -> (SmallVec<[Part<'_>; 16]>, usize) {
+    let words = words(key.as_bytes());
+    let last = words.iter().rposition(|&word| word == b"#");
+    let parts = words.iter().enumerate().map(|(at, &word)| match word {
+        b"*" => Part::Star,
+        b"#" if Some(at) == last => Part::LastHash,
+        b"#" => Part::Hash,
+        _ => Part::Word(word),
+    });
+    (parts.collect(), last.map_or(0, |last| words.len() - last - 1))
+}
+
 /// The words of a key. The empty key has none, though `.` has two empty ones.
 fn words(key: &[u8]) -> SmallVec<[&[u8]; 16]> {
     if key.is_empty() { SmallVec::new() } else { key.split(|&byte| byte == b'.').collect() }
 }
 
 impl Node {
-    fn next(&self, word: &[u8]) -> Option<usize> {
-        match word {
-            b"*" => self.star,
-            b"#" => self.hash,
-            _ => self.words.get(word).copied(),
+    fn next(&self, part: Part<'_>) -> Option<usize> {
+        match part {
+            Part::Star => self.star,
+            Part::Hash => self.hash,
+            Part::LastHash => self.last_hash,
+            Part::Word(word) => self.words.get(word).copied(),
         }
     }
 
-    fn set_next(&mut self, word: &[u8], next: Option<usize>) {
-        match (word, next) {
-            (b"*", _) => self.star = next,
-            (b"#", _) => self.hash = next,
-            (_, Some(next)) => _ = self.words.insert(word.into(), next),
-            (_, None) => _ = self.words.remove(word),
+    fn set_next(&mut self, part: Part<'_>, next: Option<usize>) {
+        match (part, next) {
+            (Part::Star, _) => self.star = next,
+            (Part::Hash, _) => self.hash = next,
+            (Part::LastHash, _) => self.last_hash = next,
+            (Part::Word(word), Some(next)) => _ = self.words.insert(word.into(), next),
+            (Part::Word(word), None) => _ = self.words.remove(word),
+        }
+    }
+
+    /// One binding more or less with so many words behind this `#`.
+    fn count_tail(&mut self, length: usize, comes: bool) {
+        let count = self.tails.entry(length).or_default();
+        *count = if comes { *count + 1 } else { count.saturating_sub(1) };
+        if *count == 0 {
+            self.tails.remove(&length);
         }
     }
 
     fn is_leaf(&self) -> bool {
-        self.words.is_empty() && self.star.is_none() && self.hash.is_none()
+        self.words.is_empty() && self.star.is_none() && self.hash.is_none() && self.last_hash.is_none()
     }
 }
 
 impl Topic {
-    /// The node behind `word`, made where there is none.
-    fn descend(&mut self, from: usize, word: &[u8]) -> usize {
-        if let Some(next) = self.nodes[from].next(word) {
+    /// The node behind `part`, made where there is none.
+    fn descend(&mut self, from: usize, part: Part<'_>) -> usize {
+        if let Some(next) = self.nodes[from].next(part) {
             return next;
         }
         let next = self.free.pop().unwrap_or_else(|| {
             self.nodes.push(Node::default());
             self.nodes.len() - 1
         });
-        self.nodes[next].below_hash = self.nodes[from].below_hash || word == b"#";
-        self.nodes[from].set_next(word, Some(next));
+        self.nodes[next].below_hash =
+            self.nodes[from].below_hash || matches!(part, Part::Hash | Part::LastHash);
+        self.nodes[from].set_next(part, Some(next));
         next
     }
 
-    /// Reports what ends at the nodes that the words of a message lead to. Returns how many nodes it visited, which
-    /// is what it cost.
-    fn walk(&self, words: &[&[u8]], found: &mut dyn FnMut(Destination)) -> usize {
-        let mut pending: SmallVec<[(usize, usize); 16]> = smallvec![(ROOT, 0)];
-        let mut followed = BTreeMap::new();
-        let mut visited = 0;
+    /// Reports what ends at the nodes that the words of a message lead to. Every node visited is a step.
+    fn walk(&self, words: &[&[u8]], effort: &mut Effort, found: &mut dyn FnMut(Destination)) {
+        let mut pending: Pending = smallvec![(ROOT, 0)];
+        let mut followed = Followed::new();
+        let end = words.len();
         while let Some((index, at)) = pending.pop() {
-            visited += 1;
+            if !effort.spend(1) {
+                return;
+            }
             let node = &self.nodes[index];
             match words.get(at) {
                 None => node.destinations.report(found),
@@ -103,33 +145,34 @@ impl Topic {
                 }
             }
             if let Some(hash) = node.hash {
-                self.follow_hash(hash, node.below_hash, at, words.len(), &mut followed, &mut pending);
+                let until = first_visited(hash, node.below_hash, at, end, &mut followed);
+                pending.extend((at..until).map(|left| (hash, left)));
+            }
+            if let Some(hash) = node.last_hash {
+                let until = first_visited(hash, node.below_hash, at, end, &mut followed);
+                let lengths = self.nodes[hash].tails.keys();
+                let places = lengths.map_while(|&length| end.checked_sub(length));
+                pending.extend(places.filter(|left| (at..until).contains(left)).map(|left| (hash, left)));
             }
         }
-        visited
     }
+}
 
-    /// Goes on behind a `#` that takes up the words from `at` on: none, one, and so on to all. A `#` behind another
-    /// one is reached with many values of `at`; what an earlier visit followed is left out, so that no node is
-    /// visited twice with the same words left.
-    fn follow_hash(
-        &self,
-        hash: usize,
-        nested: bool,
-        at: usize,
-        end: usize,
-        followed: &mut BTreeMap<usize, usize>,
-        pending: &mut SmallVec<[(usize, usize); 16]>,
-    ) {
-        let mut until = end + 1;
-        if nested {
-            let earlier = followed.entry(hash).or_insert(until);
-            until = *earlier;
-            *earlier = until.min(at);
-        }
-        let from = if self.nodes[hash].is_leaf() { at.max(end) } else { at };
-        pending.extend((from..until).map(|left| (hash, left)));
+type Pending = SmallVec<[(usize, usize); 16]>;
+
+/// From which word on what is behind a `#` has been visited.
+type Followed = BTreeMap<usize, usize>;
+
+/// A `#` takes up the words from `at` on: none, one, and so on to all. One behind another (`nested`) is reached with many
+/// values of `at`; what an earlier visit followed is left out, so that no node is visited twice with the same words left.
+fn first_visited(hash: usize, nested: bool, at: usize, end: usize, followed: &mut Followed) -> usize {
+    if !nested {
+        return end + 1;
     }
+    let earlier = followed.entry(hash).or_insert(end + 1);
+    let until = *earlier;
+    *earlier = until.min(at);
+    until
 }
 
 impl Matcher for Topic {
@@ -144,34 +187,50 @@ impl Matcher for Topic {
     }
 
     fn insert(&mut self, binding: &Binding<'_>) {
-        let end = words(binding.routing_key.as_bytes())
-            .into_iter()
-            .fold(ROOT, |node, word| self.descend(node, word));
-        self.nodes[end].destinations.add(binding.destination);
+        let (parts, tail) = parts(binding.routing_key);
+        let mut node = ROOT;
+        for part in parts {
+            node = self.descend(node, part);
+            if part == Part::LastHash {
+                self.nodes[node].count_tail(tail, true);
+            }
+        }
+        self.nodes[node].destinations.add(binding.destination);
     }
 
     fn remove(&mut self, binding: &Binding<'_>) {
-        let mut path: SmallVec<[(usize, &[u8]); 16]> = SmallVec::new();
+        let (parts, tail) = parts(binding.routing_key);
+        let mut path: SmallVec<[(usize, Part<'_>); 16]> = SmallVec::new();
         let mut node = ROOT;
-        for word in words(binding.routing_key.as_bytes()) {
-            path.push((node, word));
-            let Some(next) = self.nodes[node].next(word) else { return };
+        for part in parts {
+            path.push((node, part));
+            let Some(next) = self.nodes[node].next(part) else { return };
             node = next;
+            if part == Part::LastHash {
+                self.nodes[node].count_tail(tail, false);
+            }
         }
         self.nodes[node].destinations.remove(binding.destination);
-        for (parent, word) in path.into_iter().rev() {
+        for (parent, part) in path.into_iter().rev() {
             if !self.nodes[node].is_leaf() || !self.nodes[node].destinations.is_empty() {
                 return;
             }
-            self.nodes[parent].set_next(word, None);
+            self.nodes[parent].set_next(part, None);
             self.nodes[node] = Node::default();
             self.free.push(node);
             node = parent;
         }
     }
 
-    fn matches(&self, routing_key: &[u8], _: Properties<'_>, _: u64, found: &mut dyn FnMut(Destination)) {
-        self.walk(&words(routing_key), found);
+    fn matches(
+        &self,
+        routing_key: &[u8],
+        _: Properties<'_>,
+        _: u64,
+        effort: &mut Effort,
+        found: &mut dyn FnMut(Destination),
+    ) {
+        self.walk(&words(routing_key), effort, found);
     }
 
     fn reads(&self) -> Reads {
@@ -206,7 +265,33 @@ mod tests {
     }
 
     fn visits(topic: &Topic, key: &str) -> usize {
-        topic.walk(&words(key.as_bytes()), &mut |_| {})
+        let mut effort = Effort::default();
+        topic.walk(&words(key.as_bytes()), &mut effort, &mut |_| {});
+        effort.spent()
+    }
+
+    #[test]
+    fn what_is_behind_the_last_hash_is_looked_for_at_the_end_alone() {
+        // Each of 428 patterns finds its first word somewhere, and its second one could be anywhere behind.
+        let letters = || (b'a'..=b'v').map(char::from);
+        let keys = letters().flat_map(|one| letters().map(move |other| format!("#.{one}.#.{other}.*")));
+        let topic = topic_of(keys.take(428));
+        let key: Vec<_> = letters().cycle().take(127).map(String::from).collect();
+        let cost = visits(&topic, &key.join("."));
+        assert!(cost < 500, "{cost} visits");
+    }
+
+    #[test]
+    fn a_search_ends_where_its_effort_does() {
+        let topic = topic_of(["#.a.#".to_owned(), "#".to_owned()]);
+        let (mut effort, mut found) = (Effort::default(), 0);
+        for _ in 0..10 * crate::routing::MOST_EFFORT {
+            topic.walk(&words(b"a.b.c"), &mut effort, &mut |_| found += 1);
+            if effort.is_too_much() {
+                break;
+            }
+        }
+        assert!(effort.is_too_much() && effort.spent() == crate::routing::MOST_EFFORT && found > 0);
     }
 
     #[test]

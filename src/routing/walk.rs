@@ -11,7 +11,7 @@ use crate::model::ids::{ExchangeId, QueueRef};
 
 use super::hash::mix;
 use super::recent_history::is_remembered;
-use super::{Destination, ExchangeKind, ExchangeRoutes, Keys};
+use super::{Destination, Effort, ExchangeKind, ExchangeRoutes, Keys};
 
 /// How far `into` may outgrow the distinct queues in it before it is thinned out.
 const SLACK: usize = 1024;
@@ -41,6 +41,8 @@ pub struct Walked {
     pub by_keys_alone: bool,
     /// Those who remember the message for later bindings; that is no delivery.
     pub histories: SmallVec<[QueueRef; 1]>,
+    /// The search was given up: there may be more queues than were found (see [`super::MOST_EFFORT`]).
+    pub is_cut_short: bool,
 }
 
 /// Adds to `into` every queue a message reaches that is published to `start`; `into` is ordered afterwards and has
@@ -55,11 +57,14 @@ pub fn route(
     let Envelope { keys, properties, draw } = envelope;
     let distinct = distinct(keys);
     let mut queues = Queues { thinned: into.len(), into };
-    let mut walked = Walked { by_keys_alone: true, histories: SmallVec::new() };
+    let mut walked = Walked { by_keys_alone: true, histories: SmallVec::new(), is_cut_short: false };
+    let mut effort = Effort::default();
     let mut pending: SmallVec<[ExchangeId; 4]> = SmallVec::from_slice(&[start]);
     // Holds all visited exchanges but the first, so that the usual walk of one allocates nothing.
     let mut seen = BTreeSet::new();
-    while let Some(id) = pending.pop() {
+    while !effort.is_too_much()
+        && let Some(id) = pending.pop()
+    {
         let Some(routes) = exchanges.routes(id) else { continue };
         walked.by_keys_alone &= routes.decides_by_keys_alone();
         if let Some(keeper) = routes.keeper() {
@@ -83,7 +88,7 @@ pub fn route(
             Keys::First | Keys::None => &keys[..keys.len().min(1)],
         };
         for key in keys {
-            routes.matches(key, properties, mix(draw ^ id.0), &mut |destination| {
+            routes.matches(key, properties, mix(draw ^ id.0), &mut effort, &mut |destination| {
                 matched = true;
                 match destination {
                     Destination::Queue(queue) => queues.into.push(queue),
@@ -97,6 +102,7 @@ pub fn route(
         }
     }
     queues.thin_out_beyond(0);
+    walked.is_cut_short = effort.is_too_much();
     walked
 }
 

@@ -21,7 +21,7 @@ use crate::model::message::Message;
 use crate::model::op::Attempts;
 use crate::model::port::RoutedPublish;
 use crate::model::resource::Resource;
-use crate::routing::{Envelope, ExchangeKind, Walked, route};
+use crate::routing::{Envelope, ExchangeKind, MOST_EFFORT, Walked, route};
 
 impl Port {
     /// Checks and routes a publish.
@@ -54,7 +54,7 @@ impl Port {
             Known::Route(targets) if copies.is_empty() => targets,
             // No queue is named as they are, and none of them is remembered.
             _ if copies.is_empty() && is_reply(&message) => Targets::new(),
-            _ => self.find_targets(&message, &copies),
+            _ => self.find_targets(&message, &copies)?,
         };
         Ok(RoutedPublish { message, queues, direct_replies })
     }
@@ -145,8 +145,8 @@ impl Port {
         found
     }
 
-    /// Routes by the view, and remembers the result where exchange and key alone led to it.
-    fn find_targets(&mut self, message: &Arc<Message>, copies: &[Vec<u8>]) -> Targets {
+    /// Routes by the view, and remembers the result where exchange and key alone led to it. 406 where that takes too long.
+    fn find_targets(&mut self, message: &Arc<Message>, copies: &[Vec<u8>]) -> Result<Targets, Fault> {
         let mut targets = Targets::new();
         let mut keys: SmallVec<[&[u8]; 4]> = smallvec![message.routing_key()];
         keys.extend(copies.iter().map(Vec::as_slice));
@@ -155,11 +155,15 @@ impl Port {
         let generation = self.view.generation();
         let name = std::str::from_utf8(message.exchange()).unwrap_or("\u{fffd}");
         // Deleted since it was checked: then the message reaches nobody.
-        let Some(exchange) = state.exchange(&self.vhost, name) else { return targets };
+        let Some(exchange) = state.exchange(&self.vhost, name) else { return Ok(targets) };
         self.draws = self.draws.wrapping_add(1);
         let draw = self.seed.wrapping_add(self.draws);
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
-        let Walked { by_keys_alone, histories } = route(&*state, exchange.id, envelope, &mut targets);
+        let Walked { by_keys_alone, histories, is_cut_short } =
+            route(&*state, exchange.id, envelope, &mut targets);
+        if is_cut_short {
+            return Err(too_much(exchange.resource(), keys.len()));
+        }
         for QueueRef { queue: history, shard } in histories {
             let message = Arc::clone(message);
             self.outgoing.push(shard, ShardCommand::Remember { history, message });
@@ -167,7 +171,7 @@ impl Port {
         if by_keys_alone && copies.is_empty() {
             self.cache.add_route(generation, message.exchange(), message.routing_key(), &targets);
         }
-        targets
+        Ok(targets)
     }
 
     /// One command per shard that has a queue of the message.
@@ -188,6 +192,14 @@ impl Port {
         }
         if confirm.is_some() { commands } else { 0 }
     }
+}
+
+/// 406: everybody would wait meanwhile.
+fn too_much(exchange: Resource<'_>, keys: usize) -> Fault {
+    Fault::precondition(format!(
+        "to match {keys} routing keys against the bindings of {exchange} takes more than {MOST_EFFORT} steps; \
+         send fewer keys in CC and BCC, or bind fewer patterns with wildcards"
+    ))
 }
 
 /// Whether its own key is the address of a direct reply.

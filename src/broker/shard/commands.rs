@@ -6,52 +6,52 @@ use smallvec::SmallVec;
 
 use super::confirms::Waiter;
 use super::{Shard, Slot};
-use crate::broker::command::{CatalogCommand, Origin, QueueDeclare, QueueLabel, ShardCommand};
+use crate::broker::command::{CatalogCommand, QueueDeclare, QueueLabel, ShardCommand};
 use crate::broker::queue_arguments::of_other_type;
 use crate::model::consuming::ConsumeOptions;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
-use crate::model::ids::{ConnectionId, ConsumerKey, QueueId, QueueRef, Timestamp};
+use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{Group, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::queue::Pushed;
 
 impl Shard {
-    /// Carries out a command. What it leads to is handed out by [`Shard::finish_turn`].
-    pub fn handle(&mut self, now: Timestamp, origin: Origin, command: ShardCommand) {
-        if self.is_early(origin, &command) {
-            self.early.push((origin, command));
-            return;
-        }
-        match origin {
-            Origin::Connection(connection) => self.handle_client(now, connection, command),
-            Origin::Catalog | Origin::Shard(_) => self.handle_broker(now, command),
-        }
-        self.bury(now);
-    }
-
-    /// Whether a command has to wait for the creation of its queue, or for one before it that does.
-    fn is_early(&self, origin: Origin, command: &ShardCommand) -> bool {
-        let is_ahead = command.newest_queue().is_some_and(|queue| queue > self.newest);
-        is_ahead || self.early.iter().any(|(waiting, _)| *waiting == origin)
-    }
-
-    /// From a connection.
-    fn handle_client(&mut self, now: Timestamp, connection: ConnectionId, command: ShardCommand) {
+    /// From a connection. Returns what is left to do once this turn has no time left.
+    pub(super) fn handle_client(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        command: ShardCommand,
+    ) -> Vec<ShardCommand> {
         let key = |number| ConsumerKey { connection, number };
         match command {
             ShardCommand::Publish { queues, message, confirm } => {
                 self.publish(now, connection, &queues, &message, confirm);
             }
             ShardCommand::Remember { history, message } => self.remember_here(history, message),
-            ShardCommand::Gone => self.forget_connection(now, connection),
+            ShardCommand::Gone => {
+                let mut rest = Vec::new();
+                for (queue, consumer) in self.outboxes.remove(connection) {
+                    let detach = ShardCommand::Detach { queue, consumer };
+                    if self.steps.left() == 0 {
+                        rest.push(detach);
+                    } else {
+                        rest.extend(self.handle_client(now, connection, detach));
+                    }
+                }
+                return rest;
+            }
             ShardCommand::Barrier { token, group } => self.barrier(connection, token, group),
             ShardCommand::Settle { queue, consumer, range, settlement } => {
-                if let Some(slot) = self.queues.get_mut(&queue) {
-                    slot.queue.settle(now, key(consumer), range, settlement, &mut self.fx);
-                    self.touch(queue);
-                }
+                let Some(slot) = self.queues.get_mut(&queue) else { return Vec::new() };
+                let last = range.last.min(slot.queue.last_position());
+                let (piece, rest) = self.steps.cut(PositionRange { last, ..range }, settlement);
+                slot.queue.settle(now, key(consumer), piece, settlement, &mut self.fx);
+                self.touch(queue);
+                let settle = |range| ShardCommand::Settle { queue, consumer, range, settlement };
+                return rest.map(settle).into_iter().collect();
             }
             ShardCommand::SetPaused { queue, consumer, paused } => {
                 if let Some(slot) = self.queues.get_mut(&queue) {
@@ -61,9 +61,13 @@ impl Shard {
             }
             ShardCommand::Detach { queue, consumer } => {
                 self.outboxes.remove_holder(connection, queue, consumer);
-                if let Some(slot) = self.queues.get_mut(&queue) {
-                    slot.queue.detach(now, key(consumer), &mut self.fx);
-                    self.touch(queue);
+                let Some(slot) = self.queues.get_mut(&queue) else { return Vec::new() };
+                let (requeued, is_done) =
+                    slot.queue.detach(now, key(consumer), self.steps.left(), &mut self.fx);
+                self.steps.take(1 + requeued);
+                self.touch(queue);
+                if !is_done {
+                    return vec![ShardCommand::Detach { queue, consumer }];
                 }
             }
             ShardCommand::Cancel { queue, consumer } => {
@@ -89,11 +93,12 @@ impl Shard {
                 if let Some(slot) = self.queues.get_mut(&queue) {
                     if slot.queue.settings().refuses_get() {
                         let fault = Fault::single_active_get(label.resource());
-                        return self.out.reply(connection, Reply::Refused(fault));
+                        self.out.reply(connection, Reply::Refused(fault));
+                    } else {
+                        slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
+                        self.outboxes.add_holder(connection, queue, consumer);
+                        self.touch(queue);
                     }
-                    slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
-                    self.outboxes.add_holder(connection, queue, consumer);
-                    self.touch(queue);
                 } else {
                     self.out.reply(connection, no_queue(&label));
                 }
@@ -112,16 +117,15 @@ impl Shard {
             }
             other => debug_assert!(false, "a connection has no business with {other:?}"),
         }
+        Vec::new()
     }
 
     /// From the catalog or another shard.
-    fn handle_broker(&mut self, now: Timestamp, command: ShardCommand) {
+    pub(super) fn handle_broker(&mut self, now: Timestamp, command: ShardCommand) {
         match command {
             ShardCommand::CreateQueue { queue, label, settings } => {
                 self.add(now, queue, label, *settings, RecoveredQueue::default());
-                for (origin, command) in std::mem::take(&mut self.early) {
-                    self.handle(now, origin, command);
-                }
+                self.steps.has_more = true;
             }
             // A message of the broker's own: nobody waits for it.
             ShardCommand::Publish { queues, message, confirm: _ } => {
@@ -131,20 +135,15 @@ impl Shard {
             }
             ShardCommand::Declared { queue, declare } => self.declared(now, queue, declare),
             ShardCommand::DeleteQueue { queue, if_unused, if_empty, label, connection } => {
-                self.move_dead_letters(now);
                 self.delete_queue(queue, if_unused, if_empty, &label, connection);
             }
             ShardCommand::SetSettings { queue, settings } => {
-                // Dead letters that were handed out go where the queue sent them then.
-                self.move_dead_letters(now);
                 if let Some(slot) = self.queues.get_mut(&queue) {
                     slot.queue.set_settings(now, *settings, &mut self.fx);
                     self.touch(queue);
                 }
             }
             ShardCommand::DropQueue { queue } => {
-                // Its last dead letters still need to know where they come from.
-                self.move_dead_letters(now);
                 if let Some(slot) = self.remove_queue(queue) {
                     slot.queue.delete(&mut self.fx);
                 } else if let Some(history) = self.histories.remove(&queue) {

@@ -73,16 +73,25 @@ struct Addressed {
 }
 
 impl Shard {
-    /// Sends on the dead letters that queues have handed out.
+    /// Sends on the dead letters that queues have handed out, as many as a turn has time for. Those that come from moving
+    /// these wait for the next round.
     pub(super) fn move_dead_letters(&mut self, now: Timestamp) {
-        let mut letters = std::mem::take(&mut self.fx.dead_letters);
-        for letter in letters.drain(..) {
+        self.letters.extend(self.fx.dead_letters.drain(..));
+        while self.steps.may_move_letter()
+            && let Some(letter) = self.letters.pop_front()
+        {
             self.move_dead_letter(now, &letter);
         }
-        // Letters that came from moving these wait for the next round; the larger list is kept for them.
-        if self.fx.dead_letters.is_empty() {
-            self.fx.dead_letters = letters;
-        }
+    }
+
+    /// Dead letters that were handed out and have not been sent on.
+    pub(super) fn letters_pending(&self) -> usize {
+        self.letters.len() + self.fx.dead_letters.len()
+    }
+
+    /// Whether there are such letters of a queue, which have to know where they come from and where they go.
+    pub(super) fn has_letters_of(&self, queue: QueueId) -> bool {
+        self.letters.iter().chain(&self.fx.dead_letters).any(|letter| letter.queue.queue == queue)
     }
 
     fn move_dead_letter(&mut self, now: Timestamp, letter: &DeadLetter) {
@@ -139,6 +148,7 @@ impl Shard {
     pub(super) fn retry_dead_letters(&mut self, now: Timestamp) {
         while let Some(&(deadline, queue, position)) = self.retries.0.first()
             && deadline <= now
+            && self.steps.may_move_letter()
         {
             self.retries.0.pop_first();
             let key = (queue, position);

@@ -7,19 +7,21 @@ mod commands;
 mod confirms;
 mod dead_letters;
 mod history;
+mod lines;
 mod outbox;
+mod steps;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ConnectionId, ConsumerKey, Position, QueueId, QueueRef, ShardIndex, Timestamp};
+use crate::model::ids::{ConnectionId, Position, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{Fetch, Fetched, Group, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
-use crate::queue::{Pushed, Queue, QueueEffects, TimedOut};
+use crate::queue::{DeadLetter, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
 
 use super::Map;
 use super::catalog::CatalogQueue;
@@ -30,7 +32,9 @@ use budget::Budget;
 use confirms::{Confirms, Waiter};
 use dead_letters::{AwaitedTargets, Retries};
 use history::History;
+use lines::Lines;
 use outbox::Outboxes;
+use steps::Steps;
 
 /// How often in one turn dead letters may set off more work (a dead letter may overflow its target, and so on)
 /// before the rest is left to the next turn.
@@ -78,15 +82,23 @@ pub struct Shard {
     histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
-    /// Commands that came before the queue they are about: the view shows a queue a moment before its creation gets
-    /// here.
-    early: Vec<(Origin, ShardCommand)>,
+    /// Commands that came before the queue they are about (the view shows a queue a moment before its creation gets
+    /// here), or behind what takes more than a turn.
+    lines: Lines,
+    /// What this turn may still do.
+    steps: Steps,
     /// Queues to be pumped at the end of the turn, each once.
     touched: Vec<QueueId>,
+    /// Those that had more to do than a turn has time for.
+    again: Vec<QueueId>,
     deadlines: BTreeSet<(Timestamp, QueueId)>,
     confirms: Confirms,
     outboxes: Outboxes,
     budget: Budget,
+    /// Dead letters that queues have handed out.
+    letters: VecDeque<DeadLetter>,
+    /// What was purged and deleted, to be given back.
+    rubbish: VecDeque<Rubbish>,
     /// Dead letters of queues here that not all targets have yet.
     awaited: Map<(QueueId, Position), AwaitedTargets>,
     /// Dead letters that will be sent again.
@@ -145,12 +157,16 @@ impl Shard {
             queues: Map::default(),
             histories: Map::default(),
             newest: QueueId::default(),
-            early: Vec::new(),
+            lines: Lines::default(),
+            steps: Steps::default(),
             touched: Vec::new(),
+            again: Vec::new(),
             deadlines: BTreeSet::new(),
             confirms: Confirms::default(),
             outboxes: Outboxes::default(),
             budget: Budget::new(memory_budget),
+            letters: VecDeque::new(),
+            rubbish: VecDeque::new(),
             awaited: Map::default(),
             retries: Retries::default(),
             draws: 0,
@@ -167,12 +183,16 @@ impl Shard {
             queues,
             histories,
             newest: _,
-            early,
+            lines,
+            steps: _,
             touched,
+            again,
             deadlines,
             confirms,
             outboxes,
             budget,
+            letters,
+            rubbish,
             awaited,
             retries,
             draws: _,
@@ -183,8 +203,11 @@ impl Shard {
         queues.values().for_each(|slot| slot.queue.holdings(into));
         into.declared("shard: histories", histories);
         histories.values().for_each(|history| history.holdings(into));
-        into.in_transit("shard: early commands", early);
+        lines.holdings(into);
         into.in_transit("shard: touched queues", touched);
+        into.in_transit("shard: queues to be touched again", again);
+        into.in_transit("shard: dead letters", letters);
+        into.in_transit("shard: rubbish", rubbish);
         into.in_transit("shard: deadlines", deadlines);
         confirms.holdings(into);
         outboxes.holdings(into);
@@ -242,11 +265,13 @@ impl Shard {
     pub fn tick(&mut self, now: Timestamp) {
         while let Some(&(deadline, queue)) = self.deadlines.first()
             && deadline <= now
+            && self.steps.may_pump(self.letters_pending())
         {
             self.deadlines.pop_first();
             if let Some(slot) = self.queues.get_mut(&queue) {
                 slot.deadline = None;
-                slot.queue.tick(now, &mut self.fx);
+                let moved = slot.queue.tick(now, &mut self.fx);
+                self.steps.pumped(moved);
                 self.touch(queue);
             }
         }
@@ -266,28 +291,20 @@ impl Shard {
         self.handle(now, Origin::Connection(connection), ShardCommand::Gone);
     }
 
-    /// The same, once all of its commands are carried out.
-    fn forget_connection(&mut self, now: Timestamp, connection: ConnectionId) {
-        for (queue, number) in self.outboxes.remove(connection) {
-            if let Some(slot) = self.queues.get_mut(&queue) {
-                slot.queue.detach(now, ConsumerKey { connection, number }, &mut self.fx);
-                self.touch(queue);
-            }
-        }
-    }
-
     /// When [`Shard::tick`] has something to do, or a turn was too long to be finished.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        if !self.touched.is_empty() || !self.fx.dead_letters.is_empty() {
+        if self.has_more() {
             return Some(Timestamp(0));
         }
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
         [deadline, self.retries.next()].into_iter().flatten().min()
     }
 
-    /// Ends a turn: lets the queues it touched deliver, moves dead letters, and says what has to be done.
+    /// Ends a turn: works off what had to wait, lets the queues it touched deliver, moves dead letters, and says what
+    /// has to be done. What is too much for a turn is left to the next one.
     pub fn finish_turn(&mut self, now: Timestamp, fx: &mut ShardEffects) {
+        self.work_off(now);
         for _ in 0..ROUNDS {
             self.pump(now);
             self.move_dead_letters(now);
@@ -296,17 +313,40 @@ impl Shard {
                 break;
             }
         }
+        self.drop_rubbish();
+        self.steps.end_turn();
+        for queue in std::mem::take(&mut self.again) {
+            self.touch(queue);
+        }
         self.hand_out(fx);
+    }
+
+    /// Whether a turn has something to do, even where nothing has come.
+    fn has_more(&self) -> bool {
+        self.steps.has_more
+            || !self.touched.is_empty()
+            || self.letters_pending() > 0
+            || !self.fx.gone.is_empty()
+            || !self.rubbish.is_empty()
     }
 
     /// Pumps the queues that were touched.
     fn pump(&mut self, now: Timestamp) {
         let mut touched = std::mem::take(&mut self.touched);
         let mut windows_changed = false;
-        for id in touched.drain(..) {
+        let mut pumped = 0;
+        for &id in &touched {
+            if !self.steps.may_pump(self.letters_pending()) {
+                break;
+            }
+            pumped += 1;
             let Some(slot) = self.queues.get_mut(&id) else { continue };
             slot.touched = false;
-            slot.queue.pump(now, &mut self.outboxes.gate(id), &mut self.fx);
+            let (moved, more) = slot.queue.pump(now, &mut self.outboxes.gate(id), &mut self.fx);
+            self.steps.pumped(moved);
+            if more {
+                self.again.push(id);
+            }
             let has_ready = slot.queue.counts().ready > 0;
             if has_ready != slot.has_ready {
                 slot.has_ready = has_ready;
@@ -324,7 +364,9 @@ impl Shard {
         if windows_changed {
             self.set_windows();
         }
-        if self.touched.is_empty() {
+        touched.drain(..pumped);
+        if self.touched.is_empty() || !touched.is_empty() {
+            touched.append(&mut self.touched);
             self.touched = touched;
         }
     }
@@ -343,14 +385,29 @@ impl Shard {
         }
         // Their last dead letters still need to know where they come from.
         self.move_dead_letters(now);
-        let mut gone = std::mem::take(&mut self.fx.gone);
-        for queue in gone.drain(..) {
-            if let Some(slot) = self.remove_queue(queue) {
+        for queue in std::mem::take(&mut self.fx.gone) {
+            if !self.steps.may_bury() || self.has_letters_of(queue) {
+                self.fx.gone.push(queue);
+            } else if let Some(slot) = self.remove_queue(queue) {
+                self.steps.buried();
                 slot.queue.delete(&mut self.fx);
                 self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: None });
             }
         }
-        self.fx.gone = gone;
+    }
+
+    /// Gives a part of the memory back that purged and deleted queues held.
+    fn drop_rubbish(&mut self) {
+        self.rubbish.extend(self.fx.rubbish.drain(..));
+        let mut most = steps::DROPPED;
+        while most > 0
+            && let Some(rubbish) = self.rubbish.front_mut()
+        {
+            most = rubbish.drop_some(most);
+            if rubbish.is_empty() {
+                self.rubbish.pop_front();
+            }
+        }
     }
 
     fn hand_out(&mut self, fx: &mut ShardEffects) {

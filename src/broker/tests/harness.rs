@@ -46,6 +46,8 @@ pub(super) struct Broker {
     pub(super) held: bool,
     /// Commands to shards are not carried out (but kept) while this is set.
     pub(super) shards_stand: bool,
+    /// The most that a turn of a shard, or a step of the catalog, has led to.
+    pub(super) longest_turn: usize,
     ports: BTreeMap<u64, Port>,
     events: BTreeMap<u64, Vec<SessionEvent>>,
     catalog_inbox: VecDeque<CatalogCommand>,
@@ -95,6 +97,7 @@ impl Broker {
             fetched: 0,
             held: false,
             shards_stand: false,
+            longest_turn: 0,
             ports: BTreeMap::new(),
             events: BTreeMap::new(),
             catalog_inbox: VecDeque::new(),
@@ -293,8 +296,8 @@ impl Broker {
     /// Lets time pass; expires what is due.
     pub(super) fn pass(&mut self, millis: u64) {
         self.now = self.now.plus_millis(millis);
-        for shard in &mut self.shards {
-            shard.tick(self.now);
+        for index in 0..self.shards.len() {
+            self.shards[index].tick(self.now);
         }
         self.settle();
     }
@@ -327,6 +330,14 @@ impl Broker {
             if !moved {
                 return;
             }
+        }
+    }
+
+    /// Carries what ports have to say, and gives each shard one turn.
+    pub(super) fn one_turn(&mut self) {
+        self.carry_ports();
+        for index in 0..self.shards.len() {
+            self.turn(index);
         }
     }
 
@@ -372,6 +383,10 @@ impl Broker {
         }
         let mut fx = ShardEffects::default();
         self.shards[index].finish_turn(self.now, &mut fx);
+        // What was left for the next turn.
+        moved |= self.shards[index].next_deadline() == Some(Timestamp(0));
+        let led_to = fx.to_connections.len() + fx.ops.len() + fx.to_shards.len() + fx.to_catalog.len();
+        self.longest_turn = self.longest_turn.max(led_to);
         moved |= !fx.to_connections.is_empty() || !fx.ops.is_empty() || !fx.fetches.is_empty();
         if !fx.ops.is_empty() || fx.must_sync {
             self.batches.push((index, fx.sequence));

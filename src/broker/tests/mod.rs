@@ -11,6 +11,7 @@ mod events;
 mod exchanges;
 pub(super) mod harness;
 mod keepers;
+mod masses;
 mod policies;
 mod publish;
 mod queues;

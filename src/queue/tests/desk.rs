@@ -89,10 +89,10 @@ impl Desk {
     pub(super) fn pump_into(&mut self, outbox: usize) {
         let mut outbox = Outbox(outbox);
         loop {
-            self.queue.pump(self.now, &mut outbox, &mut self.fx);
+            let (_, more) = self.queue.pump(self.now, &mut outbox, &mut self.fx);
             let fetches = std::mem::take(&mut self.fx.fetches);
             self.look();
-            if fetches.is_empty() {
+            if fetches.is_empty() && !more && !self.expires() {
                 return;
             }
             for fetch in fetches {
@@ -100,6 +100,11 @@ impl Desk {
                 self.queue.loaded(self.now, self.store.read(fetch), &mut self.fx);
             }
         }
+    }
+
+    /// Something is due that was left for the next turn.
+    fn expires(&self) -> bool {
+        self.queue.ready.next_expiry().is_due(self.now)
     }
 
     pub(super) fn look(&mut self) {

@@ -216,7 +216,7 @@ impl Run {
                     judge.cancel(key(who));
                     let all = PositionRange { first: Position(0), last: Position(u64::MAX) };
                     judge.settle(key(who), all, Settlement::Requeue { failed: true });
-                    queue.detach(now, key(who), fx);
+                    queue.detach(now, key(who), usize::MAX, fx);
                 }
             }
             Step::Get(who, no_ack) => {

@@ -95,7 +95,7 @@ fn a_consumer_that_holds_one_message_for_long_costs_no_memory() {
     }
     let debug = format!("{:?}", desk.queue.consumers);
     assert!(debug.matches("Position").count() < 60, "{debug}");
-    desk.queue.detach(desk.now, key(1), &mut desk.fx);
+    desk.queue.detach(desk.now, key(1), usize::MAX, &mut desk.fx);
     assert_eq!(desk.queue.counts().ready, 1);
 }
 
@@ -120,7 +120,7 @@ fn what_returns_into_a_fetched_range_is_not_lost() {
     desk.queue.get(desk.now, key(5), false, &mut desk.fx);
     let fetch = desk.fx.fetches.pop().unwrap();
     let answer = desk.store.read(fetch);
-    desk.queue.detach(desk.now, key(5), &mut desk.fx);
+    desk.queue.detach(desk.now, key(5), usize::MAX, &mut desk.fx);
     desk.settle(6, 2, 2, Settlement::Release);
     desk.pump();
     desk.queue.loaded(desk.now, answer, &mut desk.fx);

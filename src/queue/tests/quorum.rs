@@ -171,7 +171,7 @@ fn what_a_get_holds_times_out_too() {
 fn a_lost_consumer_leaves_no_deadline_to_the_next_in_its_place() {
     let mut desk = Desk::new(1, Some(1000));
     desk.consume(1, prefetch(1));
-    desk.queue.detach(desk.now, key(1), &mut desk.fx);
+    desk.queue.detach(desk.now, key(1), usize::MAX, &mut desk.fx);
     assert_eq!(desk.queue.next_deadline(), None);
     assert_eq!(desk.pass(600), []);
     desk.consume(2, prefetch(1));
@@ -217,7 +217,7 @@ fn a_higher_priority_takes_over_once_nothing_is_in_flight() {
     desk.queue.cancel(desk.now, key(2), &mut desk.fx);
     desk.pump();
     assert_eq!(desk.delivered(), [(3, 4)], "a cancelled one need not settle first");
-    desk.queue.detach(desk.now, key(3), &mut desk.fx);
+    desk.queue.detach(desk.now, key(3), usize::MAX, &mut desk.fx);
     desk.pump();
     assert_eq!(desk.delivered(), [(4, 4)]);
 }

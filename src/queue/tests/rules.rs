@@ -45,7 +45,7 @@ fn only_the_first_consumer_is_active_and_the_next_follows_it() {
     desk.settle(1, 1, 1, Settlement::Ack);
     desk.pump();
     assert_eq!(desk.take_delivered(), [(1, 2)]);
-    desk.queue.detach(desk.now, key(1), &mut desk.fx);
+    desk.queue.detach(desk.now, key(1), usize::MAX, &mut desk.fx);
     desk.pump();
     assert_eq!(desk.take_delivered(), [(2, 2), (2, 3)]);
 }
@@ -61,7 +61,7 @@ fn an_exclusive_consumer_is_alone() {
     assert_eq!(desk.queue.consume(desk.now, key(2), exclusive, &mut desk.fx), Ok(()));
     let refused = desk.queue.consume(desk.now, key(1), ConsumeOptions::default(), &mut desk.fx);
     assert_eq!(refused, Err(ConsumeRefused::ExclusiveUse));
-    desk.queue.detach(desk.now, key(2), &mut desk.fx);
+    desk.queue.detach(desk.now, key(2), usize::MAX, &mut desk.fx);
     desk.consume(1, 0, 0);
 }
 
@@ -267,7 +267,7 @@ fn a_queue_goes_with_its_last_consumer_or_when_nobody_uses_it() {
     desk.consume(2, 0, 0);
     desk.queue.cancel(desk.now, key(1), &mut desk.fx);
     assert!(desk.fx.gone.is_empty());
-    desk.queue.detach(desk.now, key(2), &mut desk.fx);
+    desk.queue.detach(desk.now, key(2), usize::MAX, &mut desk.fx);
     assert_eq!(desk.fx.gone, [ID.queue]);
 
     let mut desk = Desk::new(QueueSettings { expires: Some(100), ..QueueSettings::default() });

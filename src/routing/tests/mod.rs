@@ -16,7 +16,7 @@ use leveret_codec::table::{self, AMQPValue, FieldTable, ShortString};
 
 use crate::model::ids::{QueueId, QueueRef, ShardIndex};
 
-use super::{Destination, ExchangeRoutes};
+use super::{Destination, Effort, ExchangeRoutes};
 
 fn queue_ref(number: u64) -> QueueRef {
     QueueRef { queue: QueueId(number), shard: ShardIndex(0) }
@@ -47,7 +47,7 @@ fn reached(routes: &ExchangeRoutes, key: &str, headers: &FieldTable) -> BTreeSet
     let raw = Properties::default().with(&[(Field::Headers, Some(table::encode(headers)))]);
     let mut found = BTreeSet::new();
     let properties = Properties::parse(&raw).expect("properties of our own making");
-    routes.matches(key.as_bytes(), properties, 0, &mut |destination| {
+    routes.matches(key.as_bytes(), properties, 0, &mut Effort::default(), &mut |destination| {
         found.insert(destination);
     });
     found

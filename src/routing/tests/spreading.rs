@@ -6,7 +6,7 @@ use leveret_codec::properties::encode_short_string;
 use super::*;
 use crate::model::ids::ExchangeId;
 use crate::model::settings::QueueType;
-use crate::routing::{End, ExchangeKind};
+use crate::routing::{Effort, End, ExchangeKind};
 
 fn end(number: u64, name: &str) -> End<'_> {
     End { destination: queue(number), name, queue_type: QueueType::Classic }
@@ -24,7 +24,9 @@ fn bound(kind: ExchangeKind, arguments: &FieldTable, keys: &[&str]) -> ExchangeR
 fn chosen_of(routes: &ExchangeRoutes, key: &str, raw: &[u8], draw: u64) -> u64 {
     let mut found = Vec::new();
     let properties = Properties::parse(raw).expect("properties of our own making");
-    routes.matches(key.as_bytes(), properties, draw, &mut |destination| found.push(destination));
+    routes.matches(key.as_bytes(), properties, draw, &mut Effort::default(), &mut |destination| {
+        found.push(destination);
+    });
     match found[..] {
         [Destination::Queue(queue)] => queue.queue.0,
         _ => panic!("not one: {found:?}"),
@@ -78,7 +80,9 @@ fn consistent_hash_knows_destinations_by_name_alone() {
     for (number, before) in before.iter().enumerate() {
         let mut found = Vec::new();
         let key = format!("key {number}");
-        routes.matches(key.as_bytes(), Properties::default(), 0, &mut |to| found.push(to));
+        routes.matches(key.as_bytes(), Properties::default(), 0, &mut Effort::default(), &mut |to| {
+            found.push(to);
+        });
         assert_eq!(found, [if *before == 1 { again.destination } else { queue(77) }]);
     }
 }
@@ -194,7 +198,7 @@ fn random_does_as_it_is_told() {
     }
     let mut nowhere = BTreeSet::new();
     let routes = bound(ExchangeKind::Random, &none(), &[]);
-    routes.matches(b"k", Properties::default(), 5, &mut |to| {
+    routes.matches(b"k", Properties::default(), 5, &mut Effort::default(), &mut |to| {
         nowhere.insert(to);
     });
     assert!(nowhere.is_empty());

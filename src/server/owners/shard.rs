@@ -39,6 +39,8 @@ pub struct ShardOwner {
     index: ShardIndex,
     shard: Shard,
     effects: ShardEffects,
+    /// Of connections whose commands wait for longer ones.
+    behind: Vec<(ConnectionId, Ticket)>,
     /// What recovery had to undo is said in the first turn.
     first_turn: bool,
     stopped: bool,
@@ -47,7 +49,8 @@ pub struct ShardOwner {
 impl ShardOwner {
     #[must_use]
     pub fn new(index: ShardIndex, shard: Shard) -> ShardOwner {
-        ShardOwner { index, shard, effects: ShardEffects::default(), first_turn: true, stopped: false }
+        let (effects, behind) = (ShardEffects::default(), Vec::new());
+        ShardOwner { index, shard, effects, behind, first_turn: true, stopped: false }
     }
 
     #[must_use]
@@ -57,12 +60,14 @@ impl ShardOwner {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let ShardOwner { index: _, shard, effects, first_turn: _, stopped: _ } = self;
+        let ShardOwner { index: _, shard, effects, behind, first_turn: _, stopped: _ } = self;
         shard.holdings(into);
         effects.holdings(into);
+        into.in_transit("shard: tickets of what waits", behind);
     }
 
-    /// Takes in all of `inputs` and does what is due. False where there was nothing to take in.
+    /// Takes in all of `inputs` and does what is due, or a part of it where that is much. False where there was nothing to
+    /// do.
     pub fn turn(&mut self, now: Timestamp, inputs: &mut Vec<ShardInput>, carrier: &mut impl Carrier) -> bool {
         let worked = std::mem::take(&mut self.first_turn) || !inputs.is_empty();
         let (mut tickets, mut barriers) = (Vec::new(), Vec::new());
@@ -70,10 +75,13 @@ impl ShardOwner {
         for input in inputs.drain(..) {
             match input {
                 ShardInput::Commands { origin, commands, ticket } => {
-                    for command in commands {
-                        shard.handle(now, origin, command);
+                    shard.handle_all(now, origin, commands);
+                    match (origin, ticket) {
+                        (Origin::Connection(connection), Some(ticket)) if shard.is_behind(connection) => {
+                            self.behind.push((connection, ticket));
+                        }
+                        (_, ticket) => tickets.extend(ticket),
                     }
-                    tickets.extend(ticket);
                 }
                 ShardInput::Durable { sequence } => shard.durable(now, sequence),
                 ShardInput::Loaded(fetched) => shard.loaded(now, fetched),
@@ -89,13 +97,15 @@ impl ShardOwner {
         }
         if worked || due {
             shard.finish_turn(now, &mut self.effects);
+            let done = self.behind.extract_if(.., |(connection, _)| !shard.is_behind(*connection));
+            tickets.extend(done.map(|(_, ticket)| ticket));
             self.dispatch(tickets, carrier);
         }
         for done in barriers {
             // Whoever asked may have given up waiting.
             let _ = done.send(());
         }
-        worked
+        worked || due
     }
 
     /// When there is something to do, even where nothing comes.

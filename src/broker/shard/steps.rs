@@ -1,0 +1,279 @@
+//! Long work in steps: how much a turn does of it, what waits for the next one, and in which order. One request may
+//! concern a million messages; whoever made it waits, and the others do not: what is too long goes to the front of its
+//! sender's line, and all lines take turns. Small requests never meet a line.
+//!
+//! Everything here counts work, not time: a step is a message that is settled, requeued or sent on, a few microseconds
+//! each.
+
+use super::Shard;
+use super::lines::{Line, Unit};
+use crate::broker::command::{Origin, ShardCommand};
+use crate::model::consuming::Settlement;
+use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, Timestamp};
+
+/// Steps that a turn spends on what has just come.
+const AT_ONCE: usize = 512;
+/// Steps that a turn spends on what had to wait, and how many of them one sender gets at a time.
+const WORKED_OFF: usize = 512;
+const QUANTUM: usize = 128;
+/// Acks of a range cost this part of a step each.
+const ACKS_PER_STEP: usize = 8;
+/// Dead letters that a turn sends on, and how many may wait for that before queues stop making more.
+const LETTERS: usize = 1024;
+const MOST_LETTERS: usize = 2 * LETTERS;
+/// Queues that a turn pumps, and messages that they deliver or let go of meanwhile, in all.
+const PUMPED: usize = 8192;
+/// Queues that a turn deletes by themselves: each of them is a request to the catalog.
+const BURIED: usize = 256;
+/// Messages that were purged or deleted whose memory a turn gives back.
+pub(super) const DROPPED: usize = 16_384;
+
+/// What a turn may still do.
+#[derive(Debug)]
+pub(super) struct Steps {
+    left: usize,
+    letters: usize,
+    pumped: usize,
+    buried: usize,
+    /// Somebody in a line may go on in the next turn.
+    pub(super) has_more: bool,
+}
+
+impl Default for Steps {
+    fn default() -> Self {
+        Steps { left: AT_ONCE, letters: LETTERS, pumped: 0, buried: 0, has_more: false }
+    }
+}
+
+impl Steps {
+    pub(super) fn left(&self) -> usize {
+        self.left
+    }
+
+    pub(super) fn take(&mut self, steps: usize) {
+        self.left = self.left.saturating_sub(steps);
+    }
+
+    /// The part of a range that there is time to settle, and the rest. A single ack costs nothing.
+    pub(super) fn cut(
+        &mut self,
+        range: PositionRange,
+        settlement: Settlement,
+    ) -> (PositionRange, Option<PositionRange>) {
+        let per_step = if settlement == Settlement::Ack { ACKS_PER_STEP } else { 1 };
+        let most = self.left.max(1).saturating_mul(per_step) as u64;
+        let count = range.last.0.saturating_sub(range.first.0).saturating_add(1);
+        let piece = count.min(most);
+        self.take(usize::try_from(piece).unwrap_or(usize::MAX) / per_step);
+        if piece == count {
+            return (range, None);
+        }
+        let next = Position(range.first.0 + piece);
+        let piece = PositionRange { first: range.first, last: Position(next.0 - 1) };
+        (piece, Some(PositionRange { first: next, last: range.last }))
+    }
+
+    /// Whether one more dead letter may be sent on in this turn; it counts as sent.
+    pub(super) fn may_move_letter(&mut self) -> bool {
+        let may = self.letters > 0;
+        self.letters = self.letters.saturating_sub(1);
+        may
+    }
+
+    /// Whether one more queue may be pumped, where so many dead letters wait.
+    pub(super) fn may_pump(&self, letters: usize) -> bool {
+        self.pumped < PUMPED && letters < MOST_LETTERS
+    }
+
+    pub(super) fn pumped(&mut self, messages: usize) {
+        self.pumped += 1 + messages;
+    }
+
+    pub(super) fn may_bury(&self) -> bool {
+        self.buried < BURIED
+    }
+
+    pub(super) fn buried(&mut self) {
+        self.buried += 1;
+    }
+
+    pub(super) fn end_turn(&mut self) {
+        *self = Steps { has_more: self.has_more, ..Steps::default() };
+    }
+}
+
+impl Shard {
+    /// Carries out a command, or has it wait. What it leads to is handed out by [`Shard::finish_turn`].
+    pub fn handle(&mut self, now: Timestamp, origin: Origin, command: ShardCommand) {
+        match Line::of(origin, &command) {
+            Some(line) if self.must_wait(now, line, &command) => self.wait(line, Unit::One(command)),
+            line => self.carry_out(now, line, command),
+        }
+    }
+
+    /// Carries out all commands of a sender that have come at once. What a transaction tells this shard is one batch of
+    /// operations, however much that is.
+    pub fn handle_all(&mut self, now: Timestamp, origin: Origin, commands: Vec<ShardCommand>) {
+        let is_barrier = |command: &ShardCommand| matches!(command, ShardCommand::Barrier { .. });
+        match origin {
+            Origin::Connection(connection) if commands.iter().any(is_barrier) => {
+                let (line, unit) = (Line::Connection(connection), Unit::Whole(commands));
+                if self.lines.has(line) || !self.may_go(line, &unit) {
+                    self.wait(line, unit);
+                } else {
+                    self.carry_out_unit(now, line, unit);
+                }
+            }
+            _ => commands.into_iter().for_each(|command| self.handle(now, origin, command)),
+        }
+    }
+
+    /// Whether a connection waits for what it has asked before: what it holds of the broker's memory, it holds still.
+    #[must_use]
+    pub fn is_behind(&self, connection: ConnectionId) -> bool {
+        self.lines.has(Line::Connection(connection))
+    }
+
+    /// Goes on with what had to wait, in turns.
+    pub(super) fn work_off(&mut self, now: Timestamp) {
+        let (mut spent, mut stuck) = (0, 0);
+        let left = self.steps.left;
+        while stuck < self.lines.len() && spent < WORKED_OFF && self.letters_pending() < LETTERS {
+            let Some(line) = self.lines.next() else { break };
+            match self.serve(now, line) {
+                0 => stuck += 1,
+                steps => (spent, stuck) = (spent + steps, 0),
+            }
+            self.lines.tidy(line);
+        }
+        self.steps.left = left;
+        // Those that are stuck wait for something to come, or for what was done in this turn.
+        self.steps.has_more = self.lines.len() > 0 && (spent > 0 || self.letters_pending() > 0);
+    }
+
+    /// Carries out what is at the front of a line, for a while. Returns how many steps that took; 0 where it cannot go
+    /// on.
+    fn serve(&mut self, now: Timestamp, line: Line) -> usize {
+        let mut spent = 0;
+        while spent < QUANTUM {
+            let may_go = self.lines.front(line).is_some_and(|unit| self.may_go(line, unit));
+            let Some(unit) = may_go.then(|| self.lines.pop(line)).flatten() else { break };
+            self.steps.left = QUANTUM - spent;
+            let before = self.steps.left;
+            self.carry_out_unit(now, line, unit);
+            spent += (before - self.steps.left).max(1);
+        }
+        spent
+    }
+
+    fn wait(&mut self, line: Line, unit: Unit) {
+        self.lines.push(line, unit);
+        self.steps.has_more = true;
+    }
+
+    fn must_wait(&mut self, now: Timestamp, line: Line, command: &ShardCommand) -> bool {
+        if self.lines.has(line) || self.is_early(command) {
+            return true;
+        }
+        match line {
+            Line::Connection(_) => self.steps.left == 0 && takes_steps(command),
+            Line::Queue(queue) if changes_queue(command) => {
+                // Its last dead letters have to know where they come from, and where it sent them.
+                self.move_dead_letters(now);
+                self.is_in_use(queue)
+            }
+            Line::Queue(_) => false,
+        }
+    }
+
+    /// Whether the first of a line need not wait any longer.
+    fn may_go(&self, line: Line, unit: &Unit) -> bool {
+        let commands = unit.commands();
+        let must_wait = match line {
+            Line::Queue(queue) => commands.iter().any(changes_queue) && self.is_in_use(queue),
+            Line::Connection(_) => false,
+        };
+        !must_wait && !commands.iter().any(|command| self.is_early(command))
+    }
+
+    /// Whether a command came before the creation of its queue.
+    fn is_early(&self, command: &ShardCommand) -> bool {
+        command.newest_queue().is_some_and(|queue| queue > self.newest)
+    }
+
+    /// Whether something asked before of a queue has not been done.
+    fn is_in_use(&self, queue: QueueId) -> bool {
+        self.lines.is_about(queue) || self.has_letters_of(queue)
+    }
+
+    fn carry_out_unit(&mut self, now: Timestamp, line: Line, unit: Unit) {
+        match unit {
+            Unit::One(command) => self.carry_out(now, Some(line), command),
+            Unit::Whole(commands) => {
+                let left = self.steps.left.saturating_sub(commands.len());
+                self.steps.left = usize::MAX;
+                for command in commands {
+                    self.carry_out(now, Some(line), command);
+                }
+                self.steps.left = left;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, now: Timestamp, line: Option<Line>, command: ShardCommand) {
+        if let Some(line @ Line::Connection(connection)) = line {
+            let rest = self.handle_client(now, connection, command);
+            if !rest.is_empty() {
+                self.lines.put_back(line, rest);
+                self.steps.has_more = true;
+            }
+        } else {
+            self.handle_broker(now, command);
+        }
+        self.bury(now);
+    }
+}
+
+/// Whether a command of a client may concern many messages.
+fn takes_steps(command: &ShardCommand) -> bool {
+    match command {
+        ShardCommand::Settle { range, settlement, .. } => {
+            *settlement != Settlement::Ack || range.first != range.last
+        }
+        ShardCommand::Detach { .. } | ShardCommand::Gone => true,
+        _ => false,
+    }
+}
+
+/// Whether a command of the broker comes after all that clients have asked of a queue before.
+fn changes_queue(command: &ShardCommand) -> bool {
+    matches!(
+        command,
+        ShardCommand::DeleteQueue { .. }
+            | ShardCommand::DropQueue { .. }
+            | ShardCommand::SetSettings { .. }
+            | ShardCommand::Declared { .. }
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_cut_where_the_time_ends_and_a_single_ack_takes_none() {
+        let range = |first, last| PositionRange { first: Position(first), last: Position(last) };
+        let mut steps = Steps::default();
+        for position in 0..10_000 {
+            assert_eq!(steps.cut(range(position, position), Settlement::Ack).1, None);
+        }
+        assert_eq!(steps.left(), AT_ONCE);
+        let most = AT_ONCE as u64;
+        assert_eq!(
+            steps.cut(range(1, 200_000), Settlement::Discard),
+            (range(1, most), Some(range(most + 1, 200_000)))
+        );
+        assert_eq!(steps.left(), 0);
+        assert_eq!(steps.cut(range(7, 9), Settlement::Discard), (range(7, 7), Some(range(8, 9))));
+    }
+}

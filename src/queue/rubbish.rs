@@ -1,0 +1,42 @@
+//! What was purged, or deleted with its queue: it is nobody's any more, but giving the memory of a million messages back
+//! takes a while, and is done a part at a time.
+
+use super::Unacked;
+use super::lane::Lane;
+use super::position_map::PositionMap;
+
+/// As few messages as these are dropped at once.
+const FEW: usize = 1024;
+
+#[derive(Debug, Default)]
+pub struct Rubbish {
+    lanes: Vec<Lane>,
+    unacked: PositionMap<Unacked>,
+}
+
+impl Rubbish {
+    /// What there is to be dropped; None where that is little, which is done then.
+    pub(super) fn of(lanes: Vec<Lane>, unacked: PositionMap<Unacked>) -> Option<Rubbish> {
+        let count = lanes.iter().map(Lane::in_memory_count).sum::<usize>() + unacked.len();
+        (count > FEW).then_some(Rubbish { lanes, unacked })
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty() && self.unacked.len() == 0
+    }
+
+    /// Drops up to `most` messages. Returns how many more it could have dropped.
+    #[must_use]
+    pub fn drop_some(&mut self, mut most: usize) -> usize {
+        while most > 0
+            && let Some(lane) = self.lanes.last_mut()
+        {
+            most = lane.drop_some(most);
+            if lane.in_memory_count() == 0 {
+                self.lanes.pop();
+            }
+        }
+        self.unacked.drop_some(most)
+    }
+}
