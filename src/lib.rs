@@ -13,4 +13,5 @@ pub mod session;
 
 pub mod server;
 
+pub mod logging;
 pub mod manage;

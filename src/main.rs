@@ -1,12 +1,10 @@
 //! The program: arguments to a verb, a verb to its room, an error to one line and a non-zero exit.
 
-use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
-use leveret::config::{CommandLine, LogFormat, ServeConfig, Verb, VerifyConfig};
-use leveret::{manage, server, store};
-use tracing_subscriber::EnvFilter;
+use leveret::config::{CommandLine, ServeConfig, Verb, VerifyConfig};
+use leveret::{logging, manage, server, store};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -23,16 +21,8 @@ fn main() -> ExitCode {
 }
 
 fn serve(config: &ServeConfig) -> anyhow::Result<ExitCode> {
-    let filter = EnvFilter::try_new(&config.log)
+    logging::init(&config.log, config.log_format)
         .map_err(|error| anyhow::anyhow!("--log {:?} is not a level or filter: {error}", config.log))?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(std::io::stderr().is_terminal())
-        .with_writer(std::io::stderr);
-    match config.log_format {
-        LogFormat::Text => logs.init(),
-        LogFormat::Json => logs.json().init(),
-    }
     server::serve(config, manage::face)?;
     Ok(ExitCode::SUCCESS)
 }
