@@ -101,6 +101,10 @@ impl Store for RedbStore {
         self.latching(|store| store.try_fetch(fetch))
     }
 
+    fn check(&mut self) -> Result<(), StoreError> {
+        self.latching(|store| store.disk.check().map_err(|error| StoreError::Displaced(error.to_string())))
+    }
+
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.latching(RedbStore::take_over)?;
         let meta = vec![(meta::CLEAN, 1)];

@@ -15,6 +15,8 @@ pub enum StoreError {
     NoSpace,
     #[error("input or output failed: {0}")]
     Io(Arc<io::Error>),
+    #[error("the data directory was changed from outside while it was in use: {0}")]
+    Displaced(String),
     #[error("the database is damaged: {0}")]
     Damaged(String),
     #[error("a message of {0} bytes is too large to be stored")]
@@ -45,6 +47,8 @@ pub enum OpenError {
     NewerFormat { found: u64, known: u64 },
     #[error("the data directory cannot be written: {0}")]
     NotWritable(io::Error),
+    #[error("{0}")]
+    NoDirectory(io::Error),
     #[error("{file} is missing, but other files of the store are there")]
     Missing { file: &'static str },
     #[error("{file} is damaged: {why}")]
@@ -61,6 +65,7 @@ impl From<io::Error> for OpenError {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 OpenError::NotWritable(error)
             }
+            io::ErrorKind::NotADirectory => OpenError::NoDirectory(error),
             _ => OpenError::Store(error.into()),
         }
     }

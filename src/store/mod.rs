@@ -62,6 +62,11 @@ pub trait Store: Send {
     /// Reads messages back. Everything committed before is visible. A damaged message is reported and left out.
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError>;
 
+    /// Whether what is written still goes where the next start will look for it. To be called about once a second.
+    fn check(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// A clean end: messages that were not delivered will not be taken for redelivered.
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 
@@ -151,7 +156,7 @@ pub fn open_on(
 /// Reads everything in a data directory, bodies too, and compares checksums. Changes nothing on disk. Refused while
 /// the directory is in use.
 pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
-    verify_on(&(Arc::new(disk::Folder::existing(directory)?) as Arc<dyn disk::Disk>))
+    verify_on(&(Arc::new(disk::Folder::read_only(directory)?) as Arc<dyn disk::Disk>))
 }
 
 /// The same on any disk.
