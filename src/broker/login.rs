@@ -50,26 +50,39 @@ impl PasswordHash {
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.0
     }
+}
 
-    /// Whether this is the password. Takes the same time wherever the difference is.
-    pub(super) fn fits(&self, password: &[u8]) -> bool {
-        let Some((salt, hash)) = self.0.split_first_chunk::<SALT>() else { return false };
-        let wanted = match HashingAlgorithm::of(&self.0) {
-            Some(HashingAlgorithm::Sha256) => digest(salt, password).to_vec(),
-            Some(HashingAlgorithm::Sha512) => {
-                Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
-            }
-            Some(HashingAlgorithm::Md5) => {
-                Md5::new().chain_update(salt).chain_update(password).finalize().to_vec()
-            }
-            None => return false,
-        };
-        let difference = wanted.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
-        !password.is_empty() && hash.len() == wanted.len() && difference == 0
-    }
+/// More bytes than any password has. What is longer is no password, and costs nothing to say so.
+pub(super) const MOST_PASSWORD: usize = 4096;
+
+/// What a password is compared with where there is no hash.
+const NOBODYS: [u8; SALT + 32] = [0; SALT + 32];
+
+/// Whether a password is that of a hash. Takes the same time wherever the difference is, and where there is no hash: how
+/// long it took must not tell who exists.
+fn fits(hash: Option<&PasswordHash>, password: &[u8]) -> bool {
+    let known = hash.map(PasswordHash::as_bytes).filter(|hash| HashingAlgorithm::of(hash).is_some());
+    let compared = known.unwrap_or(&NOBODYS);
+    let Some((salt, hash)) = compared.split_first_chunk::<SALT>().filter(|_| password.len() <= MOST_PASSWORD)
+    else {
+        return false;
+    };
+    let wanted = match HashingAlgorithm::of(compared) {
+        Some(HashingAlgorithm::Sha512) => {
+            Sha512::new().chain_update(salt).chain_update(password).finalize().to_vec()
+        }
+        Some(HashingAlgorithm::Md5) => {
+            Md5::new().chain_update(salt).chain_update(password).finalize().to_vec()
+        }
+        Some(HashingAlgorithm::Sha256) | None => digest(salt, password).to_vec(),
+    };
+    let difference = wanted.iter().zip(hash).fold(0, |all, (a, b)| all | (a ^ b));
+    known.is_some() && !password.is_empty() && hash.len() == wanted.len() && difference == 0
 }
 
 fn digest(salt: &[u8; SALT], password: &[u8]) -> [u8; 32] {
+    #[cfg(test)]
+    tests::DIGESTED.set(tests::DIGESTED.get() + password.len());
     Sha256::new().chain_update(salt).chain_update(password).finalize().into()
 }
 
@@ -83,9 +96,12 @@ pub(super) struct Credentials {
 impl Credentials {
     /// The user they are of, if that may log in from where it does.
     pub(super) fn check<'a>(&self, state: &'a ViewState, loopback: bool) -> Result<&'a User, WrongLogin> {
-        let user = state.user(&self.user).ok_or(WrongLogin::NoUser)?;
+        let found = state.user(&self.user);
+        let fits = self.password.as_ref().map(|password| fits(found.map(|user| &user.password), password));
+        let user = found.ok_or(WrongLogin::NoUser)?;
         match &self.password {
-            Some(password) if !user.password.fits(password) => Err(WrongLogin::Password),
+            Some(password) if password.len() > MOST_PASSWORD => Err(WrongLogin::TooLong),
+            Some(_) if fits != Some(true) => Err(WrongLogin::Password),
             _ if user.loopback_only && !loopback => Err(WrongLogin::NotLocal),
             _ => Ok(user),
         }
@@ -97,6 +113,7 @@ impl Credentials {
 pub(super) enum WrongLogin {
     NoUser,
     Password,
+    TooLong,
     NotLocal,
 }
 
@@ -106,6 +123,7 @@ impl WrongLogin {
         let what = match self {
             WrongLogin::NoUser => "does not exist",
             WrongLogin::Password => "gave a wrong password",
+            WrongLogin::TooLong => "gave a password longer than any may be (4096 bytes)",
             WrongLogin::NotLocal => "can only connect via localhost",
         };
         format!("user '{user}' {what}")
@@ -115,7 +133,9 @@ impl WrongLogin {
     pub(super) fn told(self, user: &str) -> String {
         match self {
             WrongLogin::NotLocal => self.explained(user),
-            WrongLogin::NoUser | WrongLogin::Password => format!("user '{user}' - invalid credentials"),
+            WrongLogin::NoUser | WrongLogin::Password | WrongLogin::TooLong => {
+                format!("user '{user}' - invalid credentials")
+            }
         }
     }
 }
@@ -165,7 +185,43 @@ fn read_amqplain(response: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    thread_local! {
+        /// Bytes of passwords that went into SHA-256.
+        pub(super) static DIGESTED: Cell<usize> = const { Cell::new(0) };
+    }
+
+    #[test]
+    fn who_does_not_exist_costs_as_much_as_who_does() {
+        let mut state = ViewState::default();
+        for (name, password) in [("ann", "secret"), ("none", "")] {
+            let password = PasswordHash::new([1, 2, 3, 4], password);
+            let limits = Default::default();
+            state.put_user(User { name: name.into(), password, tags: vec![], loopback_only: false, limits });
+        }
+        let wrong = |user: &str, length: usize| {
+            DIGESTED.set(0);
+            let password = Some(vec![b'x'; length]);
+            let refused = Credentials { user: user.into(), password }.check(&state, true).unwrap_err();
+            (refused, DIGESTED.get())
+        };
+        for length in [0, 1, MOST_PASSWORD] {
+            assert_eq!(wrong("ann", length), (WrongLogin::Password, length));
+            assert_eq!(
+                wrong("none", length),
+                (WrongLogin::Password, length),
+                "nobody knows that it has none"
+            );
+            assert_eq!(wrong("bob", length), (WrongLogin::NoUser, length));
+        }
+        assert_eq!(wrong("ann", MOST_PASSWORD + 1), (WrongLogin::TooLong, 0));
+        assert_eq!(wrong("bob", 7500), (WrongLogin::NoUser, 0));
+        let right = Credentials { user: "ann".into(), password: Some(b"secret".to_vec()) };
+        assert_eq!(right.check(&state, true).map(|user| &*user.name), Ok("ann"));
+    }
 
     fn codes(mechanism: &str, response: &[u8]) -> u16 {
         match read_response(mechanism, response) {
@@ -199,10 +255,10 @@ mod tests {
     fn a_hash_fits_its_password_and_an_empty_one_fits_none() {
         let hash = PasswordHash::new([1, 2, 3, 4], "secret");
         assert_eq!(hash.as_bytes().len(), 36);
-        assert!(hash.fits(b"secret"));
-        assert!(!hash.fits(b"Secret") && !hash.fits(b""));
-        assert!(!PasswordHash::new([1, 2, 3, 4], "").fits(b""));
-        assert!(!PasswordHash::from_bytes(vec![1, 2, 3, 4]).fits(b"x"));
+        assert!(fits(Some(&hash), b"secret"));
+        assert!(!fits(Some(&hash), b"Secret") && !fits(Some(&hash), b""));
+        assert!(!fits(Some(&PasswordHash::new([1, 2, 3, 4], "")), b""));
+        assert!(!fits(Some(&PasswordHash::from_bytes(vec![1, 2, 3, 4])), b"x"));
     }
 
     #[test]
@@ -212,13 +268,13 @@ mod tests {
         let old = Md5::new().chain_update(salt).chain_update(b"secret").finalize().to_vec();
         for digest in [long, old] {
             let hash = PasswordHash::checked([&salt[..], &digest].concat()).unwrap();
-            assert!(hash.fits(b"secret") && !hash.fits(b"other"));
+            assert!(fits(Some(&hash), b"secret") && !fits(Some(&hash), b"other"));
         }
         let refused = PasswordHash::checked(vec![0; 21]).unwrap_err().to_string();
         assert!(
             refused
                 .ends_with("36 bytes (salt and SHA-256), 68 (salt and SHA-512) or 20 (salt and MD5), not 21")
         );
-        assert!(!PasswordHash::checked(Vec::new()).unwrap().fits(b""));
+        assert!(!fits(Some(&PasswordHash::checked(Vec::new()).unwrap()), b""));
     }
 }

@@ -14,7 +14,7 @@ use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
 use crate::broker::access::{Permissions, TopicPermissions};
 use crate::broker::announce::{Fields, text, texts};
-use crate::broker::login::PasswordHash;
+use crate::broker::login::{MOST_PASSWORD, PasswordHash};
 use crate::broker::view::{User, ViewState};
 
 impl Catalog {
@@ -44,6 +44,12 @@ impl Catalog {
         check_name("user", &name)?;
         let UserSpec { password, tags, loopback_only } = user;
         let password = match password {
+            Password::Plain(password) if password.len() > MOST_PASSWORD => {
+                return Err(AdministrationError::Invalid(format!(
+                    "a password is {} bytes long; at most {MOST_PASSWORD} are allowed",
+                    password.len()
+                )));
+            }
             Password::Plain(password) => PasswordHash::new(self.salt(&name), &password),
             Password::Hash(bytes) => PasswordHash::checked(bytes)?,
         };
