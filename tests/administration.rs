@@ -55,7 +55,7 @@ impl Broker {
     }
 
     async fn connect(&self, user: &str, vhost: &str) -> lapin::Result<Connection> {
-        let uri = format!("amqp://{user}:{user}@{}/{vhost}", self.config.listen);
+        let uri = format!("amqp://{user}:{user}@{}/{vhost}", self.config.listen[0]);
         Connection::connect(&uri, ConnectionProperties::default()).await
     }
 }
@@ -165,8 +165,9 @@ fn a_connection_is_seen_and_closed_with_a_reason() {
         let mut events = connection.events_listener();
         let _channel = connection.create_channel().await.unwrap();
         let administrator = broker.running.as_ref().unwrap().administrator().clone();
-        let open = administrator.view().connections();
-        let [(id, client)] = &open[..] else { panic!("{open:?}") };
+        let open = administrator.view().connections(|_| true);
+        let [id] = &open[..] else { panic!("{open:?}") };
+        let client = administrator.view().connection(*id).unwrap();
         assert_eq!((&*client.user, &*client.vhost, client.channels), ("guest", "/", 1));
         administrator.close_connection(*id, "because".into());
         let reason = loop {

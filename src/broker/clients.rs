@@ -156,12 +156,9 @@ impl Clients {
         self.0.lock().connections.contains_key(&connection)
     }
 
-    /// All open connections, in order of their ids.
-    pub(super) fn all(&self) -> Vec<(ConnectionId, Client)> {
-        let state = self.0.lock();
-        let mut all: Vec<_> = state.connections.iter().map(|(&id, client)| (id, client.clone())).collect();
-        all.sort_unstable_by_key(|(id, _)| *id);
-        all
+    /// An open connection.
+    pub(super) fn get(&self, connection: ConnectionId) -> Option<Client> {
+        self.0.lock().connections.get(&connection).cloned()
     }
 
     /// The user of a connection, while it is open.
@@ -179,7 +176,8 @@ impl Clients {
         self.those(|client| &*client.user == user)
     }
 
-    fn those(&self, wanted: impl Fn(&Client) -> bool) -> Vec<ConnectionId> {
+    /// Those that are wanted, in order of their ids.
+    pub(super) fn those(&self, wanted: impl Fn(&Client) -> bool) -> Vec<ConnectionId> {
         let state = self.0.lock();
         let wanted = state.connections.iter().filter(|(_, client)| wanted(client));
         let mut found: Vec<_> = wanted.map(|(&connection, _)| connection).collect();

@@ -77,10 +77,15 @@ impl View {
         into.in_use("view: remembered routes", &remembered_routes.len());
     }
 
-    /// Who is connected, in order of the connections' ids.
+    /// The open connections that are wanted, in order of their ids.
+    pub fn connections(&self, wanted: impl Fn(&Client) -> bool) -> Vec<ConnectionId> {
+        self.clients.those(wanted)
+    }
+
+    /// An open connection.
     #[must_use]
-    pub fn connections(&self) -> Vec<(ConnectionId, Client)> {
-        self.clients.all()
+    pub fn connection(&self, id: ConnectionId) -> Option<Client> {
+        self.clients.get(id)
     }
 
     /// The state, for the catalog.
@@ -125,6 +130,16 @@ pub struct Vhost {
 }
 
 impl Vhost {
+    /// The names of its queues, in no order.
+    pub fn queue_names(&self) -> impl Iterator<Item = &Name> {
+        self.queues.keys()
+    }
+
+    /// The names of its exchanges, in no order.
+    pub fn exchange_names(&self) -> impl Iterator<Item = &Name> {
+        self.exchanges.keys()
+    }
+
     /// Who may do what in it, in no order.
     pub fn permissions(&self) -> impl Iterator<Item = (&Name, &PermissionSpec)> {
         self.permissions.iter().map(|(user, permissions)| (user, permissions.spec()))

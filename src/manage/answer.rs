@@ -2,12 +2,18 @@
 //! said is the resources'.
 
 use bytes::Bytes;
-use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http_body_util::{Either, Full};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::listing::Listing;
 use crate::model::administration::{AdministrationError, Applied};
+
+/// A body: known as a whole, or made while the client takes it.
+pub(super) type Body = Either<Full<Bytes>, Listing>;
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How a request went.
 pub(super) type Outcome = Result<Answer, Refusal>;
@@ -16,6 +22,8 @@ pub(super) type Outcome = Result<Answer, Refusal>;
 pub(super) enum Answer {
     /// 200.
     Found(Value),
+    /// 200.
+    Listed(Listing),
     /// 201: it was not there before.
     Created,
     /// 204.
@@ -51,6 +59,8 @@ pub(super) enum Refusal {
     Bad(Value),
     /// 408: the body did not come.
     Slow,
+    /// 503: too many are being given long answers.
+    Busy,
     /// 503: the broker stops.
     Stopping,
 }
@@ -79,10 +89,16 @@ impl From<AdministrationError> for Refusal {
 }
 
 /// Writes it down.
-pub(super) fn response(outcome: Outcome) -> Response<Full<Bytes>> {
+pub(super) fn response(outcome: Outcome) -> Response<Body> {
     let error = |error: &str, reason: Value| Some(json!({"error": error, "reason": reason}));
     let (status, header, body) = match outcome {
         Ok(Answer::Found(value)) => (StatusCode::OK, None, Some(value)),
+        Ok(Answer::Listed(listing)) => {
+            let body = listing.whole().map_or_else(Either::Right, |whole| Either::Left(Full::new(whole)));
+            let mut response = Response::new(body);
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            return response;
+        }
         Ok(Answer::Created) => (StatusCode::CREATED, None, None),
         Ok(Answer::Done) => (StatusCode::NO_CONTENT, None, None),
         Ok(Answer::Allow(methods)) => (StatusCode::OK, Some((ALLOW, methods)), None),
@@ -106,20 +122,23 @@ pub(super) fn response(outcome: Outcome) -> Response<Full<Bytes>> {
             let reason = "the body did not come in time".into();
             (StatusCode::REQUEST_TIMEOUT, None, error("request_timeout", reason))
         }
+        Err(Refusal::Busy) => {
+            let reason = "too many listings are being read, by you or in all; try again".into();
+            (StatusCode::SERVICE_UNAVAILABLE, None, error("service_unavailable", reason))
+        }
         Err(Refusal::Stopping) => {
             let reason = AdministrationError::Stopping.to_string();
             (StatusCode::SERVICE_UNAVAILABLE, None, error("service_unavailable", reason.into()))
         }
     };
-    let mut response = Response::new(Full::from(body.as_ref().map(Value::to_string).unwrap_or_default()));
+    let text = body.as_ref().map(Value::to_string).unwrap_or_default();
+    let mut response = Response::new(Either::Left(Full::from(text)));
     *response.status_mut() = status;
     if body.is_some() {
-        response
-            .headers_mut()
-            .insert(CONTENT_TYPE, hyper::header::HeaderValue::from_static("application/json"));
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
     }
     if let Some((name, value)) = header {
-        response.headers_mut().insert(name, hyper::header::HeaderValue::from_static(value));
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
     }
     response
 }

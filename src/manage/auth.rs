@@ -12,6 +12,10 @@ use tracing::warn;
 use super::answer::Refusal;
 use crate::broker::view::{Vhost, View};
 use crate::model::ids::Name;
+use crate::server::LogLimit;
+
+/// Who guesses passwords fills no disk with it.
+static REFUSED: LogLimit = LogLimit::new(20);
 
 /// A user who has logged in.
 #[derive(Debug)]
@@ -43,7 +47,9 @@ impl Caller {
             Ok(user) => Ok(Caller { name: user.name.clone(), tags: user.tags.clone() }),
             Err(why) => {
                 drop(state);
-                warn!(%peer, %why, "a login to the management API was refused");
+                if let Some(kept_back) = REFUSED.permit() {
+                    warn!(%peer, %why, kept_back, "a login to the management API was refused");
+                }
                 Err(Refusal::NotAuthenticated)
             }
         }

@@ -1,5 +1,6 @@
 //! One request of somebody who was let in: what it is about, and the way to the broker.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http_body_util::BodyExt;
@@ -9,11 +10,11 @@ use tokio::time::timeout;
 
 use super::answer::{Outcome, Refusal};
 use super::auth::Caller;
+use super::connection::{Guest, House};
 use super::fields::Fields;
 use crate::broker::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::ids::Name;
-use crate::server::Administrator;
 
 /// Bytes of a body.
 const MOST_BODY: usize = 1 << 20;
@@ -25,14 +26,15 @@ const DISCARDING: Duration = Duration::from_secs(2);
 
 pub(super) struct Call<'a> {
     pub(super) caller: Caller,
-    pub(super) administrator: &'a Administrator,
+    pub(super) house: &'a House,
+    pub(super) guest: &'a Arc<Guest>,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a mut Incoming,
 }
 
 impl Call<'_> {
     pub(super) fn view(&self) -> &View {
-        self.administrator.view()
+        self.house.administrator.view()
     }
 
     /// The name of a vhost that the caller sees. 404 otherwise.
@@ -56,7 +58,7 @@ impl Call<'_> {
     }
 
     pub(super) async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
-        self.administrator.apply(change).await
+        self.house.administrator.apply(change).await
     }
 
     /// Makes a change, and says how it went as most resources do.

@@ -2,16 +2,18 @@
 //! slow. What a request means is not seen here.
 
 use std::convert::Infallible;
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -19,43 +21,58 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use super::routes;
-use crate::server::Administrator;
+use super::turns::Turns;
+use crate::server::{Administrator, Entrance, LogLimit};
 
-/// How many administrators may be connected. Who comes then takes the place of the one not heard of for the longest
-/// time, so that clients who only hold on to their connections keep nobody out.
-const MOST_CONNECTIONS: usize = 256;
 /// Bytes of a request's head.
 const MOST_HEAD: usize = 64 << 10;
 /// How long a client may take to send the head of its first request.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a request may take, and then a client to read the answer and to come with the next one.
 const LEISURE: Duration = Duration::from_secs(60);
+/// How long a request waits until it is its turn to be given something long.
+const TURN: Duration = Duration::from_secs(10);
 /// How long requests may still take once the broker stops.
 const GOODBYE: Duration = Duration::from_secs(3);
 /// How long to wait after an accept failed (out of file descriptors, for one) before the next try.
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
+static FAILED: LogLimit = LogLimit::new(5);
+
+/// What all of them share.
+pub(super) struct House {
+    pub(super) administrator: Administrator,
+    pub(super) turns: Turns,
+}
+
 /// Accepts until `stop`; returns once all connections have ended.
-pub(super) async fn accept(listener: TcpListener, administrator: Administrator, stop: CancellationToken) {
-    let guests = Arc::new(Guests::default());
+pub(super) async fn accept(entrance: Entrance, administrator: Administrator, stop: CancellationToken) {
+    let Entrance { listeners, most } = entrance;
+    let guests = Arc::new(Guests { most, present: Mutex::default() });
+    let house = Arc::new(House { administrator, turns: Turns::new(TURN) });
     let connections = TaskTracker::new();
     loop {
+        let arrival = poll_fn(|context| {
+            let arrived = listeners.iter().map(|listener| listener.poll_accept(context));
+            arrived.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
+        });
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = arrival => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
             Ok((stream, peer)) => {
                 let guest = guests.admit();
-                let (guests, administrator, stop) =
-                    (Arc::clone(&guests), administrator.clone(), stop.clone());
+                let (guests, house, stop) = (Arc::clone(&guests), Arc::clone(&house), stop.clone());
                 connections.spawn(async move {
-                    serve(stream, peer.ip(), &administrator, &guest, &stop).await;
+                    serve(stream, peer.ip(), &house, &guest, &stop).await;
                     guests.leave(&guest);
                 });
             }
             Err(error) => {
-                warn!(%error, "could not accept a connection to the management API; trying again");
+                if let Some(kept_back) = FAILED.permit() {
+                    warn!(%error, kept_back, "could not accept a connection to the management API; trying again");
+                }
                 sleep(AFTER_FAILURE).await;
             }
         }
@@ -65,10 +82,14 @@ pub(super) async fn accept(listener: TcpListener, administrator: Administrator, 
 }
 
 /// Who is connected.
-#[derive(Default)]
-struct Guests(Mutex<Vec<Arc<Guest>>>);
+struct Guests {
+    /// How many may be. Who comes then takes the place of the one not heard of for the longest time, so that clients
+    /// who only hold on to their connections keep nobody out.
+    most: usize,
+    present: Mutex<Vec<Arc<Guest>>>,
+}
 
-struct Guest {
+pub(super) struct Guest {
     /// When it was last heard of, and until when it is waited for.
     heard: Mutex<(Instant, Instant)>,
     shown_out: Notify,
@@ -78,24 +99,25 @@ impl Guests {
     fn admit(&self) -> Arc<Guest> {
         let now = Instant::now();
         let guest = Arc::new(Guest { heard: Mutex::new((now, now + PATIENCE)), shown_out: Notify::new() });
-        let mut guests = self.0.lock();
-        if guests.len() >= MOST_CONNECTIONS {
-            let silent = (0..guests.len()).min_by_key(|&at| guests[at].heard.lock().0);
+        let mut present = self.present.lock();
+        if present.len() >= self.most {
+            let silent = (0..present.len()).min_by_key(|&at| present[at].heard.lock().0);
             if let Some(silent) = silent {
-                guests.swap_remove(silent).shown_out.notify_one();
+                present.swap_remove(silent).shown_out.notify_one();
             }
         }
-        guests.push(Arc::clone(&guest));
+        present.push(Arc::clone(&guest));
         guest
     }
 
     fn leave(&self, guest: &Arc<Guest>) {
-        self.0.lock().retain(|other| !Arc::ptr_eq(other, guest));
+        self.present.lock().retain(|other| !Arc::ptr_eq(other, guest));
     }
 }
 
 impl Guest {
-    fn wait_for(&self, patience: Duration) {
+    /// It was heard of, and is waited for from now on.
+    pub(super) fn wait_for(&self, patience: Duration) {
         let now = Instant::now();
         *self.heard.lock() = (now, now + patience);
     }
@@ -105,16 +127,10 @@ impl Guest {
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    peer: IpAddr,
-    administrator: &Administrator,
-    guest: &Guest,
-    stop: &CancellationToken,
-) {
+async fn serve(stream: TcpStream, peer: IpAddr, house: &House, guest: &Arc<Guest>, stop: &CancellationToken) {
     let service = service_fn(async |request| {
         guest.wait_for(LEISURE);
-        let response = routes::answer(request, peer, administrator).await;
+        let response = routes::answer(request, peer, house, guest).await;
         guest.wait_for(LEISURE);
         Ok::<_, Infallible>(response)
     });
@@ -157,10 +173,11 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_was_silent_for_the_longest_time_makes_room() {
-        let guests = Guests::default();
+        const MOST: usize = 256;
+        let guests = Guests { most: MOST, present: Mutex::default() };
         let first = guests.admit();
         let second = guests.admit();
-        let others: Vec<_> = (2..MOST_CONNECTIONS).map(|_| guests.admit()).collect();
+        let others: Vec<_> = (2..MOST).map(|_| guests.admit()).collect();
         first.wait_for(PATIENCE);
         guests.admit();
         let shown_out = tokio::time::timeout(PATIENCE, second.shown_out.notified()).await;
@@ -168,8 +185,8 @@ mod tests {
         guests.leave(&second);
         guests.leave(&others[0]);
         guests.admit();
-        assert_eq!(guests.0.lock().len(), MOST_CONNECTIONS);
-        let is_in = guests.0.lock().iter().any(|guest| Arc::ptr_eq(guest, &first));
+        assert_eq!(guests.present.lock().len(), MOST);
+        let is_in = guests.present.lock().iter().any(|guest| Arc::ptr_eq(guest, &first));
         assert!(is_in, "who was heard of stays");
     }
 }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome, Refusal};
 use super::auth::Right;
 use super::call::Call;
+use super::listing;
 use crate::broker::clients::{Client, NODE};
+use crate::broker::view::View;
 use crate::model::ids::ConnectionId;
 
 /// What a client is told where nobody gave a reason.
@@ -20,9 +22,8 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
         (call.caller.is_monitor() || client.user == call.caller.name)
             && vhost.as_ref().is_none_or(|vhost| client.vhost == *vhost)
     };
-    let connections = call.view().connections();
-    let wanted = connections.iter().filter(|(_, client)| is_wanted(client));
-    Ok(Answer::Found(wanted.map(|(_, client)| describe(client)).collect()))
+    listing::list(call, |view| view.connections(is_wanted), |view, id| Some(describe(&view.connection(*id)?)))
+        .await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
@@ -35,31 +36,31 @@ pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
 pub(super) async fn delete(call: &Call<'_>, name: &str) -> Outcome {
     let (connection, client) = find(call, name)?;
     call.caller.check(Right::Owner(&client.user))?;
-    call.administrator.close_connection(connection, reason(call));
+    call.house.administrator.close_connection(connection, reason(call));
     Ok(Answer::Done)
 }
 
 /// Those of a user, in short.
 pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
-    let connections = call.view().connections();
-    let of_user = connections.iter().filter(|(_, client)| *client.user == *user);
-    let describe = |client: &Client| json!({"name": *client.name, "vhost": *client.vhost, "user": *client.user, "node": NODE});
-    Ok(Answer::Found(of_user.map(|(_, client)| describe(client)).collect()))
+    let of_user = |view: &View| view.connections(|client| *client.user == *user);
+    let describe = |view: &View, id: &ConnectionId| {
+        let client = view.connection(*id)?;
+        Some(json!({"name": *client.name, "vhost": *client.vhost, "user": *client.user, "node": NODE}))
+    };
+    listing::list(call, of_user, describe).await
 }
 
 pub(super) async fn delete_of_user(call: &Call<'_>, user: &str) -> Outcome {
     call.caller.check(Right::Owner(user))?;
-    for (connection, client) in call.view().connections() {
-        if *client.user == *user {
-            call.administrator.close_connection(connection, reason(call));
-        }
+    for connection in call.view().connections(|client| *client.user == *user) {
+        call.house.administrator.close_connection(connection, reason(call));
     }
     Ok(Answer::Done)
 }
 
 fn find(call: &Call<'_>, name: &str) -> Result<(ConnectionId, Client), Refusal> {
-    let mut connections = call.view().connections().into_iter();
-    connections.find(|(_, client)| *client.name == *name).ok_or(Refusal::NotFound)
+    let id = call.view().connections(|client| *client.name == *name).first().copied();
+    id.and_then(|id| Some((id, call.view().connection(id)?))).ok_or(Refusal::NotFound)
 }
 
 fn reason(call: &Call<'_>) -> String {

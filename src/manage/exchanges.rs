@@ -7,13 +7,11 @@ use super::call::Call;
 use super::json::from_table;
 use super::listing::{self, Key};
 use super::queues::name_policies;
-use crate::broker::view::ViewState;
+use crate::broker::view::{Vhost, ViewState};
 
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
-    let keys = |state: &ViewState| {
-        state.exchanges().map(|exchange| (exchange.vhost.clone(), exchange.name.clone())).collect()
-    };
-    listing::list_in_vhosts(call, vhost, keys, describe).await
+    let names = |vhost: &Vhost| vhost.exchange_names().cloned().collect();
+    listing::list_in_vhosts(call, vhost, names, describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {

@@ -38,7 +38,7 @@ pub(super) async fn of_vhosts(call: &Call<'_>, only: Option<&str>) -> Outcome {
         let value = listed(&[("max-connections", max_connections), ("max-queues", max_queues)]);
         Some(json!({"vhost": **name, "value": value}))
     };
-    listing::list(call, keys, describe).await
+    listing::list_state(call, keys, describe).await
 }
 
 /// Of users that have any: of one, or of all.
@@ -52,7 +52,7 @@ pub(super) async fn of_users(call: &Call<'_>, only: Option<&str>) -> Outcome {
     let describe = |state: &ViewState, name: &Name| {
         Some(json!({"user": **name, "value": of_user(&state.user(name)?.limits)}))
     };
-    listing::list(call, keys, describe).await
+    listing::list_state(call, keys, describe).await
 }
 
 pub(super) async fn put_vhost(call: &mut Call<'_>, vhost: &str, name: &str) -> Outcome {

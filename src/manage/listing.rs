@@ -1,54 +1,104 @@
-//! Listings, made a few items at a time: the catalog waits while the view is read, and is never to wait long.
+//! Listings, made while the client takes them, a few items at a time: the catalog waits while the view is read, and is
+//! never to wait long; and what was made and is not taken would stay in memory, however many ask for it. So an answer
+//! holds the keys of what it lists and one piece of text, and only a few long ones are being given at a time.
 
+use std::convert::Infallible;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame};
 use serde_json::Value;
+use tokio::task::spawn_blocking;
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use crate::broker::view::ViewState;
+use super::connection::Guest;
+use super::turns::Turn;
+use crate::broker::view::{Vhost, View, ViewState};
 use crate::model::ids::Name;
+use crate::server::Administrator;
 
-/// How many items are described before others have their turn.
-const STEP: usize = 256;
+/// Bytes of a piece, about.
+const PIECE: usize = 32 << 10;
+/// How long a client may take to take one.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// More keys than these are sorted where nobody waits for the thread.
+const QUICKLY_SORTED: usize = 4096;
 
 /// A vhost and a name in it.
 pub(super) type Key = (Name, Name);
 
 /// Describes all that `keys` finds, in order of the keys. What is gone by the time it would be described is left out.
-pub(super) async fn list<K: Ord>(
+pub(super) async fn list<K: Ord + Send + 'static>(
     call: &Call<'_>,
-    keys: impl FnOnce(&ViewState) -> Vec<K>,
-    describe: impl Fn(&ViewState, &K) -> Option<Value>,
+    keys: impl FnOnce(&View) -> Vec<K>,
+    describe: impl Fn(&View, &K) -> Option<Value> + Send + 'static,
 ) -> Outcome {
-    let mut keys = keys(&call.view().read());
-    keys.sort_unstable();
-    let mut listed = Vec::with_capacity(keys.len());
-    for step in keys.chunks(STEP) {
-        {
-            let state = call.view().read();
-            listed.extend(step.iter().filter_map(|key| describe(&state, key)));
-        }
-        tokio::task::yield_now().await;
+    let turn = call.house.turns.take(&call.caller.name).await?;
+    let mut keys = keys(call.view());
+    if keys.len() <= QUICKLY_SORTED {
+        keys.sort_unstable();
+    } else {
+        let sorted = spawn_blocking(move || {
+            keys.sort_unstable();
+            keys
+        });
+        keys = sorted.await.map_err(|_| Refusal::Stopping)?;
     }
-    Ok(Answer::Found(Value::Array(listed)))
+    let mut keys = keys.into_iter();
+    let next = move |view: &View| {
+        let mut described = None;
+        while described.is_none() {
+            described = describe(view, &keys.next()?);
+        }
+        described
+    };
+    let administrator = call.house.administrator.clone();
+    let mut listing = Listing {
+        administrator,
+        guest: Arc::clone(call.guest),
+        next: Box::new(next),
+        piece: None,
+        begun: false,
+        rested: true,
+        turn: Some(turn),
+    };
+    listing.make_piece();
+    Ok(Answer::Listed(listing))
 }
 
-/// The same of things in vhosts: of one vhost, or of all that the caller sees.
-pub(super) async fn list_in_vhosts(
+/// The same of things that are found in the state.
+pub(super) async fn list_state<K: Ord + Send + 'static>(
+    call: &Call<'_>,
+    keys: impl FnOnce(&ViewState) -> Vec<K>,
+    describe: impl Fn(&ViewState, &K) -> Option<Value> + Send + 'static,
+) -> Outcome {
+    list(call, |view| keys(&view.read()), move |view, key| describe(&view.read(), key)).await
+}
+
+/// The same of things in vhosts: of one vhost, or of all that the caller sees. The others cost nothing.
+pub(super) async fn list_in_vhosts<'n>(
     call: &Call<'_>,
     vhost: Option<&str>,
-    keys: impl FnOnce(&ViewState) -> Vec<Key>,
-    describe: impl Fn(&ViewState, &Key) -> Option<Value>,
+    names: impl Fn(&Vhost) -> Vec<Name>,
+    describe: impl Fn(&ViewState, &Key) -> Option<Value> + Send + 'static,
 ) -> Outcome {
     let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
     let keys = |state: &ViewState| {
-        let mut keys = keys(state);
-        keys.retain(|(vhost, _)| match &only {
-            Some(only) => only == vhost,
-            None => state.vhost(vhost).is_some_and(|vhost| call.caller.sees(vhost)),
-        });
-        keys
+        let wanted = |vhost: &&Vhost| match &only {
+            Some(only) => *only == vhost.name,
+            None => call.caller.sees(vhost),
+        };
+        let of_vhost = |vhost: &Vhost| {
+            names(vhost).into_iter().map(|name| (vhost.name.clone(), name)).collect::<Vec<_>>()
+        };
+        state.vhosts().filter(wanted).flat_map(of_vhost).collect()
     };
-    list(call, keys, describe).await
+    list_state(call, keys, describe).await
 }
 
 /// One of them.
@@ -60,4 +110,85 @@ pub(super) fn get_in_vhost(
 ) -> Outcome {
     let key = (call.vhost(vhost)?, name.into());
     describe(&call.view().read(), &key).map(Answer::Found).ok_or(Refusal::NotFound)
+}
+
+/// An array that is being written.
+pub(super) struct Listing {
+    administrator: Administrator,
+    guest: Arc<Guest>,
+    /// Describes the next item; None behind the last.
+    next: Box<dyn FnMut(&View) -> Option<Value> + Send>,
+    /// What is to be sent next.
+    piece: Option<Bytes>,
+    begun: bool,
+    /// Others have had their turn since the last piece.
+    rested: bool,
+    /// Given back behind the last item.
+    turn: Option<Turn>,
+}
+
+impl fmt::Debug for Listing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Listing").field("piece", &self.piece).finish_non_exhaustive()
+    }
+}
+
+impl Listing {
+    /// All of it, where it is no longer than a piece.
+    pub(super) fn whole(mut self) -> Result<Bytes, Listing> {
+        match self.piece.take() {
+            Some(piece) if self.turn.is_none() => Ok(piece),
+            piece => Err(Listing { piece, ..self }),
+        }
+    }
+
+    /// Writes what comes next, if anything does.
+    fn make_piece(&mut self) {
+        if self.turn.is_none() {
+            return;
+        }
+        let mut text = Vec::with_capacity(PIECE / 8);
+        while text.len() < PIECE {
+            // The view is read for one item at a time.
+            match (self.next)(self.administrator.view()) {
+                Some(item) => {
+                    text.push(if self.begun { b',' } else { b'[' });
+                    self.begun = true;
+                    text.extend_from_slice(item.to_string().as_bytes());
+                }
+                None => {
+                    text.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+                    self.turn = None;
+                    break;
+                }
+            }
+        }
+        self.piece = Some(text.into());
+    }
+}
+
+impl Body for Listing {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if self.piece.is_none() && !std::mem::replace(&mut self.rested, true) {
+            // A fast client takes piece after piece; the thread is not ours alone.
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if self.piece.is_none() {
+            self.make_piece();
+        }
+        self.rested = false;
+        self.guest.wait_for(PATIENCE);
+        Poll::Ready(self.piece.take().map(|piece| Ok(Frame::data(piece))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.piece.is_none() && self.turn.is_none()
+    }
 }

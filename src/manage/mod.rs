@@ -22,21 +22,21 @@ mod policies;
 mod queues;
 mod routes;
 mod topic_permissions;
+mod turns;
 mod users;
 mod vhosts;
 
 use std::pin::Pin;
 
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::server::Administrator;
+use crate::server::{Administrator, Entrance};
 
 /// Serves the management API until the token is cancelled, for [`crate::server::start`].
 pub fn face(
-    listener: TcpListener,
+    entrance: Entrance,
     administrator: Administrator,
     stop: CancellationToken,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(connection::accept(listener, administrator, stop))
+    Box::pin(connection::accept(entrance, administrator, stop))
 }

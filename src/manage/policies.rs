@@ -14,14 +14,11 @@ use crate::model::ids::Name;
 
 /// Those of one vhost, or of all that the caller sees.
 pub(super) async fn list(call: &Call<'_>, kind: PolicyKind, vhost: Option<&str>) -> Outcome {
-    let keys = |state: &ViewState| {
-        let of_vhost = |vhost: &Vhost| -> Vec<Key> {
-            let of_kind = vhost.policies.iter().filter(|(found, _)| *found == kind);
-            of_kind.map(|(_, policy)| (vhost.name.clone(), policy.name.clone())).collect()
-        };
-        state.vhosts().flat_map(of_vhost).collect()
+    let names = |vhost: &Vhost| {
+        let of_kind = vhost.policies.iter().filter(|(found, _)| *found == kind);
+        of_kind.map(|(_, policy)| policy.name.clone()).collect()
     };
-    listing::list_in_vhosts(call, vhost, keys, |state, key| describe(state, kind, key)).await
+    listing::list_in_vhosts(call, vhost, names, move |state, key| describe(state, kind, key)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {

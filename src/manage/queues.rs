@@ -8,13 +8,11 @@ use super::json::from_table;
 use super::listing::{self, Key};
 use crate::broker::clients::NODE;
 use crate::broker::policies::Applying;
-use crate::broker::view::ViewState;
+use crate::broker::view::{Vhost, ViewState};
 
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
-    let keys = |state: &ViewState| {
-        state.queues().map(|queue| (queue.label.vhost.clone(), queue.label.name.clone())).collect()
-    };
-    listing::list_in_vhosts(call, vhost, keys, describe).await
+    let names = |vhost: &Vhost| vhost.queue_names().cloned().collect();
+    listing::list_in_vhosts(call, vhost, names, describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {

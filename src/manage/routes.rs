@@ -1,31 +1,31 @@
 //! Which paths there are, who may use them, and what their methods do: the whole API on one page.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
-use super::answer::{self, Answer, Outcome, Refusal};
+use super::answer::{self, Answer, Body, Outcome, Refusal};
 use super::auth::{Caller, Right};
 use super::call::{self, Call};
+use super::connection::{Guest, House};
 use super::{
     connections, exchanges, limits, node, path, permissions, policies, queues, topic_permissions, users,
     vhosts,
 };
 use crate::model::administration::PolicyKind;
-use crate::server::Administrator;
 
 /// Answers a request. Whatever is in it, there is an answer.
 pub(super) async fn answer(
     request: Request<Incoming>,
     peer: IpAddr,
-    administrator: &Administrator,
-) -> Response<Full<Bytes>> {
+    house: &House,
+    guest: &Arc<Guest>,
+) -> Response<Body> {
     let (head, mut body) = request.into_parts();
-    let outcome = route(Arrived { head: &head, body: &mut body, peer, administrator }).await;
+    let outcome = route(Arrived { head: &head, body: &mut body, peer, house, guest }).await;
     call::discard(&mut body).await;
     answer::response(outcome)
 }
@@ -35,16 +35,17 @@ struct Arrived<'a> {
     head: &'a Parts,
     body: &'a mut Incoming,
     peer: IpAddr,
-    administrator: &'a Administrator,
+    house: &'a House,
+    guest: &'a Arc<Guest>,
 }
 
 impl<'a> Arrived<'a> {
     /// Lets the request in, where it comes from somebody who has this right.
     fn admit(self, right: Right<'_>) -> Result<Call<'a>, Refusal> {
-        let caller = Caller::authenticate(&self.head.headers, self.peer, self.administrator.view())?;
+        let caller = Caller::authenticate(&self.head.headers, self.peer, self.house.administrator.view())?;
         caller.check(right)?;
-        let Arrived { head, body, administrator, .. } = self;
-        Ok(Call { caller, administrator, headers: &head.headers, body })
+        let Arrived { head, body, house, guest, .. } = self;
+        Ok(Call { caller, house, guest, headers: &head.headers, body })
     }
 }
 

@@ -72,7 +72,7 @@ async fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -
         let vhosts = state.vhosts().filter(|vhost| of_vhost.is_none_or(|only| *vhost.name == *only));
         vhosts.flat_map(in_vhost).collect()
     };
-    listing::list(call, keys, describe).await
+    listing::list_state(call, keys, describe).await
 }
 
 /// A vhost, a user and an exchange.

@@ -22,7 +22,7 @@ pub(super) async fn whoami(call: &Call<'_>) -> Outcome {
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let keys = |state: &ViewState| -> Vec<Name> { state.users().map(|user| user.name.clone()).collect() };
-    listing::list(call, keys, |state, name| state.user(name).map(describe)).await
+    listing::list_state(call, keys, |state, name| state.user(name).map(describe)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {

@@ -18,7 +18,7 @@ pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let keys = |state: &ViewState| -> Vec<Name> {
         state.vhosts().filter(is_seen).map(|vhost| vhost.name.clone()).collect()
     };
-    listing::list(call, keys, |state, name| state.vhost(name).map(describe)).await
+    listing::list_state(call, keys, |state, name| state.vhost(name).map(describe)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {

@@ -5,9 +5,14 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::{AMQPValue, FieldTable};
 use serde_json::{Value, json};
 
 use crate::api::Managed;
+use crate::support::lapin_client;
 
 /// `guest:guest`.
 const CREDENTIALS: &str = "authorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n";
@@ -58,8 +63,8 @@ fn bodies_that_cannot_be_read_are_400_and_say_why() {
 fn a_body_that_is_too_large_is_400_and_one_that_just_fits_is_read() {
     let managed = Managed::start();
     let body = |length: usize| {
-        let frame = json!({"tags": "", "password": ""}).to_string().len();
-        json!({"tags": "", "password": "x".repeat(length - frame)}).to_string()
+        let frame = json!({"tags": "", "unknown": ""}).to_string().len();
+        json!({"tags": "", "unknown": "x".repeat(length - frame)}).to_string()
     };
     let put = |length: usize| managed.api.call("PUT", "users/u", &[], body(length).as_bytes());
     assert_eq!(put(1 << 20), (201, Value::Null));
@@ -160,4 +165,59 @@ fn whoever_is_too_slow_is_hung_up_on() {
         assert!(answer.starts_with(expected.as_bytes()), "{}", answer.escape_ascii());
     }
     assert_eq!(managed.api.get("users/a").0, 404);
+}
+
+#[test]
+fn listings_that_nobody_reads_hold_little_and_keep_only_their_user_waiting() {
+    const QUEUES: usize = 180;
+    let managed = Managed::start();
+    for (user, rights) in [("reader", ".*"), ("lazy", ".*"), ("nobody", "")] {
+        managed.api.change(&format!("users/{user}"), &json!({"password": "p", "tags": "management"}));
+        if !rights.is_empty() {
+            let all = json!({"configure": rights, "write": rights, "read": rights});
+            managed.api.change(&format!("permissions/%2F/{user}"), &all);
+        }
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let connection = runtime.block_on(lapin_client::connect(&managed.broker)).unwrap();
+    runtime.block_on(async {
+        let channel = connection.create_channel().await.unwrap();
+        for number in 0..QUEUES {
+            let mut arguments = FieldTable::default();
+            arguments.insert("x-note".into(), AMQPValue::LongString("n".repeat(50_000).into()));
+            let name = format!("q{number:03}");
+            channel.queue_declare(name.into(), QueueDeclareOptions::default(), arguments).await.unwrap();
+        }
+    });
+    let before = managed.broker.resident();
+    // 9 MB each, of which the kernel takes some.
+    let unread: Vec<TcpStream> = ["lazy:p", "nobody:p"]
+        .into_iter()
+        .flat_map(|credentials| {
+            let authorization = BASE64_STANDARD.encode(credentials);
+            let request = format!(
+                "GET /api/queues HTTP/1.1\r\nhost: x\r\nauthorization: Basic {authorization}\r\n\r\n"
+            );
+            let managed = &managed;
+            (0..40).map(move |_| {
+                let mut stream = connect(managed);
+                stream.write_all(request.as_bytes()).unwrap();
+                stream
+            })
+        })
+        .collect();
+    std::thread::sleep(Duration::from_secs(2));
+    let reader = managed.as_user("reader:p");
+    let since = Instant::now();
+    let listed = reader.found("queues");
+    let names: Vec<&str> =
+        listed.as_array().unwrap().iter().map(|queue| queue["name"].as_str().unwrap()).collect();
+    let expected: Vec<String> = (0..QUEUES).map(|number| format!("q{number:03}")).collect();
+    assert_eq!(names, expected);
+    assert_eq!(managed.as_user("nobody:p").found("queues"), json!([]));
+    assert!(since.elapsed() < Duration::from_secs(10), "others do not wait: {:?}", since.elapsed());
+    let (status, refused) = managed.as_user("lazy:p").get("queues");
+    assert_eq!((status, &refused["error"]), (503, &json!("service_unavailable")), "{refused}");
+    let grown = managed.broker.resident().saturating_sub(before);
+    assert!(grown < 60 << 20, "{} MB for {} listings", grown >> 20, unread.len());
 }

@@ -107,6 +107,10 @@ fn users() {
     for (body, reason) in [
         (json!({"password": "p"}), json!("tags_not_present")),
         (
+            json!({"password": "x".repeat(4097), "tags": ""}),
+            json!("a password is 4097 bytes long; at most 4096 are allowed"),
+        ),
+        (
             json!({"password": "p", "password_hash": "", "tags": ""}),
             json!("both_password_and_password_hash_are_provided"),
         ),
