@@ -1,8 +1,11 @@
 //! What the operator says: arguments and environment, parsed once, checked, and passed down. Nothing else in the
 //! program reads either.
 
-use std::net::SocketAddr;
+use std::fmt;
+use std::io;
+use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -34,19 +37,31 @@ pub enum Verb {
 
 #[derive(Clone, Debug, Args)]
 pub struct ServeConfig {
-    /// Address and port to listen on for AMQP clients.
-    #[arg(long, env = "LEVERET_LISTEN", default_value = "127.0.0.1:5672", value_name = "ADDRESS:PORT")]
-    pub listen: SocketAddr,
+    /// Where to listen for AMQP clients: an address or a host's name, and a port. May be given several times, or as a
+    /// list with commas; of a name all addresses are listened on.
+    #[arg(
+        long,
+        env = "LEVERET_LISTEN",
+        default_value = "127.0.0.1:5672",
+        value_name = "HOST:PORT",
+        value_delimiter = ','
+    )]
+    pub listen: Vec<ListenAddress>,
     /// Directory that holds everything durable; created where it does not exist.
     #[arg(long, env = "LEVERET_DATA_DIR", default_value = "./leveret-data", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
-    /// Address and port to serve the management API on (HTTP without TLS: keep it on loopback). Not served by default.
-    #[arg(long, env = "LEVERET_MANAGEMENT_LISTEN", value_name = "ADDRESS:PORT")]
-    pub management_listen: Option<SocketAddr>,
+    /// The same for the management API (HTTP without TLS: keep it on loopback). Not served by default.
+    #[arg(long, env = "LEVERET_MANAGEMENT_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
+    pub management_listen: Vec<ListenAddress>,
     /// User whom clients are that log in by the mechanism ANONYMOUS, without a password. It is offered only where this
     /// is given.
     #[arg(long, env = "LEVERET_ANONYMOUS_USER", value_name = "USER")]
     pub anonymous_user: Option<String>,
+    /// How many AMQP connections may be open; more are closed at once. By default as many as the process may have files
+    /// open, but for those that the store and the management API need.
+    #[arg(long, env = "LEVERET_MAX_CONNECTIONS", value_name = "COUNT",
+          value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_connections: Option<u32>,
     /// How log lines are written (to standard error).
     #[arg(long, env = "LEVERET_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
@@ -73,6 +88,50 @@ pub struct ServeConfig {
     pub accept_loss: bool,
 }
 
+/// Where to listen: a name or an address, and a port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenAddress {
+    host: String,
+    port: u16,
+}
+
+impl ListenAddress {
+    /// All addresses that the host has. Asks the resolver where it is a name, and waits for its answer.
+    pub fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let found: Vec<SocketAddr> = (&*self.host, self.port).to_socket_addrs()?.collect();
+        if found.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
+        }
+        Ok(found)
+    }
+}
+
+impl FromStr for ListenAddress {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ListenAddress, String> {
+        let (host, port) =
+            text.rsplit_once(':').ok_or("a host and a port are needed, as in 127.0.0.1:5672")?;
+        let port = port.parse().map_err(|_| format!("'{port}' is not a port (0 to 65535)"))?;
+        let host = match host.strip_prefix('[').map(|rest| rest.strip_suffix(']')) {
+            Some(Some(address)) if address.parse::<Ipv6Addr>().is_ok() => address,
+            None if !host.is_empty() && !host.contains([':', ']']) => host,
+            None if host.is_empty() => {
+                return Err("a host is needed; 0.0.0.0 is all of IPv4, [::] all there is".to_owned());
+            }
+            _ => return Err(format!("'{host}' is no host; IPv6 addresses are written as in [::1]:5672")),
+        };
+        Ok(ListenAddress { host: host.to_owned(), port })
+    }
+}
+
+impl fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ListenAddress { host, port } = self;
+        if host.contains(':') { write!(f, "[{host}]:{port}") } else { write!(f, "{host}:{port}") }
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub struct VerifyConfig {
     /// The data directory to read.
@@ -90,22 +149,50 @@ pub enum LogFormat {
 mod tests {
     use super::*;
 
-    #[test]
-    fn serve_is_the_default_verb_and_takes_its_flags_either_way() {
-        for arguments in [
-            &["leveret", "--listen", "127.0.0.1:7000"][..],
-            &["leveret", "serve", "--listen", "127.0.0.1:7000"][..],
-        ] {
-            let Verb::Serve(config) = CommandLine::try_parse_from(arguments).unwrap().verb() else {
-                panic!("{arguments:?} is not serve")
-            };
-            assert_eq!(config.listen.port(), 7000);
-            assert_eq!(config.management_listen, None, "it is off unless it is asked for");
-        }
+    fn serve(arguments: &[&str]) -> Result<ServeConfig, clap::Error> {
+        let all = ["leveret"].iter().chain(arguments);
+        CommandLine::try_parse_from(all).map(|line| match line.verb() {
+            Verb::Serve(config) => config,
+            Verb::Verify(_) => panic!("{arguments:?} is not serve"),
+        })
+    }
+
+    fn texts(addresses: &[ListenAddress]) -> Vec<String> {
+        addresses.iter().map(ToString::to_string).collect()
     }
 
     #[test]
-    fn a_port_alone_is_refused() {
-        assert!(CommandLine::try_parse_from(["leveret", "--listen", "7000"]).is_err());
+    fn serve_is_the_default_verb_and_takes_its_flags_either_way() {
+        for arguments in [&["--listen", "127.0.0.1:7000"][..], &["serve", "--listen", "127.0.0.1:7000"][..]] {
+            let config = serve(arguments).unwrap();
+            assert_eq!(texts(&config.listen), ["127.0.0.1:7000"]);
+            assert_eq!(config.management_listen, [], "it is off unless it is asked for");
+        }
+        assert_eq!(texts(&serve(&[]).unwrap().listen), ["127.0.0.1:5672"]);
+    }
+
+    #[test]
+    fn several_addresses_and_names_are_taken() {
+        let config = serve(&["--listen", "localhost:1,[::1]:2", "--listen", "0.0.0.0:3"]).unwrap();
+        assert_eq!(texts(&config.listen), ["localhost:1", "[::1]:2", "0.0.0.0:3"]);
+        assert_eq!(config.listen[1].resolve().unwrap(), ["[::1]:2".parse().unwrap()]);
+        assert!(config.listen[0].resolve().unwrap().iter().all(|found| found.ip().is_loopback()));
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused_and_the_refusal_says_why() {
+        for (text, why) in [
+            ("7000", "a host and a port are needed"),
+            (":7000", "a host is needed"),
+            ("localhost:", "'' is not a port"),
+            ("localhost:70000", "'70000' is not a port"),
+            ("::1:7000", "IPv6 addresses are written as"),
+            ("[::1]", "is not a port"),
+            ("[localhost]:1", "IPv6 addresses are written as"),
+        ] {
+            let refused = serve(&["--listen", text]).unwrap_err().to_string();
+            assert!(refused.contains(why), "{text}: {refused}");
+        }
+        assert!(serve(&["--listen", "no-such-host.invalid:1"]).unwrap().listen[0].resolve().is_err());
     }
 }

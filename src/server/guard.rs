@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use tracing::{info, warn};
 
 use super::log_limit::LogLimit;
-use super::memory;
+use super::memory::OwnMemory;
 use crate::model::event::Alarms;
 
 /// How often it looks at the most, and how often at the least: while something is low, and while nothing is.
@@ -66,11 +66,18 @@ pub(super) struct Guard {
     thresholds: Arc<Thresholds>,
     looked: Option<Instant>,
     alarms: Alarms,
+    own_memory: OwnMemory,
 }
 
 impl Guard {
     pub(super) fn new(directory: PathBuf, thresholds: Arc<Thresholds>) -> Guard {
-        Guard { directory, thresholds, looked: None, alarms: Alarms::default() }
+        Guard {
+            directory,
+            thresholds,
+            looked: None,
+            alarms: Alarms::default(),
+            own_memory: OwnMemory::open(),
+        }
     }
 
     /// How long until it wants to look again, when nothing else happens.
@@ -119,7 +126,7 @@ impl Guard {
         if limit == UNLIMITED && !self.alarms.memory {
             return;
         }
-        let used = match memory::own() {
+        let used = match self.own_memory.resident() {
             Ok(used) => used,
             Err(error) => {
                 if let Some(kept_back) = NO_MEMORY.permit() {

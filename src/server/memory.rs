@@ -1,7 +1,8 @@
 //! How much memory the process has of its own, and how much the machine or its container lets it have.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 /// Where the kernel shows control groups.
@@ -9,15 +10,28 @@ const CGROUPS: &str = "/sys/fs/cgroup";
 /// Of what there is, by default, how much may be used before publishers are blocked: as RabbitMQ's watermark.
 const WATERMARK_PERCENT: u64 = 60;
 
-/// Bytes of resident memory that are the process's own: not those of files it has mapped.
-pub(super) fn own() -> io::Result<u64> {
-    let statm = fs::read_to_string("/proc/self/statm")?;
-    let mut pages = statm.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
-    match (pages.next(), pages.next()) {
-        (Some(Ok(resident)), Some(Ok(shared))) => {
-            Ok(resident.saturating_sub(shared).saturating_mul(rustix::param::page_size() as u64))
+/// The memory of the process. The kernel's file about it is held open: clients may take all the descriptors there are.
+#[derive(Debug)]
+pub(super) struct OwnMemory(io::Result<File>);
+
+impl OwnMemory {
+    pub(super) fn open() -> OwnMemory {
+        OwnMemory(File::open("/proc/self/statm"))
+    }
+
+    /// Bytes of resident memory that are the process's own: not those of files it has mapped.
+    pub(super) fn resident(&self) -> io::Result<u64> {
+        let mut text = [0; 256];
+        let file = self.0.as_ref().map_err(|error| io::Error::from(error.kind()))?;
+        let length = file.read_at(&mut text, 0)?;
+        let text = String::from_utf8_lossy(&text[..length]);
+        let mut pages = text.split_ascii_whitespace().skip(1).map(str::parse::<u64>);
+        match (pages.next(), pages.next()) {
+            (Some(Ok(resident)), Some(Ok(shared))) => {
+                Ok(resident.saturating_sub(shared).saturating_mul(rustix::param::page_size() as u64))
+            }
+            _ => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/self/statm is not as expected")),
         }
-        _ => Err(io::Error::new(io::ErrorKind::InvalidData, "/proc/self/statm is not as expected")),
     }
 }
 
@@ -55,9 +69,11 @@ mod tests {
 
     #[test]
     fn a_process_has_memory_and_a_machine_has_more() {
-        let own = own().unwrap();
-        assert!(own > 100_000, "{own}");
-        assert!(default_limit().unwrap() > own);
+        let own = OwnMemory::open();
+        let first = own.resident().unwrap();
+        assert!(first > 100_000, "{first}");
+        assert!(default_limit().unwrap() > first);
+        assert!(own.resident().unwrap() > 100_000, "it can be read again");
     }
 
     #[test]

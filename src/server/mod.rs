@@ -6,6 +6,7 @@ mod budget;
 mod catalog_task;
 mod clock;
 mod connection_task;
+mod descriptors;
 mod guard;
 mod hub;
 mod listener;
@@ -15,8 +16,14 @@ mod memory;
 pub mod owners;
 mod run;
 mod shard_task;
+mod signals;
 mod store_thread;
+mod supervisor;
+
+pub(crate) use log_limit::LogLimit;
 
 pub use administrator::Administrator;
 pub use guard::{Thresholds, UNLIMITED};
-pub use run::{Face, RunningBroker, ServeError, serve, start};
+pub use run::{Entrance, Face, RunningBroker, ServeError, serve, start};
+pub use store_thread::StoreEnd;
+pub use supervisor::{TaskEnd, panic_text};

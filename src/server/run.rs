@@ -7,13 +7,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::oneshot;
-use tokio::task::JoinSet;
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
@@ -22,6 +22,7 @@ use super::administrator::Administrator;
 use super::catalog_task;
 use super::clock::Clock;
 use super::connection_task::Surroundings;
+use super::descriptors;
 use super::guard::{Guard, Thresholds, UNLIMITED};
 use super::hub::Hub;
 use super::listener;
@@ -29,10 +30,12 @@ use super::mailbox::ThreadMailbox;
 use super::memory;
 use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
 use super::shard_task;
-use super::store_thread;
+use super::signals::Signals;
+use super::store_thread::{self, StoreEnd, StoreThread};
+use super::supervisor::{Role, TaskEnd, Tasks};
 use crate::config::ServeConfig;
 use crate::session::SessionLimits;
-use crate::store::{self, OpenError, StoreError, StoreOptions};
+use crate::store::{self, OpenError, StoreOptions};
 
 /// Why the broker could not start, or had to stop. Each is one clear line.
 #[derive(Debug, Error)]
@@ -47,24 +50,36 @@ pub enum ServeError {
     ListenManagement { address: String, source: io::Error },
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
-    #[error("stopped because the store failed: {0}; nothing was confirmed that is not on disk")]
-    Store(#[from] StoreError),
-    #[error("stopped because of a defect: {0}")]
-    Defect(#[from] tokio::task::JoinError),
+    #[error("stopped because the store failed: {0}; nothing was confirmed that was not on disk")]
+    Store(#[from] StoreEnd),
+    #[error("stopped because of a defect of the program: {0}; nothing was confirmed that was not on disk")]
+    Defect(#[from] TaskEnd),
 }
 
-/// What administrators speak to, on a listener of its own, until the token is cancelled. It is a floor above this
-/// room, so whoever starts a broker hands it in; it is only called where the configuration gives it an address.
-pub type Face = fn(TcpListener, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+/// How long clients may take to hear that a broker whose store has failed goes away.
+const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Runs the broker until SIGTERM or SIGINT, or until the store fails.
+/// What administrators speak to, on listeners of its own, until the token is cancelled. It is a floor above this
+/// room, so whoever starts a broker hands it in; it is only called where the configuration gives it an address.
+pub type Face = fn(Entrance, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where administrators come in.
+#[derive(Debug)]
+pub struct Entrance {
+    pub listeners: Vec<TcpListener>,
+    /// How many of them may be connected.
+    pub most: usize,
+}
+
+/// Runs the broker until a signal says stop, or until it cannot go on.
 pub fn serve(config: &ServeConfig, face: Face) -> Result<(), ServeError> {
+    descriptors::raise();
     run(config, face, |broker| {
         // Whoever reads that the startup is complete may send a signal at once.
-        let terminate = signal(SignalKind::terminate()).map_err(ServeError::Start)?;
-        let interrupt = signal(SignalKind::interrupt()).map_err(ServeError::Start)?;
-        let broker = broker.start()?;
-        tokio::spawn(stop_on_signal(terminate, interrupt, broker.around.stop.clone()));
+        let signals = Signals::catch().map_err(ServeError::Start)?;
+        let mut broker = broker.start()?;
+        let stop = broker.around.stop.clone();
+        broker.tasks.spawn(Role::Service, "the task that obeys signals", signals.obey(stop));
         Ok(broker)
     })
 }
@@ -111,14 +126,6 @@ pub fn start(config: ServeConfig, face: Face) -> Result<RunningBroker, ServeErro
     }
 }
 
-async fn stop_on_signal(mut terminate: Signal, mut interrupt: Signal, stop: CancellationToken) {
-    tokio::select! {
-        _ = terminate.recv() => info!("SIGTERM: stopping"),
-        _ = interrupt.recv() => info!("SIGINT: stopping"),
-    }
-    stop.cancel();
-}
-
 /// Starts a broker by `start` and runs it until it is stopped.
 fn run(
     config: &ServeConfig,
@@ -133,7 +140,12 @@ fn run(
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    runtime.block_on(async { start(Plan { config, face, shards })?.run().await })
+    let outcome = runtime.block_on(async { start(Plan { config, face, shards })?.run().await });
+    if outcome.is_err() {
+        // Whatever hangs is not waited for.
+        runtime.shutdown_background();
+    }
+    outcome
 }
 
 /// A broker that is to be.
@@ -147,16 +159,18 @@ struct Plan<'a> {
 struct Broker {
     around: Arc<Surroundings>,
     administrator: Administrator,
-    /// Those of clients and of administrators.
+    /// Those of clients.
     connections: TaskTracker,
-    /// The catalog's task and the shards'.
-    owners: JoinSet<()>,
-    store: JoinHandle<Result<(), StoreError>>,
+    tasks: Tasks,
+    store: StoreThread,
 }
 
 impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
         let Plan { config, face, shards } = self;
+        let managed = !config.management_listen.is_empty();
+        let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
+            .map_err(ServeError::Start)?;
         let directory = config.data_dir.display().to_string();
         let options = StoreOptions {
             salt: random_number(),
@@ -166,24 +180,21 @@ impl Plan<'_> {
         let (mut store, recovered) = store::open(&config.data_dir, &options)
             .map_err(|source| ServeError::Open { directory, source })?;
         // The ports are taken before anything is started that would have to be stopped again.
-        let listener = listener::bind(config.listen)
-            .map_err(|source| ServeError::Listen { address: config.listen.to_string(), source })?;
-        let bind_management = |address: SocketAddr| {
-            listener::bind(address)
-                .map_err(|source| ServeError::ListenManagement { address: address.to_string(), source })
-        };
-        let management = config.management_listen.map(bind_management).transpose()?;
+        let listeners = listener::bind(&config.listen)
+            .map_err(|(address, source)| ServeError::Listen { address, source })?;
+        let management = listener::bind(&config.management_listen)
+            .map_err(|(address, source)| ServeError::ListenManagement { address, source })?;
 
         let clock = Clock::new();
         let seed = random_number();
         let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
         let share = memory / usize::from(shards).max(1);
         let clean = recovered.clean;
-        let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, seed)?;
+        let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, seed)
+            .map_err(StoreEnd::Failed)?;
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
-        let failed = stop.clone();
         let memory_limit = match config.memory_limit {
             Some(0) => UNLIMITED,
             Some(mib) => u64::from(mib) << 20,
@@ -191,73 +202,186 @@ impl Plan<'_> {
         };
         let thresholds = Thresholds::new(u64::from(config.disk_free_limit) << 20, memory_limit);
         let guard = Guard::new(config.data_dir.clone(), Arc::clone(&thresholds));
-        let stop_all = move || failed.cancel();
-        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, clock, stop_all)
+        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, clock)
             .map_err(ServeError::Start)?;
 
-        let mut owners = JoinSet::new();
+        let mut tasks = Tasks::new(stop.clone());
         for shard in owned.shards {
-            owners.spawn(shard_task::run(shard, Arc::clone(&hub), clock));
+            let name = format!("the task of shard {}", shard.index().0);
+            tasks.spawn(Role::Shard, name, shard_task::run(shard, Arc::clone(&hub), clock));
         }
-        owners.spawn(catalog_task::run(owned.catalog, Arc::clone(&hub), clock));
+        let catalog = catalog_task::run(owned.catalog, Arc::clone(&hub), clock);
+        tasks.spawn(Role::Catalog, "the task of the catalog", catalog);
 
         let limits = Arc::new(SessionLimits::default());
         let view = owned.view;
         let administrator = Administrator::new(Arc::clone(&hub), Arc::clone(&view), thresholds);
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
-        let address = config.listen;
+        let addresses = addresses(&listeners).map_err(ServeError::Start)?;
+        let address = addresses[0];
         let around = Arc::new(Surroundings { hub, view, clock, limits, seed, address, anonymous_user, stop });
         let connections = TaskTracker::new();
-        connections.spawn(listener::accept(listener, Arc::clone(&around), connections.clone()));
-        if let Some(management) = management {
-            if let Ok(address) = management.local_addr() {
-                info!(%address, "the management API is served");
-            }
-            connections.spawn(face(management, administrator.clone(), around.stop.clone()));
+        let room = Arc::new(Semaphore::new(shares.clients));
+        for (listener, address) in listeners.into_iter().zip(&addresses) {
+            let (around, connections, room) = (Arc::clone(&around), connections.clone(), Arc::clone(&room));
+            let name = format!("the listener on {address}");
+            tasks.spawn(Role::Service, name, listener::accept(listener, around, connections, room));
+        }
+        if !management.is_empty() {
+            let addresses = self::addresses(&management).map_err(ServeError::Start)?;
+            info!(address = listed(&addresses), "the management API is served");
+            let entrance = Entrance { listeners: management, most: shares.administrators };
+            let served = face(entrance, administrator.clone(), around.stop.clone());
+            tasks.spawn(Role::Service, "the management API", served);
         }
         info!(
-            address = %config.listen, data = %config.data_dir.display(), queues = owned.queues, shards, clean,
+            address = listed(&addresses), data = %config.data_dir.display(), queues = owned.queues, shards, clean,
             "Server startup complete"
         );
-        Ok(Broker { around, administrator, connections, owners, store })
+        Ok(Broker { around, administrator, connections, tasks, store })
     }
 }
 
 impl Broker {
-    /// Serves until it is told to stop or the store fails, then stops in order: clients, catalog, shards, store.
+    /// Serves until it is told to stop, then stops in order. Returns soon where it cannot go on, whatever hangs.
     async fn run(mut self) -> Result<(), ServeError> {
+        let hub = Arc::clone(&self.around.hub);
         tokio::select! {
-            () = self.around.stop.cancelled() => {}
-            // No owner ends before it is told to. What it owned is lost to this process, and so is the process.
-            Some(Err(defect)) = self.owners.join_next() => return Err(defect.into()),
+            // A task that is gone has taken what it owned with it, so nothing is said for it any more.
+            in_order = serve_and_stop(&self.around, &mut self.tasks, &self.connections) => in_order?,
+            // It has not been told to close yet.
+            ended = self.store.ended() => {
+                self.around.stop.cancel();
+                self.connections.close();
+                // Clients are told that the broker goes. Nothing else is left to be put in order.
+                let _ = timeout(FAREWELL, self.connections.wait()).await;
+                return Err(ended.err().unwrap_or(StoreEnd::Untold).into());
+            }
         }
-        self.around.stop.cancel();
-        self.connections.close();
-        self.connections.wait().await;
-
-        // Connections have said their last word. What the shards make of it may concern the catalog, and what the
-        // catalog makes of that the shards.
-        let hub = &self.around.hub;
-        for (_, shard) in hub.shards() {
-            let (done, worked_off) = oneshot::channel();
-            shard.post(ShardInput::Barrier(done));
-            let _ = worked_off.await;
-        }
-        hub.catalog().post(CatalogInput::Stop);
-        self.owners.join_next().await.transpose()?;
-        for (_, shard) in hub.shards() {
-            shard.post(ShardInput::Stop);
-        }
-        while self.owners.join_next().await.transpose()?.is_some() {}
         hub.store().post(StoreRequest::Close);
-        match self.store.join() {
-            Ok(outcome) => Ok(outcome?),
-            Err(panic) => std::panic::resume_unwind(panic),
-        }
+        self.store.ended().await?;
+        self.store.join();
+        Ok(())
     }
+}
+
+/// Serves until it is told to stop, then stops clients, catalog and shards. An error where a task ends before its time.
+async fn serve_and_stop(
+    around: &Surroundings,
+    tasks: &mut Tasks,
+    connections: &TaskTracker,
+) -> Result<(), TaskEnd> {
+    tasks.watched(around.stop.cancelled()).await?;
+    connections.close();
+    tasks.watched(connections.wait()).await?;
+    tasks.have_ended(Role::Service).await?;
+
+    // Connections have said their last word. What the shards make of it may concern the catalog, and what the
+    // catalog makes of that the shards.
+    let hub = &around.hub;
+    for (_, shard) in hub.shards() {
+        let (done, worked_off) = oneshot::channel();
+        shard.post(ShardInput::Barrier(done));
+        let _ = tasks.watched(worked_off).await?;
+    }
+    tasks.may_end(Role::Catalog);
+    hub.catalog().post(CatalogInput::Stop);
+    tasks.have_ended(Role::Catalog).await?;
+    tasks.may_end(Role::Shard);
+    for (_, shard) in hub.shards() {
+        shard.post(ShardInput::Stop);
+    }
+    tasks.have_ended(Role::Shard).await
+}
+
+/// What is listened on.
+fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
+    listeners.iter().map(TcpListener::local_addr).collect()
+}
+
+fn listed(addresses: &[SocketAddr]) -> String {
+    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What nobody can guess: it makes this process's generated names, and the records of its log, unlike any other's.
 fn random_number() -> u64 {
     rand::random()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Instant;
+
+    use clap::Parser;
+
+    use super::*;
+    use crate::config::{CommandLine, Verb};
+
+    /// Runs a broker to which something is done once it serves. Returns why it ended.
+    fn ended(data: &Path, spoil: impl FnOnce(&mut Broker)) -> String {
+        let data = data.display().to_string();
+        let arguments = ["leveret", "serve", "--listen", "127.0.0.1:0", "--shards", "2", "--data-dir", &data];
+        let Verb::Serve(config) = CommandLine::parse_from(arguments).verb() else {
+            unreachable!("serve is asked")
+        };
+        let since = Instant::now();
+        let outcome = run(
+            &config,
+            |_, _, _| Box::pin(async {}),
+            |plan| {
+                let mut broker = plan.start()?;
+                spoil(&mut broker);
+                Ok(broker)
+            },
+        );
+        assert!(since.elapsed() < Duration::from_secs(20), "it ends soon: {:?}", since.elapsed());
+        outcome.unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_task_that_panics_ends_the_broker_though_others_hang() {
+        for role in [Role::Service, Role::Catalog, Role::Shard] {
+            let data = tempfile::tempdir().unwrap();
+            let why = ended(data.path(), |broker| {
+                broker.connections.spawn(async { thread::sleep(Duration::from_secs(60)) });
+                broker.tasks.spawn(role, "a task", async { panic!("planted") });
+            });
+            assert!(why.contains("a task panicked: planted"), "{why}");
+            // What it had is given back: the next broker may have it.
+            let opened = || store::open(data.path(), &StoreOptions::default());
+            let since = Instant::now();
+            while let Err(OpenError::Locked) = opened().map(drop) {
+                assert!(since.elapsed() < Duration::from_secs(20), "the store's thread ends");
+                thread::sleep(Duration::from_millis(20));
+            }
+        }
+    }
+
+    #[test]
+    fn a_task_that_panics_while_the_broker_stops_ends_it_too() {
+        let data = tempfile::tempdir().unwrap();
+        let why = ended(data.path(), |broker| {
+            let stop = broker.around.stop.clone();
+            broker.tasks.spawn(Role::Shard, "a task", async move {
+                stop.cancelled().await;
+                panic!("planted");
+            });
+            // A connection that has not said its last word.
+            broker.connections.spawn(std::future::pending::<()>());
+            broker.around.stop.cancel();
+        });
+        assert!(why.contains("a task panicked: planted"), "{why}");
+    }
+
+    #[test]
+    fn a_store_that_fails_ends_the_broker_though_clients_hang() {
+        let data = tempfile::tempdir().unwrap();
+        let why = ended(data.path(), |broker| {
+            broker.connections.spawn(std::future::pending::<()>());
+            std::fs::remove_dir_all(data.path()).unwrap();
+        });
+        let expected = "stopped because the store failed: the data directory was changed from outside";
+        assert!(why.starts_with(expected), "{why}");
+    }
 }

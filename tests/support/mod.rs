@@ -8,19 +8,24 @@ pub(crate) mod lapin_client;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 /// How long a broker may take to be ready, on the slowest day of the slowest machine.
 const START: Duration = Duration::from_secs(60);
+/// How long it may take to end, or to log something.
+const SOON: Duration = Duration::from_secs(20);
 
 pub(crate) struct Broker {
     process: Child,
     port: u16,
     data: PathBuf,
     arguments: Vec<String>,
+    /// The lines that it has logged since it was started last.
+    log: Arc<Mutex<Vec<String>>>,
     /// Removed with the broker that made it.
     _directory: Option<TempDir>,
 }
@@ -48,8 +53,23 @@ impl Broker {
     }
 
     fn run(data: &Path, port: u16, arguments: Vec<String>) -> Broker {
-        let process = spawn(data, port, &arguments);
-        Broker { process, port, data: data.to_owned(), arguments, _directory: None }
+        Broker::spawned(leveret(), data, port, arguments)
+    }
+
+    fn spawned(command: Command, data: &Path, port: u16, arguments: Vec<String>) -> Broker {
+        let (process, log) = spawn(command, data, port, &arguments);
+        Broker { process, port, data: data.to_owned(), arguments, log, _directory: None }
+    }
+
+    /// A broker on a fresh data directory that may have so many files open, and cannot raise that.
+    pub(crate) fn start_with_files(files: u32) -> Broker {
+        let directory = TempDir::new().expect("a temporary directory");
+        let mut command = Command::new("sh");
+        let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        command.args(["-c", &limited, env!("CARGO_BIN_EXE_leveret")]);
+        let mut broker = Broker::spawned(command, &directory.path().join("data"), free_port(), Vec::new());
+        broker._directory = Some(directory);
+        broker
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -71,7 +91,7 @@ impl Broker {
     /// SIGKILL, and the same directory and port again.
     pub(crate) fn kill_and_restart(&mut self) {
         self.kill();
-        self.process = spawn(&self.data, self.port, &self.arguments);
+        self.restart();
     }
 
     /// SIGKILL, and nothing else.
@@ -80,24 +100,55 @@ impl Broker {
         self.process.wait().expect("the broker can be waited for");
     }
 
-    /// SIGTERM; returns whether it ended with success in time.
-    pub(crate) fn terminate(&mut self) -> bool {
+    /// Sends a signal, by its name or number.
+    pub(crate) fn signal(&self, signal: &str) {
         let pid = self.process.id().to_string();
-        let sent = Command::new("kill").args(["-TERM", &pid]).status().expect("kill(1) is there");
-        assert!(sent.success());
+        let sent = Command::new("kill").args([&format!("-{signal}"), &pid]).status();
+        assert!(sent.expect("kill(1) is there").success(), "{signal}");
+    }
+
+    /// How it ended, if it did so soon.
+    pub(crate) fn ended(&mut self) -> Option<ExitStatus> {
         let since = Instant::now();
-        while since.elapsed() < Duration::from_secs(20) {
+        while since.elapsed() < SOON {
             if let Some(status) = self.process.try_wait().expect("the broker can be waited for") {
-                return status.success();
+                return Some(status);
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        false
+        None
+    }
+
+    /// SIGTERM; returns whether it ended with success in time.
+    pub(crate) fn terminate(&mut self) -> bool {
+        self.signal("TERM");
+        self.ended().is_some_and(|status| status.success())
+    }
+
+    /// The first line logged since the last start that holds this text; waits for it.
+    pub(crate) fn logged(&self, text: &str) -> String {
+        let since = Instant::now();
+        while since.elapsed() < SOON {
+            let log = self.log.lock().expect("no panic");
+            if let Some(line) = log.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            drop(log);
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        panic!("nothing was logged with {text:?} in it: {:#?}", self.log.lock().expect("no panic"));
+    }
+
+    /// Resident memory in bytes.
+    pub(crate) fn resident(&self) -> u64 {
+        let statm = std::fs::read_to_string(format!("/proc/{}/statm", self.pid())).expect("it runs");
+        let pages = statm.split_ascii_whitespace().nth(1).and_then(|pages| pages.parse::<u64>().ok());
+        pages.expect("a number of pages") * 4096
     }
 
     /// Starts again after [`Broker::terminate`] or [`Broker::kill`].
     pub(crate) fn restart(&mut self) {
-        self.process = spawn(&self.data, self.port, &self.arguments);
+        (self.process, self.log) = spawn(leveret(), &self.data, self.port, &self.arguments);
     }
 
     /// The same with other arguments.
@@ -125,28 +176,38 @@ pub(crate) fn free_port() -> u16 {
 }
 
 /// Starts the binary and waits for the line that says clients can connect.
-fn spawn(data: &Path, port: u16, arguments: &[String]) -> Child {
+fn spawn(
+    mut command: Command,
+    data: &Path,
+    port: u16,
+    arguments: &[String],
+) -> (Child, Arc<Mutex<Vec<String>>>) {
     let since = Instant::now();
-    let mut process = leveret()
+    let mut process = command
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)
         .args(arguments)
         .stderr(Stdio::piped())
         .spawn()
         .expect("the broker can be started");
-    let log = process.stderr.take().expect("its log is piped");
+    let lines = BufReader::new(process.stderr.take().expect("its log is piped")).lines();
+    let log = Arc::new(Mutex::new(Vec::new()));
     let (ready, is_ready) = std::sync::mpsc::channel();
+    let written = Arc::clone(&log);
     std::thread::spawn(move || {
-        for line in BufReader::new(log).lines().map_while(Result::ok) {
-            if line.contains("Server startup complete") {
-                let _ = ready.send(());
-            } else if line.contains("ERROR") || line.contains("panicked") || line.starts_with("leveret:") {
+        for line in lines.map_while(Result::ok) {
+            let is_start = line.contains("Server startup complete");
+            if line.contains("ERROR") || line.contains("panicked") || line.starts_with("leveret:") {
                 eprintln!("broker: {line}");
+            }
+            written.lock().expect("no panic").push(line);
+            if is_start {
+                let _ = ready.send(());
             }
         }
     });
     is_ready
         .recv_timeout(START)
         .unwrap_or_else(|_| panic!("the broker was not ready within {:?}", since.elapsed()));
-    process
+    (process, log)
 }

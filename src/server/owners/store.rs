@@ -146,6 +146,11 @@ impl StoreOwner {
         Ok(())
     }
 
+    /// Whether the store is still where it is looked for. After an error nothing more may be confirmed.
+    pub fn check(&mut self) -> Result<(), StoreError> {
+        self.store.check()
+    }
+
     /// When there is something to do, even where nothing is asked for.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
