@@ -81,7 +81,7 @@ pub(super) async fn list_state<K: Ord + Send + 'static>(
 }
 
 /// The same of things in vhosts: of one vhost, or of all that the caller sees. The others cost nothing.
-pub(super) async fn list_in_vhosts<'n>(
+pub(super) async fn list_in_vhosts(
     call: &Call<'_>,
     vhost: Option<&str>,
     names: impl Fn(&Vhost) -> Vec<Name>,
@@ -112,12 +112,14 @@ pub(super) fn get_in_vhost(
     describe(&call.view().read(), &key).map(Answer::Found).ok_or(Refusal::NotFound)
 }
 
+type Next = Box<dyn FnMut(&View) -> Option<Value> + Send>;
+
 /// An array that is being written.
 pub(super) struct Listing {
     administrator: Administrator,
     guest: Arc<Guest>,
     /// Describes the next item; None behind the last.
-    next: Box<dyn FnMut(&View) -> Option<Value> + Send>,
+    next: Next,
     /// What is to be sent next.
     piece: Option<Bytes>,
     begun: bool,

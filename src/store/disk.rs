@@ -371,7 +371,9 @@ mod tests {
 
     #[test]
     fn what_is_taken_away_from_outside_is_noticed() {
-        let changes: [(&str, fn(&Path, &Path)); 6] = [
+        // What is done to a folder, and maybe with a place beside it.
+        type Change = fn(&Path, &Path);
+        let changes: [(&str, Change); 6] = [
             ("it was removed or renamed", |data, aside| fs::rename(data, aside).unwrap()),
             ("it was removed or renamed", |data, _| fs::remove_dir_all(data).unwrap()),
             ("another directory stands in its place", |data, aside| {
