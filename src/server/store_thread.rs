@@ -142,6 +142,7 @@ fn run(
 mod tests {
     use super::super::guard::{Thresholds, UNLIMITED};
     use super::*;
+    use crate::model::holdings::Holdings;
     use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, ShardIndex};
     use crate::model::op::{CatalogOp, Fetch, Fetched, Group, Op};
     use crate::server::owners::ShardInput;
@@ -231,6 +232,8 @@ mod tests {
         fn usage(&self) -> Usage {
             Usage::default()
         }
+
+        fn holdings(&self, _: &mut Holdings) {}
     }
 
     #[test]
