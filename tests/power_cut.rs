@@ -266,7 +266,7 @@ fn small_workload(
         }
         let settled = store.checkpoint();
         let compared =
-            settled.and_then(|()| model.compare(&mut store, &mut Random(1)).map_err(StoreError::Damaged));
+            settled.and_then(|_| model.compare(&mut store, &mut Random(1)).map_err(StoreError::Damaged));
         if let Err(error) = compared {
             return Err(Box::new(Failed { error, under_way: None, store: Some(store) }));
         }

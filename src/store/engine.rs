@@ -71,6 +71,10 @@ pub struct RedbStore {
     pub(super) trash: VecDeque<Trash>,
     /// Bytes of pages that chunks take in the active file.
     pub(super) allocated: u64,
+    /// The most it was since the file was begun or opened.
+    pub(super) most_allocated: u64,
+    /// For how many checkpoints little of that is wanted.
+    pub(super) sparse_for: u32,
     /// Runs below this number may have been delivered before an unclean stop.
     pub(super) suspect_below: u64,
     /// The row of catalog operations that are in the catalog by now.
@@ -93,8 +97,12 @@ impl Store for RedbStore {
         self.latching(|store| store.try_commit(ops, catalog))
     }
 
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
-        self.latching(RedbStore::take_over)
+    fn checkpoint(&mut self) -> Result<bool, StoreError> {
+        self.latching(|store| {
+            let idle = store.tail.is_empty();
+            store.take_over()?;
+            store.keep_house(idle)
+        })
     }
 
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
@@ -223,7 +231,7 @@ impl RedbStore {
 
     /// Writes a transaction. Where both files are concerned the journal is written first and holds the catalog's
     /// operations too, until they are in the catalog: so it is one transaction after all.
-    fn write(&mut self, changes: &mut Changes, catalog: &[CatalogOp]) -> Result<(), StoreError> {
+    pub(super) fn write(&mut self, changes: &mut Changes, catalog: &[CatalogOp]) -> Result<(), StoreError> {
         if changes.is_empty() {
             return if catalog.is_empty() { Ok(()) } else { self.catalog.apply_catalog(catalog, &[]) };
         }
@@ -322,6 +330,7 @@ impl RedbStore {
         }
         let written: u64 = changes.blobs.iter().map(|blob| chunk::allocated(blob.len)).sum();
         self.allocated += written;
+        self.most_allocated = self.most_allocated.max(self.allocated);
         let fresh = changed.trash.into_iter().map(|(number, len)| Trash { number, len, noted: false });
         self.trash.extend(fresh);
         let mut budget = TRASH_BYTES.max(2 * written);
@@ -342,7 +351,7 @@ impl RedbStore {
     }
 
     /// Seals the active file and begins the next, which takes over what is noted of all files.
-    fn rotate(&mut self) -> Result<(), StoreError> {
+    pub(super) fn rotate(&mut self) -> Result<(), StoreError> {
         let file = self.index.files.last().map_or(1, |active| active.file + 1);
         let first_number = self.index.next_number;
         self.index.changed.gone.clear();
@@ -373,7 +382,7 @@ impl RedbStore {
         });
         self.shelf.rotate(file, first_number, active).close()?;
         self.recent.clear();
-        self.allocated = 0;
+        (self.allocated, self.most_allocated, self.sparse_for) = (0, 0, 0);
         self.applied = None;
         Ok(())
     }

@@ -2,13 +2,14 @@
 //! number with each commit, until the file is empty and can be removed.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 
 use bytes::Bytes;
 
 use super::changes::Changes;
 use super::engine::RedbStore;
 use super::error::StoreError;
-use super::index::EntrySource;
+use super::index::{EntrySource, FileRuns};
 use super::pack::{self, Item, Location, Record};
 use super::reading::{self, Found};
 use super::record;
@@ -67,15 +68,8 @@ fn begin(store: &RedbStore) -> Option<Evacuation> {
     if !store.index.commits.is_multiple_of(quiet) {
         return None;
     }
-    let files =
-        store.index.files.windows(2).map(|pair| (pair[0], pair[0].first_number..pair[1].first_number));
-    let (file, numbers) = files
-        .filter(|(file, _)| file.live_runs > 0 && !file.kept && file.touched + quiet <= store.index.commits)
-        .find(|(_, numbers)| {
-            let blobs = store.index.blobs_in(numbers.clone());
-            let live: u64 = blobs.map(|(_, blob)| blob.len * blob.live / blob.refs.max(1)).sum();
-            live < store.options.file_bytes / WORTH_KEEPING
-        })?;
+    let (file, numbers) =
+        worth_emptying(store).find(|(file, _)| file.touched + quiet <= store.index.commits)?;
     let mut blobs: BTreeMap<u64, Vec<(RunKey, u64)>> = BTreeMap::new();
     for (key, first) in store.index.runs_in(numbers) {
         if let Some(run) = store.index.run(key, first) {
@@ -84,6 +78,22 @@ fn begin(store: &RedbStore) -> Option<Evacuation> {
     }
     tracing::debug!(file = file.file, blobs = blobs.len(), "copying what is left of a sealed file forward");
     Some(Evacuation { file: file.file, blobs: blobs.into_iter().collect() })
+}
+
+/// The sealed files that have little left in them, with the numbers in each.
+fn worth_emptying(store: &RedbStore) -> impl Iterator<Item = (FileRuns, Range<u64>)> {
+    let files =
+        store.index.files.windows(2).map(|pair| (pair[0], pair[0].first_number..pair[1].first_number));
+    files.filter(|(file, _)| file.live_runs > 0 && !file.kept).filter(|(_, numbers)| {
+        let blobs = store.index.blobs_in(numbers.clone());
+        let live: u64 = blobs.map(|(_, blob)| blob.len * blob.live / blob.refs.max(1)).sum();
+        live < store.options.file_bytes / WORTH_KEEPING
+    })
+}
+
+/// Whether something is to be copied forward, now or once the file is at rest.
+pub(super) fn is_wanted(store: &RedbStore) -> bool {
+    store.evacuation.is_some() || worth_emptying(store).next().is_some()
 }
 
 /// What is left in these runs of one blob; None where anything of it is damaged, which is then left where it is.

@@ -111,8 +111,8 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
-        Ok(())
+    fn checkpoint(&mut self) -> Result<bool, StoreError> {
+        Ok(false)
     }
 
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {

@@ -3,7 +3,7 @@
 //! The store decides nothing about messages: it keeps what queues and the catalog tell it to keep.
 //!
 //! `engine` carries out commits (in the `log`, and from time to time many of them as one transaction of the journal),
-//! `recovery` opens a directory, `reading` answers fetches, `evacuation` gives disk space back; `index` is what they all
+//! `recovery` opens a directory, `reading` answers fetches, `evacuation` and `housekeeping` give disk space back; `index` is what they all
 //! look into. Below them: `intake` and `pack` (what commits come down to), `run`, `record`, `chunk`, `pending`,
 //! `log_record` (what it looks like on disk), `shelf`, `redb`, `disk` (files).
 
@@ -14,6 +14,7 @@ pub mod disk;
 mod engine;
 mod error;
 mod evacuation;
+mod housekeeping;
 mod index;
 mod intake;
 mod log;
@@ -56,8 +57,9 @@ pub trait Store: Send {
     /// stands there. An error means that the outcome is unknown: every later call fails too.
     fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError>;
 
-    /// Takes over into its files what commits have only logged. To be called about once a second while there are commits.
-    fn checkpoint(&mut self) -> Result<(), StoreError>;
+    /// Takes over into its files what commits have only logged, and puts some of them in order. To be called about once a
+    /// second while there are commits, and as long as it returns that there is more to put in order.
+    fn checkpoint(&mut self) -> Result<bool, StoreError>;
 
     /// Reads messages back. Everything committed before is visible. A damaged message is reported and left out.
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError>;

@@ -168,6 +168,8 @@ impl Opening {
             tail: Intake::default(),
             trash: VecDeque::new(),
             allocated: 0,
+            most_allocated: 0,
+            sparse_for: 0,
             suspect_below,
             applied: None,
             recent: Recent::default(),

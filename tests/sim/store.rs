@@ -73,7 +73,7 @@ impl Store for Disk {
         self.call(|memory| memory.commit(ops, catalog))
     }
 
-    fn checkpoint(&mut self) -> Result<(), StoreError> {
+    fn checkpoint(&mut self) -> Result<bool, StoreError> {
         self.call(MemoryStore::checkpoint)
     }
 

@@ -82,7 +82,7 @@ pub struct StoreOwner {
     open: OpenGroups,
     /// What is to be read once they are complete.
     fetches: Vec<(ShardIndex, Fetch)>,
-    /// When the first commit came since the last checkpoint.
+    /// When the first commit came since the last checkpoint, or the last one left something to be put in order.
     log_since: Option<Timestamp>,
     closing: bool,
 }
@@ -140,8 +140,8 @@ impl StoreOwner {
             self.commit(now, carrier)?;
         }
         if self.checkpoint_deadline().is_some_and(|deadline| deadline <= now) {
-            self.store.checkpoint()?;
-            self.log_since = None;
+            let is_more = self.store.checkpoint()?;
+            self.log_since = is_more.then_some(now);
         }
         Ok(())
     }

@@ -112,6 +112,34 @@ fn the_last_messages_of_a_file_are_copied_forward() {
 }
 
 #[test]
+fn an_active_file_with_little_left_gives_its_bytes_back_although_nothing_more_comes() {
+    for kept in [0, 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let options = StoreOptions { file_bytes: 32 << 20, cache_bytes: 1 << 20, ..without_log() };
+        let (mut store, _) = open(folder.path(), &options).unwrap();
+        for at in 1..=60 {
+            store.commit(vec![put(1, at, &message(&vec![at as u8; 200_000]))], vec![]).unwrap();
+        }
+        assert!(store.usage().file_bytes > 12 << 20);
+        store.commit(vec![range(1, kept + 1, 60)], vec![]).unwrap();
+        let mut checkpoints = 0;
+        while store.checkpoint().unwrap() {
+            checkpoints += 1;
+            assert!(checkpoints < 60, "it comes to an end");
+        }
+        assert!(checkpoints >= 4, "a backlog that comes and goes is left in peace");
+        assert_eq!(journals(folder.path()).len(), 1, "{:?}", journals(folder.path()));
+        assert!(store.usage().file_bytes < 6 << 20, "{:?}", store.usage());
+        assert!(!store.checkpoint().unwrap());
+        drop(store);
+        let (mut store, recovered) = open(folder.path(), &options).unwrap();
+        assert_eq!(recovered.messages, kept);
+        assert_eq!(all(&mut store, 1), (1..=kept).collect::<Vec<_>>());
+        assert!(!store.checkpoint().unwrap());
+    }
+}
+
+#[test]
 fn a_second_process_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (store, _) = start(folder.path());

@@ -1,0 +1,58 @@
+//! What the store does for the disk's sake while nobody waits: an active file that was large once and has little left in
+//! it is begun anew, so that what is left can be copied forward and the disk gets its bytes back, and sealed files are
+//! emptied although no commits come.
+
+use super::changes::Changes;
+use super::engine::RedbStore;
+use super::error::StoreError;
+use super::{chunk, evacuation};
+
+/// The active file is begun anew where its blobs took at least this part of a full file once, and only this part of that
+/// is wanted now: a quarter, and an eighth.
+const LARGE: u64 = 4;
+const SPARSE: u64 = 8;
+/// It has been so for this many checkpoints: a backlog that comes and goes uses the pages that are there.
+const PATIENCE: u32 = 5;
+/// A checkpoint with nothing else to do counts as this part of the commits after which a file is at rest, and copies so
+/// many steps.
+const REST: u64 = 4;
+const STEPS: usize = 4;
+
+impl RedbStore {
+    /// Does a bounded part of what is to be done. `idle`: nothing was committed since the last time. Returns whether
+    /// there is more to do.
+    pub(super) fn keep_house(&mut self, idle: bool) -> Result<bool, StoreError> {
+        self.sparse_for = if self.is_sparse() { self.sparse_for + 1 } else { 0 };
+        if self.sparse_for >= PATIENCE {
+            tracing::debug!("little is left in the active file of the store: it is begun anew");
+            self.rotate()?;
+            self.remove_empty_files();
+        }
+        if idle && evacuation::is_wanted(self) {
+            let rest = (self.options.quiet_commits / REST).max(1);
+            self.index.commits = (self.index.commits / rest + 1) * rest;
+            for _ in 0..STEPS {
+                self.put_in_order()?;
+            }
+        }
+        Ok(self.sparse_for > 0 || evacuation::is_wanted(self))
+    }
+
+    /// One transaction that copies forward and gives back.
+    fn put_in_order(&mut self) -> Result<(), StoreError> {
+        let mut changes = Changes::default();
+        evacuation::step(self, &mut changes)?;
+        self.collect(&mut changes);
+        self.write(&mut changes, &[])?;
+        self.remove_empty_files();
+        Ok(())
+    }
+
+    fn is_sparse(&self) -> bool {
+        if self.most_allocated < self.options.file_bytes / LARGE {
+            return false;
+        }
+        let trash: u64 = self.trash.iter().map(|trash| chunk::allocated(trash.len)).sum();
+        self.allocated.saturating_sub(trash) < self.most_allocated / SPARSE
+    }
+}
