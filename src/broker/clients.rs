@@ -10,6 +10,7 @@ use crate::model::administration::bound;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Name, Timestamp};
+use crate::model::sparse::ShrinkIfSparse;
 
 /// What the broker calls itself where RabbitMQ prints the name of a node.
 pub const NODE: &str = "leveret@localhost";
@@ -94,6 +95,7 @@ impl Clients {
     pub(super) fn close(&self, connection: ConnectionId) {
         let mut state = self.0.lock();
         let Some(client) = state.connections.remove(&connection) else { return };
+        state.connections.shrink_if_sparse();
         state.channels = state.channels.saturating_sub(client.channels);
         if let Some(connections) = state.vhosts.get_mut(&client.vhost) {
             *connections -= 1;

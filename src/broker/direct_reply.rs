@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name};
+use crate::model::sparse::ShrinkIfSparse;
 
 use super::Map;
 
@@ -52,7 +53,9 @@ impl DirectReplies {
     }
 
     pub(super) fn close(&self, address: &str) {
-        self.open.write().remove(address);
+        let mut open = self.open.write();
+        open.remove(address);
+        open.shrink_if_sparse();
     }
 
     /// Whose address this is; None where it is not open.

@@ -16,6 +16,7 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
+use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::{Destination, ExchangeKind, ExchangeRoutes, Exchanges};
 
 use super::Map;
@@ -407,8 +408,10 @@ impl ViewState {
 
     pub(super) fn remove_exchange(&mut self, id: ExchangeId) -> Option<Exchange> {
         let exchange = self.exchanges.remove(&id)?;
+        self.exchanges.shrink_if_sparse();
         if let Some(vhost) = self.vhosts.get_mut(&exchange.vhost) {
             vhost.exchanges.remove(&exchange.name);
+            vhost.exchanges.shrink_if_sparse();
         }
         Some(exchange)
     }
@@ -427,8 +430,10 @@ impl ViewState {
 
     pub(super) fn remove_queue(&mut self, id: QueueId) -> Option<Queue> {
         let queue = self.queues.remove(&id)?;
+        self.queues.shrink_if_sparse();
         if let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) {
             vhost.queues.remove(&queue.label.name);
+            vhost.queues.shrink_if_sparse();
             if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(id)) {
                 default.routes.remove_destination(Destination::Queue(queue.at));
             }

@@ -17,3 +17,4 @@ pub mod port;
 pub mod request;
 pub mod resource;
 pub mod settings;
+pub mod sparse;

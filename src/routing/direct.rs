@@ -7,6 +7,7 @@ use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
 use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
+use crate::model::sparse::ShrinkIfSparse;
 
 /// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,7 @@ impl Matcher for Direct {
             destinations.remove(binding.destination);
             if destinations.is_empty() {
                 self.0.remove(key);
+                self.0.shrink_if_sparse();
             }
         }
     }

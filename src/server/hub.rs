@@ -12,6 +12,7 @@ use super::owners::{Carrier, CatalogInput, ShardInput, StoreRequest};
 use crate::broker::command::CatalogCommand;
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::ids::{ConnectionId, ShardIndex};
+use crate::model::sparse::ShrinkIfSparse;
 
 /// Published bytes that may be on their way over all connections, and at the least and the most per connection.
 const IN_FLIGHT: usize = 128 << 20;
@@ -80,7 +81,10 @@ impl Hub {
     }
 
     pub(crate) fn unregister(&self, id: ConnectionId) {
-        if self.connections.write().remove(&id).is_some() {
+        let mut connections = self.connections.write();
+        if connections.remove(&id).is_some() {
+            connections.shrink_if_sparse();
+            drop(connections);
             self.open.fetch_sub(1, Ordering::Relaxed);
         }
     }

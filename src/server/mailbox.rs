@@ -4,6 +4,8 @@
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::Notify;
 
+use crate::model::sparse::ShrinkIfSparse;
+
 /// A mailbox of an asynchronous task.
 #[derive(Debug)]
 pub(crate) struct Mailbox<T> {
@@ -43,7 +45,9 @@ impl<T> Mailbox<T> {
     /// Exchanges `into`, which must be empty, for everything that waits.
     pub(crate) fn take(&self, into: &mut Vec<T>) {
         debug_assert!(into.is_empty());
-        std::mem::swap(&mut *self.waiting.lock(), into);
+        let mut waiting = self.waiting.lock();
+        into.shrink_if_sparse();
+        std::mem::swap(&mut *waiting, into);
     }
 
     /// Returns once something may wait.
@@ -84,6 +88,7 @@ impl<T> ThreadMailbox<T> {
             Some(_) => {}
             None => self.arrived.wait_while(&mut waiting, |waiting| waiting.is_empty()),
         }
+        into.shrink_if_sparse();
         std::mem::swap(&mut *waiting, into);
     }
 }

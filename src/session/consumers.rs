@@ -12,6 +12,7 @@ use crate::model::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
 use crate::model::port::BrokerPort;
 use crate::model::request::Request;
 use crate::model::resource::Resource;
+use crate::model::sparse::ShrinkIfSparse;
 
 use super::awaiting::{Question, cancel_ok};
 use super::channel::DirectReply;
@@ -129,6 +130,7 @@ impl<P: BrokerPort> Turn<'_, P> {
     /// Takes a consumer out of the connection's list, and says so. Returns the queue it was of.
     pub(super) fn remove_consumer(&mut self, number: ConsumerNumber) -> Option<QueueRef> {
         let consumer = self.shared.consumers.remove(&number)?;
+        self.shared.consumers.shrink_if_sparse();
         let queue = consumer.queue?;
         self.out.port.consumer_ended(self.out.now, self.number, &consumer.tag, &consumer.queue_name);
         Some(queue)

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 use smallvec::SmallVec;
 
 use crate::model::ids::{ConsumerNumber, Position, PositionRange, QueueRef};
+use crate::model::sparse::ShrinkIfSparse;
 
 /// How many runs grow at the same time before the first one is handed over: about the number of consumers of one
 /// channel that take turns.
@@ -117,6 +118,7 @@ impl UnackedTags {
             self.slots.retain(|slot| !slot.settled);
             self.holes = 0;
         }
+        self.slots.shrink_if_sparse();
     }
 }
 

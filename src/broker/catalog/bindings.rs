@@ -9,6 +9,7 @@ use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId};
 use crate::model::request::Binding;
 use crate::model::resource::Resource;
 use crate::model::settings::QueueType;
+use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::{self, Destination};
 
 use super::queues::identified;
@@ -38,6 +39,7 @@ impl Sources {
             sources.remove(&source);
             if sources.is_empty() {
                 self.0.remove(&destination);
+                self.0.shrink_if_sparse();
             }
         }
     }
@@ -45,6 +47,7 @@ impl Sources {
     /// All of them, in order of their ids; forgotten with this.
     fn take(&mut self, destination: Destination) -> Vec<ExchangeId> {
         let mut sources: Vec<_> = self.0.remove(&destination).unwrap_or_default().into_iter().collect();
+        self.0.shrink_if_sparse();
         sources.sort_unstable();
         sources
     }

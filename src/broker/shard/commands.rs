@@ -15,6 +15,7 @@ use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, QueueId, Queue
 use crate::model::message::Message;
 use crate::model::op::{Group, RecoveredQueue};
 use crate::model::request::Reply;
+use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::Pushed;
 
 impl Shard {
@@ -148,6 +149,7 @@ impl Shard {
                     slot.queue.delete(&mut self.fx);
                 } else if let Some(history) = self.histories.remove(&queue) {
                     history.delete(&mut self.fx.ops);
+                    self.histories.shrink_if_sparse();
                 }
             }
             ShardCommand::Remember { history, message } => self.remember_here(history, message),

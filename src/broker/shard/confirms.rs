@@ -7,6 +7,7 @@ use crate::broker::command::AwaitedDeadLetter;
 use crate::model::event::ConfirmToken;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, QueueId};
+use crate::model::sparse::ShrinkIfSparse;
 
 /// Somebody who is told once a batch is durable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +67,7 @@ impl Confirms {
         match self.waiting.front() {
             Some(&(sequence, waiter)) if sequence <= self.durable => {
                 self.waiting.pop_front();
+                self.waiting.shrink_if_sparse();
                 Some(waiter)
             }
             _ => None,

@@ -16,6 +16,7 @@ use crate::broker::delayed;
 use crate::model::ids::{Position, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::settings::QueueRole;
+use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{DeadLetter, Pushed};
 use crate::routing::{Envelope, route};
 
@@ -299,6 +300,7 @@ impl Shard {
     /// All targets of a dead letter of ours have it.
     fn arrived(&mut self, (queue, position): (QueueId, Position)) {
         self.awaited.remove(&(queue, position));
+        self.awaited.shrink_if_sparse();
         if let Some(slot) = self.queues.get_mut(&queue) {
             slot.queue.dead_lettered(position, &mut self.fx);
             self.touch(queue);
