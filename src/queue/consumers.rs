@@ -220,16 +220,21 @@ impl Consumers {
         self.get(slot).is_some_and(|consumer| consumer.registered.is_none() && consumer.unacked == 0)
     }
 
-    /// Forgets a record that is idle.
-    pub(super) fn release(&mut self, slot: Slot) {
-        if let Some(key) = self.key(slot) {
-            self.by_key.remove(&key);
-            self.table[slot as usize] = None;
-            self.free.push(slot);
-            if self.by_key.is_empty() && self.table.len() > MANY {
-                *self = Consumers { next_order: self.next_order, ..Consumers::default() };
-            }
+    /// Forgets a record that is idle, and returns whose it was.
+    pub(super) fn release(&mut self, slot: Slot) -> Option<ConsumerKey> {
+        let key = self.key(slot)?;
+        self.by_key.remove(&key);
+        self.table[slot as usize] = None;
+        self.free.push(slot);
+        if self.by_key.is_empty() && self.table.len() > MANY {
+            *self = Consumers { next_order: self.next_order, ..Consumers::default() };
         }
+        Some(key)
+    }
+
+    /// All who have a record, in no order.
+    pub(super) fn known(&self) -> impl Iterator<Item = ConsumerKey> {
+        self.by_key.keys().copied()
     }
 
     pub(super) fn set_paused(&mut self, slot: Slot, paused: bool) {

@@ -7,8 +7,7 @@ use super::consumers::Slot;
 use super::effects::{Got, QueueEffects};
 use super::entry::{Entry, Stored};
 use super::lane::Next;
-use super::leases::Since;
-use super::{PIECE, PendingGet, Queue, Unacked, clipped};
+use super::{PIECE, PendingGet, Queue, clipped};
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
 use crate::model::op;
@@ -85,7 +84,7 @@ impl Queue {
             let Some(key) = self.consumers.key(slot) else { return false };
             let Some(entry) = self.ready.pop(lane) else { return false };
             let no_ack = self.consumers.is_no_ack(slot);
-            let delivery = self.hand_over(now, slot, key, no_ack, entry, fx);
+            let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
             fx.deliveries.push((key.connection, delivery));
             self.consumers.rotate(slot, turns);
         }
@@ -96,7 +95,7 @@ impl Queue {
     fn serve_gets(&mut self, now: Timestamp, fx: &mut QueueEffects) -> bool {
         while let Some(&PendingGet { key, no_ack }) = self.gets.front() {
             let found = match self.first(now, fx) {
-                First::Ready(lane) => self.ready.pop(lane),
+                First::Ready(lane) => self.ready.pop(lane).map(|entry| (lane, entry)),
                 First::Paged(lane) => {
                     self.fetch_front(lane, fx);
                     return false;
@@ -105,13 +104,16 @@ impl Queue {
                 First::Empty => None,
             };
             self.gets.pop_front();
-            let found = found.map(|entry| {
+            let found = found.map(|(lane, entry)| {
                 let slot = self.consumers.getter(key);
                 self.consumers.set_timeout(slot, self.timeout_of(None));
-                let delivery = self.hand_over(now, slot, key, no_ack, entry, fx);
-                self.release(slot);
+                let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
+                self.release(slot, fx);
                 (delivery, clipped(self.ready.count()))
             });
+            if found.is_none() && !self.knows(key) {
+                fx.released.push((self.id.queue, key));
+            }
             fx.got.push(Got { key, found });
         }
         false
@@ -139,13 +141,12 @@ impl Queue {
         First::Empty
     }
 
-    /// Makes a delivery of an entry, which becomes unacked or, with `no_ack`, leaves.
+    /// Makes a delivery of an entry of this lane, which becomes unacked or, with `no_ack`, leaves.
     fn hand_over(
         &mut self,
         now: Timestamp,
-        slot: Slot,
-        key: ConsumerKey,
-        no_ack: bool,
+        (slot, key, no_ack): (Slot, ConsumerKey, bool),
+        lane: op::Lane,
         entry: Entry,
         fx: &mut QueueEffects,
     ) -> Delivery {
@@ -163,10 +164,9 @@ impl Queue {
                 self.removed(PositionRange::single(entry.position), fx);
             }
         } else {
-            self.unacked_memory += entry.footprint();
             self.consumers.hold(slot, entry.position);
             self.lease(now, slot);
-            self.unacked.insert(entry.position, Unacked { entry, slot, since: Since::new(now) });
+            self.hold_unacked(now, slot, lane, entry, fx);
         }
         delivery
     }

@@ -78,6 +78,9 @@ pub struct QueueEffects {
     pub deliveries: Vec<(ConnectionId, Delivery)>,
     pub got: Vec<Got>,
     pub dead_letters: Vec<DeadLetter>,
+    /// Consumers and getters that hold nothing any more and get nothing more, unless they have come back since
+    /// ([`Queue::knows`](super::Queue::knows)).
+    pub released: Vec<(QueueId, ConsumerKey)>,
     /// Consumers of a deleted queue.
     pub cancelled: Vec<ConsumerKey>,
     pub timed_out: Vec<TimedOut>,
@@ -91,8 +94,19 @@ pub struct QueueEffects {
 impl QueueEffects {
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let QueueEffects { ops, deliveries, got, dead_letters, cancelled, timed_out, fetches, gone, rubbish } =
-            self;
+        let QueueEffects {
+            ops,
+            deliveries,
+            got,
+            dead_letters,
+            released,
+            cancelled,
+            timed_out,
+            fetches,
+            gone,
+            rubbish,
+        } = self;
+        into.in_transit("queue effects: released", released);
         into.in_transit("queue effects: operations", ops);
         into.in_transit("queue effects: deliveries", deliveries);
         into.in_transit("queue effects: answers to gets", got);
@@ -110,6 +124,7 @@ impl QueueEffects {
         self.deliveries.clear();
         self.got.clear();
         self.dead_letters.clear();
+        self.released.clear();
         self.cancelled.clear();
         self.timed_out.clear();
         self.fetches.clear();

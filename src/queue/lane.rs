@@ -27,6 +27,8 @@ pub(super) struct InFlight {
     pub(super) purpose: Purpose,
     /// What left meanwhile out of the range asked for: the answer may still have it.
     pub(super) left: Vec<PositionRange>,
+    /// A message came back to where it reads: the answer does not know of it, and is asked for again.
+    pub(super) is_stale: bool,
 }
 
 /// What comes next.
@@ -39,7 +41,9 @@ pub(super) enum Next<'a> {
 }
 
 /// head < spans < tail. Without spans there is nothing in the tail that could be in the head. Returned ones stand
-/// before all that was never delivered, but may stand among returned ones that were paged out and read back.
+/// before all that was never delivered, but may stand among returned ones that were paged out and read back. One that
+/// comes back and is in the store alone becomes part of the spans; what of the head stands behind it then counts as
+/// returned, too.
 #[derive(Debug, Default)]
 pub(super) struct Lane {
     returned: BTreeMap<Position, Entry>,
@@ -95,6 +99,24 @@ impl Lane {
         self.front_bytes += entry.footprint();
         let before = self.returned.insert(entry.position, entry);
         debug_assert!(before.is_none());
+    }
+
+    /// Takes the last of the head where it stands behind `position`, for it to be put back among the returned.
+    pub(super) fn pop_head_behind(&mut self, position: Position) -> Option<Entry> {
+        self.head.back().filter(|last| last.position > position)?;
+        let entry = self.head.pop_back()?;
+        self.front_bytes -= entry.footprint();
+        Some(entry)
+    }
+
+    /// A message that the store alone has came back to this place: a fetch under way that reads it is stale.
+    pub(super) fn note_return(&mut self, position: Position) {
+        if let Some(in_flight) = &mut self.in_flight
+            && in_flight.purpose == Purpose::Load
+            && in_flight.fetch.range.contains(position)
+        {
+            in_flight.is_stale = true;
+        }
     }
 
     /// Adds a message read back from the front of the spans. Returns whether it must be indexed by expiry.

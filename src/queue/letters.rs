@@ -1,5 +1,5 @@
 //! Dead letters that a queue keeps until they are safe at their targets: those handed out, and those that wait in the
-//! store alone for their turn. A source that insists (semantics.md 12.7) may have to keep any number for any time, so
+//! store alone for their turn or, because nothing else of them was kept in memory, for being read. A source that insists (semantics.md 12.7) may have to keep any number for any time, so
 //! no more of them are in memory than a fetch would bring. How they travel is the shard's.
 
 use std::collections::BTreeMap;
@@ -137,9 +137,29 @@ impl Queue {
         }
     }
 
+    /// The same of a message that the store alone has: a dead letter is read first.
+    pub(super) fn leave_stored(
+        &mut self,
+        lane: Lane,
+        position: Position,
+        reason: DeathReason,
+        fx: &mut QueueEffects,
+    ) {
+        if self.settings.dead_letter.is_some() {
+            self.letters.wait(position, lane, reason);
+        } else {
+            self.removed(PositionRange::single(position), fx);
+        }
+    }
+
+    /// Whether letters wait, which another one must not overtake.
+    pub(super) fn letters_wait(&self) -> bool {
+        !self.letters.waiting.is_empty()
+    }
+
     /// Whether the next letter may go: none waits before it, and there is room.
     fn may_send_letter(&self) -> bool {
-        self.letters.waiting.is_empty() && self.letters.sent_memory < self.most_fetched()
+        !self.letters_wait() && self.letters.sent_memory < self.most_fetched()
     }
 
     /// Has the letters read that are next, once there is room for them.
@@ -163,9 +183,14 @@ impl Queue {
         self.letters.reading = None;
         for found in &fetched.entries {
             let Some(reason) = self.letters.take(found.position) else { continue };
-            self.letters.send(found.position, found.message.footprint());
             let (queue, position, message) = (self.id, found.position, found.message.clone());
-            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited: true });
+            let awaited = self.must_survive(&message);
+            if awaited {
+                self.letters.send(position, message.footprint());
+            } else {
+                self.removed(PositionRange::single(position), fx);
+            }
+            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited });
         }
         for damaged in fetched.fetch.range.first.0..=fetched.through.0 {
             self.letters.take(Position(damaged));

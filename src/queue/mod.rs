@@ -6,7 +6,7 @@
 //! then [`Queue::pump`] once for every queue it touched. Limits and memory are seen to there, after consumers had
 //! their chance.
 //!
-//! `ready.rs` holds what waits (lanes of segments and spans), `position_map.rs` what is unacked, `consumers.rs` who
+//! `ready.rs` holds what waits (lanes of segments and spans), `unacked.rs` what is delivered, `consumers.rs` who
 //! is next; `deliver.rs`, `settle.rs`, `leases.rs`, `letters.rs`, `limits.rs`, `expiry.rs` and `paging.rs`
 //! are the rules.
 
@@ -39,6 +39,7 @@ mod settle;
 mod spans;
 #[cfg(test)]
 mod tests;
+mod unacked;
 
 pub use deliver::Gate;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
@@ -46,10 +47,10 @@ pub use rubbish::Rubbish;
 
 use consumers::{Consumers, Slot, Turns};
 use entry::{Entry, Returns, Stored};
-use leases::Since;
 use letters::Letters;
 use position_map::PositionMap;
 use ready::Ready;
+use unacked::{Unacked, UnackedMemory};
 
 /// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics.md 10.11).
 const QUORUM_PREFETCH: u16 = 2000;
@@ -66,8 +67,7 @@ pub struct Queue {
     settings: QueueSettings,
     ready: Ready,
     unacked: PositionMap<Unacked>,
-    /// Footprint of the unacked.
-    unacked_memory: usize,
+    unacked_memory: UnackedMemory,
     consumers: Consumers,
     /// Of each consumer that holds something for a time.
     leases: BTreeSet<(Timestamp, Slot)>,
@@ -97,14 +97,6 @@ struct Window {
     /// For those that the store has too.
     stored: usize,
     all: usize,
-}
-
-/// A delivered message and who has it.
-#[derive(Debug)]
-struct Unacked {
-    entry: Entry,
-    slot: Slot,
-    since: Since,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -138,7 +130,7 @@ impl Queue {
             backlog: !ready.is_empty(),
             ready,
             unacked: PositionMap::default(),
-            unacked_memory: 0,
+            unacked_memory: UnackedMemory::default(),
             consumers: Consumers::default(),
             leases: BTreeSet::new(),
             letters: Letters::default(),
@@ -228,7 +220,18 @@ impl Queue {
         if self.consumers.unregister(slot) {
             self.consumer_left(now, fx);
         }
-        self.release(slot);
+        self.release(slot, fx);
+    }
+
+    /// Whether this is a consumer here, or one who holds something or waits for a get.
+    #[must_use]
+    pub fn knows(&self, key: ConsumerKey) -> bool {
+        self.consumers.find(key).is_some() || self.gets.iter().any(|get| get.key == key)
+    }
+
+    /// All of whom [`Queue::knows`] says so, some perhaps twice.
+    pub fn known(&self) -> impl Iterator<Item = ConsumerKey> {
+        self.consumers.known().chain(self.gets.iter().map(|get| get.key))
     }
 
     /// Holds deliveries to a consumer back, or lets them go on.
@@ -278,7 +281,7 @@ impl Queue {
             unacked: self.unacked.len() as u64,
             consumers: clipped(self.consumers.len() as u64),
             ready_bytes: self.ready.body_bytes(),
-            memory_bytes: (self.ready.memory() + self.unacked_memory) as u64,
+            memory_bytes: (self.ready.memory() + self.unacked_memory.all) as u64,
         }
     }
 
@@ -305,7 +308,7 @@ impl Queue {
         } = self;
         ready.holdings(into);
         into.in_use("queue: unacked", &unacked.size());
-        into.in_use("queue: memory of unacked", unacked_memory);
+        into.in_use("queue: memory of unacked", &unacked_memory.all);
         consumers.holdings(into);
         into.in_transit("queue: leases", leases);
         letters.holdings(into);
@@ -359,11 +362,15 @@ impl Queue {
         }
     }
 
-    /// Its priority in a queue that has priorities: one above the highest counts as the highest.
     fn lane_of(&self, message: &Message) -> op::Lane {
-        let priority = message.priority().unwrap_or(self.settings.default_priority());
-        self.settings.max_priority.map_or(0, |max| priority.min(max))
+        lane_of(&self.settings, message)
     }
+}
+
+/// The priority of a message in a queue that has priorities: one above the highest counts as the highest.
+fn lane_of(settings: &QueueSettings, message: &Message) -> op::Lane {
+    let priority = message.priority().unwrap_or(settings.default_priority());
+    settings.max_priority.map_or(0, |max| priority.min(max))
 }
 
 /// Counts on the wire are 32 bits.

@@ -18,7 +18,7 @@ const SPILLED_TOGETHER: usize = 4096;
 
 /// A queue in use has this much memory, however small its window is, so that it does not read the same messages again
 /// and again.
-const FLOOR: usize = 2 * LEAST_FETCHED;
+pub(super) const FLOOR: usize = 2 * LEAST_FETCHED;
 
 impl Queue {
     /// An answer of the store. Messages come into memory; the pump that follows delivers them.
@@ -27,6 +27,9 @@ impl Queue {
         let Some(lane) = self.ready.lanes.get_mut(usize::from(fetched.fetch.lane)) else { return };
         let Some(in_flight) = lane.in_flight.take_if(|asked| asked.fetch == fetched.fetch) else { return };
         self.fetches -= 1;
+        if in_flight.is_stale {
+            return;
+        }
         let first = fetched.fetch.range.first;
         if fetched.through < first {
             // Nothing was read. What is needed is asked for again; a run with something due stays due.
@@ -44,8 +47,8 @@ impl Queue {
     /// Asks for the front of a lane's spans, if nothing was asked for yet.
     pub(super) fn fetch_front(&mut self, lane: op::Lane, fx: &mut QueueEffects) {
         let Some(spans) = self.ready.lanes.get(usize::from(lane)).map(|lane| &lane.spans) else { return };
-        if let (Some(first), Some(last)) = (spans.first(), spans.last()) {
-            self.fetch(lane, PositionRange { first, last }, Purpose::Load, fx);
+        if let Some(range) = spans.front_range() {
+            self.fetch(lane, range, Purpose::Load, fx);
         }
     }
 
@@ -64,6 +67,7 @@ impl Queue {
         let in_use = !self.consumers.is_empty() || !self.gets.is_empty() || self.drops_head();
         let floor = if in_use { FLOOR } else { 0 };
         let (stored, all) = (self.window.stored.max(floor), self.window.all.max(floor));
+        self.balance_unacked();
         if self.ready.stored_memory() > stored {
             self.page_out(stored, in_use, fx);
         } else if self.ready.memory() > all {
@@ -86,8 +90,8 @@ impl Queue {
     fn page_out(&mut self, window: usize, in_use: bool, fx: &mut QueueEffects) {
         let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
         for lane in 0..=highest {
-            while let Some(entry) = self.ready.page_tail(lane) {
-                self.spill(lane, entry, fx);
+            while let Some(mut entry) = self.ready.page_tail(lane) {
+                self.spill(lane, &mut entry, fx);
             }
             if self.ready.memory() <= window {
                 return;
@@ -112,17 +116,17 @@ impl Queue {
         }
         let more = paged.len() == SPILLED_TOGETHER;
         // They come newest first, and are stored in the order in which they will be read.
-        for entry in paged.into_iter().rev() {
-            self.spill(lane, entry, fx);
+        for mut entry in paged.into_iter().rev() {
+            self.spill(lane, &mut entry, fx);
         }
         more
     }
 
     /// Has the store keep a message that leaves memory, if it does not already.
-    fn spill(&mut self, lane: op::Lane, mut entry: Entry, fx: &mut QueueEffects) {
+    pub(super) fn spill(&mut self, lane: op::Lane, entry: &mut Entry, fx: &mut QueueEffects) {
         if entry.stored == Stored::No {
             entry.stored = Stored::Spilled;
-            self.put(lane, &entry, fx);
+            self.put(lane, entry, fx);
         }
     }
 
@@ -133,7 +137,7 @@ impl Queue {
             return;
         }
         let fetch = Fetch { queue: self.id.queue, lane: number, range, max_bytes };
-        lane.in_flight = Some(InFlight { fetch, purpose, left: Vec::new() });
+        lane.in_flight = Some(InFlight { fetch, purpose, left: Vec::new(), is_stale: false });
         self.fetches += 1;
         fx.fetches.push(fetch);
     }

@@ -74,6 +74,11 @@ impl<T> PositionMap<T> {
         }
     }
 
+    /// All values, in order of position.
+    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.old.values_mut().chain(self.ring.iter_mut().flatten())
+    }
+
     pub(super) fn get(&self, position: Position) -> Option<&T> {
         match self.offset(position.0) {
             Some(offset) => self.ring.get(offset).and_then(Option::as_ref),
@@ -198,7 +203,7 @@ impl<T> PositionMap<T> {
             self.ring.pop_back();
         }
         if self.ring.capacity() > LARGE && self.ring.len() < self.ring.capacity() / 8 {
-            self.ring.shrink_to(self.ring.capacity() / 2);
+            self.ring.shrink_to((self.ring.len() * 2).max(LARGE));
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use super::entry::{Entry, Expiry, Stored};
 use super::lane::{Lane, Next};
+use super::spans::NEAR;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{self, Span};
@@ -110,6 +111,28 @@ impl Ready {
         }
         self.lanes[usize::from(number)].put_back(entry);
         self.occupied.set(number, true);
+    }
+
+    /// Puts a message that was delivered, and that the store alone has, back to its place among the spans.
+    pub(super) fn put_back_stored(
+        &mut self,
+        number: op::Lane,
+        position: Position,
+        body_bytes: u64,
+        expiry: Expiry,
+    ) {
+        self.expires |= expiry != Expiry::NEVER;
+        let lane = &mut self.lanes[usize::from(number)];
+        while let Some(mut behind) = lane.pop_head_behind(position) {
+            if !behind.indexed && behind.expiry != Expiry::NEVER {
+                behind.indexed = true;
+                self.index.insert((behind.expiry, number, behind.position));
+            }
+            lane.put_back(behind);
+        }
+        lane.note_return(position);
+        self.with_spans(number, |lane| lane.spans.insert(position, body_bytes, expiry, NEAR));
+        self.rejoin(number);
     }
 
     /// Adds a message that was read back from the front of a lane's spans.
@@ -249,7 +272,7 @@ impl Ready {
         let (bytes, expiry) = (entry.body_bytes(), entry.expiry);
         let entry = self.count_out(number, entry);
         let position = entry.position;
-        self.with_spans(number, |lane| lane.spans.insert(position, bytes, expiry));
+        self.with_spans(number, |lane| lane.spans.insert(position, bytes, expiry, u64::MAX));
         self.rejoin(number);
         entry
     }

@@ -1,10 +1,11 @@
 //! What becomes of messages that leave ready or unacked: acked, requeued, dead-lettered, dropped (semantics.md
 //! sections 11 and 12.4), and the removals the store hears of.
 
+use super::Queue;
 use super::consumers::Slot;
 use super::effects::{QueueEffects, Removal};
-use super::entry::{Entry, Stored};
-use super::{Queue, Unacked};
+use super::entry::Stored;
+use super::unacked::{Taken, Unacked};
 use crate::model::consuming::{DeathReason, Settlement};
 use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};
 use crate::model::op::Op;
@@ -27,11 +28,11 @@ impl Queue {
         let Some(slot) = self.consumers.find(key) else { return };
         let count = match settlement {
             Settlement::Ack => self.ack(slot, range, fx),
-            Settlement::Discard => {
-                self.take_unacked(slot, range, |queue, entry| queue.leave(entry, DeathReason::Rejected, fx))
-            }
+            Settlement::Discard => self.take_unacked(slot, range, |queue, at, held| {
+                queue.give_up(at, held, DeathReason::Rejected, fx);
+            }),
             Settlement::Requeue { failed } => {
-                self.take_unacked(slot, range, |queue, entry| queue.requeue(entry, failed, fx))
+                self.take_unacked(slot, range, |queue, at, held| queue.requeue(at, held, failed, fx))
             }
             Settlement::Release => self.take_unacked(slot, range, Queue::put_back),
         };
@@ -40,7 +41,7 @@ impl Queue {
             self.consumers
                 .keep_held(slot, |position| unacked.get(position).is_some_and(|held| held.slot == slot));
         }
-        self.release(slot);
+        self.release(slot, fx);
     }
 
     /// A consumer (or getter) is lost with its channel: it gets nothing more, and what it held comes back as failed, about
@@ -68,11 +69,11 @@ impl Queue {
         let was_registered = self.consumers.unregister(slot);
         let (held, is_all) = self.consumers.take_held(slot, most);
         for range in runs(&held) {
-            let count = self.take_unacked(slot, range, |queue, entry| queue.requeue(entry, failed, fx));
+            let count = self.take_unacked(slot, range, |queue, at, held| queue.requeue(at, held, failed, fx));
             self.consumers.settled(slot, range, count);
         }
         if is_all {
-            self.release(slot);
+            self.release(slot, fx);
         }
         if was_registered {
             self.consumer_left(now, fx);
@@ -81,10 +82,11 @@ impl Queue {
     }
 
     /// Forgets a consumer that is cancelled and holds nothing, or a getter that does not.
-    pub(super) fn release(&mut self, slot: Slot) {
+    pub(super) fn release(&mut self, slot: Slot, fx: &mut QueueEffects) {
         if self.consumers.is_idle(slot) {
             self.end_lease(slot);
-            self.consumers.release(slot);
+            let key = self.consumers.release(slot);
+            fx.released.extend(key.map(|key| (self.id.queue, key)));
         }
     }
 
@@ -128,7 +130,7 @@ impl Queue {
 
     fn ack(&mut self, slot: Slot, range: PositionRange, fx: &mut QueueEffects) -> u32 {
         let mut count = 0;
-        let mut memory = 0;
+        let mut memory = self.unacked_memory;
         let mut removal = Removal::default();
         let (queue, watched, ready) = (self.id.queue, self.fetches > 0, &mut self.ready);
         let mut remove = |run| {
@@ -140,10 +142,10 @@ impl Queue {
         self.unacked.take_range(
             range,
             |held| held.slot == slot,
-            |position, Unacked { entry, .. }| {
+            |position, held| {
                 count += 1;
-                memory += entry.footprint();
-                if let Some(run) = removal.add(position, entry.stored != Stored::No) {
+                memory.subtract(&held);
+                if let Some(run) = removal.add(position, held.stored != Stored::No) {
                     remove(run);
                 }
             },
@@ -151,7 +153,7 @@ impl Queue {
         if let Some(run) = removal.finish() {
             remove(run);
         }
-        self.unacked_memory -= memory;
+        self.unacked_memory = memory;
         count
     }
 
@@ -160,39 +162,52 @@ impl Queue {
         &mut self,
         slot: Slot,
         range: PositionRange,
-        mut settle: impl FnMut(&mut Queue, Entry),
+        mut settle: impl FnMut(&mut Queue, Position, Unacked),
     ) -> u32 {
         let mut taken = Vec::new();
-        self.unacked.take_range(range, |held| held.slot == slot, |_, held| taken.push(held.entry));
+        self.unacked.take_range(range, |held| held.slot == slot, |at, held| taken.push((at, held)));
         let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
-        for entry in taken {
-            self.unacked_memory -= entry.footprint();
-            settle(self, entry);
+        for (position, held) in taken {
+            self.unacked_memory.subtract(&held);
+            settle(self, position, held);
         }
         count
     }
 
     /// Back to its place as redelivered; one that has failed too often leaves instead (semantics.md 11.5).
-    fn requeue(&mut self, mut entry: Entry, failed: bool, fx: &mut QueueEffects) {
+    fn requeue(&mut self, position: Position, mut held: Unacked, failed: bool, fx: &mut QueueEffects) {
         if self.settings.counts_deliveries() {
-            entry.returns.count(failed);
+            held.returns.count(failed);
         } else {
-            entry.returns.mark();
+            held.returns.mark();
         }
-        let attempts = entry.returns.attempts();
+        let attempts = held.returns.attempts();
         if failed && self.settings.delivery_limit.is_some_and(|limit| attempts.failed > limit) {
-            return self.leave(entry, DeathReason::DeliveryLimit, fx);
+            return self.give_up(position, held, DeathReason::DeliveryLimit, fx);
         }
-        if entry.stored != Stored::No {
-            let (queue, position) = (self.id.queue, entry.position);
-            fx.ops.push(Op::Requeue { queue, position, attempts });
+        if held.stored != Stored::No {
+            fx.ops.push(Op::Requeue { queue: self.id.queue, position, attempts });
         }
-        self.put_back(entry);
+        self.put_back(position, held);
     }
 
-    fn put_back(&mut self, entry: Entry) {
-        let lane = self.lane_of(&entry.message);
-        self.ready.put_back(lane, entry);
+    fn put_back(&mut self, position: Position, held: Unacked) {
+        let expiry = held.expiry;
+        match held.taken(position) {
+            Taken::Here(entry) => self.ready.put_back(self.lane_of(&entry.message), entry),
+            Taken::Stored { lane, body } => self.ready.put_back_stored(lane, position, body, expiry),
+        }
+    }
+
+    /// Nobody is to have it any more.
+    fn give_up(&mut self, position: Position, held: Unacked, reason: DeathReason, fx: &mut QueueEffects) {
+        match held.taken(position) {
+            Taken::Here(entry) if entry.stored == Stored::Durable && self.letters_wait() => {
+                self.leave_stored(self.lane_of(&entry.message), position, reason, fx);
+            }
+            Taken::Here(entry) => self.leave(entry, reason, fx),
+            Taken::Stored { lane, .. } => self.leave_stored(lane, position, reason, fx),
+        }
     }
 }
 

@@ -12,6 +12,11 @@ use crate::model::op::Span;
 
 /// Runs are merged up to this many messages. It bounds how much is read to find those that expired.
 const MERGED: u64 = 4096;
+/// Positions this close to each other are read in one go. Between those further apart there may be many that are
+/// somebody's, and would be read for nothing.
+pub(super) const NEAR: u64 = 64;
+/// How many runs are read in one go at the most.
+const READ_TOGETHER: usize = 64;
 
 #[derive(Debug)]
 pub(super) struct Spans {
@@ -83,18 +88,32 @@ impl Spans {
         }
     }
 
-    /// Adds one message at its place.
-    pub(super) fn insert(&mut self, position: Position, bytes: u64, expiry: Expiry) {
+    /// What is to be read next: the first run, and those close behind it.
+    pub(super) fn front_range(&self) -> Option<PositionRange> {
+        let PositionRange { first, mut last } = self.list.front()?.range;
+        for span in self.list.iter().skip(1).take(READ_TOGETHER) {
+            if span.range.first.0 - last.0 > NEAR {
+                break;
+            }
+            last = span.range.last;
+        }
+        Some(PositionRange { first, last })
+    }
+
+    /// Adds one message at its place. It joins a run that is no more than `reach` positions away.
+    pub(super) fn insert(&mut self, position: Position, bytes: u64, expiry: Expiry, reach: u64) {
         self.count_in(1, bytes, expiry);
         let at = self.list.partition_point(|span| span.range.first <= position);
         if let Some(before) = at.checked_sub(1).and_then(|before| self.list.get_mut(before))
-            && (position <= before.range.last || before.count < MERGED)
+            && (position <= before.range.last
+                || (before.count < MERGED && position.0 - before.range.last.0 <= reach))
         {
             before.range.last = before.range.last.max(position);
             return grow(before, bytes, expiry);
         }
         if let Some(after) = self.list.get_mut(at)
             && after.count < MERGED
+            && after.range.first.0 - position.0 <= reach
         {
             after.range.first = position;
             return grow(after, bytes, expiry);
@@ -244,20 +263,37 @@ mod tests {
     fn messages_are_inserted_where_they_belong_and_runs_stay_bounded() {
         let mut spans = Spans::default();
         for position in (1..=3 * MERGED).rev() {
-            spans.insert(Position(position), 1, Expiry::NEVER);
+            spans.insert(Position(position), 1, Expiry::NEVER, u64::MAX);
         }
         assert_eq!((spans.messages(), spans.list.len()), (3 * MERGED, 3));
-        spans.insert(Position(4 * MERGED), 1, Expiry::NEVER);
-        spans.insert(Position(5 * MERGED), 1, Expiry::NEVER);
+        spans.insert(Position(4 * MERGED), 1, Expiry::NEVER, u64::MAX);
+        spans.insert(Position(5 * MERGED), 1, Expiry::NEVER, u64::MAX);
         assert_eq!(spans.list.len(), 4);
         assert!(spans.list.iter().zip(spans.list.iter().skip(1)).all(|(a, b)| a.range.last < b.range.first));
+    }
+
+    #[test]
+    fn what_lies_far_apart_is_not_read_together() {
+        let mut spans = Spans::default();
+        for position in [10_000, 5, 7, 10_050] {
+            spans.insert(Position(position), 1, Expiry::NEVER, NEAR);
+        }
+        assert_eq!(spans.front_range(), Some(PositionRange { first: Position(5), last: Position(7) }));
+        spans.take_front(Position(5), 1);
+        spans.take_front(Position(7), 1);
+        spans.advance(Position(7));
+        assert_eq!(
+            spans.front_range(),
+            Some(PositionRange { first: Position(10_000), last: Position(10_050) })
+        );
+        assert_eq!((spans.messages(), spans.list.len()), (2, 1));
     }
 
     #[test]
     fn a_scan_finds_the_earliest_expiry_anew() {
         let mut spans = Spans::default();
         for (position, expiry) in [(1, 50), (2, 10), (3, 30)] {
-            spans.insert(Position(position), 1, Some(Timestamp(expiry)).into());
+            spans.insert(Position(position), 1, Some(Timestamp(expiry)).into(), u64::MAX);
         }
         assert_eq!(spans.start_scan(Timestamp(9)), None);
         assert!(spans.start_scan(Timestamp(10)).is_some());

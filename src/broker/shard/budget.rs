@@ -1,4 +1,5 @@
-//! How the shard's memory is shared out: every queue with ready messages may hold an equal window of them in memory.
+//! How the shard's memory is shared out: every queue that has ready messages, or holds unacked
+//! ones in memory, may hold an equal window of the ready in memory, and half of that of the unacked.
 //! What a queue does with its window is its own.
 
 /// The smallest and the largest window, in bytes.
@@ -12,7 +13,7 @@ const STORED_SHARE: usize = 8;
 pub(super) struct Budget {
     /// Bytes for ready messages of all queues.
     bytes: usize,
-    /// Queues that have ready messages.
+    /// Queues that have messages.
     queues: usize,
     /// For how many queues the window was made. A power of two that `queues` may outgrow, or fall below a quarter of,
     /// before all windows change; so that a queue that fills and empties costs the others nothing.
@@ -39,9 +40,9 @@ impl Budget {
         (self.bytes / self.made_for).clamp(LEAST, MOST)
     }
 
-    /// A queue has ready messages now, or has none any more. Returns whether the window of all queues is another.
-    pub(super) fn count(&mut self, has_ready: bool) -> bool {
-        self.queues = if has_ready { self.queues + 1 } else { self.queues.saturating_sub(1) };
+    /// A queue has messages now, or has none any more. Returns whether the window of all queues is another.
+    pub(super) fn count(&mut self, has_messages: bool) -> bool {
+        self.queues = if has_messages { self.queues + 1 } else { self.queues.saturating_sub(1) };
         if self.queues <= self.made_for && self.queues * 4 >= self.made_for {
             return false;
         }

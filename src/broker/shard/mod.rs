@@ -21,6 +21,7 @@ use crate::model::message::Message;
 use crate::model::op::{Fetch, Fetched, Group, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
+use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{DeadLetter, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
 
 use super::Map;
@@ -35,6 +36,8 @@ use history::History;
 use lines::Lines;
 use outbox::Outboxes;
 use steps::Steps;
+
+pub use outbox::outbox_bytes;
 
 /// How often in one turn dead letters may set off more work (a dead letter may overflow its target, and so on)
 /// before the rest is left to the next turn.
@@ -68,7 +71,7 @@ struct Slot {
     /// It is on the list of queues to be pumped.
     touched: bool,
     /// It counts in the budget.
-    has_ready: bool,
+    has_messages: bool,
     /// Where it stands in the list of deadlines.
     deadline: Option<Timestamp>,
 }
@@ -148,9 +151,9 @@ impl Outgoing {
 }
 
 impl Shard {
-    /// A shard without queues. `memory_budget`: bytes that ready messages of all its queues may take.
+    /// A shard without queues, one of `shards`. `memory_budget`: bytes that ready messages of all its queues may take.
     #[must_use]
-    pub fn new(index: ShardIndex, view: Arc<View>, memory_budget: usize) -> Shard {
+    pub fn new(index: ShardIndex, shards: u16, view: Arc<View>, memory_budget: usize) -> Shard {
         Shard {
             index,
             view,
@@ -163,7 +166,7 @@ impl Shard {
             again: Vec::new(),
             deadlines: BTreeSet::new(),
             confirms: Confirms::default(),
-            outboxes: Outboxes::default(),
+            outboxes: Outboxes::new(outbox_bytes(shards)),
             budget: Budget::new(memory_budget),
             letters: VecDeque::new(),
             rubbish: VecDeque::new(),
@@ -347,10 +350,11 @@ impl Shard {
             if more {
                 self.again.push(id);
             }
-            let has_ready = slot.queue.counts().ready > 0;
-            if has_ready != slot.has_ready {
-                slot.has_ready = has_ready;
-                windows_changed |= self.budget.count(has_ready);
+            let counts = slot.queue.counts();
+            let has_messages = counts.ready > 0 || counts.memory_bytes > 0;
+            if has_messages != slot.has_messages {
+                slot.has_messages = has_messages;
+                windows_changed |= self.budget.count(has_messages);
             }
             let deadline = slot.queue.next_deadline();
             if deadline != slot.deadline {
@@ -367,6 +371,7 @@ impl Shard {
         touched.drain(..pumped);
         if self.touched.is_empty() || !touched.is_empty() {
             touched.append(&mut self.touched);
+            touched.shrink_if_sparse();
             self.touched = touched;
         }
     }
@@ -410,7 +415,17 @@ impl Shard {
         }
     }
 
+    /// Forgets who has nothing to do with a queue any more.
+    fn forget_released(&mut self) {
+        for (id, key) in self.fx.released.drain(..) {
+            if !self.queues.get(&id).is_some_and(|slot| slot.queue.knows(key)) {
+                self.outboxes.remove_holder(key.connection, id, key.number);
+            }
+        }
+    }
+
     fn hand_out(&mut self, fx: &mut ShardEffects) {
+        self.forget_released();
         fx.to_connections.append(&mut self.out.to_connections);
         fx.to_shards.append(&mut self.out.to_shards);
         fx.to_catalog.append(&mut self.out.to_catalog);
@@ -473,7 +488,7 @@ impl Shard {
     fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
         let (stored, all) = self.budget.windows();
         queue.set_window(stored, all);
-        let slot = Slot { queue, label, touched: false, has_ready: false, deadline: None };
+        let slot = Slot { queue, label, touched: false, has_messages: false, deadline: None };
         self.queues.insert(id, slot);
         self.touch(id);
     }
@@ -481,10 +496,14 @@ impl Shard {
     /// Takes a queue out of all that the shard remembers.
     fn remove_queue(&mut self, id: QueueId) -> Option<Slot> {
         let slot = self.queues.remove(&id)?;
+        self.queues.shrink_if_sparse();
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
         }
-        if slot.has_ready && self.budget.count(false) {
+        for key in slot.queue.known() {
+            self.outboxes.remove_holder(key.connection, id, key.number);
+        }
+        if slot.has_messages && self.budget.count(false) {
             self.set_windows();
         }
         Some(slot)

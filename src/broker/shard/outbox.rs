@@ -1,65 +1,144 @@
 //! What is on its way from this shard to each connection, in bytes, so that a slow consumer is bounded (DESIGN
-//! section 3); and what each connection has to do with the queues here, for when it is gone.
+//! section 3); and what each connection has to do with the queues here, for when it is gone. What is known of a queue
+//! goes with the connection's last consumer or getter there, so nothing grows with what a connection does again and
+//! again.
 
-use crate::broker::{Map, Set};
+use std::collections::BTreeSet;
+
+use crate::broker::Map;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerNumber, QueueId};
+use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::Gate;
 
-/// With this many bytes under way a connection gets no more from this shard until half of it has drained.
-const LIMIT: usize = 1 << 20;
+/// Bytes of deliveries that may be under way to one connection from all shards together, and from each of few.
+const MOST_BYTES: usize = 4 << 20;
+const MOST_PER_SHARD: usize = 1 << 20;
+
+/// So many queues beyond twice those dealt with may be remembered as held back.
+const SLACK: usize = 32;
+
+/// With this many bytes under way a connection gets no more from one of so many shards until half of it has drained.
+/// A message that is larger is sent all the same, alone.
+#[must_use]
+pub fn outbox_bytes(shards: u16) -> usize {
+    (MOST_BYTES / usize::from(shards).max(1)).min(MOST_PER_SHARD)
+}
+
+/// What a connection has to do with a queue.
+#[derive(Debug, Default)]
+struct Dealing {
+    /// Consumers (and getters) it may have there.
+    holders: BTreeSet<ConsumerNumber>,
+    /// The queue had something for it when it was full.
+    is_held_back: bool,
+}
 
 /// One connection's.
 #[derive(Debug, Default)]
 struct Outbox {
     /// Footprints of deliveries that were handed out and not reported as written.
     bytes: usize,
-    /// Queues that had something for it when it was full.
+    queues: Map<QueueId, Dealing>,
+    /// The queues that are held back, in the order they came. One that the connection has nothing to do with any more
+    /// may still be here.
     held_back: Vec<QueueId>,
-    /// Consumers (and getters) it may have here.
-    holders: Set<(QueueId, ConsumerNumber)>,
+    /// The queue that filled it.
+    filled_by: Option<QueueId>,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Outboxes(Map<ConnectionId, Outbox>);
+impl Outbox {
+    fn hold_back(&mut self, queue: QueueId) {
+        let dealing = self.queues.entry(queue).or_default();
+        if !std::mem::replace(&mut dealing.is_held_back, true) {
+            self.held_back.push(queue);
+        }
+    }
+
+    /// Takes the queues that were held back. The one that has filled it is the last of them, for each to have its turn.
+    fn take_held_back(&mut self) -> Vec<QueueId> {
+        let mut held_back = std::mem::take(&mut self.held_back);
+        held_back.retain(|queue| {
+            let dealing = self.queues.get_mut(queue);
+            dealing.is_some_and(|dealing| std::mem::take(&mut dealing.is_held_back))
+        });
+        if held_back.first().copied() == self.filled_by.take() && !held_back.is_empty() {
+            held_back.rotate_left(1);
+        }
+        held_back
+    }
+
+    fn remove_holder(&mut self, queue: QueueId, consumer: ConsumerNumber) {
+        let Some(dealing) = self.queues.get_mut(&queue) else { return };
+        dealing.holders.remove(&consumer);
+        if !dealing.holders.is_empty() {
+            return;
+        }
+        self.queues.remove(&queue);
+        self.queues.shrink_if_sparse();
+        if self.held_back.len() > 2 * self.queues.len() + SLACK {
+            self.held_back.retain(|queue| self.queues.get(queue).is_some_and(|dealing| dealing.is_held_back));
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Outboxes {
+    /// Bytes that may be under way to a connection.
+    limit: usize,
+    of: Map<ConnectionId, Outbox>,
+}
 
 impl Outboxes {
+    pub(super) fn new(limit: usize) -> Outboxes {
+        Outboxes { limit, of: Map::default() }
+    }
+
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        into.in_use("outboxes: connections", &self.0);
-        for Outbox { bytes, held_back, holders } in self.0.values() {
+        let Outboxes { limit: _, of } = self;
+        into.in_use("outboxes: connections", of);
+        for Outbox { bytes, queues, held_back, filled_by } in of.values() {
             into.in_use("outbox: bytes", bytes);
+            into.in_use("outbox: queues", queues);
+            into.in_use("outbox: holders", &queues.values().map(|dealing| dealing.holders.len()).sum::<usize>());
             into.in_use("outbox: queues held back", held_back);
-            into.in_use("outbox: holders", holders);
+            into.in_use("outbox: filled by", filled_by);
         }
     }
 
     /// A consumer or getter of this connection may hold messages of this queue from now on.
     pub(super) fn add_holder(&mut self, connection: ConnectionId, queue: QueueId, consumer: ConsumerNumber) {
-        self.0.entry(connection).or_default().holders.insert((queue, consumer));
+        let outbox = self.of.entry(connection).or_default();
+        outbox.queues.entry(queue).or_default().holders.insert(consumer);
     }
 
+    /// It does not any more.
     pub(super) fn remove_holder(
         &mut self,
         connection: ConnectionId,
         queue: QueueId,
         consumer: ConsumerNumber,
     ) {
-        if let Some(outbox) = self.0.get_mut(&connection) {
-            outbox.holders.remove(&(queue, consumer));
+        if let Some(outbox) = self.of.get_mut(&connection) {
+            outbox.remove_holder(queue, consumer);
         }
     }
 
     /// So many bytes were written, or will never be. Returns the queues that may go on.
     pub(super) fn drained(&mut self, connection: ConnectionId, bytes: usize) -> Vec<QueueId> {
-        let Some(outbox) = self.0.get_mut(&connection) else { return Vec::new() };
+        let Some(outbox) = self.of.get_mut(&connection) else { return Vec::new() };
         outbox.bytes = outbox.bytes.saturating_sub(bytes);
-        if outbox.bytes > LIMIT / 2 { Vec::new() } else { std::mem::take(&mut outbox.held_back) }
+        if outbox.bytes > self.limit / 2 { Vec::new() } else { outbox.take_held_back() }
     }
 
     /// Forgets a connection; returns its consumers and getters, in order.
     pub(super) fn remove(&mut self, connection: ConnectionId) -> Vec<(QueueId, ConsumerNumber)> {
-        let mut holders: Vec<_> =
-            self.0.remove(&connection).map(|outbox| outbox.holders.into_iter().collect()).unwrap_or_default();
+        let Some(outbox) = self.of.remove(&connection) else { return Vec::new() };
+        self.of.shrink_if_sparse();
+        let queues = outbox.queues.into_iter();
+        let mut holders: Vec<_> = queues
+            .flat_map(|(queue, dealing)| dealing.holders.into_iter().map(move |holder| (queue, holder)))
+            .collect();
         holders.sort_unstable();
         holders
     }
@@ -77,14 +156,16 @@ pub(super) struct QueueGate<'a> {
 
 impl Gate for QueueGate<'_> {
     fn admits(&mut self, connection: ConnectionId, bytes: usize) -> bool {
-        let outbox = self.outboxes.0.entry(connection).or_default();
-        if outbox.bytes >= LIMIT {
-            if outbox.held_back.last() != Some(&self.queue) {
-                outbox.held_back.push(self.queue);
-            }
+        // Whoever may have something was added; who is not here has gone, and its consumers are about to go.
+        let Some(outbox) = self.outboxes.of.get_mut(&connection) else { return false };
+        if outbox.bytes >= self.outboxes.limit {
+            outbox.hold_back(self.queue);
             return false;
         }
         outbox.bytes = outbox.bytes.saturating_add(bytes);
+        if outbox.bytes >= self.outboxes.limit {
+            outbox.filled_by = Some(self.queue);
+        }
         true
     }
 }
@@ -93,29 +174,79 @@ impl Gate for QueueGate<'_> {
 mod tests {
     use super::*;
 
+    const LIMIT: usize = 1 << 20;
+    const CONNECTION: ConnectionId = ConnectionId(1);
+
+    fn outboxes(queues: &[u64]) -> Outboxes {
+        let mut outboxes = Outboxes::new(LIMIT);
+        for &queue in queues {
+            outboxes.add_holder(CONNECTION, QueueId(queue), ConsumerNumber(1));
+        }
+        outboxes
+    }
+
+    #[test]
+    fn all_shards_together_are_bounded() {
+        assert_eq!([1, 2, 4].map(outbox_bytes), [LIMIT; 3]);
+        assert_eq!(outbox_bytes(16) * 16, MOST_BYTES);
+        assert_eq!(outbox_bytes(0), LIMIT);
+    }
+
     #[test]
     fn a_full_outbox_holds_back_until_half_has_drained() {
-        let (connection, queue) = (ConnectionId(1), QueueId(7));
-        let mut outboxes = Outboxes::default();
-        assert!(outboxes.gate(queue).admits(connection, LIMIT));
-        assert!(!outboxes.gate(queue).admits(connection, 1));
-        assert!(!outboxes.gate(queue).admits(connection, 1));
+        let queue = QueueId(7);
+        let mut outboxes = outboxes(&[7]);
+        assert!(outboxes.gate(queue).admits(CONNECTION, LIMIT));
+        assert!(!outboxes.gate(queue).admits(CONNECTION, 1));
+        assert!(!outboxes.gate(queue).admits(CONNECTION, 1));
+        assert!(!outboxes.gate(queue).admits(ConnectionId(2), 1), "it has gone");
+        outboxes.add_holder(ConnectionId(2), queue, ConsumerNumber(1));
         assert!(outboxes.gate(queue).admits(ConnectionId(2), 1));
-        assert!(outboxes.drained(connection, LIMIT / 4).is_empty());
-        assert_eq!(outboxes.drained(connection, LIMIT / 4), [queue]);
-        assert!(outboxes.gate(queue).admits(connection, 1));
+        assert!(outboxes.drained(CONNECTION, LIMIT / 4).is_empty());
+        assert_eq!(outboxes.drained(CONNECTION, LIMIT / 4), [queue]);
+        assert!(outboxes.gate(queue).admits(CONNECTION, 1));
+    }
+
+    #[test]
+    fn each_queue_is_held_back_once_however_often_it_asks() {
+        let queues: Vec<u64> = (1..=1000).collect();
+        let mut outboxes = outboxes(&queues);
+        assert!(outboxes.gate(QueueId(1)).admits(CONNECTION, LIMIT));
+        for _ in 0..100 {
+            for &queue in &queues {
+                assert!(!outboxes.gate(QueueId(queue)).admits(CONNECTION, 1));
+            }
+        }
+        let outbox = &outboxes.of[&CONNECTION];
+        assert_eq!(outbox.held_back.len(), 1000);
+        let all = outboxes.drained(CONNECTION, LIMIT);
+        assert_eq!((all.len(), all.last()), (1000, Some(&QueueId(1))), "who filled it comes last");
+        assert!(outboxes.drained(CONNECTION, 0).is_empty());
+    }
+
+    #[test]
+    fn nothing_grows_with_queues_that_come_and_go_while_a_connection_is_stuck() {
+        let mut outboxes = outboxes(&[1]);
+        assert!(outboxes.gate(QueueId(1)).admits(CONNECTION, LIMIT));
+        for queue in (2..100_000).map(QueueId) {
+            outboxes.add_holder(CONNECTION, queue, ConsumerNumber(2));
+            assert!(!outboxes.gate(queue).admits(CONNECTION, 1));
+            outboxes.remove_holder(CONNECTION, queue, ConsumerNumber(2));
+        }
+        let outbox = &outboxes.of[&CONNECTION];
+        assert_eq!(outbox.queues.len(), 1);
+        assert!(outbox.held_back.capacity() < 200, "{}", outbox.held_back.capacity());
+        assert!(outboxes.drained(CONNECTION, LIMIT).is_empty());
     }
 
     #[test]
     fn what_a_connection_held_is_known_when_it_is_gone() {
-        let connection = ConnectionId(1);
-        let mut outboxes = Outboxes::default();
-        outboxes.add_holder(connection, QueueId(2), ConsumerNumber(1));
-        outboxes.add_holder(connection, QueueId(1), ConsumerNumber(3));
-        outboxes.add_holder(connection, QueueId(1), ConsumerNumber(2));
-        outboxes.remove_holder(connection, QueueId(1), ConsumerNumber(2));
+        let mut outboxes = outboxes(&[2]);
+        outboxes.add_holder(CONNECTION, QueueId(1), ConsumerNumber(3));
+        outboxes.add_holder(CONNECTION, QueueId(1), ConsumerNumber(2));
+        outboxes.remove_holder(CONNECTION, QueueId(1), ConsumerNumber(2));
         let held = [(QueueId(1), ConsumerNumber(3)), (QueueId(2), ConsumerNumber(1))];
-        assert_eq!(outboxes.remove(connection), held);
-        assert!(outboxes.remove(connection).is_empty());
+        assert_eq!(outboxes.remove(CONNECTION), held);
+        assert!(outboxes.remove(CONNECTION).is_empty());
     }
 }

@@ -159,7 +159,7 @@ fn what_a_commit_tells_several_shards_becomes_durable_together() {
 fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
     let (broker, connection) = (Broker::new(), ConnectionId(1));
     let (now, queue) = (broker.now, QueueId(900));
-    let mut shard = Shard::new(ShardIndex(0), broker.view.clone(), 1 << 20);
+    let mut shard = Shard::new(ShardIndex(0), 2, broker.view.clone(), 1 << 20);
     let group = Group { connection, number: 1, parts: 2 };
     let message = std::sync::Arc::new(message("", "q", &[persistent()]));
     let queues = [queue].into_iter().collect();

@@ -78,7 +78,7 @@ impl Broker {
         let mut fx = CatalogEffects::default();
         let catalog = Catalog::new(view.clone(), SHARDS, 1, records.clone(), &mut fx);
         let mut shards: Vec<_> =
-            (0..SHARDS).map(|index| Shard::new(ShardIndex(index), view.clone(), memory)).collect();
+            (0..SHARDS).map(|index| Shard::new(ShardIndex(index), SHARDS, view.clone(), memory)).collect();
         let mut found = recovered(&stored);
         for (index, (shard, queues)) in shards.iter_mut().zip(catalog.recovered_queues()).enumerate() {
             let (ours, others) =

@@ -156,3 +156,93 @@ fn a_fetch_that_read_nothing_is_asked_again() {
     desk.pump();
     assert_eq!(desk.dead, [(1, DeathReason::Expired, true)]);
 }
+
+const LARGE: Spec = Spec { body: 10_000, ..PERSISTENT };
+
+/// A thousand messages, 10 MB, with consumer 1, who acks nothing; the window is 100 kB.
+fn a_consumer_that_never_acks(settings: QueueSettings, spec: Spec) -> Desk {
+    let mut desk = Desk::new(settings);
+    desk.queue.set_window(100_000, 100_000);
+    desk.consume(1, 0, 0);
+    for _ in 0..100 {
+        desk.push_many(10, spec);
+        desk.pump();
+    }
+    assert_eq!(desk.queue.counts().unacked, 1000);
+    desk
+}
+
+#[test]
+fn what_a_consumer_never_acks_stays_within_the_window() {
+    let durable = QueueSettings { durable: true, ..QueueSettings::default() };
+    for spec in [LARGE, Spec { persistent: false, ..LARGE }] {
+        let mut desk = a_consumer_that_never_acks(durable.clone(), spec);
+        assert!(desk.queue.counts().memory_bytes < 200_000, "{:?}", desk.queue.counts());
+        desk.take_delivered();
+        desk.queue.detach(desk.now, key(1), usize::MAX, &mut desk.fx);
+        assert_eq!(desk.queue.counts().ready, 1000);
+        desk.pump();
+        assert!(desk.queue.counts().memory_bytes < 200_000, "{:?}", desk.queue.counts());
+        desk.consume(2, 0, 0);
+        desk.pump();
+        assert_eq!(desk.take_delivered(), (1..=1000).map(|at| (2, at)).collect::<Vec<_>>());
+        desk.settle(2, 1, 1000, Settlement::Ack);
+        desk.look();
+        assert_eq!((desk.store.positions().count(), desk.queue.counts().memory_bytes), (0, 0));
+    }
+}
+
+#[test]
+fn a_smaller_window_lets_go_of_what_is_unacked() {
+    let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    desk.consume(1, 0, 0);
+    desk.push_many(1000, LARGE);
+    desk.pump();
+    assert!(desk.queue.counts().memory_bytes > 10_000_000);
+    desk.queue.set_window(100_000, 100_000);
+    desk.pump();
+    assert!(desk.queue.counts().memory_bytes < 200_000, "{:?}", desk.queue.counts());
+}
+
+#[test]
+fn a_rejected_message_that_only_the_store_has_is_a_dead_letter_all_the_same() {
+    for persistent in [true, false] {
+        let spec = Spec { persistent, ..LARGE };
+        let mut desk = a_consumer_that_never_acks(dead_lettering(), spec);
+        for _ in 0..2 {
+            desk.settle(1, 301, 600, Settlement::Discard);
+        }
+        desk.pump();
+        while !desk.dead.is_empty() && desk.dead.len() < 300 {
+            for position in desk.dead.iter().filter(|dead| dead.2).map(|dead| dead.0).collect::<Vec<_>>() {
+                desk.queue.dead_lettered(Position(position), &mut desk.fx);
+            }
+            desk.pump();
+        }
+        let expected: Vec<_> = (301..=600).map(|at| (at, DeathReason::Rejected, persistent)).collect();
+        assert_eq!(desk.dead, expected);
+        assert!(desk.queue.counts().memory_bytes < 200_000);
+    }
+}
+
+#[test]
+fn what_only_the_store_has_comes_back_into_a_range_that_is_being_read() {
+    let mut desk = a_consumer_that_never_acks(QueueSettings::default(), LARGE);
+    for at in [100, 104, 102] {
+        desk.settle(1, at, at, Settlement::Requeue { failed: false });
+    }
+    desk.queue.cancel(desk.now, key(1), &mut desk.fx);
+    desk.take_delivered();
+    desk.queue.get(desk.now, key(5), false, &mut desk.fx);
+    let fetch = desk.fx.fetches.pop().unwrap();
+    desk.look();
+    let answer = desk.store.read(fetch);
+    desk.settle(1, 103, 103, Settlement::Requeue { failed: false });
+    desk.queue.loaded(desk.now, answer, &mut desk.fx);
+    assert_eq!(desk.queue.counts().ready, 4);
+    desk.pump();
+    desk.queue.detach(desk.now, key(5), usize::MAX, &mut desk.fx);
+    desk.consume(2, 0, 0);
+    desk.pump();
+    assert_eq!(desk.take_delivered(), [(2, 100), (2, 102), (2, 103), (2, 104)]);
+}

@@ -46,7 +46,7 @@ pub fn restore(
         store.commit(vec![], found.ops)?;
     }
     let mut owned: Vec<Shard> =
-        (0..shards).map(|index| Shard::new(ShardIndex(index), Arc::clone(&view), memory)).collect();
+        (0..shards).map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), memory)).collect();
     let queues = restore_queues(now, &catalog, recovered.queues, &mut owned);
     let shards = (0..).map(ShardIndex).zip(owned).map(|(index, shard)| ShardOwner::new(index, shard));
     Ok(Owners { view, shards: shards.collect(), catalog: CatalogOwner::new(catalog), queues })
