@@ -13,6 +13,7 @@ use super::resource::Resource;
 #[repr(u16)]
 pub enum ReplyCode {
     Success = 200,
+    ContentTooLarge = 311,
     NoRoute = 312,
     ConnectionForced = 320,
     AccessRefused = 403,
@@ -49,6 +50,7 @@ impl ReplyCode {
     pub fn name(self) -> &'static str {
         match self {
             ReplyCode::Success => "OK",
+            ReplyCode::ContentTooLarge => "CONTENT_TOO_LARGE",
             ReplyCode::NoRoute => "NO_ROUTE",
             ReplyCode::ConnectionForced => "CONNECTION_FORCED",
             ReplyCode::AccessRefused => "ACCESS_REFUSED",
@@ -71,7 +73,8 @@ impl ReplyCode {
     #[must_use]
     pub fn default_scope(self) -> Scope {
         match self {
-            ReplyCode::AccessRefused
+            ReplyCode::ContentTooLarge
+            | ReplyCode::AccessRefused
             | ReplyCode::NotFound
             | ReplyCode::ResourceLocked
             | ReplyCode::PreconditionFailed => Scope::Channel,

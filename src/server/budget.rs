@@ -1,11 +1,76 @@
 //! How much of a connection's published work may wait for queues and store before its socket is not read any more
 //! (DESIGN section 3): each batch travels with a ticket, and the bytes are free again when the last owner that
-//! worked on the batch drops it.
+//! worked on the batch drops it. And how much of what clients have begun and not ended (contents that are not complete,
+//! transactions that are not committed) all connections may hold together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::Notify;
+
+/// What one connection may hold of work begun, however much the others do. Less than this is nobody's loss, and a
+/// message that fits a frame is never held.
+const LEAST_HELD: usize = 1 << 20;
+/// Of the memory the process may use, the part that work begun may take: a quarter. And what it may in any case, and
+/// where there is no bound.
+const HELD_SHARE: u64 = 4;
+const LEAST_HELD_BY_ALL: u64 = 64 << 20;
+const MOST_HELD_BY_ALL: u64 = 1 << 30;
+
+/// Bytes that all connections hold of work begun.
+#[derive(Debug)]
+pub struct WorkBegun {
+    bytes: AtomicUsize,
+    most: usize,
+}
+
+impl WorkBegun {
+    /// For a process that may use so many bytes of memory.
+    #[must_use]
+    pub fn within(memory: u64) -> Arc<WorkBegun> {
+        let most = (memory / HELD_SHARE).clamp(LEAST_HELD_BY_ALL, MOST_HELD_BY_ALL);
+        Arc::new(WorkBegun { bytes: AtomicUsize::new(0), most: usize::try_from(most).unwrap_or(usize::MAX) })
+    }
+}
+
+/// A connection's part of it.
+#[derive(Debug)]
+pub(crate) struct BegunHere {
+    all: Arc<WorkBegun>,
+    bytes: usize,
+}
+
+impl BegunHere {
+    pub(crate) fn new(all: Arc<WorkBegun>) -> BegunHere {
+        BegunHere { all, bytes: 0 }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// How much it may be now.
+    pub(crate) fn most(&self) -> usize {
+        let others = self.all.bytes.load(Ordering::Relaxed).saturating_sub(self.bytes);
+        self.all.most.saturating_sub(others).max(LEAST_HELD)
+    }
+
+    /// How much it is now.
+    pub(crate) fn set(&mut self, bytes: usize) {
+        if bytes >= self.bytes {
+            self.all.bytes.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            self.all.bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for BegunHere {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
 
 /// Bytes of one connection that are on their way.
 #[derive(Debug)]
@@ -47,5 +112,33 @@ impl Drop for Ticket {
     fn drop(&mut self) {
         self.budget.in_flight.fetch_sub(self.bytes, Ordering::Relaxed);
         self.budget.returned.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_begun_is_shared_and_given_back() {
+        let all = WorkBegun::within(300 << 20);
+        let mut one = BegunHere::new(Arc::clone(&all));
+        let mut other = BegunHere::new(Arc::clone(&all));
+        assert_eq!(one.most(), 75 << 20);
+        one.set(70 << 20);
+        assert_eq!((one.most(), other.most()), (75 << 20, 5 << 20));
+        one.set(75 << 20);
+        assert_eq!(other.most(), LEAST_HELD);
+        other.set(1);
+        one.set(1 << 20);
+        assert_eq!(other.most(), 74 << 20);
+        drop(one);
+        assert_eq!((other.most(), all.bytes.load(Ordering::Relaxed)), (75 << 20, 1));
+    }
+
+    #[test]
+    fn without_a_bound_of_memory_there_is_one_of_work_begun() {
+        let most = usize::try_from(MOST_HELD_BY_ALL).unwrap();
+        assert_eq!(BegunHere::new(WorkBegun::within(u64::MAX)).most(), most);
     }
 }

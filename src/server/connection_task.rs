@@ -17,6 +17,7 @@ use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
+use super::budget::WorkBegun;
 use super::clock::Clock;
 use super::hub::{ConnectionMailbox, Hub};
 use super::owners::Conversation;
@@ -43,6 +44,8 @@ pub(crate) struct Surroundings {
     pub(crate) view: Arc<View>,
     pub(crate) clock: Clock,
     pub(crate) limits: Arc<SessionLimits>,
+    /// What all connections have begun.
+    pub(crate) begun: Arc<WorkBegun>,
     /// Seeds the generated names and secrets of the process.
     pub(crate) seed: u64,
     /// What is listened on.
@@ -74,7 +77,7 @@ impl Connection {
         let session = Session::new(around.clock.now(), Arc::clone(&around.limits), peer, port);
         Connection {
             stream,
-            conversation: Conversation::new(id, session, shards),
+            conversation: Conversation::new(id, session, shards, Arc::clone(&around.begun)),
             mailbox,
             input: BytesMut::new(),
             read_size: LEAST_READ,
@@ -176,7 +179,7 @@ impl Connection {
 
     /// Whether more may be read: not while too much of the client's work is in flight.
     fn may_read(&self) -> bool {
-        self.conversation.budget().in_flight() < self.around.hub.in_flight_limit()
+        self.conversation.may_read(self.around.hub.in_flight_limit())
     }
 
     fn session(&mut self) -> &mut Session<Port> {

@@ -19,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::administrator::Administrator;
+use super::budget::WorkBegun;
 use super::catalog_task;
 use super::clock::Clock;
 use super::connection_task::Surroundings;
@@ -219,7 +220,9 @@ impl Plan<'_> {
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let addresses = addresses(&listeners).map_err(ServeError::Start)?;
         let address = addresses[0];
-        let around = Arc::new(Surroundings { hub, view, clock, limits, seed, address, anonymous_user, stop });
+        let begun = WorkBegun::within(memory_limit);
+        let around =
+            Arc::new(Surroundings { hub, view, clock, limits, begun, seed, address, anonymous_user, stop });
         let connections = TaskTracker::new();
         let room = Arc::new(Semaphore::new(shares.clients));
         for (listener, address) in listeners.into_iter().zip(&addresses) {

@@ -213,8 +213,8 @@ mod tests {
             (self.on_commit)()
         }
 
-        fn checkpoint(&mut self) -> Result<(), StoreError> {
-            Ok(())
+        fn checkpoint(&mut self) -> Result<bool, StoreError> {
+            Ok(false)
         }
 
         fn fetch(&mut self, _: &Fetch) -> Result<Fetched, StoreError> {

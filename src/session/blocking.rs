@@ -89,7 +89,8 @@ impl<P: BrokerPort> Session<P> {
             let settles = id.is_some_and(|id| SETTLEMENTS.contains(&id));
             !settles || connection.is_transactional(frame.channel)
         } else {
-            id == Some(PUBLISH)
+            // What was begun before the alarm waits as well, or it would hold whatever it likes.
+            id == Some(PUBLISH) || matches!(frame.kind, FrameKind::Header | FrameKind::Body)
         };
         if stays && !self.blocking.is_blocked {
             self.blocking.is_blocked = true;

@@ -129,7 +129,9 @@ impl<P: BrokerPort> Turn<'_, P> {
         }
         self.out.port.close_channel(self.out.now, self.number, count);
         held.extend(self.channel.unacked.iter().map(|entry| (entry.queue, entry.consumer)));
-        if let Mode::Transaction(transaction) = &self.channel.mode {
+        self.shared.held.subtract(std::mem::take(&mut self.channel.content.counted));
+        if let Mode::Transaction(transaction) = &mut self.channel.mode {
+            self.shared.held.subtract(std::mem::take(&mut transaction.bytes));
             held.extend(transaction.entries().map(|entry| (entry.queue, entry.consumer)));
         }
         for (queue, consumer) in held {

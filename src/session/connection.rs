@@ -24,6 +24,7 @@ use super::failure::{
     unexpected_method,
 };
 use super::handshake::Opened;
+use super::held::Held;
 use super::methods::COMMIT;
 use super::names::NameSource;
 use super::outside::Outside;
@@ -68,7 +69,7 @@ impl Connection {
         shared.holdings(into);
     }
 
-    pub(super) fn new(opened: Opened, seed: u64) -> Connection {
+    pub(super) fn new(opened: Opened, seed: u64, most_held: usize) -> Connection {
         Connection {
             channels: BTreeMap::new(),
             channel_max: opened.tuned.channel_max,
@@ -83,6 +84,7 @@ impl Connection {
                 awaiting: None,
                 dirty: Vec::new(),
                 gathered: None,
+                held: Held::new(most_held),
             },
         }
     }

@@ -39,6 +39,8 @@ pub(super) struct Content {
     mandatory: bool,
     body: Body,
     gathered: BytesMut,
+    /// Bytes that the connection has counted as held.
+    pub(super) counted: usize,
 }
 
 /// A complete content.
@@ -62,6 +64,7 @@ impl Default for Content {
             mandatory: false,
             body: Body::default(),
             gathered: BytesMut::new(),
+            counted: 0,
         }
     }
 }
@@ -76,11 +79,13 @@ impl Content {
             mandatory: _,
             body,
             gathered,
+            counted,
         } = self;
         // The buffer is kept for the next content.
         into.in_transit("content: envelope", &(0, envelope.capacity()));
         into.in_use("content: body", &body.len());
         into.in_use("content: gathered", gathered);
+        into.in_use("content: counted as held", counted);
     }
 
     /// Refuses a method that comes while a header or a body is awaited (505).
@@ -95,7 +100,6 @@ impl Content {
     /// basic.publish came; its header is awaited.
     pub(super) fn begin(&mut self, publish: &Publish<'_>) {
         self.envelope.clear();
-        self.envelope.shrink_to(KEPT_ENVELOPE);
         self.envelope.extend_from_slice(publish.exchange);
         self.envelope.extend_from_slice(publish.routing_key);
         self.exchange_len = publish.exchange.len();
@@ -159,6 +163,25 @@ impl Content {
             self.gathered.extend_from_slice(&part);
         }
         Ok(rest == 0)
+    }
+
+    /// Bytes of the content begun that were received so far, but for an envelope that is no larger than what a channel
+    /// keeps anyway.
+    pub(super) fn bytes(&self) -> usize {
+        match self.awaited {
+            Awaited::Method => 0,
+            Awaited::Header | Awaited::Body { .. } => {
+                let envelope = if self.envelope.len() > KEPT_ENVELOPE { self.envelope.len() } else { 0 };
+                envelope + self.body.len() + self.gathered.len()
+            }
+        }
+    }
+
+    /// The complete content was published: its buffer is kept for the next one where it is small.
+    pub(super) fn recycle(&mut self) {
+        if self.envelope.capacity() > KEPT_ENVELOPE {
+            self.envelope = Vec::new();
+        }
     }
 
     /// The complete content; a method is awaited again.

@@ -22,10 +22,9 @@ pub struct SessionLimits {
     pub consumers_per_channel: usize,
     /// Most unacked deliveries of the consumers of one channel: deliveries pause there, as at a global prefetch.
     pub unacked_per_channel: usize,
-    /// Most bytes of publishes that one uncommitted transaction keeps, as [`Message::footprint`] counts them.
-    ///
-    /// [`Message::footprint`]: crate::model::message::Message::footprint
-    pub transaction_bytes: usize,
+    /// Most bytes of contents that are not complete and of transactions that are not committed, over all channels of a
+    /// connection. The server may allow less.
+    pub held_bytes: usize,
 }
 
 impl Default for SessionLimits {
@@ -40,7 +39,7 @@ impl Default for SessionLimits {
             close_timeout_ms: 30_000,
             consumers_per_channel: 65_535,
             unacked_per_channel: 1_000_000,
-            transaction_bytes: 128 * 1024 * 1024,
+            held_bytes: 128 * 1024 * 1024,
         }
     }
 }

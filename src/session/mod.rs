@@ -15,6 +15,7 @@ mod delivering;
 mod failure;
 mod handshake;
 mod heartbeat;
+mod held;
 mod input;
 mod limits;
 mod methods;
@@ -316,6 +317,20 @@ impl<P: BrokerPort> Session<P> {
         self.login_refusal.as_deref()
     }
 
+    /// Bytes of contents and transactions that the client has begun and not ended.
+    #[must_use]
+    pub fn held_bytes(&self) -> usize {
+        self.connection().map_or(0, |connection| connection.shared.held.bytes())
+    }
+
+    /// How many these may be, at the most what the limits say. More is refused with 311.
+    pub fn set_most_held(&mut self, bytes: usize) {
+        let most = bytes.min(self.out.limits.held_bytes);
+        if let Phase::Running(connection) = &mut self.phase {
+            connection.shared.held.set_most(most);
+        }
+    }
+
     fn connection(&self) -> Option<&Connection> {
         match &self.phase {
             Phase::Running(connection) => Some(connection),
@@ -351,7 +366,8 @@ impl<P: BrokerPort> Session<P> {
             Next::Running(opened) => {
                 self.vhost = Some(opened.vhost.clone());
                 self.heartbeats = Heartbeats::new(self.out.now, opened.tuned.heartbeat_seconds);
-                self.phase = Phase::Running(Box::new(Connection::new(opened, self.peer.seed)));
+                let connection = Connection::new(opened, self.peer.seed, self.out.limits.held_bytes);
+                self.phase = Phase::Running(Box::new(connection));
             }
             Next::Close { failure, refusal } => {
                 self.login_refusal = refusal;

@@ -1,5 +1,5 @@
 //! What a channel in tx mode keeps until commit: publishes that were routed, and settlements (semantics.md section
-//! 14). Its memory is bounded: publishes by bytes, settlements by what was unacked. Carrying it out is in
+//! 14). Its memory is bounded: publishes by what a connection may hold, settlements by what was unacked. Carrying it out is in
 //! `methods/tx.rs`.
 
 use crate::model::consuming::Settlement;
@@ -7,6 +7,7 @@ use crate::model::fault::Fault;
 use crate::model::holdings::Holdings;
 use crate::model::port::RoutedPublish;
 
+use super::held::Held;
 use super::unacked::Unacked;
 
 /// A publish that waits for its commit.
@@ -20,7 +21,8 @@ pub(super) struct KeptPublish {
 pub(super) struct Transaction {
     pub publishes: Vec<KeptPublish>,
     pub settlements: Vec<(Vec<Unacked>, Settlement)>,
-    bytes: usize,
+    /// Bytes of the publishes, which the connection has counted as held.
+    pub bytes: usize,
 }
 
 impl Transaction {
@@ -31,15 +33,16 @@ impl Transaction {
         into.in_use("transaction: bytes", bytes);
     }
 
-    /// Keeps a publish. 406 where the transaction would hold more than `most` bytes.
-    pub(super) fn keep(&mut self, routed: RoutedPublish, mandatory: bool, most: usize) -> Result<(), Fault> {
-        let bytes = self.bytes.saturating_add(routed.message.footprint());
-        if bytes > most {
-            return Err(Fault::precondition(format!(
-                "transaction is larger than the maximum of {most} bytes"
-            )));
-        }
-        self.bytes = bytes;
+    /// Keeps a publish. 311 where the connection holds too much.
+    pub(super) fn keep(
+        &mut self,
+        routed: RoutedPublish,
+        mandatory: bool,
+        held: &mut Held,
+    ) -> Result<(), Fault> {
+        let bytes = routed.message.footprint() + size_of::<KeptPublish>();
+        held.add(bytes)?;
+        self.bytes += bytes;
         self.publishes.push(KeptPublish { routed, mandatory });
         Ok(())
     }

@@ -19,6 +19,7 @@ use super::channel::Channel;
 use super::client::ClientInfo;
 use super::consumers::Consumer;
 use super::failure::{Failure, undecodable, unexpected_frame, unimplemented};
+use super::held::Held;
 use super::names::NameSource;
 use super::outside::Outside;
 use super::settling::Gathered;
@@ -40,6 +41,8 @@ pub(super) struct Shared {
     pub dirty: Vec<ChannelNumber>,
     /// The settlement of single tags that still grows.
     pub gathered: Option<Gathered>,
+    /// Contents begun and transactions not committed.
+    pub held: Held,
 }
 
 impl Shared {
@@ -54,12 +57,14 @@ impl Shared {
             awaiting,
             dirty,
             gathered,
+            held,
         } = self;
         into.in_use("session: consumers", consumers);
         into.in_transit("session: arena", &(arena.len(), 0));
         into.in_transit("session: answer awaited", awaiting);
         into.in_transit("session: channels with confirms", dirty);
         into.in_transit("session: settlements gathered", gathered);
+        into.in_use("session: begun and not ended", &held.bytes());
     }
 
     /// A number no consumer of this connection had.
@@ -105,10 +110,21 @@ impl<P: BrokerPort> Turn<'_, P> {
                 return Err(unexpected_frame(format!("heartbeat on channel {}", frame.channel)));
             }
         };
-        if complete {
-            self.publish().map_err(|fault| Failure::new(fault, super::content::PUBLISH))?;
-        }
+        let done = if complete { self.publish() } else { self.hold_content() };
+        done.map_err(|fault| Failure::new(fault, super::content::PUBLISH))?;
         Ok(Step::Goes)
+    }
+
+    /// Counts what of the content was received since the last time; 311 where the connection holds too much.
+    fn hold_content(&mut self) -> Result<(), Fault> {
+        let content = &mut self.channel.content;
+        let fresh = content.bytes() - content.counted;
+        if fresh == 0 {
+            return Ok(());
+        }
+        self.shared.held.add(fresh)?;
+        content.counted += fresh;
+        Ok(())
     }
 
     fn method_frame(&mut self, payload: &[u8]) -> Result<Step, Failure> {

@@ -134,6 +134,8 @@ impl Store for RedbStore {
             tail,
             trash,
             allocated: _,
+            most_allocated: _,
+            sparse_for: _,
             suspect_below: _,
             applied: _,
             recent,

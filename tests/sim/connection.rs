@@ -11,7 +11,7 @@ use leveret::model::event::SessionEvent;
 use leveret::model::fault::{Fault, ReplyCode};
 use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
-use leveret::server::owners::Conversation;
+use leveret::server::owners::{Conversation, WorkBegun};
 use leveret::session::{PeerInfo, Session, SessionLimits};
 
 use crate::post::Outbox;
@@ -54,7 +54,12 @@ impl ServerConnection {
         let port = Port::new(id, shards, view, random.next());
         let peer = PeerInfo { loopback: true, seed: random.next() };
         ServerConnection {
-            conversation: Conversation::new(id, Session::new(now, limits, peer, port), shards),
+            conversation: Conversation::new(
+                id,
+                Session::new(now, limits, peer, port),
+                shards,
+                WorkBegun::within(0),
+            ),
             mailbox: Vec::new(),
             outbox: Outbox::default(),
             input: BytesMut::new(),

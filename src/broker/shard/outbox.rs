@@ -100,7 +100,10 @@ impl Outboxes {
         for Outbox { bytes, queues, held_back, filled_by } in of.values() {
             into.in_use("outbox: bytes", bytes);
             into.in_use("outbox: queues", queues);
-            into.in_use("outbox: holders", &queues.values().map(|dealing| dealing.holders.len()).sum::<usize>());
+            into.in_use(
+                "outbox: holders",
+                &queues.values().map(|dealing| dealing.holders.len()).sum::<usize>(),
+            );
             into.in_use("outbox: queues held back", held_back);
             into.in_use("outbox: filled by", filled_by);
         }

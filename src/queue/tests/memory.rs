@@ -99,11 +99,13 @@ fn a_consumer_that_holds_one_message_for_long_costs_no_memory() {
     assert_eq!(desk.queue.counts().ready, 1);
 }
 
-/// 1 and 3 are paged out, a getter holds 2.
+/// 1 and 3 are paged out, a getter holds 2, which is small enough to be held in memory.
 fn a_hole_in_a_span(settings: QueueSettings) -> Desk {
     let mut desk = Desk::new(settings);
-    desk.queue.set_window(0, 0);
-    desk.push_many(3, PERSISTENT);
+    desk.queue.set_window(1000, 1000);
+    for body in [10_000, 0, 10_000] {
+        desk.push(Spec { body, ..PERSISTENT });
+    }
     for who in [5, 6, 5] {
         desk.queue.get(desk.now, key(who), false, &mut desk.fx);
     }

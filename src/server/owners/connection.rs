@@ -8,27 +8,31 @@ use bytes::BytesMut;
 use super::{Carrier, CatalogInput, ShardInput};
 use crate::broker::command::{Origin, ShardCommand};
 use crate::broker::port::Port;
+use crate::broker::shard::outbox_bytes;
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
-use crate::server::budget::Budget;
+use crate::server::budget::{BegunHere, Budget, WorkBegun};
 use crate::session::Session;
 
-/// Written bytes of a shard's deliveries are reported to it once they are this many and all is written.
-const REPORTED_DRAIN: usize = 128 << 10;
+/// Written bytes of a shard's deliveries are reported to it once they are this part of what it has under way at the
+/// most, and all is written: an eighth.
+const REPORTED_DRAIN: usize = 8;
 
 pub struct Conversation {
     id: ConnectionId,
     session: Session<Port>,
     budget: Arc<Budget>,
+    begun: BegunHere,
     /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
     undrained: Vec<usize>,
 }
 
 impl Conversation {
     #[must_use]
-    pub fn new(id: ConnectionId, session: Session<Port>, shards: u16) -> Conversation {
-        Conversation { id, session, budget: Budget::new(), undrained: vec![0; usize::from(shards)] }
+    pub fn new(id: ConnectionId, session: Session<Port>, shards: u16, begun: Arc<WorkBegun>) -> Conversation {
+        let (budget, begun) = (Budget::new(), BegunHere::new(begun));
+        Conversation { id, session, budget, begun, undrained: vec![0; usize::from(shards)] }
     }
 
     #[must_use]
@@ -47,11 +51,19 @@ impl Conversation {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let Conversation { id: _, session, budget, undrained } = self;
+        let Conversation { id: _, session, budget, begun, undrained } = self;
         session.holdings(into);
         session.broker().holdings(into);
         into.in_transit("connection: bytes of tickets", &budget.in_flight());
         into.in_use("connection: bytes not reported as written", &undrained.iter().sum::<usize>());
+        into.in_use("connection: work begun", &begun.bytes());
+    }
+
+    /// Whether more may be read while so many bytes of its work may be under way. What it has begun counts, too, but is
+    /// not waited for: reading on is what ends it.
+    pub(crate) fn may_read(&self, most: usize) -> bool {
+        let in_flight = self.budget.in_flight();
+        in_flight == 0 || in_flight + self.begun.bytes() < most
     }
 
     /// Tells the session what has arrived for it, and keeps account of its deliveries per shard.
@@ -70,19 +82,23 @@ impl Conversation {
     /// then is in the session's output.
     pub fn work(&mut self, now: Timestamp, input: Option<&mut BytesMut>, carrier: &mut impl Carrier) {
         if let Some(input) = input.filter(|input| !input.is_empty()) {
+            self.session.set_most_held(self.begun.most());
             self.session.receive(now, input);
         }
         if self.session.next_deadline().is_some_and(|deadline| deadline <= now) {
             self.session.tick(now);
         }
         self.session.end_of_batch();
+        self.begun.set(self.session.held_bytes());
         self.send_wishes(carrier);
     }
 
     /// All output is written.
     pub fn report_drained(&mut self, carrier: &mut impl Carrier) {
+        let shards = u16::try_from(self.undrained.len()).unwrap_or(u16::MAX);
+        let reported = outbox_bytes(shards) / REPORTED_DRAIN;
         for (shard, undrained) in (0..).map(ShardIndex).zip(&mut self.undrained) {
-            if *undrained >= REPORTED_DRAIN {
+            if *undrained >= reported {
                 let bytes = std::mem::take(undrained);
                 carrier.tell_shard(shard, ShardInput::Drained { connection: self.id, bytes });
             }

@@ -15,7 +15,7 @@ pub use shard::{ShardInput, ShardOwner};
 pub use start::{Owners, restore};
 pub use store::{StoreOwner, StoreRequest};
 
-pub use super::budget::Ticket;
+pub use super::budget::{Ticket, WorkBegun};
 
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, ShardIndex};

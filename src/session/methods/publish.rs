@@ -21,6 +21,7 @@ const ARENA: usize = 16 * 1024;
 impl<P: BrokerPort> Turn<'_, P> {
     /// The content of a basic.publish is complete.
     pub(in crate::session) fn publish(&mut self) -> Result<(), Fault> {
+        self.shared.held.subtract(std::mem::take(&mut self.channel.content.counted));
         let published = self.channel.content.take();
         let mut properties = published.properties;
         let rewritten;
@@ -43,9 +44,10 @@ impl<P: BrokerPort> Turn<'_, P> {
             published.body,
             Origin::Client,
         );
+        self.channel.content.recycle();
         let routed = self.out.port.route(self.out.now, self.number, Arc::new(message))?;
         if let Mode::Transaction(transaction) = &mut self.channel.mode {
-            return transaction.keep(routed, mandatory, self.out.limits.transaction_bytes);
+            return transaction.keep(routed, mandatory, &mut self.shared.held);
         }
         self.send(routed, mandatory);
         Ok(())

@@ -104,7 +104,10 @@ impl<P: BrokerPort> Turn<'_, P> {
 
     fn take_transaction(&mut self) -> Result<Transaction, Fault> {
         match &mut self.channel.mode {
-            Mode::Transaction(transaction) => Ok(std::mem::take(transaction)),
+            Mode::Transaction(transaction) => {
+                self.shared.held.subtract(transaction.bytes);
+                Ok(std::mem::take(transaction))
+            }
             Mode::Plain | Mode::Confirm(_) => Err(Fault::precondition("channel is not transactional")),
         }
     }

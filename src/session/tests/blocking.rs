@@ -1,6 +1,6 @@
 //! semantics.md section 13: what an alarm keeps a client from, and what it does not.
 
-use super::peer::{Peer, publish_frames, raw_method};
+use super::peer::{Peer, frame_bytes, header_frame, publish_frames, publish_method, raw_method};
 use crate::model::event::{Alarms, SessionEvent};
 use crate::session::SessionLimits;
 
@@ -97,6 +97,32 @@ fn a_client_that_goes_on_publishing_is_not_read_any_more() {
     set(&mut peer, NONE);
     assert!(peer.session.wants_input());
     assert_eq!(published(&mut peer).len(), 3);
+}
+
+#[test]
+fn what_was_begun_before_the_alarm_waits_as_well() {
+    let mut peer = peer(&["connection.blocked"]);
+    for channel in [1, 2] {
+        let mut bytes = publish_method(channel, "", "k", 0);
+        bytes.extend(header_frame(channel, 60, 0, 1_000_000, &[0, 0]));
+        peer.send_bytes(&bytes);
+    }
+    set(&mut peer, Alarms { memory: true, disk: false });
+    let held = peer.session.held_bytes();
+    let mut sent = 0;
+    while peer.session.wants_input() && sent < 20 {
+        peer.send_bytes(&frame_bytes(3, 1 + sent % 2, &[0; 100_000]));
+        sent += 1;
+    }
+    assert_eq!((sent, peer.session.held_bytes()), (3, held));
+    assert_eq!(peer.said(), ["0 10.60"]);
+    set(&mut peer, NONE);
+    assert_eq!(peer.said(), ["0 10.61"]);
+    assert!(peer.session.wants_input() && peer.session.held_bytes() >= 300_000);
+    for channel in [1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 2] {
+        peer.send_bytes(&frame_bytes(3, channel, &[0; 100_000]));
+    }
+    assert_eq!((published(&mut peer).len(), peer.session.held_bytes()), (2, 0));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use leveret_codec::method::amqp::{AMQPClass, confirm};
 
-use super::peer::{Peer, publish_frames, publish_method, raw_method};
+use super::peer::{Peer, frame_bytes, header_frame, publish_frames, publish_method, raw_method};
 use crate::model::event::{ConfirmToken, SessionEvent};
+use crate::session::SessionLimits;
 
 fn confirming() -> Peer {
     let mut peer = Peer::running();
@@ -181,4 +182,48 @@ fn confirm_and_tx_exclude_each_other() {
     peer.raw_method(85, 10, &[0]);
     let text = "PRECONDITION_FAILED - cannot switch from tx to confirm mode";
     assert_eq!(peer.said(), ["1 90.11".to_owned(), format!("1 close 406 85.10 {text}")]);
+}
+
+/// publish and header on a channel, and so much of a body of 1 MB.
+fn begin(peer: &mut Peer, channel: u16, part: usize) {
+    let mut bytes = publish_method(channel, "", "k", 0);
+    bytes.extend(header_frame(channel, 60, 0, 1_000_000, &[0, 0]));
+    bytes.extend(frame_bytes(3, channel, &vec![0; part]));
+    peer.send_bytes(&bytes);
+}
+
+#[test]
+fn what_a_connection_has_begun_is_bounded_over_its_channels() {
+    let limits = SessionLimits { held_bytes: 250_000, ..SessionLimits::default() };
+    let mut peer = Peer::open_with(limits, &[]);
+    for channel in 1..=3 {
+        peer.open_channel(channel);
+        begin(&mut peer, channel, 100_000);
+    }
+    let said = peer.said();
+    assert!(said[0].starts_with("3 close 311 60.40 CONTENT_TOO_LARGE"), "{said:?}");
+    assert!((200_000..201_000).contains(&peer.session.held_bytes()), "{}", peer.session.held_bytes());
+    for _ in 0..9 {
+        peer.send_bytes(&frame_bytes(3, 3, &[0; 100_000]));
+    }
+    assert!(peer.said().is_empty(), "what comes on a channel that is being closed is swallowed");
+}
+
+#[test]
+fn a_content_is_held_until_it_is_complete_and_a_whole_frame_never() {
+    let mut peer = Peer::running();
+    peer.session.set_most_held(600_000);
+    begin(&mut peer, 1, 100_000);
+    for received in 2..=5usize {
+        peer.send_bytes(&frame_bytes(3, 1, &[0; 100_000]));
+        assert!(peer.session.held_bytes() >= received * 100_000);
+    }
+    peer.send_bytes(&frame_bytes(3, 1, &[0; 100_000]));
+    peer.session.set_most_held(0);
+    let said = peer.said();
+    assert!(said.is_empty(), "{said:?}");
+    let mut peer = Peer::running();
+    peer.session.set_most_held(100);
+    peer.publish("", "k", &[0; 100_000], false);
+    assert_eq!((peer.calls(), peer.session.held_bytes()), (vec!["submit k".to_owned()], 0));
 }

@@ -160,16 +160,34 @@ fn a_channel_that_is_closed_during_its_commit_holds_nobody_up() {
 }
 
 #[test]
-fn a_transaction_is_bounded_in_bytes() {
-    let limits = SessionLimits { transaction_bytes: 5000, ..SessionLimits::default() };
+fn the_transactions_of_a_connection_are_bounded_in_bytes() {
+    let limits = SessionLimits { held_bytes: 5000, ..SessionLimits::default() };
     let mut peer = Peer::open_with(limits, &[]);
-    peer.open_channel(1);
-    selected(&mut peer);
-    peer.publish("x", "a", &[0; 3000], false);
+    for channel in [1, 2] {
+        peer.open_channel(channel);
+        peer.send_bytes(&raw_method(channel, 90, 10, &[]));
+        peer.said();
+    }
+    let publish = |channel| publish_frames(channel, "x", "a", &[0, 0], &[0; 3000], false);
+    peer.send_bytes(&publish(1));
     assert!(peer.said().is_empty());
-    peer.publish("x", "a", &[0; 3000], false);
-    let text = "PRECONDITION_FAILED - transaction is larger than the maximum of 5000 bytes";
-    assert_eq!(peer.said(), [format!("1 close 406 60.40 {text}")]);
+    peer.send_bytes(&publish(2));
+    let said = peer.said();
+    assert!(
+        said[0].starts_with("2 close 311 60.40 CONTENT_TOO_LARGE - contents and transactions"),
+        "{said:?}"
+    );
+    assert!(peer.session.held_bytes() > 3000);
+    peer.raw_method(90, 30, &[]);
+    assert_eq!((peer.said(), peer.session.held_bytes()), (vec!["1 90.31".to_owned()], 0));
+    peer.send_bytes(&publish(1));
+    peer.raw_method(90, 20, &[]);
+    assert_eq!(peer.session.held_bytes(), 0);
+    peer.confirm(1, true);
+    peer.confirm(0, true);
+    peer.send_bytes(&publish(1));
+    peer.close_channel();
+    assert_eq!(peer.session.held_bytes(), 0);
 }
 
 #[test]
