@@ -63,11 +63,17 @@ impl Broker {
 
     /// A broker on a fresh data directory that may have so many files open, and cannot raise that.
     pub(crate) fn start_with_files(files: u32) -> Broker {
-        let directory = TempDir::new().expect("a temporary directory");
         let mut command = Command::new("sh");
         let limited = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
         command.args(["-c", &limited, env!("CARGO_BIN_EXE_leveret")]);
-        let mut broker = Broker::spawned(command, &directory.path().join("data"), free_port(), Vec::new());
+        Broker::start_by(command, &[])
+    }
+
+    /// A broker on a fresh data directory, run by a command that becomes it: the broker's arguments are its last ones.
+    pub(crate) fn start_by(command: Command, arguments: &[&str]) -> Broker {
+        let directory = TempDir::new().expect("a temporary directory");
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        let mut broker = Broker::spawned(command, &directory.path().join("data"), free_port(), arguments);
         broker._directory = Some(directory);
         broker
     }

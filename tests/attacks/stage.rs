@@ -1,0 +1,203 @@
+//! What every attack happens on: a broker with a limit on its memory, a bystander who goes on working, and somebody who
+//! reads how much memory the process has. In `cargo test` attacks are small, and so are their bounds; in the long form
+//! they are as large as they were when they first brought a broker down, and the bystander's times count.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::Command;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use crate::bystander::Bystander;
+use crate::support::{Broker, free_port, leveret};
+
+/// What a broker with a limit of 300 MiB may hold at the most, in MiB.
+const MOST_MIB: u64 = 400;
+/// The slowest of a hundred round trips of a bystander.
+const SLOWEST: Duration = Duration::from_millis(50);
+/// How long what an attack has left behind may stay.
+const AFTERMATH: Duration = Duration::from_secs(30);
+
+/// Memory is the machine's: one attack at a time.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+/// Attacks that succeed, and why they do; each is printed. Empty is what is wanted.
+const KNOWN_TO_SUCCEED: &[(&str, &str)] = &[
+    ("a burst", "what the allocator keeps counts, so that the alarm stays"),
+    ("temporary queues come and go", "tables keep the room they once needed"),
+    ("a backlog read and never acked", "unacked bodies stay in memory"),
+    ("contents begun on many channels", "what is begun counts towards nothing"),
+    ("transactions without a commit", "each channel may keep 128 MiB"),
+    ("small messages between large ones", "a small message keeps the buffer it was read into"),
+    ("many queues with a stuck consumer", "queues that are held back are listed again and again"),
+    ("gets of large bodies", "a connection is read however much is unwritten"),
+    ("a flood of qos", "a connection is read however much is unwritten"),
+    ("passive declares", "a connection is read however much is unwritten"),
+    ("returns", "a connection is read however much is unwritten"),
+    ("direct replies", "they pass the bound of deliveries"),
+    ("ends of peers that do not read", "last words have no deadline"),
+    ("a refused login that stays", "its socket is open for as long as the client likes"),
+];
+
+/// `LEVERET_ATTACKS=long`: as large as they get. Any other value carries out the small ones that are known to succeed, too.
+pub(crate) fn is_long() -> bool {
+    std::env::var("LEVERET_ATTACKS").is_ok_and(|value| value == "long")
+}
+
+/// A size by form.
+pub(crate) fn sized<T>(short: T, long: T) -> T {
+    if is_long() { long } else { short }
+}
+
+/// An attack and what it may cost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attack<'a> {
+    pub(crate) name: &'a str,
+    /// Further arguments of the broker.
+    pub(crate) arguments: &'a [&'a str],
+    /// A command that becomes the broker, whose command comes behind it.
+    pub(crate) wrapper: &'a [&'a str],
+    /// MiB from which publishers are blocked.
+    pub(crate) limit: &'a str,
+    /// In the short form: MiB by which the broker may grow.
+    pub(crate) growth: u64,
+    /// In the long form: MiB that the broker may have.
+    pub(crate) most: u64,
+}
+
+impl<'a> Attack<'a> {
+    pub(crate) fn new(name: &'a str, growth: u64) -> Attack<'a> {
+        Attack { name, arguments: &[], wrapper: &[], limit: sized("100", "300"), growth, most: MOST_MIB }
+    }
+
+    pub(crate) fn with(self, arguments: &'a [&'a str]) -> Attack<'a> {
+        Attack { arguments, ..self }
+    }
+
+    /// The attack; an error says how it succeeded. One that is known to succeed is carried out where all are wanted.
+    pub(crate) fn carry_out(self, attack: impl FnOnce(&Stage) -> Result<(), String>) {
+        let known = KNOWN_TO_SUCCEED.iter().find(|(name, _)| *name == self.name);
+        if let Some((name, why)) = known.filter(|_| std::env::var_os("LEVERET_ATTACKS").is_none()) {
+            return println!("known to succeed, not carried out: {name}, because {why}");
+        }
+        let outcome = {
+            let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            catch_unwind(AssertUnwindSafe(|| self.measure(attack)))
+        };
+        let outcome = outcome.unwrap_or_else(|_| vec!["it panicked".into()]);
+        match (outcome.is_empty(), known) {
+            (true, None) => {}
+            (true, Some(_)) => println!("attack {}: did not succeed, though known to", self.name),
+            (false, Some((_, why))) => {
+                println!("known to succeed: {}, because {why}: {outcome:?}", self.name);
+            }
+            (false, None) => panic!("attack {} succeeds: {}", self.name, outcome.join("; ")),
+        }
+    }
+
+    fn command(self) -> Command {
+        let Some((first, rest)) = self.wrapper.split_first() else { return leveret() };
+        let mut command = Command::new(first);
+        command.args(rest).arg(env!("CARGO_BIN_EXE_leveret"));
+        command
+    }
+
+    fn measure(self, attack: impl FnOnce(&Stage) -> Result<(), String>) -> Vec<String> {
+        let management = free_port();
+        let (limit, listen) = (self.limit, format!("127.0.0.1:{management}"));
+        let mut arguments = vec!["--memory-limit", limit, "--management-listen", &listen];
+        arguments.extend(self.arguments);
+        let broker = Broker::start_by(self.command(), &arguments);
+        let bystander = Bystander::start(broker.port());
+        while bystander.rounds() < 20 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let stage = Stage { before: memory(&broker, "VmRSS"), broker, management, bystander };
+        let since = Instant::now();
+        let mut wrong: Vec<String> = attack(&stage).err().into_iter().collect();
+        let Stage { before, broker, bystander, .. } = stage;
+        let (peak, now) = (memory(&broker, "VmHWM"), memory(&broker, "VmRSS"));
+        let most = sized(before + self.growth, self.most);
+        if peak > most {
+            wrong.push(format!("{peak} MiB, which may be {most}"));
+        }
+        match bystander.stop() {
+            Ok(seen) => {
+                let (p99, slowest) = (seen.percentile(99), seen.percentile(100));
+                println!(
+                    "attack {}: {before} MiB before, {peak} at the most, {now} in the end (bound {most}); bystander {} \
+                     round trips, p99 {:.1?}, slowest {:.1?}, blocked {:.1?}; {:.1?}",
+                    self.name,
+                    seen.count(),
+                    p99,
+                    slowest,
+                    seen.blocked,
+                    since.elapsed()
+                );
+                if is_long() && p99 > SLOWEST {
+                    wrong.push(format!("a bystander's p99 was {p99:.1?}"));
+                }
+            }
+            Err(unserved) => wrong.push(unserved),
+        }
+        wrong
+    }
+}
+
+pub(crate) struct Stage {
+    /// MiB of the process before the attack.
+    pub(crate) before: u64,
+    pub(crate) broker: Broker,
+    /// Where the management API listens.
+    pub(crate) management: u16,
+    pub(crate) bystander: Bystander,
+}
+
+impl Stage {
+    pub(crate) fn port(&self) -> u16 {
+        self.broker.port()
+    }
+
+    /// MiB of the process now.
+    pub(crate) fn memory(&self) -> u64 {
+        memory(&self.broker, "VmRSS")
+    }
+
+    /// How many sockets the broker's process has open.
+    pub(crate) fn sockets(&self) -> usize {
+        let descriptors =
+            std::fs::read_dir(format!("/proc/{}/fd", self.broker.pid())).expect("the broker runs");
+        let links = descriptors.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok());
+        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+    }
+
+    /// Waits until something is so, which it has to be soon after an attack.
+    pub(crate) fn soon(&self, what: &str, is_so: impl Fn(&Stage) -> bool) -> Result<Duration, String> {
+        let since = Instant::now();
+        while !is_so(self) {
+            if since.elapsed() > AFTERMATH {
+                return Err(format!("after {AFTERMATH:?} not yet: {what} ({} MiB)", self.memory()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(since.elapsed())
+    }
+
+    /// Waits until publishers are served.
+    pub(crate) fn publishers_are_served(&self) -> Result<Duration, String> {
+        let before = self.bystander.rounds();
+        self.soon("publishers are served", |stage| stage.bystander.rounds() > before + 5)
+    }
+
+    /// Lets time pass, as attackers who have done their worst do.
+    pub(crate) fn linger(&self) {
+        std::thread::sleep(sized(Duration::from_millis(300), Duration::from_secs(3)));
+    }
+}
+
+/// A line of the process's status, in MiB.
+fn memory(broker: &Broker, line: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", broker.pid())).expect("the broker runs");
+    let found = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':'));
+    let kib = found.and_then(|text| text.trim().trim_end_matches("kB").trim().parse::<u64>().ok());
+    kib.expect("a size in kB") / 1024
+}
