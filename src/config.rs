@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::ids::{Name, QueueId};
+
 /// An AMQP 0-9-1 broker that confirms a message once it is on disk.
 #[derive(Debug, Parser)]
 #[command(name = "leveret", version, about, args_conflicts_with_subcommands = true)]
@@ -137,6 +139,54 @@ pub struct VerifyConfig {
     /// The data directory to read.
     #[arg(long, env = "LEVERET_DATA_DIR", default_value = "./leveret-data", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
+    /// Gives the messages of the unknown queue ID to a new durable classic queue of this name, instead of reading
+    /// everything.
+    #[arg(long, value_name = "ID=NAME", value_parser = parse_restore, conflicts_with = "drop")]
+    pub restore: Option<(QueueId, Name)>,
+    /// The vhost of the new queue.
+    #[arg(long, value_name = "VHOST", default_value = "/", requires = "restore")]
+    pub vhost: String,
+    /// Deletes the messages of the unknown queue ID, instead of reading everything.
+    #[arg(long, value_name = "ID", value_parser = parse_queue)]
+    pub drop: Option<QueueId>,
+}
+
+/// What is to become of messages that are kept apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// They are those of a new durable classic queue of this name.
+    Restore {
+        queue: QueueId,
+        vhost: Name,
+        name: Name,
+    },
+    Drop {
+        queue: QueueId,
+    },
+}
+
+impl VerifyConfig {
+    /// What is to become of messages that no queue is known for, where the operator says it.
+    #[must_use]
+    pub fn decision(&self) -> Option<Decision> {
+        if let Some((queue, name)) = &self.restore {
+            return Some(Decision::Restore {
+                queue: *queue,
+                vhost: self.vhost[..].into(),
+                name: name.clone(),
+            });
+        }
+        self.drop.map(|queue| Decision::Drop { queue })
+    }
+}
+
+fn parse_queue(text: &str) -> Result<QueueId, String> {
+    text.parse().map(QueueId).map_err(|_| format!("'{text}' is not the number of a queue"))
+}
+
+fn parse_restore(text: &str) -> Result<(QueueId, Name), String> {
+    let (queue, name) = text.split_once('=').ok_or("give a number and a name, as in 7=orders")?;
+    Ok((parse_queue(queue)?, name.into()))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

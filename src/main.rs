@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use leveret::config::{CommandLine, ServeConfig, Verb, VerifyConfig};
-use leveret::{logging, manage, server, store};
+use leveret::config::{CommandLine, Decision, ServeConfig, Verb, VerifyConfig};
+use leveret::{logging, manage, server};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -28,7 +28,17 @@ fn serve(config: &ServeConfig) -> anyhow::Result<ExitCode> {
 }
 
 fn verify(config: &VerifyConfig) -> anyhow::Result<ExitCode> {
-    let report = store::verify(&config.data_dir)?;
+    if let Some(decision) = config.decision() {
+        let messages = server::decide(&config.data_dir, &decision)?;
+        match decision {
+            Decision::Restore { vhost, name, .. } => {
+                println!("{messages} messages are those of the queue '{name}' in vhost '{vhost}'.");
+            }
+            Decision::Drop { .. } => println!("{messages} messages are deleted."),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let report = server::verify(&config.data_dir)?;
     println!("{report}");
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

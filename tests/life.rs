@@ -320,6 +320,75 @@ fn verify_reports_a_stopped_directory_as_sound_and_a_damaged_one_as_not() {
     assert!(!damaged.status.success(), "{}", String::from_utf8_lossy(&damaged.stdout));
 }
 
+/// What `leveret verify` prints on this directory, and whether it succeeds.
+fn verify(data: &Path, arguments: &[&str]) -> (bool, String) {
+    let Output { status, stdout, stderr } =
+        leveret().args(["verify", "--data-dir"]).arg(data).args(arguments).output().unwrap();
+    let text = String::from_utf8([stdout, stderr].concat()).unwrap();
+    assert!(!text.contains("panicked"), "{text}");
+    (status.success(), text)
+}
+
+#[test]
+fn a_loss_is_accepted_once_and_messages_without_a_queue_are_restored_or_dropped() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut broker = Broker::start();
+    let data = broker.data().to_owned();
+    runtime.block_on(async {
+        let channel = channel(&broker).await;
+        for queue in ["first", "second"] {
+            declare(&channel, queue).await;
+            publish_confirmed(&channel, queue, queue.as_bytes(), 2).await;
+        }
+    });
+    assert!(broker.terminate());
+    // By now the journal holds only the last changes of the catalog.
+    broker.restart();
+    runtime.block_on(async { declare(&channel(&broker).await, "third").await });
+    assert!(broker.terminate());
+    assert!(verify(&data, &[]).0);
+
+    fs::remove_file(data.join("catalog.redb")).unwrap();
+    let complaint = refusal(&data, free_port());
+    assert!(
+        complaint.contains("catalog.redb is missing") && complaint.contains("--accept-loss"),
+        "{complaint}"
+    );
+    let (sound, text) = verify(&data, &[]);
+    assert!(!sound && text.contains("catalog.redb is missing"), "{text}");
+    broker.restart_with(&["--accept-loss"]);
+    assert!(broker.terminate());
+    broker.restart_with(&[]);
+    assert!(broker.terminate(), "it was accepted once and for all");
+
+    let (sound, text) = verify(&data, &[]);
+    assert!(!sound, "{text}");
+    for queue in [1, 2] {
+        let told = format!("1 messages of queue {queue}, which catalog.redb does not know, are kept apart");
+        assert!(text.contains(&told), "{text}");
+    }
+    for (arguments, why) in [
+        (&["--restore", "7=found"][..], "no messages of a queue 7 are kept apart; those of 1, 2 are"),
+        (&["--restore", "1=found", "--vhost", "nowhere"], "no vhost 'nowhere'"),
+        (&["--restore", "found"], "give a number and a name"),
+        (&["--drop", "first"], "'first' is not the number of a queue"),
+    ] {
+        let (done, text) = verify(&data, arguments);
+        assert!(!done && text.contains(why), "{text}");
+    }
+    assert!(verify(&data, &["--restore", "1=found"]).0);
+    let (done, text) = verify(&data, &["--restore", "2=found"]);
+    assert!(!done && text.contains("exists already"), "{text}");
+    assert!(verify(&data, &["--drop", "2"]).0);
+    assert!(verify(&data, &[]).0);
+    broker.restart();
+    runtime.block_on(async {
+        let channel = channel(&broker).await;
+        let got = channel.basic_get("found".into(), BasicGetOptions::default()).await.unwrap().unwrap();
+        assert_eq!((got.delivery.data.as_slice(), got.message_count), (&b"first"[..], 0));
+    });
+}
+
 #[test]
 fn a_low_disk_stops_publishers_and_nobody_else() {
     let runtime = tokio::runtime::Runtime::new().unwrap();

@@ -90,8 +90,9 @@ pub enum ShardCommand {
     },
     /// From the catalog: a policy has changed what the queue obeys.
     SetSettings { queue: QueueId, settings: Box<QueueSettings> },
-    /// From the catalog, which has already forgotten the queue.
-    DropQueue { queue: QueueId },
+    /// From the catalog, which has already forgotten the queue. Answered with [`CatalogCommand::QueueDropped`] where the
+    /// catalog has left a tombstone.
+    DropQueue { queue: QueueId, has_tombstone: bool },
     /// From a connection or a shard: a message that an exchange remembers.
     Remember { history: QueueId, message: Arc<Message> },
     /// From the catalog: what an exchange remembers is to be sent where it leads since now.
@@ -150,6 +151,9 @@ pub enum CatalogCommand {
     /// From a shard: the queue is gone. With `reply`, the connection that deleted it hears how many ready messages
     /// went.
     QueueGone { queue: QueueId, reply: Option<(ConnectionId, u32)> },
+    /// From a shard: the deletion of a queue that has a tombstone is with the store, so that whatever the catalog
+    /// writes from now on is durable no sooner.
+    QueueDropped { queue: QueueId },
     /// The connection is going: its exclusive queues are deleted. Answered where `reply` is set.
     ConnectionClosed { connection: ConnectionId, reply: bool },
     /// What the broker runs short of has changed; for those who hear of it.

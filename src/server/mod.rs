@@ -9,6 +9,7 @@ mod connection_task;
 mod descriptors;
 mod guard;
 mod hub;
+mod inspect;
 mod listener;
 mod log_limit;
 mod mailbox;
@@ -24,6 +25,7 @@ pub(crate) use log_limit::LogLimit;
 
 pub use administrator::Administrator;
 pub use guard::{Thresholds, UNLIMITED};
+pub use inspect::{DecisionError, decide, verify};
 pub use run::{Entrance, Face, RunningBroker, ServeError, serve, start};
 pub use store_thread::StoreEnd;
 pub use supervisor::{TaskEnd, panic_text};

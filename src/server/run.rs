@@ -307,7 +307,7 @@ fn listed(addresses: &[SocketAddr]) -> String {
 }
 
 /// What nobody can guess: it makes this process's generated names, and the records of its log, unlike any other's.
-fn random_number() -> u64 {
+pub(super) fn random_number() -> u64 {
     rand::random()
 }
 

@@ -34,6 +34,8 @@ pub(super) struct Changes {
     /// Catalog operations of this transaction, until they are in the catalog's own file.
     pub(super) pending: Rows,
     pub(super) meta: Vec<(&'static str, u64)>,
+    /// The list of journal files, where it has changed.
+    pub(super) manifest: Option<Vec<u8>>,
     pub(super) runs: Vec<(RunKey, Vec<u8>)>,
     pub(super) blobs: Vec<NewBlob>,
 }
@@ -45,6 +47,7 @@ impl Changes {
             && self.runs.is_empty()
             && self.blobs.is_empty()
             && self.meta.is_empty()
+            && self.manifest.is_none()
             && [&self.notes, &self.gone, &self.trash, &self.pending].iter().all(|rows| rows.is_empty())
     }
 }

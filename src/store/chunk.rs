@@ -3,6 +3,8 @@
 
 use std::ops::Range;
 
+use super::wire;
+
 const PAGE: u64 = 4096;
 /// What a page needs besides the value.
 const OVERHEAD: u64 = 32;
@@ -28,7 +30,7 @@ pub(super) fn allocated(len: u64) -> u64 {
 
 /// How many chunks the blob has.
 pub(super) fn count(len: u64) -> u32 {
-    u32::try_from(chunks(len).count()).unwrap_or(u32::MAX)
+    wire::fitted(chunks(len).count())
 }
 
 fn chunk_len(left: u64) -> u64 {

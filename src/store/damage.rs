@@ -4,6 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::catalog_file::CATALOG;
+use super::log::LOG;
+use super::witness::WITNESS;
 use crate::model::ids::QueueId;
 
 /// Queues of which a census tells how many messages; those with the most.
@@ -62,26 +65,155 @@ impl fmt::Display for Census {
 /// One finding. It is displayed as one line that says what was found, in which file, and what to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Damage {
-    /// Durable commits that only the log had cannot be read in it any more.
-    LogCommits { lost: u64, why: String },
+    /// A journal file that must be there is not. In the active one lay, too, what was settled since it was begun.
+    JournalMissing {
+        file: String,
+        held: Census,
+        active: bool,
+    },
+    /// A journal file is not the newest there was of it: commits are not in it, this many where that is known.
+    JournalOlder {
+        file: String,
+        lost: Option<u64>,
+    },
+    /// The same, but the log still had all of them.
+    JournalBehind {
+        file: String,
+    },
+    /// A journal file is there that was given up, with messages in it.
+    JournalGivenUp {
+        file: String,
+    },
+    /// The list of journal files cannot be read in this file.
+    Manifest {
+        file: String,
+    },
+    /// Durable commits that only the log had are not in it any more.
+    LogCommits {
+        lost: u64,
+        why: String,
+    },
+    /// The log is not whole. What it had beyond the journal may have been more than is known.
+    LogFile {
+        why: String,
+        may_lose: bool,
+    },
+    /// The witness of commits is not whole.
+    Witness {
+        why: &'static str,
+    },
+    CatalogMissing,
+    /// The catalog does not hold what the journal says it must.
+    CatalogOlder {
+        holds: u64,
+        must_hold: u64,
+    },
+    /// Records are gone from the catalog, this many; None where others stand in their place.
+    CatalogVanished {
+        records: Option<u64>,
+    },
+    /// A record of the catalog that cannot be used.
+    CatalogRecord {
+        key: Vec<u8>,
+        why: String,
+    },
+    /// Messages of a queue that the catalog does not know and that nobody deleted.
+    UnknownQueue {
+        queue: QueueId,
+        messages: u64,
+    },
 }
 
 impl Damage {
     #[must_use]
     pub fn consequence(&self) -> Consequence {
         match self {
-            Damage::LogCommits { .. } => Consequence::Lost,
+            Damage::JournalMissing { .. }
+            | Damage::JournalOlder { .. }
+            | Damage::LogCommits { .. }
+            | Damage::LogFile { may_lose: true, .. }
+            | Damage::CatalogMissing
+            | Damage::CatalogOlder { .. }
+            | Damage::CatalogVanished { .. } => Consequence::Lost,
+            Damage::JournalGivenUp { .. } | Damage::CatalogRecord { .. } | Damage::UnknownQueue { .. } => {
+                Consequence::Quarantined
+            }
+            Damage::JournalBehind { .. }
+            | Damage::Manifest { .. }
+            | Damage::LogFile { may_lose: false, .. }
+            | Damage::Witness { .. } => Consequence::Repaired,
         }
     }
 }
 
 impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const RESTORE: &str = "put it back from a backup";
         match self {
-            Damage::LogCommits { lost, why } => write!(
+            Damage::JournalMissing { file, held, active } => {
+                write!(f, "{file} is missing, which held {held} when it was last counted")?;
+                if *active {
+                    write!(f, ", and more since; what was settled since it was begun will come again")?;
+                }
+                write!(f, ": {RESTORE}")
+            }
+            Damage::JournalOlder { file, lost } => {
+                write!(f, "{file} is older than it was")?;
+                if let Some(lost) = lost {
+                    write!(f, ", {lost} confirmed commits are not in it")?;
+                }
+                write!(f, ": {RESTORE}")
+            }
+            Damage::JournalBehind { file } => {
+                write!(f, "{file} is older than it was; what it lacks was taken from {LOG}, nothing is lost")
+            }
+            Damage::JournalGivenUp { file } => write!(
                 f,
-                "{lost} confirmed commits of {} are lost ({why}): restore the data directory from a backup, or accept it",
-                super::log::LOG
+                "{file} is there again although all in it was settled or copied: it is not served; move it away"
+            ),
+            Damage::Manifest { file } => {
+                write!(f, "the list of journal files in {file} cannot be read; it is made anew")
+            }
+            Damage::LogCommits { lost, why } => {
+                write!(f, "{lost} confirmed commits of {LOG} are lost ({why}): {RESTORE}")
+            }
+            Damage::LogFile { why, may_lose: true } => {
+                write!(
+                    f,
+                    "{LOG} {why}, and the last stop was not clean: it may have held confirmed commits: {RESTORE}"
+                )
+            }
+            Damage::LogFile { why, may_lose: false } => {
+                write!(f, "{LOG} {why}; it held nothing that is not in the journal and is made anew")
+            }
+            Damage::Witness { why } => write!(
+                f,
+                "{WITNESS} {why} and is made anew; whether the last commits before this start are there cannot be told"
+            ),
+            Damage::CatalogMissing => write!(
+                f,
+                "{CATALOG} is missing: all queues, exchanges, bindings and users are unknown: {RESTORE}"
+            ),
+            Damage::CatalogOlder { holds, must_hold } => write!(
+                f,
+                "{CATALOG} is older than it was (change {holds}, the journal knows of {must_hold}): {RESTORE}; messages \
+                 of queues it does not know are kept apart"
+            ),
+            Damage::CatalogVanished { records: Some(records) } => {
+                write!(f, "{records} records have vanished from {CATALOG}: {RESTORE}")
+            }
+            Damage::CatalogVanished { records: None } => {
+                write!(f, "records of {CATALOG} are not the ones that were written last: {RESTORE}")
+            }
+            Damage::CatalogRecord { key, why } => write!(
+                f,
+                "the record {} of {CATALOG} is passed over: {why}; declare it again, or put the file back from a backup",
+                key.escape_ascii()
+            ),
+            Damage::UnknownQueue { queue, messages } => write!(
+                f,
+                "{messages} messages of queue {queue}, which {CATALOG} does not know, are kept apart: give them to a queue \
+                 with `leveret verify --restore {queue}=NAME`, or delete them with `leveret verify --drop {queue}`"
             ),
         }
     }

@@ -6,22 +6,25 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
+use super::catalog_file::CatalogFile;
 use super::changes::{Changes, NewBlob};
+use super::damage::Census;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::evacuation::{self, Evacuation};
 use super::index::{FileRuns, Index};
 use super::intake::{Intake, Put};
 use super::log::Log;
+use super::manifest::{Listed, Manifest};
 use super::pack::{self, Item, Location, Packed, Recent, Record};
-use super::redb::DataFile;
+use super::redb::{DataFile, RowsOf};
 use super::shelf::{Shelf, journal_name};
 use super::{Store, StoreOptions, Usage, chunk, pending, reading, run};
 use crate::model::holdings::Holdings;
 use crate::model::ids::QueueId;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Lane, Op};
 
-pub(super) const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 3;
 /// Rows of a file's meta table.
 pub(super) mod meta {
     pub(in crate::store) const FORMAT: &str = "format";
@@ -32,8 +35,13 @@ pub(super) mod meta {
     pub(in crate::store) const LOGGED: &str = "logged";
     /// What marks the records of the log that are beyond it.
     pub(in crate::store) const SALT: &str = "salt";
-    /// In the catalog: the last pending operations that are in it.
+    /// Bytes of the log's file.
+    pub(in crate::store) const LOG_BYTES: &str = "log bytes";
+    /// In the catalog: the last pending operations that are in it, the number of its records and the sum of their
+    /// checksums.
     pub(in crate::store) const APPLIED: &str = "applied";
+    pub(in crate::store) const ROWS: &str = "rows";
+    pub(in crate::store) const SUM: &str = "sum";
 }
 
 /// Bytes of unneeded blobs given back per commit, at least; twice what it writes, if that is more.
@@ -64,8 +72,10 @@ pub struct RedbStore {
     pub(super) disk: Arc<dyn Disk>,
     pub(super) index: Index,
     pub(super) shelf: Shelf,
-    pub(super) catalog: DataFile,
+    pub(super) catalog: CatalogFile,
     pub(super) log: Log,
+    /// The files that must be there.
+    pub(super) manifest: Manifest,
     /// What was committed since the last transaction of the journal.
     pub(super) tail: Intake,
     pub(super) trash: VecDeque<Trash>,
@@ -77,8 +87,9 @@ pub struct RedbStore {
     pub(super) sparse_for: u32,
     /// Runs below this number may have been delivered before an unclean stop.
     pub(super) suspect_below: u64,
-    /// The row of catalog operations that are in the catalog by now.
-    pub(super) applied: Option<u64>,
+    /// The last catalog operations that are in the catalog, and the row of the journal that still holds them.
+    pub(super) applied: u64,
+    pub(super) pending_row: Option<u64>,
     pub(super) recent: Recent,
     pub(super) evacuation: Option<Evacuation>,
     pub(super) latched: Option<Arc<StoreError>>,
@@ -115,8 +126,11 @@ impl Store for RedbStore {
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
         self.latching(RedbStore::take_over)?;
+        self.recount();
+        let manifest = self.next_manifest();
         let meta = vec![(meta::CLEAN, 1)];
-        self.shelf.active.apply(&Changes { meta, ..Changes::default() })?;
+        self.shelf.active.apply(&Changes { meta, manifest: manifest.clone(), ..Changes::default() })?;
+        self.catalog.apply(&[], &[], manifest.as_deref())?;
         self.shelf.close()?;
         self.catalog.close()?;
         drop(self.lock);
@@ -131,6 +145,7 @@ impl Store for RedbStore {
             shelf,
             catalog: _,
             log: _,
+            manifest: _,
             tail,
             trash,
             allocated: _,
@@ -138,6 +153,7 @@ impl Store for RedbStore {
             sparse_for: _,
             suspect_below: _,
             applied: _,
+            pending_row: _,
             recent,
             evacuation,
             latched: _,
@@ -179,6 +195,9 @@ impl RedbStore {
     }
 
     fn try_commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError> {
+        if ops.is_empty() && catalog.is_empty() {
+            return Ok(());
+        }
         let logged = self.log.append(&ops, &catalog)?;
         self.tail.take(ops, catalog);
         if logged && self.tail.footprint() < TAIL_BYTES && self.tail.parts() < TAIL_PARTS {
@@ -201,6 +220,7 @@ impl RedbStore {
             return Ok(());
         }
         let only_catalog = self.tail.queues.is_empty();
+        let mut changes = Changes::default();
         if self.allocated >= self.options.file_bytes && !only_catalog {
             self.rotate()?;
         }
@@ -215,7 +235,6 @@ impl RedbStore {
                 self.index.requeue(queue, position, attempts, &mut self.shelf)?;
             }
         }
-        let mut changes = Changes::default();
         if !self.log.is_empty() {
             changes.meta.push((meta::LOGGED, self.log.last()));
         }
@@ -224,29 +243,33 @@ impl RedbStore {
         if !only_catalog {
             evacuation::step(self, &mut changes)?;
         }
+        let empty = self.give_up_empty_files(&mut changes);
         self.collect(&mut changes);
         self.write(&mut changes, &tail.catalog)?;
-        self.log.restart();
-        self.remove_empty_files();
+        self.log.restart()?;
+        self.remove_files(&empty);
         Ok(())
     }
 
     /// Writes a transaction. Where both files are concerned the journal is written first and holds the catalog's
-    /// operations too, until they are in the catalog: so it is one transaction after all.
+    /// operations too, until those of the next transaction take their place: so it is one transaction after all, and the
+    /// journal knows what the catalog must hold.
     pub(super) fn write(&mut self, changes: &mut Changes, catalog: &[CatalogOp]) -> Result<(), StoreError> {
-        if changes.is_empty() {
-            return if catalog.is_empty() { Ok(()) } else { self.catalog.apply_catalog(catalog, &[]) };
+        let mut meta = Vec::new();
+        if !catalog.is_empty() {
+            let number = self.index.take_number();
+            changes.pending.extend(self.pending_row.replace(number).map(|before| (before, None)));
+            changes.pending.push((number, Some(pending::encode(self.applied, catalog))));
+            self.applied = number;
+            meta.push((meta::APPLIED, number));
         }
-        changes.pending.extend(self.applied.take().map(|number| (number, None)));
-        if catalog.is_empty() {
-            return self.shelf.active.apply(changes);
+        if !changes.is_empty() {
+            self.shelf.active.apply(changes)?;
         }
-        let number = self.index.take_number();
-        changes.pending.push((number, Some(pending::encode(catalog))));
-        self.shelf.active.apply(changes)?;
-        self.catalog.apply_catalog(catalog, &[(meta::APPLIED, number)])?;
-        self.applied = Some(number);
-        Ok(())
+        if catalog.is_empty() && changes.manifest.is_none() {
+            return Ok(());
+        }
+        self.catalog.apply(catalog, &meta, changes.manifest.as_deref())
     }
 
     fn pack(&mut self, intake: &Intake) -> Result<Packed, StoreError> {
@@ -357,6 +380,13 @@ impl RedbStore {
         let file = self.index.files.last().map_or(1, |active| active.file + 1);
         let first_number = self.index.next_number;
         self.index.changed.gone.clear();
+        self.recount();
+        if let Some(sealed) = self.manifest.files.last_mut() {
+            sealed.sealed_at = Some(self.log.taken_over());
+        }
+        self.manifest.files.push(Listed { file, first_number, sealed_at: None, held: Census::default() });
+        let manifest = self.next_manifest();
+        let pending = self.shelf.active.rows(RowsOf::Pending)?;
         let mut first = Changes {
             meta: vec![
                 (meta::FORMAT, FORMAT),
@@ -365,7 +395,10 @@ impl RedbStore {
                 (meta::SUSPECT_BELOW, self.suspect_below),
                 (meta::LOGGED, self.log.taken_over()),
                 (meta::SALT, self.log.salt()),
+                (meta::LOG_BYTES, self.log.len()),
             ],
+            pending: pending.into_iter().map(|(number, row)| (number, Some(row))).collect(),
+            manifest: manifest.clone(),
             ..Changes::default()
         };
         self.index.changed.notes.extend(self.index.notes.keys());
@@ -385,20 +418,43 @@ impl RedbStore {
         self.shelf.rotate(file, first_number, active).close()?;
         self.recent.clear();
         (self.allocated, self.most_allocated, self.sparse_for) = (0, 0, 0);
-        self.applied = None;
-        Ok(())
+        self.catalog.apply(&[], &[], manifest.as_deref())
     }
 
-    /// Removes sealed files in which everything is settled. What says so in the active file goes only after they are
-    /// gone for good.
-    pub(super) fn remove_empty_files(&mut self) {
-        let Some((_, sealed)) = self.index.files.split_last() else { return };
+    /// The list of files under the next epoch, as a row: for the journal first, then for the catalog.
+    pub(super) fn next_manifest(&mut self) -> Option<Vec<u8>> {
+        self.manifest.epoch += 1;
+        Some(self.manifest.encode())
+    }
+
+    /// Counts what lies in the files.
+    pub(super) fn recount(&mut self) {
+        let census = self.index.census();
+        for listed in &mut self.manifest.files {
+            listed.held = census.get(&listed.file).map(Census::of).unwrap_or_default();
+        }
+    }
+
+    /// Strikes the sealed files in which everything is settled from the list: they are missed no more. Returns them, to
+    /// be removed once the transaction is durable.
+    pub(super) fn give_up_empty_files(&mut self, changes: &mut Changes) -> Vec<u64> {
+        let Some((_, sealed)) = self.index.files.split_last() else { return Vec::new() };
         let empty: Vec<u64> =
             sealed.iter().filter(|file| file.live_runs == 0 && !file.kept).map(|file| file.file).collect();
+        if !empty.is_empty() {
+            self.manifest.files.retain(|listed| !empty.contains(&listed.file));
+            changes.manifest = self.next_manifest();
+        }
+        empty
+    }
+
+    /// Removes files that were given up. What says in the active file that all in them is settled goes only after they are
+    /// gone for good.
+    pub(super) fn remove_files(&mut self, empty: &[u64]) {
         if empty.is_empty() {
             return;
         }
-        for &file in &empty {
+        for &file in empty {
             self.shelf.forget(file);
         }
         let removed = empty.iter().try_for_each(|&file| self.disk.remove(&journal_name(file)));

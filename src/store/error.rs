@@ -49,8 +49,6 @@ pub enum OpenError {
     NotWritable(io::Error),
     #[error("{0}")]
     NoDirectory(io::Error),
-    #[error("{file} is missing, but other files of the store are there")]
-    Missing { file: &'static str },
     #[error("{file} is damaged: {why}")]
     Damaged { file: String, why: String },
     #[error("{0}; to go on without what is lost, start once with --accept-loss")]

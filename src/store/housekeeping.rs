@@ -26,7 +26,7 @@ impl RedbStore {
         if self.sparse_for >= PATIENCE {
             tracing::debug!("little is left in the active file of the store: it is begun anew");
             self.rotate()?;
-            self.remove_empty_files();
+            self.give_back(Changes::default())?;
         }
         if idle && evacuation::is_wanted(self) {
             let rest = (self.options.quiet_commits / REST).max(1);
@@ -42,9 +42,15 @@ impl RedbStore {
     fn put_in_order(&mut self) -> Result<(), StoreError> {
         let mut changes = Changes::default();
         evacuation::step(self, &mut changes)?;
+        self.give_back(changes)
+    }
+
+    /// Carries out a transaction, and removes the files that have nothing left in them.
+    fn give_back(&mut self, mut changes: Changes) -> Result<(), StoreError> {
+        let empty = self.give_up_empty_files(&mut changes);
         self.collect(&mut changes);
         self.write(&mut changes, &[])?;
-        self.remove_empty_files();
+        self.remove_files(&empty);
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::error::StoreError;
 use super::ranges::RangeSet;
 use super::run::{Entry, Header, Notes, RunKey};
+use super::wire;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use crate::model::op::{Attempts, Lane, RecoveredQueue, Span};
@@ -189,6 +190,20 @@ impl Index {
         found
     }
 
+    /// How many messages of which queues each file holds.
+    pub(super) fn census(&self) -> BTreeMap<u64, BTreeMap<QueueId, u64>> {
+        let mut census: BTreeMap<u64, BTreeMap<QueueId, u64>> = BTreeMap::new();
+        for (&queue, runs) in &self.queues {
+            for (&(_, number), run) in runs.lanes.values().flat_map(|lane| &lane.runs) {
+                if let Some(at) = self.file_of(number) {
+                    let file = census.entry(self.files[at].file).or_default();
+                    *file.entry(queue).or_default() += u64::from(run.live);
+                }
+            }
+        }
+        census
+    }
+
     /// Takes a run in, with what is noted of it. Runs with nothing left are not taken.
     pub(super) fn add(&mut self, key: RunKey, header: &Header, notes: Option<Notes>) {
         let queue = self.queues.entry(key.queue).or_default();
@@ -201,7 +216,7 @@ impl Index {
             last: header.last,
             blob: header.blob,
             count: header.count,
-            live: u32::try_from(live).unwrap_or(u32::MAX),
+            live: wire::fitted(live),
             live_bytes,
             earliest: header.earliest,
             entries_len: header.entries_len,
@@ -321,7 +336,7 @@ impl Index {
             let Ok(at) = entries.binary_search_by_key(&position.0, |entry| entry.position) else { continue };
             let notes = self.notes.entry(number).or_default();
             if !notes.settled.contains(at as u64) {
-                notes.requeued.set(u32::try_from(at).unwrap_or(u32::MAX), attempts);
+                notes.requeued.set(wire::fitted(at), attempts);
                 self.changed.notes.insert(number);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use bytes::{Buf, Bytes};
 
 use super::log::Logged;
-use super::wire::{Reader, put_varint};
+use super::wire::{self, Reader, put_varint};
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use crate::model::message::{Body, Message, Origin};
 use crate::model::op::{Attempts, CatalogOp, EntryMeta, Op};
@@ -108,8 +108,8 @@ fn put_attempts(out: &mut Vec<u8>, attempts: Attempts) {
 
 fn put_message(out: &mut Vec<u8>, message: &Message) {
     // Both are at most 255, as the shortstr they came from.
-    out.push(u8::try_from(message.exchange().len()).unwrap_or(u8::MAX));
-    out.push(u8::try_from(message.routing_key().len()).unwrap_or(u8::MAX));
+    out.push(wire::fitted(message.exchange().len()));
+    out.push(wire::fitted(message.routing_key().len()));
     put_varint(out, message.envelope().len() as u64);
     put_varint(out, message.body().len() as u64);
     out.extend_from_slice(message.envelope());

@@ -7,6 +7,7 @@
 //! look into. Below them: `intake` and `pack` (what commits come down to), `run`, `record`, `chunk`, `pending`,
 //! `log_record` (what it looks like on disk), `shelf`, `redb`, `disk` (files).
 
+mod catalog_file;
 mod changes;
 mod chunk;
 mod damage;
@@ -19,6 +20,7 @@ mod index;
 mod intake;
 mod log;
 mod log_record;
+mod manifest;
 mod memory;
 mod overlay;
 mod pack;
@@ -30,12 +32,14 @@ mod recovery;
 mod redb;
 mod run;
 mod shelf;
+mod survey;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod wire;
+mod witness;
 
 use std::path::Path;
 use std::sync::Arc;

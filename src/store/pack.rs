@@ -11,6 +11,7 @@ use super::changes::NewBlob;
 use super::error::StoreError;
 use super::record;
 use super::run::{Entry, MOST_ENTRIES, RunKey};
+use super::wire;
 use crate::model::ids::{Position, QueueId};
 use crate::model::message::Message;
 use crate::model::op::{EntryMeta, Lane};
@@ -154,7 +155,7 @@ impl BlobWriter {
         numbers: &mut impl FnMut() -> u64,
     ) -> Result<Location, StoreError> {
         let len = record::record_len(message)?;
-        let body_len = len - u32::try_from(record::HEADER_LEN + message.envelope().len()).unwrap_or(len);
+        let body_len: u32 = wire::fitted(message.body().len());
         let location = self.place(len, body_len, numbers);
         record::put_header(&mut self.arena, message);
         self.append(message.envelope(), message.envelope().len() <= COPIED);
@@ -191,7 +192,7 @@ impl BlobWriter {
             blob.len += u64::from(len);
             (blob.number, offset)
         });
-        Location { blob, offset: u32::try_from(offset).unwrap_or(u32::MAX), len, body_len }
+        Location { blob, offset: wire::fitted(offset), len, body_len }
     }
 
     fn append(&mut self, bytes: &Bytes, copy: bool) {

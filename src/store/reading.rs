@@ -13,6 +13,7 @@ use super::intake::Asked;
 use super::record::{self, BadRecord};
 use super::run::{Entry, RunKey};
 use super::shelf::{self, Shelf};
+use super::wire;
 use crate::model::ids::{Position, PositionRange};
 use crate::model::op::{EntryMeta, Fetch, Fetched, StoredEntry};
 
@@ -150,7 +151,7 @@ pub(super) fn meta_now(
     suspect_below: u64,
 ) -> EntryMeta {
     let notes = index.notes.get(&key.number);
-    let place = u32::try_from(place).unwrap_or(u32::MAX);
+    let place = wire::fitted(place);
     let noted = notes.and_then(|notes| notes.requeued.get(place));
     EntryMeta {
         expires_at: entry.meta.expires_at,

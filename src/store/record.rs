@@ -4,6 +4,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::error::StoreError;
+use super::wire;
 use crate::model::message::{Body, Message, Origin};
 
 /// Bytes before the envelope.
@@ -30,10 +31,11 @@ pub(super) fn put_header(out: &mut BytesMut, message: &Message) {
         Origin::DeadLettered => DEAD_LETTERED,
         Origin::Readdressed => DEAD_LETTERED | READDRESSED,
     });
-    out.put_u8(u8::try_from(message.exchange().len()).unwrap_or(u8::MAX));
-    out.put_u8(u8::try_from(message.routing_key().len()).unwrap_or(u8::MAX));
-    out.put_u32_le(u32::try_from(message.envelope().len()).unwrap_or(u32::MAX));
-    out.put_u32_le(u32::try_from(message.body().len()).unwrap_or(u32::MAX));
+    // The first two are at most 255, as the shortstr they came from; `record_len` has checked the others.
+    out.put_u8(wire::fitted(message.exchange().len()));
+    out.put_u8(wire::fitted(message.routing_key().len()));
+    out.put_u32_le(wire::fitted(message.envelope().len()));
+    out.put_u32_le(wire::fitted(message.body().len()));
     let mut checksum = crc32fast::Hasher::new();
     checksum.update(&out[start..start + CHECKED]);
     checksum.update(message.envelope());

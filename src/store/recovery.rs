@@ -4,25 +4,27 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use super::catalog_file::{CATALOG, CATALOG_CACHE, CatalogFile};
 use super::changes::Changes;
-use super::damage::DamageReport;
+use super::damage::{Census, Damage, DamageReport};
 use super::disk::Disk;
 use super::engine::{FORMAT, RedbStore, Trash, meta};
 use super::error::{OpenError, StoreError};
-use super::index::{BUCKET, EntrySource, FileRuns, Index};
+use super::index::{EntrySource, FileRuns, Index};
 use super::intake::Intake;
-use super::log::{Log, Logged, Replay};
+use super::log::{Log, Logged};
+use super::manifest::{Listed, Manifest};
 use super::pack::Recent;
 use super::ranges::RangeSet;
 use super::redb::{DataFile, Mode, RowsOf};
 use super::run::{self, Keeps, Notes, RunKey};
 use super::shelf::{Shelf, journal_name};
+use super::survey::{self, CatalogSays, JournalSays, Survey};
 use super::wire::{self, Reader};
-use super::{Recovered, StoreOptions, chunk, pending};
+use super::{Recovered, StoreOptions, chunk};
 
-pub(super) const CATALOG: &str = "catalog.redb";
-/// redb's cache for the catalog, in bytes.
-const CATALOG_CACHE: usize = 1 << 20;
+/// No blob has more bytes: a message, or what is put together of smaller ones.
+const MOST_BLOB: u64 = 8 << 30;
 
 /// Opens the store on a disk, which is made ready where it is empty.
 pub(super) fn open(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<(RedbStore, Recovered), OpenError> {
@@ -31,32 +33,42 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<(RedbS
     for name in names.iter().filter(|name| name.ends_with(".redb.tmp")) {
         disk.remove(name)?;
     }
-    let files = journal_files(&names);
-    let catalog_there = names.iter().any(|name| name == CATALOG);
-    // The journal is made first: a catalog without one has lost it.
+    let mut damage = DamageReport::default();
+    let mut files = journal_files(&names);
+    let catalog = if names.iter().any(|name| name == CATALOG) {
+        let catalog = open_to_write(&*disk, CATALOG, CATALOG_CACHE)?;
+        check_format(&catalog)?;
+        Some(catalog)
+    } else {
+        None
+    };
+    let catalog_says = catalog.as_ref().map(CatalogSays::read).transpose()?;
     let active = match files.last() {
         Some(&newest) => open_to_write(&*disk, &journal_name(newest), options.cache_bytes)?,
-        None if catalog_there => return Err(OpenError::Missing { file: "the journal" }),
-        None => create_journal(&*disk, options)?,
+        None => {
+            let (file, first_number) = survey::no_journal(&*disk, catalog_says.as_ref(), &mut damage)?;
+            accepted(&damage, options)?;
+            files.push(file);
+            create_journal(&*disk, options, file, first_number)?
+        }
     };
-    let files = if files.is_empty() { vec![1] } else { files };
     check_format(&active)?;
-    let catalog = if catalog_there {
-        open_to_write(&*disk, CATALOG, CATALOG_CACHE)?
-    } else if files == [1] && !holds_anything(&active)? {
-        DataFile::create(&*disk, CATALOG, CATALOG_CACHE, |data| {
-            data.make_catalog(&[(meta::FORMAT, FORMAT), (meta::APPLIED, 0)])
-        })?
-    } else {
-        return Err(OpenError::Missing { file: CATALOG });
-    };
-    check_format(&catalog)?;
-
-    let mut opening = Opening::begin(disk, lock, active, catalog, options, &files)?;
-    opening.read_rows(&files)?;
+    if catalog.is_none() && !survey::is_new(&files, &active)? {
+        damage.add(Damage::CatalogMissing);
+    }
+    let says = JournalSays::read(&active)?;
+    let survey = survey::survey(&*disk, &files, says, catalog_says, &mut damage)?;
+    let mut opening = Opening::begin(disk, lock, active, catalog, options, survey, damage)?;
+    opening.read_rows()?;
     opening.drop_what_does_not_last()?;
     let recovered = opening.finish()?;
     Ok((opening.store, recovered))
+}
+
+/// Refuses to go on where something is lost that the operator has not accepted. Up to here nothing on disk has changed but
+/// for what redb repairs.
+fn accepted(damage: &DamageReport, options: &StoreOptions) -> Result<(), OpenError> {
+    if damage.has_losses() && !options.accept_loss { Err(OpenError::Lost(damage.clone())) } else { Ok(()) }
 }
 
 /// The numbers of the journal files among these names, in order.
@@ -93,28 +105,31 @@ fn open_to_write(disk: &dyn Disk, name: &str, cache: usize) -> Result<DataFile, 
     }
 }
 
-fn create_journal(disk: &dyn Disk, options: &StoreOptions) -> Result<DataFile, OpenError> {
-    let meta =
-        vec![(meta::FORMAT, FORMAT), (meta::FIRST_NUMBER, 1), (meta::CLEAN, 1), (meta::SUSPECT_BELOW, 0)];
+/// The journal is made before the catalog: a catalog without one has lost it.
+fn create_journal(
+    disk: &dyn Disk,
+    options: &StoreOptions,
+    file: u64,
+    first_number: u64,
+) -> Result<DataFile, OpenError> {
+    let meta = vec![
+        (meta::FORMAT, FORMAT),
+        (meta::FIRST_NUMBER, first_number),
+        (meta::CLEAN, 1),
+        (meta::SUSPECT_BELOW, 0),
+    ];
     let first = Changes { meta, ..Changes::default() };
-    Ok(DataFile::create(disk, &journal_name(1), options.cache_bytes, |data| data.make_journal(&first))?)
-}
-
-fn holds_anything(active: &DataFile) -> Result<bool, StoreError> {
-    let mut any = !active.rows(RowsOf::Pending)?.is_empty();
-    active.runs(|_, _| any = true)?;
-    Ok(any)
+    let name = journal_name(file);
+    Ok(DataFile::create(disk, &name, options.cache_bytes, |data| data.make_journal(&first))?)
 }
 
 struct Opening {
     store: RedbStore,
-    replay: Replay,
-    clean: bool,
+    survey: Survey,
     damaged_runs: u64,
     damage: DamageReport,
     /// Runs (with their first position) of which not all lasts, or nothing is left.
     to_check: Vec<(RunKey, u64, Keeps)>,
-    applied_pending: Vec<u64>,
 }
 
 impl Opening {
@@ -122,42 +137,44 @@ impl Opening {
         disk: Arc<dyn Disk>,
         lock: Box<dyn std::any::Any + Send + Sync>,
         active: DataFile,
-        catalog: DataFile,
+        catalog: Option<DataFile>,
         options: &StoreOptions,
-        files: &[u64],
+        survey: Survey,
+        mut damage: DamageReport,
     ) -> Result<Opening, OpenError> {
+        let files = &survey.inventory.files;
         let newest = files.last().copied().unwrap_or(1);
-        let clean = active.meta(meta::CLEAN)? == Some(1);
         let suspect_below = active.meta(meta::SUSPECT_BELOW)?.unwrap_or(0);
         let mut index = Index::default();
         let mut spans = Vec::new();
+        let mut manifest = Manifest { epoch: survey.epoch(), files: Vec::new() };
         // Sealed files are opened through a shelf that knows them by name only, to ask for their first numbers.
         let mut shelf = Shelf::new(Arc::clone(&disk), active, files.iter().map(|&file| (file, 0)).collect());
         for &file in files {
             let data = shelf.data(file).map_err(|error| damaged_file(file, error))?;
+            let mut sealed_at = None;
             if file != newest {
                 check_format(data)?;
+                let logged = data.meta(meta::LOGGED)?.unwrap_or(0);
+                survey.judge_sealed(file, logged).into_iter().for_each(|older| damage.add(older));
+                sealed_at = Some(logged);
             }
             let first = data.meta(meta::FIRST_NUMBER)?;
             let first_number =
                 first.ok_or_else(|| damaged(&journal_name(file), "its first number is lost"))?;
             spans.push((file, first_number));
             index.files.push(FileRuns { file, first_number, live_runs: 0, touched: 0, kept: false });
+            manifest.files.push(Listed { file, first_number, sealed_at, held: Census::default() });
         }
         shelf.set_files(spans);
-        let logged = shelf.active.meta(meta::LOGGED)?.unwrap_or(0);
-        let salt = shelf.active.meta(meta::SALT)?.unwrap_or(0);
-        let (log, replay) = Log::open(&*disk, options.log_bytes, logged, salt)?;
-        let mut damage = DamageReport::default();
-        if let Some(lost) = replay.lost() {
-            damage.add(lost);
-        }
-        // Nothing on disk has changed so far but for what redb repairs.
-        if damage.has_losses() && !options.accept_loss {
-            return Err(OpenError::Lost(damage));
-        }
+        accepted(&damage, options)?;
+        let catalog = match catalog {
+            Some(data) => CatalogFile::open(data, &survey.contents, survey.applied)?,
+            None => CatalogFile::create(&*disk, &[(meta::APPLIED, 0)], None)?,
+        };
+        let log = Log::open(&*disk, options.log_bytes, &survey.replay, survey.testimony, survey.last)?;
         // Above whatever is said about numbers, also where nothing is left of what had them.
-        index.next_number = index.active_from().max(suspect_below).max(1);
+        index.next_number = index.active_from().max(suspect_below).max(survey.next_number);
         let store = RedbStore {
             options: *options,
             disk,
@@ -165,32 +182,27 @@ impl Opening {
             shelf,
             catalog,
             log,
+            manifest,
             tail: Intake::default(),
             trash: VecDeque::new(),
             allocated: 0,
             most_allocated: 0,
             sparse_for: 0,
             suspect_below,
-            applied: None,
+            applied: survey.applied,
+            pending_row: survey.rows.last().copied(),
             recent: Recent::default(),
             evacuation: None,
             latched: None,
             lock,
         };
-        Ok(Opening {
-            store,
-            replay,
-            clean,
-            damaged_runs: 0,
-            damage,
-            to_check: Vec::new(),
-            applied_pending: Vec::new(),
-        })
+        Ok(Opening { store, survey, damaged_runs: 0, damage, to_check: Vec::new() })
     }
 
     /// Reads what the active file notes, then the runs of all files.
-    fn read_rows(&mut self, files: &[u64]) -> Result<(), OpenError> {
+    fn read_rows(&mut self) -> Result<(), OpenError> {
         let store = &mut self.store;
+        let files = self.survey.inventory.files.clone();
         let newest = files.last().copied().unwrap_or(1);
         let mut notes = HashMap::new();
         for (number, row) in store.shelf.active.rows(RowsOf::Notes)? {
@@ -203,12 +215,14 @@ impl Opening {
             store.index.gone.insert(bucket, set);
         }
         for (number, row) in store.shelf.active.rows(RowsOf::Trash)? {
+            // The row has no checksum: what no blob is as large as is not believed, and only takes room.
             let len = <[u8; 8]>::try_from(&row[..]).map_or(0, u64::from_le_bytes);
+            let len = if len <= MOST_BLOB { len } else { 0 };
             store.trash.push_back(Trash { number, len, noted: true });
             store.allocated += chunk::allocated(len);
             store.index.next_number = store.index.next_number.max(number + 1);
         }
-        for &file in files {
+        for file in files {
             self.read_runs(file, &mut notes)?;
         }
         let store = &mut self.store;
@@ -270,30 +284,38 @@ impl Opening {
 
     /// Completes what a crash left between log, journal and catalog, and marks the directory as in use.
     fn finish(&mut self) -> Result<Recovered, OpenError> {
-        self.apply_pending()?;
-        if self.replay.last > self.store.log.taken_over() {
+        self.remove_what_was_given_up()?;
+        for (number, ops) in std::mem::take(&mut self.survey.to_apply) {
+            self.store.catalog.apply(&ops, &[(meta::APPLIED, number)], None)?;
+            self.store.applied = number;
+        }
+        if !self.store.log.is_empty() {
             // What was found on opening is written first: the log may fill the active file and begin another.
             self.mark()?;
-            self.take_over_the_log()?;
+            for Logged { ops, catalog } in std::mem::take(&mut self.survey.replay.commits) {
+                self.store.tail.take(ops, catalog);
+            }
+            self.store.take_over()?;
+            self.store.log.restart()?;
         }
         self.store.log.set_salt(self.store.options.salt);
         self.mark()?;
         let store = &mut self.store;
-        store.remove_empty_files();
+        store.log.bear_witness()?;
         Ok(Recovered {
             catalog: store.catalog.records()?,
             queues: store.index.recovered(),
-            clean: self.clean,
+            clean: self.survey.clean,
             messages: store.index.live_messages,
             damaged_runs: self.damaged_runs,
             damage: std::mem::take(&mut self.damage),
         })
     }
 
-    /// Writes what has changed since the files were opened, and that they are in use.
+    /// Writes what has changed since the files were opened, that they are in use, and which there are.
     fn mark(&mut self) -> Result<(), StoreError> {
         let store = &mut self.store;
-        if !self.clean {
+        if !self.survey.clean {
             store.suspect_below = store.index.next_number;
         }
         let mut changes = Changes {
@@ -303,42 +325,43 @@ impl Opening {
                 (meta::SUSPECT_BELOW, store.suspect_below),
                 (meta::LOGGED, store.log.taken_over()),
                 (meta::SALT, store.log.salt()),
+                (meta::LOG_BYTES, store.log.len()),
             ],
-            pending: self.applied_pending.drain(..).map(|number| (number, None)).collect(),
             ..Changes::default()
         };
+        // The last row stays: a catalog that loses its last transaction is repaired from it.
+        let mut rows = std::mem::take(&mut self.survey.rows);
+        rows.pop();
+        changes.pending.extend(rows.into_iter().map(|number| (number, None)));
+        store.recount();
+        let empty = store.give_up_empty_files(&mut changes);
+        changes.manifest = store.next_manifest();
         store.collect(&mut changes);
-        store.shelf.active.apply(&changes)
-    }
-
-    /// Brings into the journal what the log holds beyond it.
-    fn take_over_the_log(&mut self) -> Result<(), StoreError> {
-        let replay = std::mem::take(&mut self.replay);
-        for Logged { ops, catalog } in replay.commits {
-            self.store.tail.take(ops, catalog);
-        }
-        self.store.take_over()?;
-        self.store.log.restart();
+        store.shelf.active.apply(&changes)?;
+        let meta = [(meta::SALT, store.log.salt()), (meta::APPLIED, store.applied)];
+        store.catalog.apply(&[], &meta, changes.manifest.as_deref())?;
+        store.remove_files(&empty);
         Ok(())
     }
 
-    fn apply_pending(&mut self) -> Result<(), OpenError> {
+    /// Removes files that are not listed any more, which a crash left there. One with something left in it was put
+    /// back by somebody: it is left alone.
+    fn remove_what_was_given_up(&mut self) -> Result<(), OpenError> {
         let store = &mut self.store;
-        let applied = store.catalog.meta(meta::APPLIED)?.unwrap_or(0);
-        let mut next = store.index.next_number.max(applied + 1);
-        for (number, row) in store.shelf.active.rows(RowsOf::Pending)? {
-            if number > applied {
-                let ops = pending::decode(&row);
-                let ops = ops.ok_or_else(|| damaged("the active journal", "its catalog operations"))?;
-                store.catalog.apply_catalog(&ops, &[(meta::APPLIED, number)])?;
+        for &file in &self.survey.inventory.given_up {
+            let name = journal_name(file);
+            let data = DataFile::open(&*store.disk, &name, CATALOG_CACHE, Mode::Inspect);
+            let mut settled = matches!(data, Ok(Some(_)));
+            if let Ok(Some(data)) = data {
+                let read = data.runs(|key, _| settled &= store.index.is_gone(key.number));
+                settled &= read.is_ok();
             }
-            self.applied_pending.push(number);
-            next = next.max(number + 1);
+            if settled {
+                store.disk.remove(&name)?;
+            } else {
+                self.damage.add(Damage::JournalGivenUp { file: name });
+            }
         }
-        store.index.next_number = next;
-        // Buckets of settled runs belong to files that are still there; numbers never come back.
-        let gone = store.index.gone.keys().next_back().map_or(0, |bucket| (bucket + 1) * BUCKET);
-        debug_assert!(store.index.active_from() + BUCKET >= gone);
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 //! nothing of what the rows mean.
 
 use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
@@ -21,7 +22,6 @@ use super::error::StoreError;
 use super::overlay::Overlay;
 use super::run::RunKey;
 use crate::model::ids::QueueId;
-use crate::model::op::CatalogOp;
 
 type Numbered = TableDefinition<'static, u64, &'static [u8]>;
 
@@ -34,6 +34,8 @@ const GONE: Numbered = TableDefinition::new("gone");
 const TRASH: Numbered = TableDefinition::new("trash");
 const PENDING: Numbered = TableDefinition::new("pending");
 const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+/// The list of journal files, in one row.
+const MANIFEST: Numbered = TableDefinition::new("manifest");
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 /// A table of numbered rows.
@@ -205,35 +207,35 @@ impl DataFile {
         transaction.commit().map_err(fault)
     }
 
-    /// Makes the tables of a catalog.
-    pub(super) fn make_catalog(&self, meta: &[(&'static str, u64)]) -> Result<(), StoreError> {
-        let transaction = self.begin_write()?;
-        transaction.open_table(RECORDS).map_err(fault)?;
-        write_meta(&transaction, meta)?;
-        transaction.commit().map_err(fault)
-    }
-
-    /// One durable transaction on a catalog.
+    /// One durable transaction on a catalog: rows of records, None where one goes, beside the rest.
     pub(super) fn apply_catalog(
         &self,
-        ops: &[CatalogOp],
+        records: &BTreeMap<&[u8], Option<Vec<u8>>>,
         meta: &[(&'static str, u64)],
+        manifest: Option<&[u8]>,
     ) -> Result<(), StoreError> {
         let transaction = self.begin_write()?;
         {
             let mut table = transaction.open_table(RECORDS).map_err(fault)?;
-            for op in ops {
-                match op {
-                    CatalogOp::Put { key, value } => table.insert(&key[..], &value[..]).map_err(fault)?,
-                    CatalogOp::Delete { key } => table.remove(&key[..]).map_err(fault)?,
+            for (&key, row) in records {
+                match row {
+                    Some(row) => table.insert(key, &row[..]).map_err(fault)?,
+                    None => table.remove(key).map_err(fault)?,
                 };
             }
         }
         write_meta(&transaction, meta)?;
+        write_manifest(&transaction, manifest)?;
         transaction.commit().map_err(fault)
     }
 
-    /// All records of a catalog, in order of key.
+    /// The row of a record.
+    pub(super) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
+        Ok(table.get(key).map_err(fault)?.map(|row| row.value().to_vec()))
+    }
+
+    /// All rows of the records of a catalog, in order of key.
     pub(super) fn records(&self) -> Result<CatalogRecords, StoreError> {
         let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
         let mut records = Vec::new();
@@ -245,12 +247,14 @@ impl DataFile {
     }
 
     pub(super) fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        let table = match self.begin_read()?.open_table(META) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(error) => return Err(fault(error)),
-        };
+        let Some(table) = there(self.begin_read()?.open_table(META))? else { return Ok(None) };
         Ok(table.get(name).map_err(fault)?.map(|value| value.value()))
+    }
+
+    /// The row of the list of files; None where none was ever written.
+    pub(super) fn manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        let Some(table) = there(self.begin_read()?.open_table(MANIFEST))? else { return Ok(None) };
+        Ok(table.get(0).map_err(fault)?.map(|row| row.value().to_vec()))
     }
 
     /// Calls `each` for every run's row.
@@ -361,6 +365,7 @@ fn write(transaction: &WriteTransaction, changes: &Changes) -> Result<(), StoreE
     write_rows(transaction, GONE, &changes.gone)?;
     write_rows(transaction, TRASH, &changes.trash)?;
     write_rows(transaction, PENDING, &changes.pending)?;
+    write_manifest(transaction, changes.manifest.as_deref())?;
     write_meta(transaction, &changes.meta)
 }
 
@@ -413,6 +418,21 @@ fn write_meta(transaction: &WriteTransaction, meta: &[(&'static str, u64)]) -> R
         table.insert(name, value).map_err(fault)?;
     }
     Ok(())
+}
+
+fn write_manifest(transaction: &WriteTransaction, row: Option<&[u8]>) -> Result<(), StoreError> {
+    let Some(row) = row else { return Ok(()) };
+    transaction.open_table(MANIFEST).map_err(fault)?.insert(0, row).map_err(fault)?;
+    Ok(())
+}
+
+/// A table, if it is there: not every version made every one.
+fn there<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, StoreError> {
+    match opened {
+        Ok(table) => Ok(Some(table)),
+        Err(redb::TableError::TableDoesNotExist(_)) => Ok(None),
+        Err(error) => Err(fault(error)),
+    }
 }
 
 /// An error of redb in our words.

@@ -84,7 +84,7 @@ pub(super) fn encode(blob: u64, blob_len: u64, entries: &[Entry]) -> Encoded {
         blob_len,
         first,
         last: entries.last().map_or(0, |entry| entry.position),
-        count: u32::try_from(entries.len()).unwrap_or(u32::MAX),
+        count: wire::fitted(entries.len()),
         bytes: entries.iter().map(|entry| u64::from(entry.body_len)).sum(),
         earliest: entries.iter().filter_map(|entry| entry.meta.expires_at).min(),
         keeps: match durable {
@@ -117,7 +117,7 @@ fn encode_header(header: &Header) -> Vec<u8> {
         Keeps::Some => 2,
     });
     put_varint(&mut out, header.entries_len);
-    out[0] = u8::try_from(out.len()).unwrap_or(u8::MAX);
+    out[0] = wire::fitted(out.len());
     out
 }
 

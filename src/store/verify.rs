@@ -4,20 +4,23 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::damage::DamageReport;
+use super::catalog_file::CATALOG;
+use super::damage::{Damage, DamageReport};
 use super::disk::Disk;
 use super::engine::meta;
 use super::error::{OpenError, StoreError};
 use super::intake::Intake;
-use super::log::{self, LOG, Logged};
+use super::log::{Found, LOG, Logged};
 use super::ranges::RangeSet;
-use super::recovery::{CATALOG, check_format, journal_files};
+use super::recovery::{check_format, journal_files};
 use super::redb::{Blobs, DataFile, Mode, RowsOf};
 use super::run::{self, Entry, Header, Keeps, Notes, RunKey};
 use super::shelf::{cut, journal_name};
+use super::survey::{self, CatalogSays, JournalSays, Survey};
 use super::wire::{self, Reader};
-use super::{index, record};
+use super::{CatalogRecords, index, record};
 use crate::model::ids::QueueId;
+use crate::model::op::CatalogOp;
 
 const CACHE: usize = 8 << 20;
 
@@ -40,8 +43,8 @@ pub struct VerifyReport {
     pub files: Vec<FileReport>,
     /// Messages per queue that can be served.
     pub queues: BTreeMap<QueueId, u64>,
-    /// Records of the catalog.
-    pub catalog_records: u64,
+    /// The catalog's records as a start would find them, in order of key.
+    pub catalog: CatalogRecords,
     /// The directory was closed cleanly.
     pub clean: bool,
     /// What a start would report.
@@ -70,7 +73,7 @@ impl fmt::Display for VerifyReport {
         for (queue, messages) in &self.queues {
             writeln!(f, "queue {queue}: {messages} messages")?;
         }
-        writeln!(f, "catalog: {} records", self.catalog_records)?;
+        writeln!(f, "catalog: {} records", self.catalog.len())?;
         for damage in &self.damage.found {
             writeln!(f, "DAMAGE: {damage}")?;
         }
@@ -88,48 +91,118 @@ struct Noted {
     logged: Intake,
 }
 
+impl Noted {
+    fn is_gone(&self, key: RunKey) -> bool {
+        self.gone.get(&(key.number / index::BUCKET)).is_some_and(|gone| gone.contains(key.number))
+    }
+}
+
 pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
     let _lock = disk.lock()?.ok_or(OpenError::Locked)?;
     let names = disk.list()?;
     let mut report = VerifyReport::default();
-    if names.iter().any(|name| name == CATALOG) {
-        verify_catalog(disk, &mut report)?;
-    }
-    let files = journal_files(&names);
-    let mut noted = Noted::default();
-    for &file in files.iter().rev() {
-        let name = journal_name(file);
-        let mut found = FileReport { name: name.clone(), ..FileReport::default() };
-        if let Some(data) = open(disk, &name, &mut found)? {
-            if files.last() == Some(&file) {
-                report.clean = data.meta(meta::CLEAN)? == Some(1);
-                noted = read_noted(&data, &mut found)?;
-                noted.logged = verify_log(disk, &data, &mut report)?;
-            }
-            verify_journal(&data, &noted, &mut found, &mut report.queues);
+    let catalog_there = names.iter().any(|name| name == CATALOG);
+    let mut found_catalog = FileReport { name: CATALOG.to_owned(), ..FileReport::default() };
+    let catalog = if catalog_there { open(disk, CATALOG, &mut found_catalog)? } else { None };
+    let catalog = match catalog.as_ref().map(CatalogSays::read).transpose() {
+        Ok(says) => says,
+        Err(StoreError::Damaged(why)) => {
+            found_catalog.damage.push(why);
+            None
         }
-        report.files.push(found);
+        Err(error) => return Err(error.into()),
+    };
+    let files = journal_files(&names);
+    let Some(&newest) = files.last() else {
+        survey::no_journal(&**disk, catalog.as_ref(), &mut report.damage)?;
+        report.files.extend(catalog_there.then_some(found_catalog));
+        return Ok(report);
+    };
+    let name = journal_name(newest);
+    let mut found = FileReport { name: name.clone(), ..FileReport::default() };
+    let mut noted = Noted::default();
+    let mut survey = None;
+    if let Some(active) = open(disk, &name, &mut found)? {
+        if !catalog_there && !survey::is_new(&files, &active)? {
+            report.damage.add(Damage::CatalogMissing);
+        }
+        let says = JournalSays::read(&active);
+        let surveyed =
+            says.and_then(|says| survey::survey(&**disk, &files, says, catalog, &mut report.damage));
+        match surveyed {
+            Ok(surveyed) => {
+                noted = read_noted(&active, &mut found)?;
+                noted.logged = verify_log(disk, &surveyed, &mut report)?;
+                survey = Some(surveyed);
+            }
+            Err(StoreError::Damaged(why)) => found.damage.push(why),
+            Err(error) => return Err(error.into()),
+        }
+        verify_journal(&active, &noted, &mut found, &mut report.queues);
+    }
+    report.files.push(found);
+    report.files.extend(catalog_there.then_some(found_catalog));
+    for &file in files.iter().filter(|&&file| file != newest) {
+        verify_sealed(disk, file, survey.as_ref(), &noted, &mut report)?;
+    }
+    if let Some(survey) = survey {
+        report.clean = survey.clean;
+        report.catalog = catalog_of(survey, noted.logged.catalog);
     }
     report.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(report)
 }
 
-/// Reads what the log holds beyond the journal, and counts it.
-fn verify_log(
-    disk: &Arc<dyn Disk>,
-    active: &DataFile,
-    report: &mut VerifyReport,
-) -> Result<Intake, OpenError> {
-    let taken_over = active.meta(meta::LOGGED)?.unwrap_or(0);
-    let replay = log::replay(&**disk, taken_over, active.meta(meta::SALT)?.unwrap_or(0))?;
-    if let Some(lost) = replay.lost() {
-        report.damage.add(lost);
+/// The records as they are with what is not in their file yet.
+fn catalog_of(survey: Survey, logged: Vec<CatalogOp>) -> CatalogRecords {
+    let mut records: BTreeMap<_, _> = survey.contents.records.into_iter().collect();
+    let pending = survey.to_apply.into_iter().flat_map(|(_, ops)| ops);
+    for op in pending.chain(logged) {
+        match op {
+            CatalogOp::Put { key, value } => drop(records.insert(key, value)),
+            CatalogOp::Delete { key } => drop(records.remove(&key)),
+        }
     }
+    records.into_iter().collect()
+}
+
+fn verify_sealed(
+    disk: &Arc<dyn Disk>,
+    file: u64,
+    survey: Option<&Survey>,
+    noted: &Noted,
+    report: &mut VerifyReport,
+) -> Result<(), OpenError> {
+    let name = journal_name(file);
+    let mut found = FileReport { name: name.clone(), ..FileReport::default() };
+    let data = open(disk, &name, &mut found)?;
+    if survey.is_some_and(|survey| survey.inventory.given_up.contains(&file)) {
+        let mut settled = data.is_some();
+        if let Some(data) = data {
+            let read = data.runs(|key, _| settled &= noted.is_gone(key));
+            settled &= read.is_ok();
+        }
+        if !settled {
+            report.damage.add(Damage::JournalGivenUp { file: name });
+        }
+    } else if let Some(data) = data {
+        if let Some(survey) = survey {
+            let logged = data.meta(meta::LOGGED)?.unwrap_or(0);
+            survey.judge_sealed(file, logged).into_iter().for_each(|older| report.damage.add(older));
+        }
+        verify_journal(&data, noted, &mut found, &mut report.queues);
+    }
+    report.files.push(found);
+    Ok(())
+}
+
+/// Counts what the log holds beyond the journal.
+fn verify_log(disk: &Arc<dyn Disk>, survey: &Survey, report: &mut VerifyReport) -> Result<Intake, OpenError> {
     let mut logged = Intake::default();
-    for Logged { ops, catalog } in replay.commits {
+    for Logged { ops, catalog } in survey.replay.commits.clone() {
         logged.take(ops, catalog);
     }
-    if !disk.list()?.iter().any(|name| name == LOG) {
+    if survey.replay.found == Found::Missing {
         return Ok(logged);
     }
     let mut found =
@@ -141,18 +214,6 @@ fn verify_log(
     }
     report.files.push(found);
     Ok(logged)
-}
-
-fn verify_catalog(disk: &Arc<dyn Disk>, report: &mut VerifyReport) -> Result<(), OpenError> {
-    let mut found = FileReport { name: CATALOG.to_owned(), ..FileReport::default() };
-    if let Some(data) = open(disk, CATALOG, &mut found)? {
-        match data.records() {
-            Ok(records) => report.catalog_records = records.len() as u64,
-            Err(error) => found.damage.push(error.to_string()),
-        }
-    }
-    report.files.push(found);
-    Ok(())
 }
 
 /// Opens a file and checks its pages; None where that cannot be done.
@@ -215,8 +276,7 @@ fn verify_journal(
 ) {
     let result = data.blobs().and_then(|blobs| {
         data.runs(|key, row| {
-            let gone = noted.gone.get(&(key.number / index::BUCKET));
-            if gone.is_some_and(|gone| gone.contains(key.number)) {
+            if noted.is_gone(key) {
                 return;
             }
             let Some((header, inline)) = run::decode_row(row) else {

@@ -1,6 +1,8 @@
 //! Small numbers as bytes: LEB128 varints, and rows that end with their checksum. What the rows mean is decided
 //! where they are made.
 
+use std::fmt::Display;
+
 /// Bytes of the checksum at the end of a row.
 const CHECKSUM_LEN: usize = 4;
 
@@ -11,6 +13,13 @@ pub(super) fn put_varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push((value & 0x7f) as u8);
+}
+
+/// A length as the field takes it that it is written to. One that does not fit is a defect of ours, and what would be
+/// written instead could not be read again: the process stops before it answers for it.
+pub(super) fn fitted<N: Copy + Display, F: TryFrom<N>>(length: N) -> F {
+    // Lengths were checked where they came in.
+    F::try_from(length).unwrap_or_else(|_| panic!("{length} does not fit the field it is written to"))
 }
 
 /// Signed to unsigned so that small magnitudes stay small.
@@ -100,6 +109,12 @@ mod tests {
             let mut reader = Reader(&bytes);
             while reader.varint().is_some() {}
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "256 does not fit")]
+    fn a_length_that_does_not_fit_is_never_written() {
+        let _: u8 = fitted(256_usize);
     }
 
     #[test]

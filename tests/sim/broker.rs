@@ -75,6 +75,7 @@ impl Broker {
         let owned = owners::restore(now, &mut disk, recovered, layout.shards, layout.memory, seed)
             .expect("this disk does not fail yet");
         assert_eq!(owned.catalog.bad_records(), 0, "records of the catalog are bad");
+        assert!(owned.damage.is_empty(), "{:?}", owned.damage);
         let shard = |owner| ShardActor { owner, mailbox: Vec::new(), outbox: Outbox::default() };
         Broker {
             layout,

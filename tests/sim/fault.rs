@@ -228,7 +228,7 @@ impl Saboteur {
                 }
                 misconfigure(fault, settings);
             }
-            ShardCommand::DropQueue { queue }
+            ShardCommand::DropQueue { queue, .. }
                 if fault == Fault::KeepsHistories && self.histories.contains(queue) =>
             {
                 return None;

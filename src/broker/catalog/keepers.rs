@@ -48,8 +48,10 @@ impl Catalog {
     /// Deletes the keeper of an exchange that goes.
     pub(super) fn drop_keeper(exchange: &Exchange, fx: &mut CatalogEffects) {
         let Some(at) = exchange.routes.keeper() else { return };
-        fx.to_shards.push((at.shard, ShardCommand::DropQueue { queue: at.queue }));
-        if exchange.durable {
+        let has_tombstone = exchange.durable;
+        fx.to_shards.push((at.shard, ShardCommand::DropQueue { queue: at.queue, has_tombstone }));
+        if has_tombstone {
+            fx.ops.push(Record::Tombstone(at.queue).put());
             fx.ops.push(records::delete_keeper(&exchange.vhost, &exchange.name));
         }
     }

@@ -33,7 +33,9 @@ use super::view::{View, ViewState};
 
 use bindings::Sources;
 pub(super) use exchanges::{alternate, kind};
+pub use queues::AdoptError;
 pub use records::RecordError;
+pub use recovery::Unknown;
 
 /// What follows from a command.
 #[derive(Debug, Default)]
@@ -117,6 +119,8 @@ pub struct Catalog {
     /// The exclusive queues of each connection.
     exclusive: Map<ConnectionId, Vec<QueueId>>,
     bad_records: Vec<BadRecord>,
+    /// Queues that were struck from the records, and whose messages may still be there.
+    tombstones: Vec<QueueId>,
     /// What the broker runs short of, as far as was told.
     alarms: Alarms,
 }
@@ -143,6 +147,7 @@ impl Catalog {
             sources: Sources::default(),
             exclusive: Map::default(),
             bad_records: Vec::new(),
+            tombstones: Vec::new(),
             alarms: Alarms::default(),
         };
         let view = catalog.view.clone();
@@ -166,11 +171,13 @@ impl Catalog {
             sources,
             exclusive,
             bad_records: _,
+            tombstones,
             alarms: _,
         } = self;
         view.holdings(into);
         sources.holdings(into);
         into.in_use("catalog: exclusive queues", exclusive);
+        into.in_transit("catalog: tombstones", tombstones);
     }
 
     /// The records that could not be read, or that name what does not exist.
@@ -220,6 +227,10 @@ impl Catalog {
                 }
                 gone
             }
+            CatalogCommand::QueueDropped { queue } => {
+                Catalog::strike_tombstone(queue, fx);
+                false
+            }
             CatalogCommand::ConnectionClosed { connection, reply } => {
                 let gone = self.drop_exclusive_queues(&mut state, connection, fx);
                 if reply {
@@ -244,7 +255,9 @@ impl Catalog {
             CatalogCommand::Request { connection, .. } => Some(*connection),
             CatalogCommand::DeclareQueue(declare) => Some(declare.connection),
             CatalogCommand::QueueGone { reply, .. } => reply.map(|(connection, _)| connection),
-            CatalogCommand::ConnectionClosed { .. } | CatalogCommand::Alarms(_) => None,
+            CatalogCommand::QueueDropped { .. }
+            | CatalogCommand::ConnectionClosed { .. }
+            | CatalogCommand::Alarms(_) => None,
         };
         connection.and_then(|connection| self.view.clients.user(connection)).unwrap_or_else(|| ITSELF.into())
     }

@@ -2,26 +2,40 @@
 //! queue exists, its shard has the last word: it answers declares and deletes, for it alone knows its counts.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
+use thiserror::Error;
 
 use crate::model::fault::Fault;
-use crate::model::ids::{ConnectionId, QueueId, QueueRef, ShardIndex};
+use crate::model::ids::{ConnectionId, Name, QueueId, QueueRef, ShardIndex};
 use crate::model::request::{DeclareQueue, Reply};
 use crate::model::resource::Resource;
 use crate::model::settings::{QueueSettings, QueueType};
 
 use super::exchanges::reserved;
 use super::limits::check_queue_limits;
-use super::records::{EncodedTable, Record};
+use super::records::{self, EncodedTable, Record};
 use super::{Catalog, CatalogEffects, no_vhost};
 use crate::broker::announce::{Fields, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, printed};
 use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
-use crate::broker::policies::{self, Subject};
+use crate::broker::policies::{self, Applying, Subject};
 use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, ViewState};
 
 /// How many queue ids are written down as taken at a time.
 const RESERVE: u64 = 1024;
+/// Bytes of a name at the most, as in the protocol.
+const MOST_NAME: usize = 255;
+
+/// Why messages cannot be given to a queue of this name.
+#[derive(Clone, Debug, Error)]
+pub enum AdoptError {
+    #[error("there is no vhost '{0}'; give one that exists with --vhost")]
+    NoVhost(Name),
+    #[error("{} exists already; give a name that no queue has", .0.resource())]
+    NameTaken(QueueLabel),
+    #[error("'{0}' cannot be a queue's name: give 1 to 255 bytes that do not start with 'amq.'")]
+    BadName(Name),
+}
 
 impl Catalog {
     /// Declares a queue. Returns whether the view has changed.
@@ -136,11 +150,53 @@ impl Catalog {
         let queues = self.exclusive.remove(&connection).unwrap_or_default();
         for &queue in &queues {
             if let Some(shard) = state.queue_by_id(queue).map(|queue| queue.at.shard) {
-                fx.to_shards.push((shard, ShardCommand::DropQueue { queue }));
+                fx.to_shards.push((shard, ShardCommand::DropQueue { queue, has_tombstone: false }));
             }
             self.remove_queue(state, queue, fx);
         }
         !queues.is_empty()
+    }
+
+    /// The deletion of a queue that was struck from the records is with the store.
+    pub(super) fn strike_tombstone(queue: QueueId, fx: &mut CatalogEffects) {
+        fx.ops.push(records::delete_tombstone(queue));
+    }
+
+    /// Makes a durable classic queue of an id whose messages the catalog has no queue for.
+    ///
+    /// # Errors
+    ///
+    /// Where there is no such vhost, or the name is taken or no queue may have it.
+    pub fn adopt_queue(
+        &mut self,
+        id: QueueId,
+        vhost: &Name,
+        name: &Name,
+        fx: &mut CatalogEffects,
+    ) -> Result<(), AdoptError> {
+        let view = self.view.clone();
+        let mut state = view.write();
+        let Some(known) = state.vhost(vhost) else { return Err(AdoptError::NoVhost(vhost.clone())) };
+        let label = QueueLabel { vhost: known.name.clone(), name: name.clone() };
+        if state.queue(vhost, name).is_some() {
+            return Err(AdoptError::NameTaken(label));
+        }
+        if name.is_empty() || name.len() > MOST_NAME || name.starts_with("amq.") {
+            return Err(AdoptError::BadName(name.clone()));
+        }
+        let settings = QueueSettings { durable: true, ..QueueSettings::default() };
+        let queue = Queue {
+            at: self.place(id),
+            label,
+            exclusive_to: None,
+            settings: settings.clone(),
+            declared: settings,
+            arguments: FieldTable::default(),
+            policies: Applying::default(),
+        };
+        fx.ops.push(record(&queue).put());
+        self.restore_queue(&mut state, queue);
+        Ok(())
     }
 
     /// Adds a recorded queue.

@@ -118,6 +118,8 @@ pub(super) enum Record {
         priority: i64,
         definition: EncodedTable,
     },
+    /// The queue is deleted; stands until its messages are.
+    Tombstone(QueueId),
 }
 
 /// The destination of a binding, by name.
@@ -130,9 +132,12 @@ pub(super) enum BoundTo {
 impl Record {
     /// Writes the record down.
     pub(super) fn put(&self) -> CatalogOp {
-        let mut value = vec![VERSION];
-        value.extend(postcard::to_allocvec(self).unwrap_or_default());
-        CatalogOp::Put { key: self.key(), value }
+        let value = vec![VERSION];
+        let encoded = postcard::to_extend(self, value).unwrap_or_else(|error| {
+            // None of these types can fail to be encoded. Answers go out after this, so nobody is told OK in any case.
+            panic!("a record cannot be written: {error}")
+        });
+        CatalogOp::Put { key: self.key(), value: encoded }
     }
 
     /// Writes the record down with a number: what has a lower one was made before.
@@ -174,6 +179,7 @@ impl Record {
             Record::TopicPermissions { vhost, user, exchange, .. } => key(10, &[vhost, user, exchange]),
             Record::Policy { vhost, kind, name, .. } => policy_key(vhost, *kind, name),
             Record::Keeper { vhost, exchange, .. } => key(12, &[vhost, exchange]),
+            Record::Tombstone(queue) => tombstone_key(*queue),
         }
     }
 }
@@ -235,6 +241,15 @@ pub(super) fn delete_keeper(vhost: &str, exchange: &str) -> CatalogOp {
     CatalogOp::Delete { key: key(12, &[vhost, exchange]) }
 }
 
+/// Strikes the tombstone of a queue.
+pub(super) fn delete_tombstone(queue: QueueId) -> CatalogOp {
+    CatalogOp::Delete { key: tombstone_key(queue) }
+}
+
+fn tombstone_key(queue: QueueId) -> Vec<u8> {
+    key(13, &[&queue.0.to_string()])
+}
+
 /// Strikes the record of a binding.
 pub(super) fn delete_binding(
     vhost: &str,
@@ -268,7 +283,9 @@ fn binding_key(
 fn key(rank: u8, names: &[&str]) -> Vec<u8> {
     let mut bytes = vec![rank];
     for name in names {
-        bytes.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_be_bytes());
+        // Names come from fields of at most 255 bytes.
+        let len = u32::try_from(name.len()).unwrap_or_else(|_| panic!("a name of {} bytes", name.len()));
+        bytes.extend_from_slice(&len.to_be_bytes());
         bytes.extend_from_slice(name.as_bytes());
     }
     bytes

@@ -1,10 +1,12 @@
 //! The catalog from its records. A record that cannot be used is reported and passed over; it costs nothing but
 //! itself and what hangs on it.
 
+use std::collections::HashSet;
+
 use leveret_codec::table::FieldTable;
 
 use crate::model::administration::{PermissionSpec, PolicySpec, TopicPermissionSpec, UserLimits};
-use crate::model::ids::Name;
+use crate::model::ids::{Name, QueueId};
 use crate::model::request::DeclareExchange;
 
 use super::records::{BoundTo, Record, RecordError};
@@ -16,6 +18,15 @@ use crate::broker::login::PasswordHash;
 use crate::broker::policies::{Applying, Policy};
 use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, User, ViewState};
+
+/// Queues that the store has and the records have not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unknown {
+    /// Their deletion was recorded, and the last stop came before it was carried out.
+    pub deleted: Vec<QueueId>,
+    /// Nobody deleted them, so nobody may: with how many messages.
+    pub apart: Vec<(QueueId, u64)>,
+}
 
 impl Catalog {
     /// Fills the view. What a record hangs on has a key of a lower rank; those of one rank are met in the order in which
@@ -48,9 +59,36 @@ impl Catalog {
         state.apply_all_policies();
     }
 
+    /// Sorts out which of the queues that were found with so many messages are not in the records. What has to be written
+    /// once the recorded deletions are carried out goes into `fx`: one commit does both. No new queue ever has the id of
+    /// one that was found.
+    pub fn unknown_queues(
+        &mut self,
+        found: impl Iterator<Item = (QueueId, u64)>,
+        fx: &mut CatalogEffects,
+    ) -> Unknown {
+        let known: HashSet<QueueId> =
+            self.recovered_queues().into_iter().flatten().map(|queue| queue.queue).collect();
+        let mut unknown = Unknown { deleted: std::mem::take(&mut self.tombstones), apart: Vec::new() };
+        unknown.deleted.iter().for_each(|&queue| Catalog::strike_tombstone(queue, fx));
+        unknown.deleted.retain(|queue| !known.contains(queue));
+        let deleted: HashSet<QueueId> = unknown.deleted.iter().copied().collect();
+        for (queue, messages) in found {
+            self.restore_next_queue_after(queue);
+            if !known.contains(&queue) && !deleted.contains(&queue) {
+                unknown.apart.push((queue, messages));
+            }
+        }
+        unknown
+    }
+
     fn restore(&mut self, state: &mut ViewState, record: Record) -> Result<(), RecordError> {
         match record {
             Record::NextQueue(next) => self.restore_next_queue(next),
+            Record::Tombstone(queue) => {
+                self.restore_next_queue_after(queue);
+                self.tombstones.push(queue);
+            }
             Record::Vhost { name } => self.restore_vhost(state, &name),
             Record::User { name, password, tags, loopback_only } => {
                 let password = PasswordHash::from_bytes(password);

@@ -67,8 +67,11 @@ impl Catalog {
         queues.sort_unstable();
         exchanges.sort_unstable();
         for queue in queues {
-            if let Some(shard) = state.queue_by_id(queue).map(|queue| queue.at.shard) {
-                fx.to_shards.push((shard, ShardCommand::DropQueue { queue }));
+            if let Some((shard, has_tombstone)) =
+                state.queue_by_id(queue).map(|queue| (queue.at.shard, queue.is_recorded()))
+            {
+                fx.ops.extend(has_tombstone.then(|| Record::Tombstone(queue).put()));
+                fx.to_shards.push((shard, ShardCommand::DropQueue { queue, has_tombstone }));
             }
             self.forget_queue(state, queue, fx);
         }

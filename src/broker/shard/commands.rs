@@ -144,12 +144,15 @@ impl Shard {
                     self.touch(queue);
                 }
             }
-            ShardCommand::DropQueue { queue } => {
+            ShardCommand::DropQueue { queue, has_tombstone } => {
                 if let Some(slot) = self.remove_queue(queue) {
                     slot.queue.delete(&mut self.fx);
                 } else if let Some(history) = self.histories.remove(&queue) {
                     history.delete(&mut self.fx.ops);
                     self.histories.shrink_if_sparse();
+                }
+                if has_tombstone {
+                    self.out.to_catalog.push(CatalogCommand::QueueDropped { queue });
                 }
             }
             ShardCommand::Remember { history, message } => self.remember_here(history, message),

@@ -25,7 +25,7 @@ impl Line {
         }
         match command {
             ShardCommand::DeleteQueue { queue, .. }
-            | ShardCommand::DropQueue { queue }
+            | ShardCommand::DropQueue { queue, has_tombstone: _ }
             | ShardCommand::SetSettings { queue, .. }
             | ShardCommand::Declared { queue, .. }
             | ShardCommand::DeadLetter { queue, .. }

@@ -224,8 +224,7 @@ impl Shard {
         into.in_transit("shard: groups", groups);
     }
 
-    /// Takes over the durable queues of this shard with what the store found of them. What it found of queues that
-    /// the catalog does not know was deleted before the crash, and is deleted again.
+    /// Takes over the durable queues of this shard with what the store found of them.
     pub fn recover(&mut self, now: Timestamp, queues: Vec<CatalogQueue>, found: Vec<RecoveredQueue>) {
         let mut found: Map<QueueId, RecoveredQueue> =
             found.into_iter().map(|recovered| (recovered.queue, recovered)).collect();
@@ -233,9 +232,6 @@ impl Shard {
             let recovered = found.remove(&id).unwrap_or_default();
             self.add(now, id, label, settings, recovered);
         }
-        let mut unknown: Vec<_> = found.into_keys().collect();
-        unknown.sort_unstable();
-        self.fx.ops.extend(unknown.into_iter().map(|queue| Op::DeleteQueue { queue }));
     }
 
     /// The store's answer to a fetch.

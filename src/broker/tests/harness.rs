@@ -38,6 +38,8 @@ pub(super) struct Broker {
     pub(super) shards: Vec<Shard>,
     pub(super) records: BTreeMap<Vec<u8>, Vec<u8>>,
     pub(super) stored: Stored,
+    /// Queues that were found stored and that the catalog does not know, with how many messages.
+    pub(super) apart: Vec<(QueueId, u64)>,
     /// Every operation of a shard, in order.
     pub(super) ops: Vec<Op>,
     /// How many fetches the store has answered.
@@ -76,10 +78,14 @@ impl Broker {
     fn start(records: BTreeMap<Vec<u8>, Vec<u8>>, stored: Stored, memory: usize) -> Broker {
         let (view, now) = (View::new(), Timestamp(1_000_000));
         let mut fx = CatalogEffects::default();
-        let catalog = Catalog::new(view.clone(), SHARDS, 1, records.clone(), &mut fx);
+        let mut catalog = Catalog::new(view.clone(), SHARDS, 1, records.clone(), &mut fx);
         let mut shards: Vec<_> =
             (0..SHARDS).map(|index| Shard::new(ShardIndex(index), SHARDS, view.clone(), memory)).collect();
+        let unknown = catalog.unknown_queues(messages_of(&stored).into_iter(), &mut fx);
+        let mut stored = stored;
+        stored.retain(|(queue, _, _), _| !unknown.deleted.contains(queue));
         let mut found = recovered(&stored);
+        found.retain(|queue| !unknown.apart.iter().any(|(apart, _)| *apart == queue.queue));
         for (index, (shard, queues)) in shards.iter_mut().zip(catalog.recovered_queues()).enumerate() {
             let (ours, others) =
                 found.into_iter().partition(|queue| queue.queue.0 % u64::from(SHARDS) == index as u64);
@@ -93,6 +99,7 @@ impl Broker {
             shards,
             records,
             stored,
+            apart: unknown.apart,
             ops: Vec::new(),
             fetched: 0,
             held: false,
@@ -449,6 +456,13 @@ impl Broker {
         }
         Fetched { fetch, entries, through }
     }
+}
+
+/// How many messages each queue has.
+fn messages_of(stored: &Stored) -> BTreeMap<QueueId, u64> {
+    let mut messages = BTreeMap::new();
+    stored.keys().for_each(|(queue, _, _)| *messages.entry(*queue).or_default() += 1);
+    messages
 }
 
 fn recovered(stored: &Stored) -> Vec<RecoveredQueue> {

@@ -4,6 +4,9 @@ use super::harness::{
     Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, int, message, persistent,
     queue_with, text,
 };
+use crate::broker::catalog::CatalogEffects;
+use crate::model::administration::{Change, PermissionSpec, VhostMetadata};
+use crate::model::op::CatalogOp;
 use crate::model::request::{Binding, Request};
 
 #[test]
@@ -118,11 +121,104 @@ fn a_bad_record_costs_itself_and_what_hangs_on_it() {
     broker.ask(1, declare_queue("bad", |_| ()));
     broker.ask(1, Request::BindQueue(binding("amq.direct", "good", "k")));
     broker.ask(1, Request::BindQueue(binding("amq.direct", "bad", "k")));
+    broker.publish(1, message("", "bad", &[persistent()]), None);
+    let bad = broker.view.read().queue("/", "bad").unwrap().at.queue;
     let key = broker.records.keys().find(|key| key.ends_with(b"bad")).cloned().unwrap();
     broker.records.insert(key, vec![77]);
     let broker = broker.restarted();
     assert_eq!(broker.catalog.bad_records().len(), 2, "the queue and its binding");
+    assert_eq!(broker.apart, [(bad, 1)], "its message is nobody's, and nobody deletes it");
+    assert!(broker.stored.keys().any(|(queue, _, _)| *queue == bad));
     let state = broker.view.read();
     assert!(state.queue("/", "good").is_some() && state.queue("/", "bad").is_none());
     assert_eq!(state.exchange("/", "amq.direct").unwrap().routes.len(), 1);
+}
+
+/// A vhost where guest may do everything.
+fn put_vhost(broker: &mut Broker, name: &str) {
+    broker.administer(Change::PutVhost { name: name.into(), metadata: VhostMetadata::default() }).unwrap();
+    let all = || ".*".into();
+    let permissions = PermissionSpec { configure: all(), write: all(), read: all() };
+    let (vhost, user) = (name.into(), "guest".into());
+    broker.administer(Change::PutPermissions { vhost, user, permissions }).unwrap();
+}
+
+/// The tombstones among the records.
+fn tombstones(broker: &Broker) -> usize {
+    broker.records.keys().filter(|key| key[0] == 13).count()
+}
+
+#[test]
+fn a_deletion_that_a_crash_came_before_is_completed() {
+    let mut broker = Broker::new();
+    put_vhost(&mut broker, "v");
+    broker.connect_to(1, "v");
+    broker.ask(1, declare_queue("q", |_| ()));
+    broker.ask(1, declare_queue("t", |declare| declare.durable = false));
+    broker.ask(
+        1,
+        declare_exchange("x", "x-delayed-message", |declare| {
+            declare.arguments = arguments(&[("x-delayed-type", text("direct"))]);
+        }),
+    );
+    broker.publish(1, message("", "q", &[persistent()]), None);
+    let id = broker.view.read().queue("v", "q").unwrap().at.queue;
+    broker.shards_stand = true;
+    broker.administer(Change::DeleteVhost { name: "v".into() }).unwrap();
+    assert_eq!(tombstones(&broker), 2, "of the durable queue and of what the exchange keeps");
+    assert!(!broker.stored.is_empty());
+    let broker = broker.restarted();
+    assert_eq!((tombstones(&broker), broker.stored.len(), broker.apart.len()), (0, 0, 0));
+    let mut broker = broker.restarted();
+    broker.connect(1);
+    broker.ask(1, declare_queue("q", |_| ()));
+    assert!(broker.view.read().queue("/", "q").unwrap().at.queue > id);
+}
+
+#[test]
+fn a_tombstone_goes_once_the_shard_has_deleted() {
+    let mut broker = Broker::new();
+    put_vhost(&mut broker, "v");
+    broker.connect_to(1, "v");
+    broker.ask(1, declare_queue("q", |_| ()));
+    broker.publish(1, message("", "q", &[persistent()]), None);
+    broker.administer(Change::DeleteVhost { name: "v".into() }).unwrap();
+    assert_eq!((tombstones(&broker), broker.stored.len()), (0, 0));
+}
+
+#[test]
+fn messages_without_a_queue_are_kept_and_can_be_given_to_one() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, declare_queue("lost", |_| ()));
+    broker.publish(1, message("", "lost", &[persistent()]), None);
+    let id = broker.view.read().queue("/", "lost").unwrap().at.queue;
+    // As an older catalog would be: it knows neither the queue nor that its id was taken.
+    broker.records.retain(|key, _| key[0] != 5 && key[0] != 0);
+    for _ in 0..2 {
+        broker = broker.restarted();
+        assert_eq!(broker.apart, [(id, 1)]);
+        broker.connect(1);
+        broker.ask(1, declare_queue("other", |_| ()));
+        assert!(broker.view.read().queue("/", "other").unwrap().at.queue > id, "its id is not given again");
+    }
+    let mut fx = CatalogEffects::default();
+    let mut adopt = |vhost: &str, name: &str| {
+        broker
+            .catalog
+            .adopt_queue(id, &vhost.into(), &name.into(), &mut fx)
+            .map_err(|error| error.to_string())
+    };
+    assert!(adopt("nowhere", "q").unwrap_err().contains("no vhost 'nowhere'"));
+    assert!(adopt("/", "other").unwrap_err().contains("exists already"));
+    assert!(adopt("/", "amq.q").unwrap_err().contains("cannot be a queue's name"));
+    adopt("/", "found").unwrap();
+    for op in fx.ops {
+        let CatalogOp::Put { key, value } = op else { panic!("{op:?}") };
+        broker.records.insert(key, value);
+    }
+    let mut broker = broker.restarted();
+    assert_eq!(broker.apart, []);
+    broker.connect(1);
+    assert_eq!(broker.counts(1, "found"), (1, 0));
 }

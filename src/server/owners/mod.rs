@@ -13,6 +13,7 @@ pub use catalog::{CatalogInput, CatalogOwner};
 pub use connection::Conversation;
 pub use shard::{ShardInput, ShardOwner};
 pub use start::{Owners, restore};
+pub(in crate::server) use start::{counted, judge, unknown_queues};
 pub use store::{StoreOwner, StoreRequest};
 
 pub use super::budget::{Ticket, WorkBegun};

@@ -1,18 +1,18 @@
 //! How the owners come back: the catalog from its records, every shard with its queues and what the store found of
-//! them.
+//! them. What the store has and the catalog knows nothing of is nobody's: it stays where it is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{CatalogOwner, ShardOwner};
-use crate::broker::catalog::{Catalog, CatalogEffects};
+use crate::broker::catalog::{Catalog, CatalogEffects, Unknown};
 use crate::broker::shard::Shard;
 use crate::broker::view::View;
 use crate::model::ids::{QueueId, ShardIndex, Timestamp};
-use crate::model::op::RecoveredQueue;
-use crate::store::{Recovered, Store, StoreError};
+use crate::model::op::{Op, RecoveredQueue};
+use crate::store::{CatalogRecords, Consequence, Damage, DamageReport, Recovered, Store, StoreError};
 
 /// All that a broker consists of besides its store and its connections.
 pub struct Owners {
@@ -21,6 +21,8 @@ pub struct Owners {
     pub shards: Vec<ShardOwner>,
     /// How many queues came back.
     pub queues: usize,
+    /// What was found wrong with what was stored.
+    pub damage: DamageReport,
 }
 
 /// Brings back what the store has recovered. `seed` makes generated names; each shard keeps about `memory` bytes of
@@ -33,23 +35,61 @@ pub fn restore(
     memory: usize,
     seed: u64,
 ) -> Result<Owners, StoreError> {
+    let Recovered { mut damage, catalog, queues, .. } = recovered;
     let view = View::new();
-    let mut found = CatalogEffects::default();
-    let catalog = Catalog::new(Arc::clone(&view), shards, seed, recovered.catalog, &mut found);
-    for damage in &recovered.damage.found {
-        error!(%damage, "the data directory is damaged");
+    let mut fx = CatalogEffects::default();
+    let mut catalog = Catalog::new(Arc::clone(&view), shards, seed, catalog, &mut fx);
+    let unknown = unknown_queues(&mut catalog, queues.iter().map(counted), &mut fx, &mut damage);
+    for damage in &damage.found {
+        match damage.consequence() {
+            Consequence::Repaired => warn!(%damage, "the data directory was damaged"),
+            _ => error!(%damage, "the data directory is damaged"),
+        }
     }
-    for bad in catalog.bad_records() {
-        error!(key = %bad.key.escape_ascii(), error = %bad.error, "a record of the catalog was passed over");
-    }
-    if !found.ops.is_empty() {
-        store.commit(vec![], found.ops)?;
+    let deletions: Vec<Op> = unknown.deleted.iter().map(|&queue| Op::DeleteQueue { queue }).collect();
+    if !deletions.is_empty() || !fx.ops.is_empty() {
+        store.commit(deletions, fx.ops)?;
     }
     let mut owned: Vec<Shard> =
         (0..shards).map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), memory)).collect();
-    let queues = restore_queues(now, &catalog, recovered.queues, &mut owned);
+    let queues = restore_queues(now, &catalog, queues, &mut owned);
     let shards = (0..).map(ShardIndex).zip(owned).map(|(index, shard)| ShardOwner::new(index, shard));
-    Ok(Owners { view, shards: shards.collect(), catalog: CatalogOwner::new(catalog), queues })
+    Ok(Owners { view, shards: shards.collect(), catalog: CatalogOwner::new(catalog), queues, damage })
+}
+
+/// Sorts out what the catalog does not know of what was found, and reports it, as are records that could not be used.
+pub(in crate::server) fn unknown_queues(
+    catalog: &mut Catalog,
+    found: impl Iterator<Item = (QueueId, u64)>,
+    fx: &mut CatalogEffects,
+    damage: &mut DamageReport,
+) -> Unknown {
+    for bad in catalog.bad_records() {
+        damage.add(Damage::CatalogRecord { key: bad.key.clone(), why: bad.error.to_string() });
+    }
+    let unknown = catalog.unknown_queues(found, fx);
+    for &(queue, messages) in &unknown.apart {
+        damage.add(Damage::UnknownQueue { queue, messages });
+    }
+    unknown
+}
+
+/// A queue that was found, with how many messages.
+pub(in crate::server) fn counted(found: &RecoveredQueue) -> (QueueId, u64) {
+    let spans = found.lanes.iter().flat_map(|(_, spans)| spans);
+    (found.queue, spans.map(|span| span.count).sum())
+}
+
+/// What a start would report of these records and of queues with so many messages.
+pub(in crate::server) fn judge(
+    records: CatalogRecords,
+    queues: &BTreeMap<QueueId, u64>,
+    damage: &mut DamageReport,
+) {
+    let mut fx = CatalogEffects::default();
+    let mut catalog = Catalog::new(View::new(), 1, 0, records, &mut fx);
+    let found = queues.iter().map(|(&queue, &messages)| (queue, messages)).filter(|found| found.1 > 0);
+    unknown_queues(&mut catalog, found, &mut fx, damage);
 }
 
 /// Gives every shard its queues, with what the store found of them. Returns how many there are.
@@ -68,9 +108,10 @@ fn restore_queues(
         .flat_map(|(shard, queues)| queues.iter().map(move |queue| (queue.queue, shard)))
         .collect();
     for recovered in found {
-        // A queue the catalog does not know was being deleted; any shard can finish that.
-        let shard = owner.get(&recovered.queue).copied().unwrap_or(0);
-        messages[shard].push(recovered);
+        // What no shard has is deleted, or kept apart.
+        if let Some(&shard) = owner.get(&recovered.queue) {
+            messages[shard].push(recovered);
+        }
     }
     for (shard, (queues, messages)) in shards.iter_mut().zip(queues.into_iter().zip(messages)) {
         shard.recover(now, queues, messages);

@@ -4,6 +4,7 @@
 use std::os::unix::fs::FileExt;
 
 use super::super::log::LOG;
+use super::super::witness::WITNESS;
 use super::*;
 use crate::model::op::CatalogOp;
 
@@ -116,7 +117,7 @@ fn spilled_messages_cost_the_log_nothing_and_can_be_read() {
         *durable = false;
     }
     store.commit(vec![spilled], vec![]).unwrap();
-    assert_eq!(std::fs::metadata(folder.path().join(LOG)).unwrap().len(), 0);
+    assert!(std::fs::read(folder.path().join(LOG)).unwrap().iter().all(|&byte| byte == 0));
     assert_eq!(all(&mut store, 1), [1]);
     drop(store);
     assert_eq!(after_a_crash(folder.path()), [0u64; 0]);
@@ -173,11 +174,20 @@ fn scribble(path: &Path, at: u64, bytes: &[u8]) {
 fn a_torn_record_was_never_confirmed_and_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = logged(folder.path());
+    let witness = folder.path().join(WITNESS);
+    let mut before = Vec::new();
     for at in 1..=3 {
+        before = std::fs::read(&witness).unwrap();
         store.commit(vec![put(1, at, &message(b"one"))], vec![]).unwrap();
     }
     drop(store);
     scribble(folder.path(), 2 * BLOCK + 30, b"torn");
+    let report = verify(folder.path()).unwrap();
+    assert!(
+        matches!(report.damage.found[..], [Damage::LogCommits { lost: 1, .. }]),
+        "it was confirmed: {report}"
+    );
+    std::fs::write(witness, before).unwrap();
     assert!(verify(folder.path()).unwrap().is_sound());
     assert_eq!(after_a_crash(folder.path()), [1, 2]);
 }

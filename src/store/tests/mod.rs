@@ -5,6 +5,7 @@
 mod damage;
 mod files;
 mod log;
+mod missing;
 mod pure;
 
 use std::path::Path;

@@ -1,0 +1,258 @@
+//! The catalog's file: one row per record, each with a checksum of its key and its value, and a tally over all rows. So a
+//! record that is damaged is known, and so is one that has vanished. What a record means is not known here.
+
+use std::collections::BTreeMap;
+
+use super::CatalogRecords;
+use super::disk::Disk;
+use super::engine::{FORMAT, meta};
+use super::error::StoreError;
+use super::redb::DataFile;
+use crate::model::op::CatalogOp;
+
+pub(super) const CATALOG: &str = "catalog.redb";
+/// redb's cache for the catalog, in bytes.
+pub(super) const CATALOG_CACHE: usize = 1 << 20;
+/// From this format on rows end with a checksum; before, a row was the value alone.
+const CHECKED_FORMAT: u64 = 3;
+const CHECKSUM_LEN: usize = 4;
+
+/// How many rows there are, and the sum of their checksums.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    rows: u64,
+    sum: u64,
+}
+
+impl Tally {
+    fn take_in(&mut self, row: &[u8]) {
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(checksum_of(row));
+    }
+
+    fn take_out(&mut self, row: &[u8]) {
+        self.rows = self.rows.saturating_sub(1);
+        self.sum = self.sum.wrapping_sub(checksum_of(row));
+    }
+}
+
+/// The rows that are there, held against the tally.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Rows {
+    #[default]
+    Whole,
+    /// So many of those that were written are not there.
+    Vanished(u64),
+    /// As many as were written, but sound ones that are not the ones written last.
+    Replaced,
+}
+
+/// What a catalog's file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Contents {
+    /// The sound records, in order of key.
+    pub(super) records: CatalogRecords,
+    /// The keys of damaged ones.
+    pub(super) damaged: Vec<Vec<u8>>,
+    pub(super) rows: Rows,
+    pub(super) is_checked: bool,
+    tally: Tally,
+}
+
+impl Contents {
+    /// Reads all of it.
+    pub(super) fn read(data: &DataFile) -> Result<Contents, StoreError> {
+        let is_checked = data.meta(meta::FORMAT)?.is_some_and(|format| format >= CHECKED_FORMAT);
+        let mut contents = Contents { is_checked, ..Contents::default() };
+        for (key, row) in data.records()? {
+            if !is_checked {
+                contents.records.push((key, row));
+                continue;
+            }
+            contents.tally.take_in(&row);
+            match value_of(&key, &row).map(<[u8]>::to_vec) {
+                Some(value) => contents.records.push((key, value)),
+                None => contents.damaged.push(key),
+            }
+        }
+        if is_checked && let (Some(rows), Some(sum)) = (data.meta(meta::ROWS)?, data.meta(meta::SUM)?) {
+            let written = Tally { rows, sum };
+            contents.rows = match rows.saturating_sub(contents.tally.rows) {
+                // A damaged row explains another sum.
+                0 if contents.tally == written || !contents.damaged.is_empty() => Rows::Whole,
+                0 => Rows::Replaced,
+                vanished => Rows::Vanished(vanished),
+            };
+        }
+        Ok(contents)
+    }
+}
+
+/// The file, to be written.
+#[derive(Debug)]
+pub(super) struct CatalogFile {
+    data: DataFile,
+    tally: Tally,
+}
+
+impl CatalogFile {
+    /// A new catalog without records.
+    pub(super) fn create(
+        disk: &dyn Disk,
+        meta: &[(&'static str, u64)],
+        manifest: Option<&[u8]>,
+    ) -> Result<CatalogFile, StoreError> {
+        let meta = [meta, &tallied(Tally::default())].concat();
+        let fill = |data: &DataFile| data.apply_catalog(&BTreeMap::new(), &meta, manifest);
+        let data = DataFile::create(disk, CATALOG, CATALOG_CACHE, fill)?;
+        Ok(CatalogFile { data, tally: Tally::default() })
+    }
+
+    /// Goes on with one that was read. What `contents` found missing is missed no more. `applied`: the last change in it.
+    pub(super) fn open(data: DataFile, contents: &Contents, applied: u64) -> Result<CatalogFile, StoreError> {
+        let mut file = CatalogFile { data, tally: contents.tally };
+        if !contents.is_checked {
+            let rows = contents.records.iter().map(|(key, value)| (&key[..], Some(checked(key, value))));
+            let rows: BTreeMap<_, _> = rows.collect();
+            rows.values().flatten().for_each(|row| file.tally.take_in(row));
+            let meta = [&[(meta::APPLIED, applied)], &tallied(file.tally)[..]].concat();
+            file.data.apply_catalog(&rows, &meta, None)?;
+        }
+        Ok(file)
+    }
+
+    /// One durable transaction.
+    pub(super) fn apply(
+        &mut self,
+        ops: &[CatalogOp],
+        meta: &[(&'static str, u64)],
+        manifest: Option<&[u8]>,
+    ) -> Result<(), StoreError> {
+        let mut rows = BTreeMap::new();
+        for op in ops {
+            match op {
+                CatalogOp::Put { key, value } => rows.insert(&key[..], Some(checked(key, value))),
+                CatalogOp::Delete { key } => rows.insert(&key[..], None),
+            };
+        }
+        for (key, row) in &rows {
+            if let Some(before) = self.data.record(key)? {
+                self.tally.take_out(&before);
+            }
+            if let Some(row) = row {
+                self.tally.take_in(row);
+            }
+        }
+        self.data.apply_catalog(&rows, &[meta, &tallied(self.tally)].concat(), manifest)
+    }
+
+    pub(super) fn records(&self) -> Result<CatalogRecords, StoreError> {
+        Ok(Contents::read(&self.data)?.records)
+    }
+
+    /// Closes cleanly.
+    pub(super) fn close(self) -> Result<(), StoreError> {
+        self.data.close()
+    }
+}
+
+fn tallied(tally: Tally) -> [(&'static str, u64); 3] {
+    [(meta::FORMAT, FORMAT), (meta::ROWS, tally.rows), (meta::SUM, tally.sum)]
+}
+
+/// The row of a record.
+fn checked(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut row = value.to_vec();
+    row.extend_from_slice(&checksum(key, value));
+    row
+}
+
+/// The value in a row; None where the checksum does not fit.
+fn value_of<'a>(key: &[u8], row: &'a [u8]) -> Option<&'a [u8]> {
+    let (value, found) = row.split_at_checked(row.len().checked_sub(CHECKSUM_LEN)?)?;
+    (checksum(key, value) == found).then_some(value)
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> [u8; CHECKSUM_LEN] {
+    let mut checksum = crc32fast::Hasher::new();
+    checksum.update(&(key.len() as u64).to_le_bytes());
+    checksum.update(key);
+    checksum.update(value);
+    checksum.finalize().to_le_bytes()
+}
+
+/// The checksum that a row says it has.
+fn checksum_of(row: &[u8]) -> u64 {
+    row.last_chunk().map_or(0, |checksum| u64::from(u32::from_le_bytes(*checksum)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::Folder;
+    use super::super::redb::Mode;
+    use super::*;
+
+    fn put(key: u8, value: &[u8]) -> CatalogOp {
+        CatalogOp::Put { key: vec![key], value: value.to_vec() }
+    }
+
+    fn reopened(folder: &Folder) -> DataFile {
+        DataFile::open(folder, CATALOG, CATALOG_CACHE, Mode::Write).unwrap().unwrap()
+    }
+
+    /// A catalog of the records 1 to 3, one of which was written twice and one deleted.
+    fn stored(folder: &Folder) -> DataFile {
+        let mut file = CatalogFile::create(folder, &[], None).unwrap();
+        file.apply(&[put(1, b"old"), put(2, b"two"), put(1, b"one"), put(4, b"four")], &[], None).unwrap();
+        file.apply(&[put(3, b"three"), CatalogOp::Delete { key: vec![4] }], &[], None).unwrap();
+        file.close().unwrap();
+        reopened(folder)
+    }
+
+    #[test]
+    fn records_come_back_and_are_tallied() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::create(directory.path()).unwrap();
+        let contents = Contents::read(&stored(&folder)).unwrap();
+        let expected = [(1, &b"one"[..]), (2, b"two"), (3, b"three")];
+        assert_eq!(contents.records, expected.map(|(key, value)| (vec![key], value.to_vec())));
+        assert_eq!((contents.damaged.len(), contents.rows), (0, Rows::Whole));
+    }
+
+    #[test]
+    fn what_is_damaged_replaced_or_gone_is_noticed() {
+        let old = checked(&[1], b"old");
+        for (row, damaged, rows) in [
+            (Some(&b"\0one"[..]), 1, Rows::Whole),
+            (Some(&old[..]), 0, Rows::Replaced),
+            (None, 0, Rows::Vanished(1)),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let folder = Folder::create(directory.path()).unwrap();
+            let data = stored(&folder);
+            data.apply_catalog(&BTreeMap::from([(&[1][..], row.map(<[u8]>::to_vec))]), &[], None).unwrap();
+            let contents = Contents::read(&data).unwrap();
+            assert_eq!((contents.damaged.len(), contents.rows), (damaged, rows));
+            // Whoever goes on takes it as it is.
+            CatalogFile::open(data, &contents, 1).unwrap().apply(&[put(1, b"new")], &[], None).unwrap();
+            let contents = Contents::read(&reopened(&folder)).unwrap();
+            assert_eq!((contents.records.len(), contents.damaged.len(), contents.rows), (3, 0, Rows::Whole));
+        }
+    }
+
+    #[test]
+    fn records_without_checksums_get_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::create(directory.path()).unwrap();
+        let data = stored(&folder);
+        let plain = [1, 2, 3].map(|key| (vec![key], vec![key; 3]));
+        let rows = plain.iter().map(|(key, value)| (&key[..], Some(value.clone()))).collect();
+        data.apply_catalog(&rows, &[(meta::FORMAT, 2)], None).unwrap();
+        let contents = Contents::read(&data).unwrap();
+        assert_eq!(contents.records, plain);
+        drop(CatalogFile::open(data, &contents, 1).unwrap());
+        let contents = Contents::read(&reopened(&folder)).unwrap();
+        assert!(contents.is_checked);
+        assert_eq!((contents.records, contents.rows), (plain.to_vec(), Rows::Whole));
+    }
+}
