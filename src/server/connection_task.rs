@@ -21,6 +21,7 @@ use super::budget::WorkBegun;
 use super::clock::Clock;
 use super::hub::{ConnectionMailbox, Hub};
 use super::owners::Conversation;
+use super::supervisor::contained;
 use crate::broker::port::Port;
 use crate::broker::view::View;
 use crate::model::fault::{Fault, ReplyCode};
@@ -90,7 +91,10 @@ impl Connection {
     pub(crate) async fn run(mut self, peer: SocketAddr) {
         let id = self.conversation.id();
         debug!(connection = id.0, %peer, "accepted");
-        let outcome = self.serve().await;
+        // What the client had is given back also where a defect ends it.
+        let outcome = contained(self.serve()).await;
+        let outcome =
+            outcome.unwrap_or_else(|panic| Err(io::Error::other(format!("its task panicked: {panic}"))));
         if outcome.is_ok() && !self.end_of_input {
             self.linger().await;
         }

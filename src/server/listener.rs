@@ -22,7 +22,7 @@ const BACKLOG: i32 = 4096;
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 static FAILED: LogLimit = LogLimit::new(5);
-static SENT_AWAY: LogLimit = LogLimit::new(5);
+static SENT_AWAY: LogLimit = LogLimit::new(1);
 
 /// Binds all addresses of all hosts. An error names the one that cannot be had.
 pub(super) fn bind(hosts: &[ListenAddress]) -> Result<Vec<TcpListener>, (String, io::Error)> {

@@ -232,13 +232,13 @@ impl Plan<'_> {
         }
         if !management.is_empty() {
             let addresses = self::addresses(&management).map_err(ServeError::Start)?;
-            info!(address = listed(&addresses), "the management API is served");
+            info!(address = %listed(&addresses), "the management API is served");
             let entrance = Entrance { listeners: management, most: shares.administrators };
             let served = face(entrance, administrator.clone(), around.stop.clone());
             tasks.spawn(Role::Service, "the management API", served);
         }
         info!(
-            address = listed(&addresses), data = %config.data_dir.display(), queues = owned.queues, shards, clean,
+            address = %listed(&addresses), data = %config.data_dir.display(), queues = owned.queues, shards, clean,
             "Server startup complete"
         );
         Ok(Broker { around, administrator, connections, tasks, store })

@@ -4,6 +4,9 @@
 
 use std::any::Any;
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
 
 use thiserror::Error;
 use tokio::task::{Id, JoinError, JoinSet};
@@ -99,6 +102,17 @@ impl Tasks {
     }
 }
 
+/// Does something; a panic in it is an error that says what it said. For what one client owns: with a defect that one
+/// client meets, the others go on.
+pub(super) async fn contained<T>(work: impl Future<Output = T>) -> Result<T, String> {
+    let mut work = std::pin::pin!(work);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(context)));
+        polled.map_or_else(|panic| Poll::Ready(Err(panic_text(&*panic).to_owned())), |polled| polled.map(Ok))
+    })
+    .await
+}
+
 /// What a panic said.
 #[must_use]
 pub fn panic_text(payload: &(dyn Any + Send)) -> &str {
@@ -124,6 +138,16 @@ mod tests {
         assert_eq!(text(tasks.watched(pending()).await), "the catalog's task panicked: planted 7");
         tasks.spawn(Role::Service, "the listener", ready(()));
         assert_eq!(text(tasks.watched(pending()).await), "the listener ended before it was told to");
+    }
+
+    #[tokio::test]
+    async fn a_panic_can_be_contained() {
+        let panics = async {
+            tokio::task::yield_now().await;
+            panic!("planted {}", 7)
+        };
+        assert_eq!(contained::<()>(panics).await, Err("planted 7".to_owned()));
+        assert_eq!(contained(async { 7 }).await, Ok(7));
     }
 
     #[tokio::test]

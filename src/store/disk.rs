@@ -179,7 +179,12 @@ impl Disk for Folder {
         match locked {
             Ok(()) => Ok(Some(Box::new(handle))),
             Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+            Err(TryLockError::Error(error)) => Err(io::Error::new(
+                error.kind(),
+                format!(
+                    "it cannot be locked ({error}); it has to be on a file system that can lock directories"
+                ),
+            )),
         }
     }
 
