@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use super::allocator;
 use super::log_limit::LogLimit;
 use super::memory::OwnMemory;
 use crate::model::event::Alarms;
@@ -65,6 +66,8 @@ pub(super) struct Guard {
     directory: PathBuf,
     thresholds: Arc<Thresholds>,
     looked: Option<Instant>,
+    /// When the allocator was asked to give back what nobody uses.
+    gave_back: Option<Instant>,
     alarms: Alarms,
     own_memory: OwnMemory,
 }
@@ -75,6 +78,7 @@ impl Guard {
             directory,
             thresholds,
             looked: None,
+            gave_back: None,
             alarms: Alarms::default(),
             own_memory: OwnMemory::open(),
         }
@@ -126,15 +130,13 @@ impl Guard {
         if limit == UNLIMITED && !self.alarms.memory {
             return;
         }
-        let used = match self.own_memory.resident() {
-            Ok(used) => used,
-            Err(error) => {
-                if let Some(kept_back) = NO_MEMORY.permit() {
-                    warn!(%error, kept_back, "the memory of the process cannot be looked up");
-                }
-                return;
-            }
-        };
+        let Some(mut used) = self.used_memory() else { return };
+        // What counts is what is used, not what the allocator keeps of what was.
+        if used > limit && self.gave_back.is_none_or(|at| at.elapsed() >= LEISURE) {
+            allocator::give_back();
+            self.gave_back = Some(Instant::now());
+            used = self.used_memory().unwrap_or(used);
+        }
         let low = used > limit;
         match (self.alarms.memory, low) {
             (false, true) => warn!(
@@ -146,6 +148,16 @@ impl Guard {
             _ => {}
         }
         self.alarms.memory = low;
+    }
+
+    fn used_memory(&self) -> Option<u64> {
+        let used = self.own_memory.resident();
+        if let Err(error) = &used
+            && let Some(kept_back) = NO_MEMORY.permit()
+        {
+            warn!(%error, kept_back, "the memory of the process cannot be looked up");
+        }
+        used.ok()
     }
 }
 

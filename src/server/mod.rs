@@ -2,6 +2,7 @@
 //! message or a method means; it carries commands and events between owners, in order and in batches.
 
 mod administrator;
+mod allocator;
 mod budget;
 mod catalog_task;
 mod clock;
