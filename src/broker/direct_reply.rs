@@ -2,10 +2,10 @@
 //! ports share that is not the catalog's: an address opens and closes with its consumer, at once.
 
 use parking_lot::RwLock;
-use sha2::{Digest, Sha256};
 
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name};
+use crate::model::names::NameSource;
 use crate::model::sparse::ShrinkIfSparse;
 
 use super::Map;
@@ -21,25 +21,23 @@ pub(super) fn is_address(name: &[u8]) -> bool {
     name.starts_with(PREFIX.as_bytes())
 }
 
-/// The address of a consumer: it says nothing to whom it belongs and cannot be guessed without `seed`. `count` tells
-/// apart the addresses that one consumer number has over time.
-pub(super) fn address(seed: u64, connection: ConnectionId, consumer: ConsumerNumber, count: u64) -> Name {
-    let secret = [b"reply-to".as_slice(), &seed.to_be_bytes()].concat();
-    let whose = [&connection.0.to_be_bytes()[..], &consumer.0.to_be_bytes(), &count.to_be_bytes()].concat();
-    format!("{PREFIX}{}", unguessable(&secret, &whose)).into()
+/// A new address: it says nothing of whom it belongs to, and only who was told it can write there.
+pub(super) fn address(names: &mut NameSource) -> Name {
+    names.name(PREFIX)
 }
 
-/// 22 characters of URL-safe base64 that `what` and `secret` determine.
-pub(super) fn unguessable(secret: &[u8], what: &[u8]) -> String {
-    use base64::Engine;
-    let digest = Sha256::new().chain_update(secret).chain_update(what).chain_update(secret).finalize();
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(&digest[..16])
+/// Whom an address leads to. It is one in its vhost alone.
+#[derive(Debug)]
+struct Addressee {
+    vhost: Name,
+    connection: ConnectionId,
+    consumer: ConsumerNumber,
 }
 
 /// All open addresses.
 #[derive(Debug, Default)]
 pub(super) struct DirectReplies {
-    open: RwLock<Map<Name, (ConnectionId, ConsumerNumber)>>,
+    open: RwLock<Map<Name, Addressee>>,
 }
 
 impl DirectReplies {
@@ -48,8 +46,14 @@ impl DirectReplies {
         into.in_use("view: addresses of direct replies", &*open.read());
     }
 
-    pub(super) fn open(&self, address: Name, connection: ConnectionId, consumer: ConsumerNumber) {
-        self.open.write().insert(address, (connection, consumer));
+    pub(super) fn open(
+        &self,
+        address: Name,
+        vhost: Name,
+        connection: ConnectionId,
+        consumer: ConsumerNumber,
+    ) {
+        self.open.write().insert(address, Addressee { vhost, connection, consumer });
     }
 
     pub(super) fn close(&self, address: &str) {
@@ -58,26 +62,37 @@ impl DirectReplies {
         open.shrink_if_sparse();
     }
 
-    /// Whose address this is; None where it is not open.
-    pub(super) fn find(&self, address: &[u8]) -> Option<(ConnectionId, ConsumerNumber)> {
+    /// Whose address this is; None where it is not open in this vhost.
+    pub(super) fn find(&self, vhost: &str, address: &[u8]) -> Option<(ConnectionId, ConsumerNumber)> {
         let address = std::str::from_utf8(address).ok()?;
-        self.open.read().get(address).copied()
+        let open = self.open.read();
+        let found = open.get(address).filter(|addressee| &*addressee.vhost == vhost)?;
+        Some((found.connection, found.consumer))
+    }
+
+    /// Whether it is an open address of this vhost.
+    pub(super) fn has(&self, vhost: &str, address: &[u8]) -> bool {
+        self.find(vhost, address).is_some()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::names::Seed;
 
     #[test]
-    fn an_address_differs_by_seed_connection_consumer_and_time() {
-        let of = |seed, connection, consumer, count| {
-            address(seed, ConnectionId(connection), ConsumerNumber(consumer), count)
-        };
-        let all = [of(1, 1, 1, 0), of(2, 1, 1, 0), of(1, 2, 1, 0), of(1, 1, 2, 0), of(1, 1, 1, 1)];
-        let distinct: std::collections::BTreeSet<_> = all.iter().collect();
-        assert_eq!(distinct.len(), all.len());
-        assert_eq!(all[0].len(), PREFIX.len() + 22);
-        assert!(is_address(all[0].as_bytes()) && !is_address(PSEUDO_QUEUE.as_bytes()));
+    fn an_address_leads_somewhere_in_its_own_vhost_while_it_is_open() {
+        let mut names = NameSource::new(Seed([1; 32]));
+        let (one, other) = (address(&mut names), address(&mut names));
+        assert!(is_address(one.as_bytes()) && !is_address(PSEUDO_QUEUE.as_bytes()));
+        let replies = DirectReplies::default();
+        let whose = (ConnectionId(1), ConsumerNumber(2));
+        replies.open(one.clone(), "/".into(), whose.0, whose.1);
+        assert_eq!(replies.find("/", one.as_bytes()), Some(whose));
+        assert_eq!(replies.find("/", other.as_bytes()), None);
+        assert_eq!(replies.find("other", one.as_bytes()), None);
+        replies.close(&one);
+        assert!(!replies.has("/", one.as_bytes()));
     }
 }

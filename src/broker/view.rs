@@ -3,7 +3,7 @@
 //! remembered may be out of date. What may change, and what follows from a change, is the catalog's.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use leveret_codec::table::FieldTable;
 use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,7 +13,7 @@ use crate::model::administration::{
 };
 use crate::model::fault::Fault;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef};
+use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef, Timestamp};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
@@ -34,6 +34,10 @@ use super::route_cache::RememberedRoutes;
 pub struct View {
     generation: AtomicU64,
     state: RwLock<ViewState>,
+    /// The catalog has made records that are not on disk yet.
+    unwritten: AtomicBool,
+    /// By how many milliseconds the wall clock is ahead of the broker's time.
+    wall_ahead: AtomicI64,
     pub(super) direct_replies: DirectReplies,
     pub(super) clients: Clients,
     pub(super) remembered_routes: RememberedRoutes,
@@ -59,7 +63,15 @@ impl View {
 
     /// What it holds. Vhosts, users and what belongs to them are an administrator's and stay.
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let View { generation: _, state, direct_replies, clients, remembered_routes } = self;
+        let View {
+            generation: _,
+            state,
+            unwritten: _,
+            wall_ahead: _,
+            direct_replies,
+            clients,
+            remembered_routes,
+        } = self;
         let state = state.read();
         let ViewState { vhosts, exchanges, queues, users: _, node_limits: _ } = &*state;
         into.declared("view: queues", queues);
@@ -76,6 +88,32 @@ impl View {
         direct_replies.holdings(into);
         clients.holdings(into);
         into.in_use("view: remembered routes", &remembered_routes.len());
+    }
+
+    /// Whether everything to be seen here is on disk, as far as it has to be. Where it is not, whoever tells that
+    /// something exists does so by way of the catalog ([`CatalogCommand::Answer`]), which knows when it is. Ask after
+    /// reading.
+    ///
+    /// [`CatalogCommand::Answer`]: super::command::CatalogCommand::Answer
+    #[must_use]
+    pub fn is_written(&self) -> bool {
+        !self.unwritten.load(Ordering::Acquire)
+    }
+
+    /// Told by the catalog: of new records before it gives back the lock of their change.
+    pub(super) fn set_written(&self, written: bool) {
+        self.unwritten.store(!written, Ordering::Release);
+    }
+
+    /// What people's clocks say at this time of the broker's, for stamps that they read. Nothing is waited for by it.
+    #[must_use]
+    pub fn wall_time(&self, now: Timestamp) -> Timestamp {
+        Timestamp(now.0.saturating_add_signed(self.wall_ahead.load(Ordering::Relaxed)))
+    }
+
+    /// By how many milliseconds the wall clock is ahead of the broker's time from now on, or behind it.
+    pub fn set_wall_ahead(&self, millis: i64) {
+        self.wall_ahead.store(millis, Ordering::Relaxed);
     }
 
     /// The open connections that are wanted, in order of their ids.

@@ -11,6 +11,7 @@ pub mod fault;
 pub mod holdings;
 pub mod ids;
 pub mod message;
+pub mod names;
 pub mod op;
 pub mod peer;
 pub mod port;

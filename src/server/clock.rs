@@ -1,9 +1,22 @@
-//! The one place that asks for the time. Wall time at the start, monotonic from there: a clock that is set back
-//! neither makes messages immortal nor stops heartbeats.
+//! The one place that asks for the time. The broker's time is the wall time at its start and monotonic from there: a clock
+//! that is set neither makes messages immortal, nor lets them expire early, nor stops heartbeats. What people read
+//! (x-death, events, since when a client is connected) is stamped with the wall clock's time, which the view is told.
+//!
+//! On disk a queue's times are milliseconds since the epoch in the broker's time. So where the wall clock was set by some
+//! amount while the broker ran, what waited then is due that much sooner (set forward) or later (set back) once the
+//! broker has been started again, and goes by the clock of that start.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+
+use crate::broker::view::View;
 use crate::model::ids::Timestamp;
+
+/// How often the wall clock is looked at: a stamp is wrong for so long at the most.
+const LOOK: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -13,10 +26,10 @@ pub(crate) struct Clock {
 
 impl Clock {
     pub(crate) fn new() -> Clock {
-        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Clock { started: Instant::now(), epoch_millis: millis(since_epoch) }
+        Clock { started: Instant::now(), epoch_millis: wall_millis() }
     }
 
+    /// Never goes back.
     pub(crate) fn now(&self) -> Timestamp {
         Timestamp(self.epoch_millis.saturating_add(millis(self.started.elapsed())))
     }
@@ -28,8 +41,60 @@ impl Clock {
         // A timer may fire within the millisecond before its time, when nothing is due yet.
         tokio::time::Instant::now() + wait + Duration::from_millis(1)
     }
+
+    /// By how many milliseconds the wall clock is ahead of [`Clock::now`].
+    fn wall_ahead(&self) -> i64 {
+        let (wall, now) = (wall_millis(), self.now().0);
+        let apart = i64::try_from(wall.abs_diff(now)).unwrap_or(i64::MAX);
+        if wall < now { -apart } else { apart }
+    }
+}
+
+/// Tells the view how far the wall clock is ahead, as long as the broker runs.
+pub(super) async fn follow_wall_clock(clock: Clock, view: Arc<View>, stop: CancellationToken) {
+    let mut looks = interval(LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = looks.tick() => view.set_wall_ahead(clock.wall_ahead()),
+            () = stop.cancelled() => return,
+        }
+    }
+}
+
+/// Since the epoch; 0 before it.
+fn wall_millis() -> u64 {
+    millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A clock of a broker that started when the wall clock showed another time than it does now.
+    fn set_since(by: i64) -> Clock {
+        let clock = Clock::new();
+        Clock { epoch_millis: clock.epoch_millis.saturating_add_signed(-by), ..clock }
+    }
+
+    #[tokio::test]
+    async fn stamps_follow_a_clock_that_is_set_and_the_brokers_time_does_not() {
+        for by in [7_200_000, -7_200_000] {
+            let (clock, view, stop) = (set_since(by), View::new(), CancellationToken::new());
+            let started = clock.now();
+            let following = tokio::spawn(follow_wall_clock(clock, Arc::clone(&view), stop.clone()));
+            while view.wall_time(Timestamp(10_000_000)) == Timestamp(10_000_000) {
+                tokio::task::yield_now().await;
+            }
+            let ahead = i64::try_from(view.wall_time(Timestamp(10_000_000)).0).unwrap() - 10_000_000;
+            assert!((ahead - by).abs() < 60_000, "{ahead} instead of {by}");
+            assert!(clock.now() >= started && clock.now().0 - started.0 < 60_000);
+            stop.cancel();
+            following.await.unwrap();
+        }
+    }
 }

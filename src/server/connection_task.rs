@@ -21,6 +21,7 @@ use super::budget::WorkBegun;
 use super::clock::Clock;
 use super::hub::{ConnectionMailbox, Hub};
 use super::owners::Conversation;
+use super::run::random_seed;
 use super::supervisor::contained;
 use crate::broker::port::Port;
 use crate::broker::view::View;
@@ -47,8 +48,6 @@ pub(crate) struct Surroundings {
     pub(crate) limits: Arc<SessionLimits>,
     /// What all connections have begun.
     pub(crate) begun: Arc<WorkBegun>,
-    /// Seeds the generated names and secrets of the process.
-    pub(crate) seed: u64,
     /// What is listened on.
     pub(crate) address: SocketAddr,
     /// Who logs in by ANONYMOUS.
@@ -70,11 +69,10 @@ impl Connection {
     pub(crate) fn new(stream: TcpStream, peer: SocketAddr, around: Arc<Surroundings>) -> Connection {
         let (id, mailbox) = around.hub.register();
         let shards = around.hub.shard_count();
-        let seed = mix(around.seed, id.0);
-        let port = Port::new(id, shards, Arc::clone(&around.view), seed)
+        let port = Port::new(id, shards, Arc::clone(&around.view), random_seed())
             .between(Ends { client: peer, server: stream.local_addr().unwrap_or(around.address) })
             .with_anonymous(around.anonymous_user.clone());
-        let peer = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: mix(seed, 1) };
+        let peer = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: random_seed() };
         let session = Session::new(around.clock.now(), Arc::clone(&around.limits), peer, port);
         Connection {
             stream,
@@ -230,12 +228,4 @@ impl Connection {
         self.conversation.report_drained(&mut &*self.around.hub);
         Ok(())
     }
-}
-
-/// A seed of its own for every `number` (splitmix64's finisher).
-fn mix(seed: u64, number: u64) -> u64 {
-    let mut z = seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    z ^ (z >> 31)
 }

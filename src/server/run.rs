@@ -21,7 +21,7 @@ use tracing::info;
 use super::administrator::Administrator;
 use super::budget::WorkBegun;
 use super::catalog_task;
-use super::clock::Clock;
+use super::clock::{self, Clock};
 use super::connection_task::Surroundings;
 use super::descriptors;
 use super::guard::{Guard, Thresholds, UNLIMITED};
@@ -35,6 +35,7 @@ use super::signals::Signals;
 use super::store_thread::{self, StoreEnd, StoreThread};
 use super::supervisor::{Role, TaskEnd, Tasks};
 use crate::config::ServeConfig;
+use crate::model::names::Seed;
 use crate::session::SessionLimits;
 use crate::store::{self, OpenError, StoreOptions};
 
@@ -187,11 +188,10 @@ impl Plan<'_> {
             .map_err(|(address, source)| ServeError::ListenManagement { address, source })?;
 
         let clock = Clock::new();
-        let seed = random_number();
         let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
         let share = memory / usize::from(shards).max(1);
         let clean = recovered.clean;
-        let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, seed)
+        let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, random_number())
             .map_err(StoreEnd::Failed)?;
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
@@ -222,8 +222,10 @@ impl Plan<'_> {
         let address = addresses[0];
         let begun = WorkBegun::within(memory_limit);
         let around =
-            Arc::new(Surroundings { hub, view, clock, limits, begun, seed, address, anonymous_user, stop });
+            Arc::new(Surroundings { hub, view, clock, limits, begun, address, anonymous_user, stop });
         let connections = TaskTracker::new();
+        let following = clock::follow_wall_clock(clock, Arc::clone(&around.view), around.stop.clone());
+        tasks.spawn(Role::Service, "the look at the wall clock", following);
         let room = Arc::new(Semaphore::new(shares.clients));
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             let (around, connections, room) = (Arc::clone(&around), connections.clone(), Arc::clone(&room));
@@ -306,9 +308,15 @@ fn listed(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// What nobody can guess: it makes this process's generated names, and the records of its log, unlike any other's.
+/// What nobody can guess: it makes the salts of this process, and the records of its log, unlike any other's.
 pub(super) fn random_number() -> u64 {
     rand::random()
+}
+
+/// What the names of one connection grow from. It comes from the operating system's chance, by way of a generator that
+/// gives nothing of one seed away to who knows another.
+pub(super) fn random_seed() -> Seed {
+    Seed(rand::random())
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode, Scope};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ChannelNumber, ConsumerNumber};
+use crate::model::names::{NameSource, Seed};
 use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
 
@@ -26,7 +27,6 @@ use super::failure::{
 use super::handshake::Opened;
 use super::held::Held;
 use super::methods::COMMIT;
-use super::names::NameSource;
 use super::outside::Outside;
 use super::turn::{Shared, Step, Turn};
 
@@ -69,7 +69,7 @@ impl Connection {
         shared.holdings(into);
     }
 
-    pub(super) fn new(opened: Opened, seed: u64, most_held: usize) -> Connection {
+    pub(super) fn new(opened: Opened, seed: Seed, most_held: usize) -> Connection {
         Connection {
             channels: BTreeMap::new(),
             channel_max: opened.tuned.channel_max,

@@ -175,7 +175,7 @@ impl<P: BrokerPort> Turn<'_, P> {
             let text = format!("reached maximum ({most}) of consumers per channel");
             return Err(Fault::new(ReplyCode::NotAllowed, text));
         }
-        Ok(if asked.is_empty() { self.shared.names.consumer_tag().into() } else { Name::from(asked) })
+        Ok(if asked.is_empty() { self.shared.names.name("amq.ctag-") } else { Name::from(asked) })
     }
 }
 

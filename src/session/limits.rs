@@ -1,6 +1,8 @@
 //! What bounds a connection, and what is known of its peer before it speaks. Only data; the checks stand where the
 //! bounded things are.
 
+use crate::model::names::Seed;
+
 /// The bounds of a connection. The defaults are RabbitMQ's where it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
@@ -45,10 +47,10 @@ impl Default for SessionLimits {
 }
 
 /// What the server knows of the peer when it connects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct PeerInfo {
     /// The peer's address is a loopback one (semantics.md 1.16).
     pub loopback: bool,
     /// What generated names of this connection grow from (`amq.ctag-`); random, chosen by the server.
-    pub seed: u64,
+    pub seed: Seed,
 }

@@ -19,7 +19,6 @@ mod held;
 mod input;
 mod limits;
 mod methods;
-mod names;
 mod outside;
 mod settling;
 mod transaction;

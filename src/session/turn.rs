@@ -12,6 +12,7 @@ use leveret_codec::method::{Method, MethodId, method_id, parse_method};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Name};
+use crate::model::names::NameSource;
 use crate::model::port::BrokerPort;
 
 use super::awaiting::Awaiting;
@@ -20,7 +21,6 @@ use super::client::ClientInfo;
 use super::consumers::Consumer;
 use super::failure::{Failure, undecodable, unexpected_frame, unimplemented};
 use super::held::Held;
-use super::names::NameSource;
 use super::outside::Outside;
 use super::settling::Gathered;
 

@@ -11,6 +11,7 @@ use leveret::model::event::SessionEvent;
 use leveret::model::fault::{Fault, ReplyCode};
 use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
+use leveret::model::names::Seed;
 use leveret::server::owners::{Conversation, WorkBegun};
 use leveret::session::{PeerInfo, Session, SessionLimits};
 
@@ -51,8 +52,12 @@ impl ServerConnection {
         limits: Arc<SessionLimits>,
         random: &mut Random,
     ) -> ServerConnection {
-        let port = Port::new(id, shards, view, random.next());
-        let peer = PeerInfo { loopback: true, seed: random.next() };
+        let mut seed = || {
+            let chance = random.next().to_le_bytes();
+            Seed(std::array::from_fn(|at| chance[at % chance.len()]))
+        };
+        let port = Port::new(id, shards, view, seed());
+        let peer = PeerInfo { loopback: true, seed: seed() };
         ServerConnection {
             conversation: Conversation::new(
                 id,

@@ -30,7 +30,7 @@ impl Port {
         if !announce::is_heard(&state) {
             return;
         }
-        let told = announce::tell(&state, now, Event { key, fields: fields(self) });
+        let told = announce::tell(&state, self.view.wall_time(now), Event { key, fields: fields(self) });
         drop(state);
         for (shard, command) in told {
             self.outgoing.push(shard, command);
@@ -63,6 +63,7 @@ impl Port {
     }
 
     pub(super) fn announce_connection(&mut self, now: Timestamp) {
+        let wall = self.view.wall_time(now);
         self.announce(now, "connection.created", |port| {
             let mut fields = port.described();
             port.add_client(&mut fields);
@@ -74,7 +75,7 @@ impl Port {
                 ("channel_max", number(port.client.channel_max)),
                 ("frame_max", number(port.client.frame_max)),
                 ("timeout", number(port.client.heartbeat_seconds)),
-                ("connected_at", number(i64::try_from(now.0).unwrap_or(i64::MAX))),
+                ("connected_at", number(i64::try_from(wall.0).unwrap_or(i64::MAX))),
                 (ACTOR, text(&*port.user)),
             ]);
             fields.extend(OF_TLS.map(|name| (name, text(""))));

@@ -17,6 +17,7 @@ use crate::model::ids::{
     ChannelNumber, ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, ShardIndex, Timestamp,
 };
 use crate::model::message::Message;
+use crate::model::names::{NameSource, Seed};
 use crate::model::op::Group;
 use crate::model::peer::{Ends, Introduction};
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
@@ -58,7 +59,7 @@ impl Outgoing {
 pub struct Port {
     connection: ConnectionId,
     view: Arc<View>,
-    seed: u64,
+    names: NameSource,
     /// What the connection is called: `CLIENT -> SERVER`.
     name: Name,
     ends: Option<Ends>,
@@ -72,9 +73,7 @@ pub struct Port {
     traced: Traced,
     cache: RouteCache,
     outgoing: Outgoing,
-    /// How many names were made up so far.
-    made_up: u64,
-    /// How often chance was asked where a message goes.
+    /// What chance says next about where a message goes: it counts up from a number of its own.
     draws: u64,
     /// How many commits concerned more than one shard.
     groups: u64,
@@ -85,16 +84,18 @@ pub struct Port {
 }
 
 impl Port {
-    /// A port of a connection that has not logged in. `seed` is secret and another one at every start of the broker:
-    /// names made up from it cannot be guessed.
+    /// A port of a connection that has not logged in. `seed` is secret and no other connection's: the names of queues and
+    /// the addresses for replies grow from it.
     #[must_use]
-    pub fn new(connection: ConnectionId, shards: u16, view: Arc<View>, seed: u64) -> Port {
+    pub fn new(connection: ConnectionId, shards: u16, view: Arc<View>, seed: Seed) -> Port {
         let outgoing = Outgoing { shards: (0..shards).map(|_| Vec::new()).collect(), ..Outgoing::default() };
         let cache = RouteCache::new(view.remembered_routes.clone());
+        let mut names = NameSource::new(seed);
+        let draws = names.draw();
         Port {
             connection,
             view,
-            seed,
+            names,
             name: "".into(),
             ends: None,
             anonymous: None,
@@ -105,8 +106,7 @@ impl Port {
             traced: Traced::default(),
             cache,
             outgoing,
-            made_up: 0,
-            draws: 0,
+            draws,
             groups: 0,
             direct_replies: Vec::new(),
             had_exclusive: false,
@@ -219,7 +219,7 @@ impl BrokerPort for Port {
             user: self.user.clone(),
             vhost: found.name.clone(),
             channels: 0,
-            connected_at: now,
+            connected_at: self.view.wall_time(now),
         };
         self.view.clients.open(self.connection, listed, &state)?;
         if state.permissions(vhost, &self.user).is_none() {
@@ -322,9 +322,9 @@ impl BrokerPort for Port {
     }
 
     fn open_direct_reply(&mut self, consumer: ConsumerNumber) -> Name {
-        self.made_up += 1;
-        let address = direct_reply::address(self.seed, self.connection, consumer, self.made_up);
-        self.view.direct_replies.open(address.clone(), self.connection, consumer);
+        let address = direct_reply::address(&mut self.names);
+        let vhost = self.vhost.clone();
+        self.view.direct_replies.open(address.clone(), vhost, self.connection, consumer);
         self.direct_replies.push((consumer, address.clone()));
         address
     }

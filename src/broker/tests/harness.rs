@@ -23,6 +23,7 @@ use crate::model::ids::{
     ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueId, ShardIndex, Timestamp,
 };
 use crate::model::message::{Body, Message, Origin as MessageOrigin};
+use crate::model::names::Seed;
 use crate::model::op::{CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry};
 use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, Progress, RoutedPublish};
@@ -139,7 +140,8 @@ impl Broker {
 
     /// A port that has not logged in.
     pub(super) fn port(&self, connection: u64) -> Port {
-        Port::new(ConnectionId(connection), SHARDS, self.view.clone(), 1)
+        let seed = Seed([u8::try_from(connection).unwrap(); 32]);
+        Port::new(ConnectionId(connection), SHARDS, self.view.clone(), seed)
     }
 
     /// Takes over a port that was used already.

@@ -25,7 +25,7 @@ pub struct Owners {
     pub damage: DamageReport,
 }
 
-/// Brings back what the store has recovered. `seed` makes generated names; each shard keeps about `memory` bytes of
+/// Brings back what the store has recovered. `seed` salts passwords; each shard keeps about `memory` bytes of
 /// ready messages.
 pub fn restore(
     now: Timestamp,

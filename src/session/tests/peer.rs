@@ -15,6 +15,7 @@ use crate::model::consuming::Delivery;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Position, Timestamp};
 use crate::model::message::{Body, Message, Origin};
+use crate::model::names::Seed;
 use crate::model::op::Attempts;
 use crate::model::request::Reply;
 use crate::session::outside::short;
@@ -32,7 +33,7 @@ impl Peer {
     /// Connected, nothing said.
     pub(super) fn connected(limits: SessionLimits) -> Peer {
         let now = Timestamp(1_000_000);
-        let peer = PeerInfo { loopback: true, seed: 1 };
+        let peer = PeerInfo { loopback: true, seed: Seed([1; 32]) };
         let session = Session::new(now, Arc::new(limits), peer, FakePort::default());
         Peer { session, now, input: BytesMut::new() }
     }
