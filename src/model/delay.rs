@@ -2,48 +2,167 @@
 //! and the queues they keep messages in, read it alike. Who keeps what is theirs.
 
 use leveret_codec::properties::Properties;
+use leveret_codec::table::AMQPValue;
 
 use super::argument::integer;
+use super::fault::Fault;
 
 /// The header's name.
 pub const HEADER: &str = "x-delay";
 
-/// How many milliseconds a message asks to be kept; None where it does not, or asks for what nobody keeps: nothing,
-/// less than nothing, or more than 2^32 - 1.
+/// How many milliseconds a message is to be kept; None where it asks for nothing, for less, or for what nobody keeps.
 #[must_use]
 pub fn delay(properties: Properties<'_>) -> Option<u32> {
-    properties.raw_headers()?;
-    let asked = integer(&properties.header(HEADER)?)?;
-    u32::try_from(asked).ok().filter(|&millis| millis > 0)
+    asked(properties).ok().flatten()
+}
+
+/// How many milliseconds a message asks to be kept, as the plugin reads it: whole numbers of all types, and fractions cut
+/// off, a text of digits. None where there is nothing to wait for: no header, one of another type, zero, or a negative
+/// number, as it has once the delay is over.
+///
+/// 406 for more than 2^32 - 1, and for a text that is no number. The plugin does not delay the one, and closes the
+/// connection by an error of its own for the other.
+pub fn asked(properties: Properties<'_>) -> Result<Option<u32>, Fault> {
+    if properties.raw_headers().is_none() {
+        return Ok(None);
+    }
+    let Some(value) = properties.header(HEADER) else { return Ok(None) };
+    let millis = match &value {
+        AMQPValue::Float(value) => cut_off((*value).into()),
+        AMQPValue::Double(value) => cut_off(*value),
+        AMQPValue::DecimalValue(decimal) => {
+            let scale = 10u64.checked_pow(decimal.scale.into());
+            Some(scale.map_or(0, |scale| i64::from(decimal.value) / i64::try_from(scale).unwrap_or(i64::MAX)))
+        }
+        AMQPValue::LongString(text) => read(text.as_bytes()),
+        AMQPValue::ShortString(text) => read(text.as_str().as_bytes()),
+        other => match integer(other) {
+            Some(millis) => Some(millis),
+            None => return Ok(None),
+        },
+    };
+    let Some(millis) = millis else {
+        let text = format!(
+            "header '{HEADER}' is no number of milliseconds, which an integer or a text of digits is"
+        );
+        return Err(Fault::precondition(text));
+    };
+    if millis <= 0 {
+        return Ok(None);
+    }
+    let most = u32::MAX;
+    match u32::try_from(millis) {
+        Ok(millis) => Ok(Some(millis)),
+        Err(_) => Err(Fault::precondition(format!(
+            "header '{HEADER}' asks for more milliseconds than a message can be delayed, which is {most}"
+        ))),
+    }
+}
+
+/// A text of digits, with a sign or without; more than fits is as good as the most that does.
+fn read(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let most = if text.starts_with('-') { i64::MIN } else { i64::MAX };
+    Some(text.parse().unwrap_or(most))
+}
+
+/// The whole part, at its ends where there is none.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "what is beyond an i64 ends at the last one, which is too much"
+)]
+fn cut_off(value: f64) -> Option<i64> {
+    (!value.is_nan()).then_some(value as i64)
 }
 
 #[cfg(test)]
 mod tests {
     use leveret_codec::properties::Field;
-    use leveret_codec::table::{AMQPValue, FieldTable, encode};
+    use leveret_codec::table::{DecimalValue, FieldTable, encode};
 
     use super::*;
 
-    fn asked(value: AMQPValue) -> Option<u32> {
+    fn of(value: AMQPValue) -> Result<Option<u32>, Fault> {
         let mut headers = FieldTable::default();
         headers.insert(HEADER.into(), value);
         let raw = Properties::default().with(&[(Field::Headers, Some(encode(&headers)))]);
-        delay(Properties::trusted(&raw))
+        let found = asked(Properties::trusted(&raw));
+        assert_eq!(delay(Properties::trusted(&raw)), found.clone().ok().flatten());
+        found
+    }
+
+    fn text(text: &str) -> AMQPValue {
+        AMQPValue::LongString(text.into())
+    }
+
+    fn decimal(value: u32, scale: u8) -> AMQPValue {
+        AMQPValue::DecimalValue(DecimalValue { scale, value })
     }
 
     #[test]
-    fn a_delay_is_a_positive_number_of_32_bits() {
-        assert_eq!(asked(AMQPValue::LongInt(5000)), Some(5000));
-        assert_eq!(asked(AMQPValue::ShortShortUInt(200)), Some(200));
-        assert_eq!(asked(AMQPValue::LongLongInt(u32::MAX.into())), Some(u32::MAX));
-        for none in [
-            AMQPValue::LongLongInt(i64::from(u32::MAX) + 1),
+    fn a_delay_is_a_number_whatever_its_type() {
+        for (value, millis) in [
+            (AMQPValue::LongInt(5000), 5000),
+            (AMQPValue::ShortShortInt(7), 7),
+            (AMQPValue::ShortShortUInt(200), 200),
+            (AMQPValue::ShortInt(300), 300),
+            (AMQPValue::ShortUInt(60_000), 60_000),
+            (AMQPValue::LongUInt(u32::MAX), u32::MAX),
+            (AMQPValue::LongLongInt(u32::MAX.into()), u32::MAX),
+            (AMQPValue::Float(1500.75), 1500),
+            (AMQPValue::Double(4_294_967_295.5), u32::MAX),
+            (decimal(150_075, 2), 1500),
+            (decimal(300, 0), 300),
+            (text("5000"), 5000),
+            (text("+0007"), 7),
+        ] {
+            assert_eq!(of(value.clone()), Ok(Some(millis)), "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_asks_for_nothing_is_not_delayed() {
+        for value in [
             AMQPValue::LongInt(0),
             AMQPValue::LongInt(-5000),
-            AMQPValue::LongString("5000".into()),
+            AMQPValue::LongLongInt(i64::MIN),
+            AMQPValue::Double(0.9),
+            AMQPValue::Float(-3.0),
+            AMQPValue::Double(f64::NEG_INFINITY),
+            decimal(99, 2),
+            decimal(u32::MAX, 255),
+            text("-5000"),
+            text("-99999999999999999999999"),
+            AMQPValue::Boolean(true),
+            AMQPValue::Timestamp(5000),
+            AMQPValue::Void,
         ] {
-            assert_eq!(asked(none.clone()), None, "{none:?}");
+            assert_eq!(of(value.clone()), Ok(None), "{value:?}");
         }
-        assert_eq!(delay(Properties::default()), None);
+        assert_eq!(asked(Properties::default()), Ok(None));
+    }
+
+    #[test]
+    fn what_nobody_can_keep_to_is_refused() {
+        let too_long = "PRECONDITION_FAILED - header 'x-delay' asks for more milliseconds than a message can be delayed, \
+                        which is 4294967295";
+        for value in [
+            AMQPValue::LongLongInt(i64::from(u32::MAX) + 1),
+            AMQPValue::Double(4_294_967_296.0),
+            AMQPValue::Double(f64::INFINITY),
+            text("4294967296"),
+            text("99999999999999999999999"),
+        ] {
+            assert_eq!(of(value.clone()).unwrap_err().text(), too_long, "{value:?}");
+        }
+        let no_number = "PRECONDITION_FAILED - header 'x-delay' is no number of milliseconds, which an integer or a text \
+                         of digits is";
+        for value in [text(""), text("-"), text(" 5"), text("5.5"), text("5s"), AMQPValue::Double(f64::NAN)] {
+            assert_eq!(of(value.clone()).unwrap_err().text(), no_number, "{value:?}");
+        }
     }
 }

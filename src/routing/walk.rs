@@ -6,7 +6,8 @@ use std::collections::BTreeSet;
 use leveret_codec::properties::Properties;
 use smallvec::SmallVec;
 
-use crate::model::delay::delay;
+use crate::model::delay::asked;
+use crate::model::fault::Fault;
 use crate::model::ids::{ExchangeId, QueueRef};
 
 use super::hash::mix;
@@ -43,6 +44,9 @@ pub struct Walked {
     pub histories: SmallVec<[QueueRef; 1]>,
     /// The search was given up: there may be more queues than were found (see [`super::MOST_EFFORT`]).
     pub is_cut_short: bool,
+    /// Why an exchange that delays messages cannot delay this one, which it has passed on at once: who publishes is told
+    /// so instead (406).
+    pub refusal: Option<Fault>,
 }
 
 /// Adds to `into` every queue a message reaches that is published to `start`; `into` is ordered afterwards and has
@@ -57,7 +61,8 @@ pub fn route(
     let Envelope { keys, properties, draw } = envelope;
     let distinct = distinct(keys);
     let mut queues = Queues { thinned: into.len(), into };
-    let mut walked = Walked { by_keys_alone: true, histories: SmallVec::new(), is_cut_short: false };
+    let mut walked =
+        Walked { by_keys_alone: true, histories: SmallVec::new(), is_cut_short: false, refusal: None };
     let mut effort = Effort::default();
     let mut pending: SmallVec<[ExchangeId; 4]> = SmallVec::from_slice(&[start]);
     // Holds all visited exchanges but the first, so that the usual walk of one allocates nothing.
@@ -69,10 +74,14 @@ pub fn route(
         walked.by_keys_alone &= routes.decides_by_keys_alone();
         if let Some(keeper) = routes.keeper() {
             match routes.kind() {
-                ExchangeKind::DelayedMessage if delay(properties).is_some() => {
-                    queues.into.push(keeper);
-                    continue;
-                }
+                ExchangeKind::DelayedMessage => match asked(properties) {
+                    Ok(Some(_)) => {
+                        queues.into.push(keeper);
+                        continue;
+                    }
+                    Ok(None) => {}
+                    Err(refusal) => walked.refusal = Some(refusal),
+                },
                 ExchangeKind::RecentHistory if is_remembered(properties) => walked.histories.push(keeper),
                 _ => {}
             }

@@ -8,6 +8,7 @@ mod s02;
 mod s03;
 mod s04;
 mod s05;
+mod s05_delayed;
 mod s05_plugins;
 mod s06;
 mod s07;
@@ -64,6 +65,7 @@ const FILES: &[&[Case]] = &[
     s05::routing::CASES,
     s05::matching::CASES,
     s05_plugins::CASES,
+    s05_delayed::CASES,
     s06::CASES,
     s07::declare::CASES,
     s07::arguments::CASES,

@@ -1,4 +1,5 @@
 //! Section 5, the exchange types that come as plugins elsewhere. A broker without one of them has its cases skipped.
+//! Delayed messages are in `s05_delayed`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -44,13 +45,6 @@ cases! {
     s5_28_over_exchange: "an exchange that is bound passes what is remembered on";
     s5_28_properties_kept: "what is remembered comes with exchange, key and properties";
     s5_28_length_wrong: "x-recent-history-length that is no positive integer is 406";
-    s5_29_delayed: "a message with x-delay comes after that time, with x-delay negated";
-    s5_29_order: "delayed messages come in the order of their times";
-    s5_29_not_positive: "x-delay of 0 or less, or none, delays nothing and stays as it came";
-    s5_29_confirmed_at_once: "a delayed message is confirmed when it is stored";
-    s5_29_type_decides: "x-delayed-type decides where it goes, by the bindings of that time";
-    s5_29_type_missing: "x-delayed-type missing or unknown is 406";
-    s5_29_deleted: "what waits goes with its exchange";
 }
 
 const HASH: &str = "x-consistent-hash";
@@ -58,10 +52,10 @@ const MODULUS: &str = "x-modulus-hash";
 const RANDOM: &str = "x-random";
 const LOCAL: &str = "x-local-random";
 const HISTORY: &str = "x-recent-history";
-const DELAYED: &str = "x-delayed-message";
+pub(super) const DELAYED: &str = "x-delayed-message";
 
 /// Declares an exchange, or skips the case where the broker has no such type.
-fn declare(channel: &Channel, exchange: &Exchange) -> Step {
+pub(super) fn declare(channel: &Channel, exchange: &Exchange) -> Step {
     channel.send(exchange.payload());
     match channel.event(PATIENCE)? {
         Some(event) if event.id == id(40, 11) => Ok(()),
@@ -78,7 +72,7 @@ fn declare(channel: &Channel, exchange: &Exchange) -> Step {
 }
 
 /// An exchange that is refused with 406 and this text; skips where the broker has no such type.
-fn refused(test: &Test, kind: &str, arguments: &[(&str, &[u8])], text: &str) -> Step {
+pub(super) fn refused(test: &Test, kind: &str, arguments: &[(&str, &[u8])], text: &str) -> Step {
     let sound = Exchange::new(&test.exchange("sound"), kind);
     let sound = if kind == DELAYED { sound.with("x-delayed-type", "direct") } else { sound };
     declare(&test.channel()?, &sound)?;
@@ -459,104 +453,4 @@ fn s5_28_length_wrong(test: &Test) -> Step {
         refused(test, HISTORY, &[("x-recent-history-length", value)], &text)?;
     }
     Ok(())
-}
-
-/// A delayed direct exchange with a queue bound by the key `k`.
-fn delayed(test: &Test, name: &str, queue: &str) -> Step<Channel> {
-    let channel = test.channel()?;
-    declare(&channel, &Exchange::new(name, DELAYED).with("x-delayed-type", "direct"))?;
-    channel.declare(&Queue::new(queue))?;
-    channel.bind(queue, name, "k")?;
-    Ok(channel)
-}
-
-fn after(exchange: &str, key: &str, millis: i32) -> Message {
-    let headers = Table::new().set("x-delay", millis);
-    Message::new(exchange, key, millis.to_string()).with(Properties::new().headers(&headers))
-}
-
-fn s5_29_delayed(test: &Test) -> Step {
-    let (name, queue) = (test.exchange("x"), test.queue("q"));
-    let channel = delayed(test, &name, &queue)?;
-    let start = Instant::now();
-    channel.publish(&after(&name, "k", 700));
-    let delivery = channel.take_soon(&queue)?;
-    let took = start.elapsed();
-    let in_time = Duration::from_millis(690)..Duration::from_secs(3);
-    ensure(in_time.contains(&took), &format!("it came after {took:?}"))?;
-    equal("x-delay", delivery.header("x-delay")?, Some(AMQPValue::LongInt(-700)))?;
-    equal("exchange", &delivery.exchange, &name)?;
-    equal("x-death", delivery.header("x-death")?, None)?;
-    channel.empty(&queue)
-}
-
-fn s5_29_order(test: &Test) -> Step {
-    let (name, queue) = (test.exchange("x"), test.queue("q"));
-    let channel = delayed(test, &name, &queue)?;
-    for millis in [600, 300, 450] {
-        channel.publish(&after(&name, "k", millis));
-    }
-    let order: Vec<String> = (0..3)
-        .map(|_| channel.take_soon(&queue).map(|delivery| delivery.body().to_owned()))
-        .collect::<Step<_>>()?;
-    equal("order", order, vec!["300".into(), "450".into(), "600".into()])
-}
-
-fn s5_29_not_positive(test: &Test) -> Step {
-    let (name, queue) = (test.exchange("x"), test.queue("q"));
-    let channel = delayed(test, &name, &queue)?;
-    channel.confirm_select()?;
-    channel.publish(&after(&name, "k", 0));
-    channel.publish(&after(&name, "k", -700));
-    channel.publish(&Message::new(&name, "k", "none"));
-    channel.confirmed(1, 3)?;
-    for delay in [Some(0), Some(-700), None] {
-        let delivery = channel.take(&queue)?;
-        equal("x-delay", delivery.header("x-delay")?, delay.map(AMQPValue::LongInt))?;
-    }
-    Ok(())
-}
-
-fn s5_29_confirmed_at_once(test: &Test) -> Step {
-    let (name, queue) = (test.exchange("x"), test.queue("q"));
-    let channel = delayed(test, &name, &queue)?;
-    channel.confirm_select()?;
-    let start = Instant::now();
-    channel.publish(&after(&name, "k", 60_000));
-    channel.confirmed(1, 1)?;
-    ensure(start.elapsed() < PATIENCE, "the confirm came late")?;
-    channel.empty(&queue)
-}
-
-fn s5_29_type_decides(test: &Test) -> Step {
-    let (channel, name) = (test.channel()?, test.exchange("x"));
-    declare(&channel, &Exchange::new(&name, DELAYED).with("x-delayed-type", "topic"))?;
-    channel.publish(&after(&name, "a.b", 500));
-    let mut bodies = BTreeMap::new();
-    for key in ["a.*", "#.b", "c"] {
-        let queue = test.queue(key);
-        channel.declare(&Queue::new(&queue))?;
-        channel.bind(&queue, &name, key)?;
-        bodies.insert(key, queue);
-    }
-    channel.take_soon(&bodies["a.*"])?;
-    channel.take_soon(&bodies["#.b"])?;
-    channel.empty(&bodies["c"])
-}
-
-fn s5_29_type_missing(test: &Test) -> Step {
-    let text = "Invalid argument, 'x-delayed-type' must be an existing exchange type";
-    refused(test, DELAYED, &[], text)?;
-    refused(test, DELAYED, &[("x-delayed-type", b"S\0\0\0\x04nope")], text)
-}
-
-fn s5_29_deleted(test: &Test) -> Step {
-    let (name, queue) = (test.exchange("x"), test.queue("q"));
-    let channel = delayed(test, &name, &queue)?;
-    channel.publish(&after(&name, "k", 400));
-    channel.call(crate::channel::delete_exchange(&name, false), id(40, 21))?;
-    declare(&channel, &Exchange::new(&name, DELAYED).with("x-delayed-type", "direct"))?;
-    channel.bind(&queue, &name, "k")?;
-    channel.silent_for(Duration::from_millis(900))?;
-    channel.empty(&queue)
 }

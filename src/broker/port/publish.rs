@@ -138,14 +138,15 @@ impl Port {
         if message.exchange().is_empty() {
             let keys = std::iter::once(message.routing_key()).chain(copies.iter().map(Vec::as_slice));
             let addresses = keys.filter(|key| direct_reply::is_address(key));
-            found.extend(addresses.filter_map(|address| self.view.direct_replies.find(address)));
+            found.extend(addresses.filter_map(|address| self.view.direct_replies.find(&self.vhost, address)));
             found.sort_unstable();
             found.dedup();
         }
         found
     }
 
-    /// Routes by the view, and remembers the result where exchange and key alone led to it. 406 where that takes too long.
+    /// Routes by the view, and remembers the result where exchange and key alone led to it. 406 where that takes too long, or
+    /// the message asks an exchange on its way for a delay that it cannot have.
     fn find_targets(&mut self, message: &Arc<Message>, copies: &[Vec<u8>]) -> Result<Targets, Fault> {
         let mut targets = Targets::new();
         let mut keys: SmallVec<[&[u8]; 4]> = smallvec![message.routing_key()];
@@ -157,13 +158,14 @@ impl Port {
         // Deleted since it was checked: then the message reaches nobody.
         let Some(exchange) = state.exchange(&self.vhost, name) else { return Ok(targets) };
         self.draws = self.draws.wrapping_add(1);
-        let draw = self.seed.wrapping_add(self.draws);
+        let draw = self.draws;
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
-        let Walked { by_keys_alone, histories, is_cut_short } =
+        let Walked { by_keys_alone, histories, is_cut_short, refusal } =
             route(&*state, exchange.id, envelope, &mut targets);
         if is_cut_short {
             return Err(too_much(exchange.resource(), keys.len()));
         }
+        refusal.map_or(Ok(()), Err)?;
         for QueueRef { queue: history, shard } in histories {
             let message = Arc::clone(message);
             self.outgoing.push(shard, ShardCommand::Remember { history, message });

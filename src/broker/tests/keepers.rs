@@ -67,6 +67,49 @@ fn a_delayed_message_comes_when_its_time_has_come() {
 }
 
 #[test]
+fn a_delay_may_be_a_text_and_comes_back_as_a_negative_number() {
+    let mut broker = delayed_broker();
+    for value in [text("500"), AMQPValue::Double(500.9)] {
+        broker.publish(1, message("x", "a", &[headers(&[("x-delay", value)])]), None);
+        broker.pass(499);
+        assert!(broker.get(1, "a").is_none());
+        broker.pass(1);
+        let delivery = broker.get(1, "a").expect("its time has come");
+        assert_eq!(header(&delivery, "x-delay"), Some(int(-500)));
+    }
+}
+
+#[test]
+fn a_delay_that_nobody_can_keep_to_is_refused_wherever_it_would_begin() {
+    let mut broker = delayed_broker();
+    broker.ask(1, declare_exchange("front", "fanout", |_| ()));
+    broker.ask(1, Request::BindExchange(binding("front", "x", "")));
+    let too_long = || headers(&[("x-delay", AMQPValue::LongLongInt(1 << 32))]);
+    let reason = "PRECONDITION_FAILED - header 'x-delay' asks for more milliseconds than a message can be delayed, which is \
+                  4294967295";
+    for exchange in ["x", "front"] {
+        assert_eq!(broker.route(1, message(exchange, "a", &[too_long()])).unwrap_err().text(), reason);
+    }
+    let no_number = broker.route(1, message("x", "a", &[headers(&[("x-delay", text("soon"))])]));
+    assert!(no_number.unwrap_err().text().starts_with("PRECONDITION_FAILED - header 'x-delay' is no number"));
+    assert!(broker.route(1, message("", "a", &[too_long()])).is_ok(), "who delays nothing does not care");
+    assert!(broker.get(1, "a").is_none());
+}
+
+#[test]
+fn a_letter_that_asks_for_too_long_a_delay_is_not_lost() {
+    let mut broker = delayed_broker();
+    broker.ask(
+        1,
+        queue_with("src", &[("x-dead-letter-exchange", text("x")), ("x-dead-letter-routing-key", text("a"))]),
+    );
+    let too_long = headers(&[("x-delay", AMQPValue::LongLongInt(1 << 32))]);
+    broker.publish(1, message("", "src", &[persistent(), too_long]), None);
+    broker.reject("src");
+    assert!(broker.get(1, "a").is_some());
+}
+
+#[test]
 fn a_long_delay_is_negated_in_a_wider_number() {
     let mut broker = delayed_broker();
     let long = AMQPValue::LongLongInt(u32::MAX.into());
