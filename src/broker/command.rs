@@ -7,10 +7,11 @@ use smallvec::SmallVec;
 
 use crate::model::consuming::{ConsumeOptions, Settlement};
 use crate::model::event::{Alarms, ConfirmToken};
+use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueId, ShardIndex};
 use crate::model::message::Message;
 use crate::model::op::Group;
-use crate::model::request::{Binding, DeclareExchange, DeclareQueue};
+use crate::model::request::{Binding, DeclareExchange, DeclareQueue, Reply};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
 use crate::routing::Destination;
@@ -139,6 +140,8 @@ pub struct QueueDeclare {
     /// The broker made the name (semantics.md 7.1): reserved prefixes do not matter.
     pub server_named: bool,
     pub request: DeclareQueue,
+    /// The user may not send dead letters where the arguments say: it matters where the queue does not exist yet.
+    pub refused_if_new: Option<Fault>,
 }
 
 /// A command for the catalog. Permissions were checked by the port.
@@ -154,6 +157,11 @@ pub enum CatalogCommand {
     /// From a shard: the deletion of a queue that has a tombstone is with the store, so that whatever the catalog
     /// writes from now on is durable no sooner.
     QueueDropped { queue: QueueId },
+    /// From a shard or a port: an answer that speaks of what may not be on disk yet (see [`View::is_written`]). It goes
+    /// out once all is that was declared before it.
+    ///
+    /// [`View::is_written`]: super::view::View::is_written
+    Answer { connection: ConnectionId, reply: Reply },
     /// The connection is going: its exclusive queues are deleted. Answered where `reply` is set.
     ConnectionClosed { connection: ConnectionId, reply: bool },
     /// What the broker runs short of has changed; for those who hear of it.
@@ -163,11 +171,23 @@ pub enum CatalogCommand {
 /// What a connection asks of the catalog.
 #[derive(Clone, Debug)]
 pub enum CatalogRequest {
-    DeclareExchange(DeclareExchange),
-    DeleteExchange { name: Name, if_unused: bool },
+    /// The user may not send what is unroutable where the arguments say: it matters where the exchange does not exist
+    /// yet.
+    DeclareExchange {
+        declare: DeclareExchange,
+        refused_if_new: Option<Fault>,
+    },
+    DeleteExchange {
+        name: Name,
+        if_unused: bool,
+    },
     Bind(BindingEnds, Binding),
     Unbind(BindingEnds, Binding),
-    DeleteQueue { name: Name, if_unused: bool, if_empty: bool },
+    DeleteQueue {
+        name: Name,
+        if_unused: bool,
+        if_empty: bool,
+    },
 }
 
 /// What a binding leads to.

@@ -23,6 +23,9 @@ cases! {
     s16_02_publish_needs_write: "publish needs write on the exchange; the default one is amq.default";
     s16_02_reading_needs_read: "consume, get and purge need read on the queue";
     s16_02_dead_letter_needs_both: "x-dead-letter-exchange needs read on the queue and write on the exchange";
+    s16_02_dead_letter_of_old: "where a queue exists, its x-dead-letter-exchange is compared, and nobody's permissions";
+    s16_02_alternate_of_old: "where an exchange exists, its alternate-exchange is compared, and nobody's permissions";
+    s16_02_passive_needs_any: "a passive declare needs any permission, whether there is something or not";
     s16_04_update_secret: "update-secret cancels the consumers whose queue the user may not read any more, and no others";
     s16_05_topic_write: "a topic permission refuses a publish by its routing key";
     s16_05_topic_read: "a topic permission refuses a binding by its routing key";
@@ -141,6 +144,66 @@ fn s16_02_dead_letter_needs_both(test: &Test) -> Step {
     let text = refused(&format!("write access to {}", admin.exchange_text("x")), &user);
     channel.closes(403, id(50, 10), &text)?;
     connection.channel()?.declare(&Queue::new("q").with("x-dead-letter-exchange", "w")).map(drop)
+}
+
+fn s16_02_dead_letter_of_old(test: &Test) -> Step {
+    let admin = Admin::new(test)?;
+    let queue = |to: &str| Queue::new("q").with("x-dead-letter-exchange", to);
+    admin.channel()?.declare(&queue("x"))?;
+    let (_, login) = admin.user(".*", "^w", ".*")?;
+    let connection = test.connect_as(&login)?;
+    connection.channel()?.declare(&queue("x"))?;
+    let channel = connection.channel()?;
+    channel.send(queue("y").payload());
+    let text = format!(
+        "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange' for {}: received 'y' but current is 'x'",
+        admin.queue_text("q")
+    );
+    channel.closes(406, id(50, 10), &text)
+}
+
+fn s16_02_alternate_of_old(test: &Test) -> Step {
+    let admin = Admin::new(test)?;
+    let exchange = |to: &str| Exchange::new("e", "fanout").with("alternate-exchange", to);
+    admin.channel()?.declare_exchange(&exchange("x"))?;
+    let (_, login) = admin.user(".*", "^w", ".*")?;
+    let connection = test.connect_as(&login)?;
+    connection.channel()?.declare_exchange(&exchange("x"))?;
+    let channel = connection.channel()?;
+    channel.send(exchange("y").payload());
+    let text = format!(
+        "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for {}: received 'y' but current is 'x'",
+        admin.exchange_text("e")
+    );
+    channel.closes(406, id(40, 10), &text)
+}
+
+fn s16_02_passive_needs_any(test: &Test) -> Step {
+    let admin = Admin::new(test)?;
+    let channel = admin.channel()?;
+    channel.declare(&Queue::new("s"))?;
+    channel.declare_exchange(&Exchange::new("s", "fanout"))?;
+    let (user, login) = admin.user("", "", "")?;
+    let connection = test.connect_as(&login)?;
+    for name in ["s", "missing"] {
+        let queue = refused(&format!("configure access to {}", admin.queue_text(name)), &user);
+        let exchange = refused(&format!("configure access to {}", admin.exchange_text(name)), &user);
+        for (payload, at_fault, text) in [
+            (Queue::new(name).passive().payload(), id(50, 10), &queue),
+            (Exchange::new(name, "").passive().payload(), id(40, 10), &exchange),
+        ] {
+            let channel = connection.channel()?;
+            channel.send(payload);
+            channel.closes(403, at_fault, text)?;
+        }
+    }
+    for (configure, write, read) in [("^s", "", ""), ("", "^s", ""), ("", "", "^s")] {
+        admin.permit(&user, configure, write, read)?;
+        let channel = test.connect_as(&login)?.channel()?;
+        channel.declare(&Queue::new("s").passive())?;
+        channel.declare_exchange(&Exchange::new("s", "").passive())?;
+    }
+    Ok(())
 }
 
 fn s16_04_update_secret(test: &Test) -> Step {

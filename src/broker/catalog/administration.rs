@@ -22,11 +22,15 @@ impl Catalog {
     ) -> Result<Applied, AdministrationError> {
         let view = self.view.clone();
         let mut state = view.write();
+        let changes = fx.ops.len();
         let outcome = self.apply(&mut state, change, fx);
         if outcome.is_ok() {
             view.changed();
         }
-        fx.tell_events(&state, now);
+        if fx.ops.len() > changes {
+            view.set_written(false);
+        }
+        fx.tell_events(&state, view.wall_time(now));
         outcome
     }
 

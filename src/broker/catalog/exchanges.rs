@@ -61,6 +61,7 @@ impl Catalog {
         state: &mut ViewState,
         vhost: &str,
         declare: DeclareExchange,
+        refused_if_new: Option<Fault>,
         fx: &mut CatalogEffects,
     ) -> Result<bool, Fault> {
         let kind = kind(&declare.kind)?;
@@ -70,6 +71,7 @@ impl Catalog {
         if declare.name.starts_with("amq.") {
             return Err(reserved("exchange", &declare.name));
         }
+        refused_if_new.map_or(Ok(()), Err)?;
         check_exchange_limit(state, Resource::exchange(&declare.name, vhost))?;
         let mut exchange = self.new_exchange(state, vhost, kind, declare)?;
         if exchange.durable {

@@ -79,10 +79,10 @@ impl CatalogEffects {
         self.events.push(Event { key, fields });
     }
 
-    /// Sends the events on their way.
-    fn tell_events(&mut self, state: &ViewState, now: Timestamp) {
+    /// Sends the events on their way, with the wall clock's time.
+    fn tell_events(&mut self, state: &ViewState, wall: Timestamp) {
         for event in std::mem::take(&mut self.events) {
-            self.to_shards.extend(announce::tell(state, now, event));
+            self.to_shards.extend(announce::tell(state, wall, event));
         }
         self.actor = None;
     }
@@ -207,6 +207,11 @@ impl Catalog {
         shards
     }
 
+    /// All records that were handed out are on disk.
+    pub fn written(&self) {
+        self.view.set_written(true);
+    }
+
     /// Carries out a command.
     pub fn handle(&mut self, now: Timestamp, command: CatalogCommand, fx: &mut CatalogEffects) {
         let view = self.view.clone();
@@ -238,15 +243,23 @@ impl Catalog {
                 }
                 gone
             }
+            CatalogCommand::Answer { connection, reply } => {
+                fx.reply(connection, reply);
+                false
+            }
             CatalogCommand::Alarms(alarms) => {
                 self.tell_alarms(&state, alarms, fx);
                 false
             }
         };
-        if changed || fx.ops.len() > changes {
+        let has_records = fx.ops.len() > changes;
+        if changed || has_records {
             view.changed();
         }
-        fx.tell_events(&state, now);
+        if has_records {
+            view.set_written(false);
+        }
+        fx.tell_events(&state, view.wall_time(now));
     }
 
     /// Who is behind a command, as events name it.
@@ -257,6 +270,7 @@ impl Catalog {
             CatalogCommand::QueueGone { reply, .. } => reply.map(|(connection, _)| connection),
             CatalogCommand::QueueDropped { .. }
             | CatalogCommand::ConnectionClosed { .. }
+            | CatalogCommand::Answer { .. }
             | CatalogCommand::Alarms(_) => None,
         };
         connection.and_then(|connection| self.view.clients.user(connection)).unwrap_or_else(|| ITSELF.into())
@@ -291,7 +305,9 @@ impl Catalog {
             return false;
         }
         let outcome = match request {
-            CatalogRequest::DeclareExchange(declare) => self.declare_exchange(state, vhost, declare, fx),
+            CatalogRequest::DeclareExchange { declare, refused_if_new } => {
+                self.declare_exchange(state, vhost, declare, refused_if_new, fx)
+            }
             CatalogRequest::DeleteExchange { name, if_unused } => {
                 self.delete_exchange(state, vhost, &name, if_unused, fx)
             }

@@ -71,7 +71,7 @@ impl Catalog {
             return false;
         }
         let (of_vhost, name) = (&declare.vhost, &declare.request.name);
-        match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&declare)) {
+        match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&mut declare)) {
             Ok(settings) => {
                 self.create_queue(state, *declare, settings, fx);
                 true
@@ -298,7 +298,8 @@ fn named_type(arguments: &FieldTable) -> String {
 }
 
 /// Checks the declare of a queue that does not exist yet.
-fn check_new(declare: &QueueDeclare) -> Result<QueueSettings, Fault> {
+fn check_new(declare: &mut QueueDeclare) -> Result<QueueSettings, Fault> {
+    declare.refused_if_new.take().map_or(Ok(()), Err)?;
     let resource = Resource::queue(&declare.request.name, &declare.vhost);
     queue_arguments::settings(&declare.request, resource, declare.server_named)
 }

@@ -1,6 +1,8 @@
 //! Requests: names cleaned, permissions and owners checked, then answered from the view or sent to the owner
 //! (semantics.md sections 5 to 8, 10, 16.2).
 
+use leveret_codec::table::FieldTable;
+
 use super::Port;
 use crate::broker::access::Operation;
 use crate::broker::arguments::{string, without_line_ends};
@@ -8,7 +10,7 @@ use crate::broker::catalog::kind;
 use crate::broker::command::{
     BindingEnds, CatalogCommand, CatalogRequest, QueueDeclare, QueueLabel, ShardCommand,
 };
-use crate::broker::direct_reply::{self, PSEUDO_QUEUE, unguessable};
+use crate::broker::direct_reply::{self, PSEUDO_QUEUE};
 use crate::broker::view::ViewState;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{Name, QueueRef};
@@ -42,7 +44,7 @@ impl Port {
                 let binding = self.check_binding(BindingEnds::Queue, binding)?;
                 Ok(self.ask_catalog(CatalogRequest::Unbind(BindingEnds::Queue, binding)))
             }
-            Request::PurgeQueue { name } if self.view.direct_replies.find(name.as_bytes()).is_some() => {
+            Request::PurgeQueue { name } if self.view.direct_replies.has(&self.vhost, name.as_bytes()) => {
                 Ok(Progress::Done(Reply::Count { messages: 0 }))
             }
             Request::PurgeQueue { name } => {
@@ -82,19 +84,46 @@ impl Port {
         let resource = Resource::exchange(&name, &self.vhost);
         let state = self.view.read();
         if declare.passive {
-            return match state.exchange(&self.vhost, &name) {
-                Some(_) => Ok(Progress::Done(Reply::Done)),
-                None => Err(Fault::not_found(resource)),
-            };
+            self.check_any(&state, resource)?;
+            state.exchange(&self.vhost, &name).ok_or_else(|| Fault::not_found(resource))?;
+            drop(state);
+            return Ok(self.tell_what_is(Reply::Done));
         }
         kind(&declare.kind)?;
         self.check(&state, Operation::Configure, resource)?;
-        if let Some(alternate) = declare.arguments.inner().get("alternate-exchange").and_then(string) {
-            self.check(&state, Operation::Read, resource)?;
-            self.check(&state, Operation::Write, Resource::exchange(&alternate, &self.vhost))?;
-        }
+        let refused_if_new =
+            self.check_way_on(&state, &declare.arguments, "alternate-exchange", resource).err();
         drop(state);
-        Ok(self.ask_catalog(CatalogRequest::DeclareExchange(DeclareExchange { name, ..declare })))
+        let declare = DeclareExchange { name, ..declare };
+        Ok(self.ask_catalog(CatalogRequest::DeclareExchange { declare, refused_if_new }))
+    }
+
+    /// An answer that says that something exists: at once, or when it is on disk.
+    fn tell_what_is(&mut self, reply: Reply) -> Progress {
+        if self.view.is_written() {
+            return Progress::Done(reply);
+        }
+        self.outgoing.catalog.push(CatalogCommand::Answer { connection: self.connection, reply });
+        Progress::Pending
+    }
+
+    /// Any permission will do for a passive declare, whether there is something or not (7.5).
+    fn check_any(&self, state: &ViewState, resource: Resource<'_>) -> Result<(), Fault> {
+        let may = |operation| self.check(state, operation, resource);
+        may(Operation::Read).or_else(|_| may(Operation::Write)).or_else(|_| may(Operation::Configure))
+    }
+
+    /// Whether messages may go from a new queue or exchange to the exchange that this argument names (5.7, 7.11).
+    fn check_way_on(
+        &self,
+        state: &ViewState,
+        arguments: &FieldTable,
+        argument: &str,
+        from: Resource<'_>,
+    ) -> Result<(), Fault> {
+        let Some(to) = arguments.inner().get(argument).and_then(string) else { return Ok(()) };
+        self.check(state, Operation::Read, from)?;
+        self.check(state, Operation::Write, Resource::exchange(&to, &self.vhost))
     }
 
     fn delete_exchange(&mut self, name: &Name, if_unused: bool) -> Result<Progress, Fault> {
@@ -147,10 +176,8 @@ impl Port {
         let resource = Resource::queue(&name, &self.vhost);
         let state = self.view.read();
         self.check(&state, Operation::Configure, resource)?;
-        if let Some(target) = declare.arguments.inner().get("x-dead-letter-exchange").and_then(string) {
-            self.check(&state, Operation::Read, resource)?;
-            self.check(&state, Operation::Write, Resource::exchange(&target, &self.vhost))?;
-        }
+        let refused_if_new =
+            self.check_way_on(&state, &declare.arguments, "x-dead-letter-exchange", resource).err();
         drop(state);
         self.had_exclusive |= declare.exclusive;
         self.outgoing.catalog.push(CatalogCommand::DeclareQueue(Box::new(QueueDeclare {
@@ -158,6 +185,7 @@ impl Port {
             vhost: self.vhost.clone(),
             server_named,
             request: DeclareQueue { name, ..declare },
+            refused_if_new,
         })));
         Ok(Progress::Pending)
     }
@@ -168,18 +196,17 @@ impl Port {
         if !is_address && &**name != PSEUDO_QUEUE {
             return Ok(None);
         }
-        if is_address && self.view.direct_replies.find(name.as_bytes()).is_none() {
+        if is_address && !self.view.direct_replies.has(&self.vhost, name.as_bytes()) {
             return Err(Fault::not_found(Resource::queue(name, &self.vhost)));
         }
         Ok(Some(Reply::QueueDeclared { name: name.clone(), messages: 0, consumers: 1 }))
     }
 
-    /// A passive declare: any permission will do (7.5).
+    /// A passive declare.
     fn inspect_queue(&mut self, name: &Name) -> Result<Progress, Fault> {
         let resource = Resource::queue(name, &self.vhost);
         let state = self.view.read();
-        let may = |operation| self.check(&state, operation, resource);
-        may(Operation::Read).or_else(|_| may(Operation::Write)).or_else(|_| may(Operation::Configure))?;
+        self.check_any(&state, resource)?;
         let (at, label) = self.own_queue(&state, name)?;
         drop(state);
         Ok(self.ask_shard(at, ShardCommand::Inspect { queue: at.queue, label }))
@@ -223,11 +250,8 @@ impl Port {
 
     /// A name for a queue that was given none (7.1).
     fn make_up_name(&mut self) -> Name {
-        let secret = [b"queue".as_slice(), &self.seed.to_be_bytes()].concat();
         loop {
-            self.made_up += 1;
-            let what = [self.connection.0.to_be_bytes(), self.made_up.to_be_bytes()].concat();
-            let name: Name = format!("amq.gen-{}", unguessable(&secret, &what)).into();
+            let name: Name = self.names.name("amq.gen-");
             if self.view.read().queue(&self.vhost, &name).is_none() {
                 return name;
             }

@@ -1,10 +1,12 @@
 //! Logging in, vhosts and permissions (semantics.md 1.8 to 1.20, section 16).
 
 use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, headers, message, short, text,
-    texts,
+    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, headers, int, message,
+    queue_with, short, text, texts,
 };
-use crate::model::administration::{Change, Password, TopicPermissionSpec, UserSpec, VhostMetadata};
+use crate::model::administration::{
+    Change, Password, PermissionSpec, TopicPermissionSpec, UserSpec, VhostMetadata,
+};
 use crate::model::consuming::ConsumeOptions;
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConsumerNumber;
@@ -212,4 +214,92 @@ fn anonymous_is_offered_where_somebody_is_named_and_is_that_user() {
             "a password is still asked for"
         );
     }
+}
+
+#[test]
+fn a_passive_declare_needs_any_permission_whether_there_is_something_or_not() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, declare_queue("s", |_| ()));
+    broker.ask(1, declare_exchange("s", "direct", |_| ()));
+    broker.add_user("bob", "^none", "^none", "^none");
+    broker.connect_as(2, "bob", "pw");
+    for name in ["s", "missing"] {
+        let exchange = declare_exchange(name, "", |declare| declare.passive = true);
+        let queue = declare_queue(name, |declare| declare.passive = true);
+        for (request, what) in [(exchange, "exchange"), (queue, "queue")] {
+            let text = format!("configure access to {what} '{name}' in vhost '/'");
+            assert_eq!(broker.text(2, request), refused(&text));
+        }
+    }
+    for (user, [configure, write, read]) in
+        [("c", ["^s", "", ""]), ("w", ["", "^s", ""]), ("r", ["", "", "^s"])]
+    {
+        broker.add_user(user, configure, write, read);
+        broker.connect_as(3, user, "pw");
+        assert_eq!(broker.text(3, declare_exchange("s", "", |declare| declare.passive = true)), "");
+        assert_eq!(broker.text(3, declare_queue("s", |declare| declare.passive = true)), "");
+    }
+}
+
+#[test]
+fn where_letters_and_alternates_go_matters_to_what_is_new_alone() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    let queue = |name: &str, to: &str| queue_with(name, &[("x-dead-letter-exchange", text(to))]);
+    let exchange = |name: &str, to: &str| {
+        declare_exchange(name, "direct", |declare| {
+            declare.arguments = arguments(&[("alternate-exchange", text(to))]);
+        })
+    };
+    broker.ask(1, queue("q", "forbidden"));
+    broker.ask(1, exchange("x", "forbidden"));
+    broker.add_user("bob", ".*", "^q", ".*");
+    broker.connect_as(2, "bob", "pw");
+    let refused = refused("write access to exchange 'forbidden' in vhost '/'");
+    assert_eq!(broker.text(2, queue("new", "forbidden")), refused);
+    assert_eq!(broker.text(2, exchange("new", "forbidden")), refused);
+    assert_eq!(broker.text(2, queue("q", "forbidden")), "", "it is there, as it says");
+    assert_eq!(broker.text(2, exchange("x", "forbidden")), "");
+    assert_eq!(
+        broker.text(2, queue("q", "other")),
+        "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange' for queue 'q' in vhost '/': received 'other' but \
+         current is 'forbidden'"
+    );
+    assert_eq!(
+        broker.text(2, exchange("x", "other")),
+        "PRECONDITION_FAILED - inequivalent arg 'alternate-exchange' for exchange 'x' in vhost '/': received 'other' but \
+         current is 'forbidden'"
+    );
+    let taken =
+        queue_with("new", &[("x-dead-letter-exchange", text("forbidden")), ("x-max-length", int(-1))]);
+    assert_eq!(broker.text(2, taken), refused, "before other arguments");
+    let reserved = "ACCESS_REFUSED - exchange name 'amq.x' contains reserved prefix 'amq.*'";
+    assert_eq!(broker.text(2, exchange("amq.x", "forbidden")), reserved);
+}
+
+#[test]
+fn an_address_for_replies_is_one_in_its_own_vhost_alone() {
+    let mut broker = Broker::new();
+    let metadata = VhostMetadata::default();
+    broker.administer(Change::PutVhost { name: "other".into(), metadata }).unwrap();
+    let (vhost, user) = ("other".into(), "guest".into());
+    let all = || ".*".into();
+    let permissions = PermissionSpec { configure: all(), write: all(), read: all() };
+    broker.administer(Change::PutPermissions { vhost, user, permissions }).unwrap();
+    broker.connect(1);
+    broker.connect(2);
+    broker.connect_to(3, "other");
+    let address = broker.port_mut(1).open_direct_reply(ConsumerNumber(1));
+    let passive = || declare_queue(&address, |declare| declare.passive = true);
+    assert_eq!(broker.text(2, passive()), "");
+    assert_eq!(
+        broker.text(3, passive()),
+        format!("NOT_FOUND - no queue '{address}' in vhost 'other'"),
+        "nor can anybody find out whether there is one"
+    );
+    assert!(!broker.route(2, message("", &address, &[])).unwrap().is_unroutable());
+    assert!(broker.route(3, message("", &address, &[])).unwrap().is_unroutable());
+    broker.publish(3, message("", &address, &[]), None);
+    assert!(broker.deliveries(1).is_empty());
 }

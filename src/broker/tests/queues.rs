@@ -214,7 +214,13 @@ fn a_declare_that_comes_after_its_connection_has_gone_makes_no_exclusive_queue()
             unreachable!("declare_queue makes a declare")
         };
         let connection = ConnectionId(1);
-        let declare = QueueDeclare { connection, vhost: "/".into(), server_named: false, request };
+        let declare = QueueDeclare {
+            connection,
+            vhost: "/".into(),
+            server_named: false,
+            request,
+            refused_if_new: None,
+        };
         CatalogCommand::DeclareQueue(Box::new(declare))
     };
     broker.lose(1);

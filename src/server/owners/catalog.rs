@@ -1,5 +1,5 @@
 //! The turn of the catalog. Commands to shards leave at once; answers to connections wait until the records they
-//! speak of are durable.
+//! speak of are durable, whichever turn made them.
 
 use std::collections::VecDeque;
 
@@ -110,14 +110,26 @@ impl CatalogOwner {
                 answer_all(&mut done.administrators);
             }
         }
+        if self.held.is_empty() && self.effects.ops.is_empty() {
+            self.catalog.written();
+        }
     }
 
     /// The store hears of a queue before its shard does, so that no message of the queue is durable without it.
     fn dispatch(&mut self, carrier: &mut impl Carrier) {
         let effects = &mut self.effects;
         if effects.ops.is_empty() {
-            carrier.tell_connections(&mut effects.to_connections);
-            answer_all(&mut self.administrators);
+            match self.held.back_mut() {
+                // They may speak of what an earlier turn has made.
+                Some(last) => {
+                    last.answers.append(&mut effects.to_connections);
+                    last.administrators.append(&mut self.administrators);
+                }
+                None => {
+                    carrier.tell_connections(&mut effects.to_connections);
+                    answer_all(&mut self.administrators);
+                }
+            }
         } else {
             self.sequence += 1;
             let ops = std::mem::take(&mut effects.ops);
