@@ -42,6 +42,7 @@ impl Queue {
         self.consumers.end_turn(self.turns());
         more |= self.serve_gets(now, fx);
         self.fresh_from = self.next_position;
+        self.born_expired = false;
         let expired = self.expire(now, fx);
         more |= self.enforce_limits(fx);
         self.backlog = !self.ready.is_empty();

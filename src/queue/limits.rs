@@ -16,15 +16,13 @@ impl Queue {
     /// let in if there is credit for all that is ready and for itself, or if what credit leaves over is within the
     /// length limit. Where the last pump left messages ready (connections are full, or a fetch is under way), only
     /// credit that came since is reckoned with. For the limit in bytes, all that is ready counts as long as
-    /// credit does not cover all of it.
-    pub(super) fn refuses(&self, message: &Message) -> bool {
+    /// credit does not cover all of it. `kept` messages that are not ready count towards the length.
+    pub(super) fn refuses(&self, message: &Message, kept: u64) -> bool {
         if self.settings.overflow == Overflow::DropHead {
             return false;
         }
         let (ready, bytes) = (self.ready.count(), self.ready.body_bytes());
-        // Dead letters that nobody may ever take are kept, and have to end somewhere.
-        let insisted = if self.settings.dead_letters_at_least_once { self.letters.len() } else { 0 };
-        let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count + insisted >= max);
+        let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count + kept >= max);
         let too_large = || {
             let with_it = bytes.saturating_add(message.body().len() as u64);
             self.settings.max_length_bytes.is_some_and(|max| with_it > max)
@@ -82,6 +80,13 @@ impl Queue {
         self.ready.with_spans(lane, |lane| lane.spans.pop_front());
         self.ready.rejoin(lane);
         true
+    }
+
+    /// Whether messages are ready that the next pump lets go: too many, or expired when they came. Until then they are
+    /// nobody's who was not there before them.
+    #[must_use]
+    pub fn owes(&self) -> bool {
+        self.born_expired || (self.drops_head() && self.is_over_limit())
     }
 
     /// Whether it has a limit that makes it drop from its head.

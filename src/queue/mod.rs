@@ -78,6 +78,8 @@ pub struct Queue {
     /// Messages from here on were pushed since the last pump: they do not expire before it, so that even those with
     /// a TTL of 0 may meet a consumer (semantics.md 12.2).
     fresh_from: Position,
+    /// One of them had expired when it came.
+    born_expired: bool,
     window: Window,
     /// When it was last declared, asked by a get, or left by its last consumer (semantics.md 8.5).
     last_used: Timestamp,
@@ -137,6 +139,7 @@ impl Queue {
             gets: VecDeque::new(),
             next_position,
             fresh_from: next_position,
+            born_expired: false,
             window: Window { stored: usize::MAX, all: usize::MAX },
             last_used: now,
             gone: false,
@@ -166,15 +169,42 @@ impl Queue {
 
     /// Takes a message in, or refuses it where the queue is full and rejects (semantics.md 12.3).
     pub fn push(&mut self, now: Timestamp, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
-        if self.refuses(&message) {
-            if self.settings.overflow == Overflow::RejectPublishDeadLetter
-                && self.settings.dead_letter.is_some()
-            {
-                let (queue, position, reason) = (self.id, Position::default(), DeathReason::MaxLength);
-                fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited: false });
-            }
-            return Pushed::Rejected;
+        // Dead letters that nobody may ever take are kept, and have to end somewhere.
+        let kept = if self.settings.dead_letters_at_least_once { self.letters.len() } else { 0 };
+        if self.refuses(&message, kept) {
+            return self.reject(message, fx);
         }
+        self.take_in(now, message, fx)
+    }
+
+    /// Takes in a message that the broker sends on, as [`Queue::push`] does; but it never waits for the letters that this
+    /// queue keeps. They may wait for the queue it comes from, and queues that feed each other would hold them for ever; so
+    /// a letter waits for ready messages alone, of which consumers make fewer. One of the queue's `own` is not refused at
+    /// all: it comes back to the place it has not left yet.
+    pub fn push_letter(
+        &mut self,
+        now: Timestamp,
+        message: Arc<Message>,
+        own: bool,
+        fx: &mut QueueEffects,
+    ) -> Pushed {
+        if !own && self.refuses(&message, 0) {
+            return self.reject(message, fx);
+        }
+        self.take_in(now, message, fx)
+    }
+
+    /// Refuses a message at the door.
+    fn reject(&self, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
+        if self.settings.overflow == Overflow::RejectPublishDeadLetter && self.settings.dead_letter.is_some()
+        {
+            let (queue, position, reason) = (self.id, Position::default(), DeathReason::MaxLength);
+            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited: false });
+        }
+        Pushed::Rejected
+    }
+
+    fn take_in(&mut self, now: Timestamp, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
         let durable = self.must_survive(&message);
         let lane = self.lane_of(&message);
         let entry = Entry {
@@ -185,6 +215,7 @@ impl Queue {
             stored: if durable { Stored::Durable } else { Stored::No },
             indexed: false,
         };
+        self.born_expired |= entry.expiry.is_due(now);
         self.next_position = self.next_position.next();
         if durable {
             self.put(lane, &entry, fx);

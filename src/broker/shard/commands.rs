@@ -49,6 +49,9 @@ impl Shard {
                 let Some(slot) = self.queues.get_mut(&queue) else { return Vec::new() };
                 let last = range.last.min(slot.queue.last_position());
                 let (piece, rest) = self.steps.cut(PositionRange { last, ..range }, settlement);
+                if slot.queue.owes() {
+                    slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+                }
                 slot.queue.settle(now, key(consumer), piece, settlement, &mut self.fx);
                 self.touch(queue);
                 let settle = |range| ShardCommand::Settle { queue, consumer, range, settlement };
@@ -56,6 +59,9 @@ impl Shard {
             }
             ShardCommand::SetPaused { queue, consumer, paused } => {
                 if let Some(slot) = self.queues.get_mut(&queue) {
+                    if slot.queue.owes() {
+                        slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+                    }
                     slot.queue.set_paused(key(consumer), paused);
                     self.touch(queue);
                 }
@@ -96,6 +102,7 @@ impl Shard {
                         let fault = Fault::single_active_get(label.resource());
                         self.out.reply(connection, Reply::Refused(fault));
                     } else {
+                        slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
                         slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
                         self.outboxes.add_holder(connection, queue, consumer);
                         self.touch(queue);
@@ -105,6 +112,7 @@ impl Shard {
                 }
             }
             ShardCommand::Purge { queue, label } => {
+                self.catch_up(now, queue);
                 let reply = match self.queues.get_mut(&queue) {
                     Some(slot) => Reply::Count { messages: slot.queue.purge(now, &mut self.fx) },
                     None => no_queue(&label),
@@ -114,7 +122,7 @@ impl Shard {
             }
             ShardCommand::Inspect { queue, label } => {
                 let reply = self.inspect(now, queue).unwrap_or_else(|| no_queue(&label));
-                self.out.reply(connection, reply);
+                self.tell_what_is(connection, reply);
             }
             other => debug_assert!(false, "a connection has no business with {other:?}"),
         }
@@ -218,6 +226,7 @@ impl Shard {
             let queue_type = slot.queue.settings().queue_type;
             return Reply::Refused(of_other_type(argument, label.resource(), queue_type));
         }
+        slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
         if slot.queue.consume(now, key, options, &mut self.fx).is_err() {
             return Reply::Refused(Fault::exclusive_use(label.resource()));
         }
@@ -229,13 +238,23 @@ impl Shard {
     /// A declare of a queue that exists, as far as the catalog knew.
     fn declared(&mut self, now: Timestamp, queue: QueueId, declare: Box<QueueDeclare>) {
         match self.inspect(now, queue) {
-            Some(reply) => self.out.reply(declare.connection, reply),
+            Some(reply) => self.tell_what_is(declare.connection, reply),
             None => self.out.to_catalog.push(CatalogCommand::DeclareQueue(declare)),
+        }
+    }
+
+    /// An answer that says that a queue exists: at once, or by way of the catalog, which knows when that is on disk.
+    fn tell_what_is(&mut self, connection: ConnectionId, reply: Reply) {
+        if self.view.is_written() {
+            self.out.reply(connection, reply);
+        } else {
+            self.out.to_catalog.push(CatalogCommand::Answer { connection, reply });
         }
     }
 
     /// The counts of a queue, which this is a use of; None where it is gone.
     fn inspect(&mut self, now: Timestamp, queue: QueueId) -> Option<Reply> {
+        self.catch_up(now, queue);
         let Slot { queue: state, label, .. } = self.queues.get_mut(&queue)?;
         state.touch(now);
         let counts = state.counts();

@@ -214,7 +214,7 @@ impl Shard {
         let target = slot.queue.settings().dead_letter.as_ref()?;
         let state = self.view.read();
         let exchange = state.exchange(&slot.label.vhost, &target.exchange)?.id;
-        let death = Death { queue: &slot.label.name, reason: letter.reason, at: now };
+        let death = Death { queue: &slot.label.name, reason: letter.reason, at: self.view.wall_time(now) };
         let Dead { message, deaths } = match slot.queue.settings().role {
             QueueRole::Delays => Dead { message: delayed::released(&letter.message), deaths: Vec::new() },
             QueueRole::Clients | QueueRole::Remembers => dead_letter::edit(&letter.message, &death, target),
@@ -244,7 +244,8 @@ impl Shard {
         awaited: Option<AwaitedDeadLetter>,
     ) {
         let exists = self.queues.contains_key(&queue);
-        let pushed = self.push(now, queue, message);
+        let own = awaited.is_some_and(|awaited| awaited.queue == queue);
+        let pushed = self.push_letter(now, queue, message, own);
         let Some(awaited) = awaited else { return };
         match pushed {
             Pushed::Stored => self.confirms.wait(Waiter::Source(awaited, queue)),

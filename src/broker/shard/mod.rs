@@ -22,7 +22,7 @@ use crate::model::op::{Fetch, Fetched, Group, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::{DeadLetter, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
+use crate::queue::{DeadLetter, Gate, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
 
 use super::Map;
 use super::catalog::CatalogQueue;
@@ -74,6 +74,17 @@ struct Slot {
     has_messages: bool,
     /// Where it stands in the list of deadlines.
     deadline: Option<Timestamp>,
+}
+
+impl Slot {
+    /// Carries out what a pump at the end of the turn would, before somebody looks: what a client sees is as if each
+    /// method were carried out by itself, whatever came together with it. The queue is pumped again at the end.
+    fn catch_up(&mut self, now: Timestamp, gate: &mut impl Gate, steps: &mut Steps, fx: &mut QueueEffects) {
+        if self.touched && steps.may_pump(fx.dead_letters.len()) {
+            let (moved, _) = self.queue.pump(now, gate, fx);
+            steps.pumped(moved);
+        }
+    }
 }
 
 /// The owner of some queues.
@@ -329,6 +340,13 @@ impl Shard {
             || !self.rubbish.is_empty()
     }
 
+    /// Has a queue carry out what it owes before somebody looks.
+    fn catch_up(&mut self, now: Timestamp, queue: QueueId) {
+        if let Some(slot) = self.queues.get_mut(&queue) {
+            slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+        }
+    }
+
     /// Pumps the queues that were touched.
     fn pump(&mut self, now: Timestamp) {
         let mut touched = std::mem::take(&mut self.touched);
@@ -507,8 +525,22 @@ impl Shard {
 
     /// Puts a message into a queue. One that was deleted meanwhile takes everything (semantics.md 9.25).
     fn push(&mut self, now: Timestamp, queue: QueueId, message: Arc<Message>) -> Pushed {
+        self.put_in(queue, |queue, fx| queue.push(now, message, fx))
+    }
+
+    /// The same of a message that the broker sends on; one of the queue's `own`, where it comes back to it.
+    fn push_letter(&mut self, now: Timestamp, queue: QueueId, message: Arc<Message>, own: bool) -> Pushed {
+        self.put_in(queue, |queue, fx| queue.push_letter(now, message, own, fx))
+    }
+
+    #[inline]
+    fn put_in(
+        &mut self,
+        queue: QueueId,
+        put: impl FnOnce(&mut Queue, &mut QueueEffects) -> Pushed,
+    ) -> Pushed {
         let Some(slot) = self.queues.get_mut(&queue) else { return Pushed::Accepted };
-        let pushed = slot.queue.push(now, message, &mut self.fx);
+        let pushed = put(&mut slot.queue, &mut self.fx);
         if !slot.touched {
             slot.touched = true;
             self.touched.push(queue);

@@ -178,6 +178,8 @@ impl Shard {
         match line {
             Line::Connection(_) => self.steps.left == 0 && takes_steps(command),
             Line::Queue(queue) if changes_queue(command) => {
+                // What came before is carried out first.
+                self.catch_up(now, queue);
                 // Its last dead letters have to know where they come from, and where it sent them.
                 self.move_dead_letters(now);
                 self.is_in_use(queue)

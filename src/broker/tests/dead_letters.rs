@@ -7,9 +7,12 @@ use super::harness::{
     Broker, binding, declare_exchange, declare_queue, headers, int, message, persistent, queue_with, short,
     text, texts,
 };
+use crate::model::consuming::Settlement;
+use crate::model::ids::{ConsumerNumber, PositionRange};
 use crate::model::message::Message;
 use crate::model::op::Op;
-use crate::model::request::Request;
+use crate::model::port::BrokerPort;
+use crate::model::request::{Reply, Request};
 
 /// `src` dead-letters over the fanout exchange `dx` to `dead`, which lives on the other shard.
 fn broker() -> Broker {
@@ -311,4 +314,67 @@ fn a_source_that_does_not_insist_lets_go_of_what_is_refused() {
     assert!(broker.get(1, "full").is_some());
     broker.pass(100_000);
     assert!(broker.get(1, "full").is_none());
+}
+
+/// A quorum queue for one ready message that insists on its dead letters, which go to the queue `to`.
+fn small(name: &str, to: &str) -> Request {
+    let arguments = [
+        ("x-queue-type", text("quorum")),
+        ("x-dead-letter-exchange", text("")),
+        ("x-dead-letter-routing-key", text(to)),
+        ("x-dead-letter-strategy", text("at-least-once")),
+        ("x-overflow", text("reject-publish")),
+        ("x-max-length", int(1)),
+    ];
+    queue_with(name, &arguments)
+}
+
+#[test]
+fn a_full_queue_that_feeds_itself_has_its_dead_letters_back_at_once() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    broker.ask(1, small("self", "self"));
+    broker.publish(1, message("", "self", &[]), Some(1));
+    broker.reject("self");
+    assert_eq!(broker.counts(1, "self"), (1, 0));
+    // One that was taken out, and whose place another has: it goes nowhere else.
+    let consumer = ConsumerNumber(9);
+    let get = Request::Get { queue: "self".into(), channel: 1, consumer, no_ack: false };
+    let Reply::Got { delivery, .. } = broker.ask(1, get) else { panic!("it is there") };
+    broker.publish(1, message("", "self", &[]), Some(2));
+    let range = PositionRange::single(delivery.position);
+    broker.port_mut(1).settle(delivery.queue, consumer, range, Settlement::Discard);
+    broker.settle();
+    assert_eq!(broker.counts(1, "self"), (2, 0));
+    broker.publish(1, message("", "self", &[]), Some(3));
+    assert_eq!(broker.confirms(1), [(1, true), (2, true), (3, false)]);
+    assert_eq!(broker.stored.len(), 2, "nothing is kept besides");
+}
+
+#[test]
+fn letters_that_wait_for_each_others_queues_get_there() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    for (name, to) in [("a", "b"), ("b", "a")] {
+        broker.ask(1, small(name, to));
+        broker.publish(1, message("", name, &[]), None);
+    }
+    broker.reject("a");
+    assert_eq!((broker.counts(1, "a"), broker.counts(1, "b")), ((0, 0), (1, 0)), "the other one is full");
+    broker.reject("b");
+    broker.pass(1000);
+    assert_eq!((broker.counts(1, "a"), broker.counts(1, "b")), ((1, 0), (1, 0)));
+    assert_eq!(broker.stored.len(), 2);
+}
+
+#[test]
+fn deaths_are_stamped_by_the_wall_clock_and_waited_for_by_the_brokers() {
+    let mut broker = broker();
+    broker.view.set_wall_ahead(7_200_000);
+    broker.publish(1, message("", "src", &[short(Field::Expiration, "1000")]), None);
+    broker.pass(999);
+    assert!(broker.get(1, "dead").is_none());
+    broker.pass(1);
+    let dead = broker.get(1, "dead").expect("its time has come").message;
+    assert_eq!(field(&deaths(&dead)[0], "time"), AMQPValue::Timestamp(broker.now().seconds() + 7200));
 }

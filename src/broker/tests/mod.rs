@@ -16,3 +16,4 @@ mod policies;
 mod publish;
 mod queues;
 mod recovery;
+mod turns;

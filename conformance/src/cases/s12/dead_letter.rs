@@ -6,7 +6,7 @@ use leveret_codec::properties::Field;
 
 use super::{Dying, header};
 use crate::entity::{Exchange, Message, Queue};
-use crate::outcome::{Step, ensure, equal};
+use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;
 use crate::scene::each_type;
 use crate::test::Test;
@@ -24,6 +24,7 @@ cases! {
     s12_07_exchange_at_death: "what counts is whether the dead-letter exchange exists at the time of death";
     s12_07_no_route: "dead letters that no binding takes are dropped";
     s12_07_at_least_once: "at-least-once brings dead letters to their target";
+    s12_07_feeds_itself: "a full quorum queue that is its own target has its dead letter back";
     s12_08_no_return: "a mandatory message that is a dead letter without a route is not returned";
     s12_08_alternate: "the alternate exchange of a dead-letter exchange gets dead letters without a route";
     s12_09_properties: "the properties of a message stay as published";
@@ -284,4 +285,19 @@ fn s12_09_body(test: &Test) -> Step {
         }
         Ok(())
     })
+}
+
+fn s12_07_feeds_itself(test: &Test) -> Step {
+    let (channel, queue) = (test.channel()?, test.queue("q"));
+    let itself = Queue::of("quorum", &queue).with("x-max-length", 1).with("x-overflow", "reject-publish");
+    let itself = itself.with("x-dead-letter-exchange", "").with("x-dead-letter-routing-key", &queue);
+    channel.declare(&itself.with("x-dead-letter-strategy", "at-least-once"))?;
+    channel.put(&queue, "a");
+    channel.becomes(&queue, 1)?;
+    for _ in 0..2 {
+        let Some(delivery) = channel.get(&queue, false)? else { return fail("it is not there") };
+        channel.reject(delivery.tag, false);
+        channel.becomes(&queue, 1)?;
+    }
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use super::Dying;
 use crate::channel::Channel;
 use crate::entity::{Message, Queue};
-use crate::outcome::{Step, ensure, equal};
+use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;
 use crate::scene::each_type;
 use crate::test::Test;
@@ -18,6 +18,8 @@ cases! {
     s12_03_requeue_beyond: "a requeued message beyond x-max-length is dropped";
     s12_03_zero_to_consumer: "x-max-length 0 lets messages through to a consumer that is ready";
     s12_03_zero_without_consumer: "x-max-length 0 drops messages where no consumer is ready";
+    s12_03_zero_at_once: "what x-max-length 0 drops is neither found nor counted by what comes right behind it";
+    s12_03_requeue_at_once: "a requeue beyond x-max-length is not counted by a declare right behind it";
     s12_03_reject_publish: "with reject-publish the newest message is nacked";
     s12_03_reject_publish_bytes: "reject-publish looks at x-max-length-bytes too";
     s12_03_reject_publish_room: "with reject-publish messages are taken again once there is room";
@@ -215,4 +217,32 @@ fn s12_03_quorum_reject_publish_dlx(test: &Test) -> Step {
     equal("dead letter", dying.channel.take_soon(&dying.target)?.body(), "a")?;
     equal("dead letter", dying.channel.take_soon(&dying.target)?.body(), "b")?;
     left(&dying.channel, &dying.source, &["c"])
+}
+
+fn s12_03_zero_at_once(test: &Test) -> Step {
+    let (channel, queue) = (test.channel()?, test.queue("q"));
+    channel.declare(&Queue::new(&queue).with("x-max-length", 0))?;
+    for _ in 0..20 {
+        channel.put(&queue, "a");
+        channel.empty(&queue)?;
+        channel.put(&queue, "b");
+        equal("ready", channel.count(&queue)?.0, 0)?;
+        channel.put(&queue, "c");
+        equal("purged", channel.purge(&queue)?, 0)?;
+    }
+    Ok(())
+}
+
+fn s12_03_requeue_at_once(test: &Test) -> Step {
+    let (channel, queue) = (test.channel()?, test.queue("q"));
+    channel.declare(&Queue::new(&queue).with("x-max-length", 1))?;
+    for _ in 0..20 {
+        channel.put(&queue, "a");
+        let Some(delivery) = channel.get(&queue, false)? else { return fail("nothing to requeue") };
+        channel.put(&queue, "b");
+        channel.reject(delivery.tag, true);
+        equal("ready", channel.count(&queue)?.0, 1)?;
+        channel.purge(&queue)?;
+    }
+    Ok(())
 }

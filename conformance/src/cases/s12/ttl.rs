@@ -27,6 +27,7 @@ cases! {
     s12_01_ttl_of_arrival: "the time in a queue begins with the arrival in it";
     s12_02_zero_to_consumer: "a message with a TTL of 0 goes to a consumer that is ready";
     s12_02_zero_without_consumer: "a message with a TTL of 0 expires where no consumer is ready";
+    s12_02_zero_at_once: "a message with a TTL of 0 is neither found, counted nor consumed by what comes right behind it";
     s12_02_zero_blocked_consumer: "a message with a TTL of 0 expires where the consumer is at its prefetch limit";
 }
 
@@ -209,4 +210,20 @@ fn s12_02_zero_blocked_consumer(test: &Test) -> Step {
             equal("dead letter", dying.channel.take_soon(&dying.target)?.body(), "b")
         })
     })
+}
+
+fn s12_02_zero_at_once(test: &Test) -> Step {
+    let (channel, queue) = (test.channel()?, test.queue("q"));
+    channel.declare(&Queue::new(&queue))?;
+    for round in 0..20 {
+        put_expiring(&channel, &queue, "a", "0");
+        channel.empty(&queue)?;
+        put_expiring(&channel, &queue, "b", "0");
+        equal("ready", channel.count(&queue)?.0, 0)?;
+        put_expiring(&channel, &queue, "c", "0");
+        let tag = format!("t{round}");
+        channel.consume(&queue, &tag)?;
+        channel.cancel(&tag)?;
+    }
+    channel.silent()
 }
