@@ -108,7 +108,13 @@ impl View {
     /// What people's clocks say at this time of the broker's, for stamps that they read. Nothing is waited for by it.
     #[must_use]
     pub fn wall_time(&self, now: Timestamp) -> Timestamp {
-        Timestamp(now.0.saturating_add_signed(self.wall_ahead.load(Ordering::Relaxed)))
+        Timestamp(now.0.saturating_add_signed(self.wall_ahead()))
+    }
+
+    /// By how many milliseconds the wall clock is ahead of the broker's time.
+    #[must_use]
+    pub fn wall_ahead(&self) -> i64 {
+        self.wall_ahead.load(Ordering::Relaxed)
     }
 
     /// By how many milliseconds the wall clock is ahead of the broker's time from now on, or behind it.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::wall_clock::WallClock;
 use crate::model::ids::{Position, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{Attempts, EntryMeta, StoredEntry};
@@ -93,20 +94,21 @@ pub(super) struct Entry {
 
 impl Entry {
     /// An entry read back from the store.
-    pub(super) fn loaded(found: StoredEntry, durable: bool) -> Entry {
+    pub(super) fn loaded(found: StoredEntry, durable: bool, clock: &WallClock) -> Entry {
         Entry {
             message: found.message,
             position: found.position,
-            expiry: found.meta.expires_at.into(),
+            expiry: clock.read(found.position, found.meta.expires_at).into(),
             returns: Returns::of(&found.meta),
             stored: if durable { Stored::Durable } else { Stored::Spilled },
             indexed: false,
         }
     }
 
-    pub(super) fn meta(&self) -> EntryMeta {
+    /// What the store keeps of it besides the message.
+    pub(super) fn meta(&self, clock: &WallClock) -> EntryMeta {
         EntryMeta {
-            expires_at: self.expiry.time(),
+            expires_at: clock.stored(self.position, self.expiry.time()),
             attempts: self.returns.attempts(),
             redelivered: self.returns.redelivered(),
         }

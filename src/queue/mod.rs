@@ -40,6 +40,7 @@ mod spans;
 #[cfg(test)]
 mod tests;
 mod unacked;
+mod wall_clock;
 
 pub use deliver::Gate;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
@@ -51,6 +52,7 @@ use letters::Letters;
 use position_map::PositionMap;
 use ready::Ready;
 use unacked::{Unacked, UnackedMemory};
+use wall_clock::WallClock;
 
 /// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics.md 10.11).
 const QUORUM_PREFETCH: u16 = 2000;
@@ -81,6 +83,7 @@ pub struct Queue {
     /// One of them had expired when it came.
     born_expired: bool,
     window: Window,
+    wall_clock: WallClock,
     /// When it was last declared, asked by a get, or left by its last consumer (semantics.md 8.5).
     last_used: Timestamp,
     /// The shard has been told to delete it.
@@ -141,6 +144,7 @@ impl Queue {
             fresh_from: next_position,
             born_expired: false,
             window: Window { stored: usize::MAX, all: usize::MAX },
+            wall_clock: WallClock::default(),
             last_used: now,
             gone: false,
             stored,
@@ -165,6 +169,12 @@ impl Queue {
     /// that it can work at all.
     pub fn set_window(&mut self, stored: usize, all: usize) {
         self.window = Window { stored, all };
+    }
+
+    /// By how many milliseconds the wall clock is ahead of the time that the queue is told: it is the wall clock's times
+    /// that the store has. Nothing is due sooner or later for it.
+    pub fn set_wall_ahead(&mut self, millis: i64) {
+        self.wall_clock.set(self.next_position, millis);
     }
 
     /// Takes a message in, or refuses it where the queue is full and rejects (semantics.md 12.3).
@@ -330,7 +340,9 @@ impl Queue {
             gets,
             next_position: _,
             fresh_from: _,
+            born_expired: _,
             window: _,
+            wall_clock,
             last_used: _,
             gone: _,
             stored: _,
@@ -345,6 +357,7 @@ impl Queue {
         letters.holdings(into);
         into.in_transit("queue: gets", gets);
         into.in_transit("queue: fetches", fetches);
+        into.declared("queue: times the wall clock was set", &wall_clock.len());
     }
 
     /// The last consumer's leaving makes an auto-delete queue go (semantics.md 7.10) and starts x-expires.
@@ -373,7 +386,7 @@ impl Queue {
             lane,
             position: entry.position,
             message: Arc::clone(&entry.message),
-            meta: entry.meta(),
+            meta: entry.meta(&self.wall_clock),
             durable: entry.stored == Stored::Durable,
         });
     }

@@ -215,6 +215,6 @@ impl Queue {
 
     fn entry_of(&self, found: StoredEntry) -> Entry {
         let durable = self.must_survive(&found.message);
-        Entry::loaded(found, durable)
+        Entry::loaded(found, durable, &self.wall_clock)
     }
 }

@@ -2,9 +2,9 @@
 //! that is set neither makes messages immortal, nor lets them expire early, nor stops heartbeats. What people read
 //! (x-death, events, since when a client is connected) is stamped with the wall clock's time, which the view is told.
 //!
-//! On disk a queue's times are milliseconds since the epoch in the broker's time. So where the wall clock was set by some
-//! amount while the broker ran, what waited then is due that much sooner (set forward) or later (set back) once the
-//! broker has been started again, and goes by the clock of that start.
+//! On disk a queue's times are the wall clock's of when a message came (`queue::wall_clock`). So while the broker runs,
+//! nothing is due sooner or later because the clock was set; and once it has been started again, neither is what came after
+//! that. What had come before it is: by as much as the clock was set, for its times were written by the old one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -17,6 +17,8 @@ use crate::model::ids::Timestamp;
 
 /// How often the wall clock is looked at: a stamp is wrong for so long at the most.
 const LOOK: Duration = Duration::from_secs(1);
+/// By less than so many milliseconds nobody sets a clock: what two readings differ by is not told.
+const LEAST_STEP: u64 = 100;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Clock {
@@ -56,7 +58,12 @@ pub(super) async fn follow_wall_clock(clock: Clock, view: Arc<View>, stop: Cance
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = looks.tick() => view.set_wall_ahead(clock.wall_ahead()),
+            _ = looks.tick() => {
+                let ahead = clock.wall_ahead();
+                if ahead.abs_diff(view.wall_ahead()) >= LEAST_STEP {
+                    view.set_wall_ahead(ahead);
+                }
+            }
             () = stop.cancelled() => return,
         }
     }

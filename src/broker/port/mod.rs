@@ -133,7 +133,7 @@ impl Port {
         let Port {
             connection: _,
             view: _,
-            seed: _,
+            names: _,
             name: _,
             ends: _,
             anonymous: _,
@@ -144,7 +144,6 @@ impl Port {
             traced: _,
             cache,
             outgoing: Outgoing { shards, catalog, direct },
-            made_up: _,
             draws: _,
             groups: _,
             direct_replies,

@@ -109,6 +109,8 @@ pub struct Shard {
     confirms: Confirms,
     outboxes: Outboxes,
     budget: Budget,
+    /// By how much its queues know the wall clock to be ahead, in milliseconds.
+    wall_ahead: i64,
     /// Dead letters that queues have handed out.
     letters: VecDeque<DeadLetter>,
     /// What was purged and deleted, to be given back.
@@ -179,6 +181,7 @@ impl Shard {
             confirms: Confirms::default(),
             outboxes: Outboxes::new(outbox_bytes(shards)),
             budget: Budget::new(memory_budget),
+            wall_ahead: 0,
             letters: VecDeque::new(),
             rubbish: VecDeque::new(),
             awaited: Map::default(),
@@ -205,6 +208,7 @@ impl Shard {
             confirms,
             outboxes,
             budget,
+            wall_ahead: _,
             letters,
             rubbish,
             awaited,
@@ -314,6 +318,7 @@ impl Shard {
     /// Ends a turn: works off what had to wait, lets the queues it touched deliver, moves dead letters, and says what
     /// has to be done. What is too much for a turn is left to the next one.
     pub fn finish_turn(&mut self, now: Timestamp, fx: &mut ShardEffects) {
+        self.follow_wall_clock();
         self.work_off(now);
         for _ in 0..ROUNDS {
             self.pump(now);
@@ -344,6 +349,17 @@ impl Shard {
     fn catch_up(&mut self, now: Timestamp, queue: QueueId) {
         if let Some(slot) = self.queues.get_mut(&queue) {
             slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+        }
+    }
+
+    /// Tells all queues where the wall clock was set.
+    fn follow_wall_clock(&mut self) {
+        let ahead = self.view.wall_ahead();
+        if ahead != self.wall_ahead {
+            self.wall_ahead = ahead;
+            for slot in self.queues.values_mut() {
+                slot.queue.set_wall_ahead(ahead);
+            }
         }
     }
 
@@ -502,6 +518,7 @@ impl Shard {
     fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
         let (stored, all) = self.budget.windows();
         queue.set_window(stored, all);
+        queue.set_wall_ahead(self.wall_ahead);
         let slot = Slot { queue, label, touched: false, has_messages: false, deadline: None };
         self.queues.insert(id, slot);
         self.touch(id);

@@ -248,3 +248,35 @@ fn what_only_the_store_has_comes_back_into_a_range_that_is_being_read() {
     desk.pump();
     assert_eq!(desk.take_delivered(), [(2, 100), (2, 102), (2, 103), (2, 104)]);
 }
+
+#[test]
+fn the_store_has_the_wall_clocks_times_and_a_clock_that_is_set_makes_nothing_due() {
+    for ahead in [7_200_000, -7_200_000] {
+        let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
+        desk.now = Timestamp(10_000_000);
+        desk.queue.set_window(0, 0);
+        let fleeting = Spec { expiration: Some(60_000), ..PERSISTENT };
+        let due = desk.now.plus_millis(60_000);
+        desk.push(fleeting);
+        desk.queue.set_wall_ahead(ahead);
+        desk.push(fleeting);
+        desk.pump();
+        let stored = desk.ops.iter().filter_map(|op| match op {
+            Op::Put { meta, .. } => meta.expires_at,
+            _ => None,
+        });
+        assert_eq!(stored.collect::<Vec<_>>(), [due, Timestamp(due.0.saturating_add_signed(ahead))]);
+        desk.queue.set_wall_ahead(-ahead);
+        desk.now = Timestamp(due.0 - 1);
+        desk.tick();
+        desk.consume(1, 0, 0);
+        desk.pump();
+        assert!(desk.fetches > 0 && desk.delivered == [(1, 1), (1, 2)]);
+        desk.settle(1, 1, 2, Settlement::Requeue { failed: false });
+        desk.now = due;
+        desk.tick();
+        desk.pump();
+        assert_eq!(desk.queue.counts().unacked, 0);
+        assert_eq!(desk.queue.counts().ready, 0, "their time is over");
+    }
+}
