@@ -9,6 +9,7 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, QueueId, QueueRef};
 use crate::model::message::Message;
 use crate::model::op::{Fetch, Op};
+use crate::model::sparse::ShrinkIfSparse;
 
 /// How a push ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +93,32 @@ pub struct QueueEffects {
 }
 
 impl QueueEffects {
+    /// Gives back the room that a large turn took. To be called once the turn is handed out.
+    pub fn give_room_back(&mut self) {
+        let QueueEffects {
+            ops,
+            deliveries,
+            got,
+            dead_letters,
+            released,
+            cancelled,
+            timed_out,
+            fetches,
+            gone,
+            rubbish,
+        } = self;
+        ops.shrink_if_sparse();
+        deliveries.shrink_if_sparse();
+        got.shrink_if_sparse();
+        dead_letters.shrink_if_sparse();
+        released.shrink_if_sparse();
+        cancelled.shrink_if_sparse();
+        timed_out.shrink_if_sparse();
+        fetches.shrink_if_sparse();
+        gone.shrink_if_sparse();
+        rubbish.shrink_if_sparse();
+    }
+
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
         let QueueEffects {

@@ -56,7 +56,7 @@ fn channel_and_get() {
 /// A consumer of many queues does not read, and all of them have something for it again and again.
 #[test]
 fn many_queues_with_a_stuck_consumer() {
-    Attack::new("many queues with a stuck consumer", 18).carry_out(|stage| {
+    Attack::new("many queues with a stuck consumer", 30).carry_out(|stage| {
         let mut stuck = Client::open_narrowly(stage.port());
         let queues = sized(200, 1_000);
         let exchange = wire::declare_exchange(1, "all", "fanout");
@@ -85,7 +85,7 @@ fn many_queues_with_a_stuck_consumer() {
 #[test]
 fn contents_begun_on_many_channels() {
     // What may be begun shall not raise the alarm by itself.
-    let attack = Attack { limit: sized("200", "300"), ..Attack::new("contents begun on many channels", 130) };
+    let attack = Attack { limit: "300", ..Attack::new("contents begun on many channels", 240) };
     attack.carry_out(|stage| {
         let mut attacker = Client::open(stage.port());
         let channels = 2..=151;
@@ -113,7 +113,7 @@ fn contents_begun_on_many_channels() {
 
 #[test]
 fn transactions_without_a_commit() {
-    let attack = Attack { limit: sized("200", "300"), ..Attack::new("transactions without a commit", 130) };
+    let attack = Attack { limit: "300", ..Attack::new("transactions without a commit", 200) };
     attack.carry_out(|stage| {
         let mut attacker = Client::open(stage.port());
         let queue = Queue { name: "tx", exclusive: true, ..Queue::default() };

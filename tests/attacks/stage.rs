@@ -25,7 +25,6 @@ const KNOWN_TO_SUCCEED: &[(&str, &str)] = &[
     ("a burst", "what the allocator keeps counts, so that the alarm stays"),
     ("temporary queues come and go", "tables keep the room they once needed"),
     ("contents begun on many channels", "what is begun counts towards nothing"),
-    ("transactions without a commit", "each channel may keep 128 MiB"),
     ("small messages between large ones", "a small message keeps the buffer it was read into"),
     ("gets of large bodies", "a connection is read however much is unwritten"),
     ("a flood of qos", "a connection is read however much is unwritten"),
@@ -185,9 +184,19 @@ impl Stage {
         self.soon("publishers are served", |stage| stage.bystander.rounds() > before + 5)
     }
 
-    /// Lets time pass, as attackers who have done their worst do.
+    /// Lets time pass, as attackers who have done their worst do, until the broker does not grow any more.
     pub(crate) fn linger(&self) {
-        std::thread::sleep(sized(Duration::from_millis(300), Duration::from_secs(3)));
+        let step = sized(Duration::from_millis(100), Duration::from_secs(1));
+        let (mut most, mut calm) = (self.memory(), 0);
+        for _ in 0..100 {
+            std::thread::sleep(step);
+            let now = self.memory();
+            calm = if now > most { 0 } else { calm + 1 };
+            most = most.max(now);
+            if calm == 4 {
+                return;
+            }
+        }
     }
 }
 

@@ -14,9 +14,9 @@ use crate::world::World;
 /// Items that an empty collection may have room for.
 const SMALL: usize = 256;
 
-/// Owners whose collections keep the room they once needed: what a turn leads to is gathered in buffers that are used
-/// again. Empty is what is wanted.
-const KNOWN_TO_BE_LARGE: &[&str] = &["queue effects", "shard effects", "shard: to", "catalog effects"];
+/// What a turn leads to is gathered in buffers that are used again. They give room back from a MiB on
+/// (`model::sparse`), which no turn here needs.
+const USED_AGAIN: &[&str] = &["queue effects", "shard effects", "shard: to", "catalog effects"];
 
 impl World {
     /// Nothing of this kind is held.
@@ -25,8 +25,7 @@ impl World {
         let judged = holdings.iter().filter(|holding| holding.held <= what);
         // What others go on using may be as large as they need it.
         let is_large = |holding: &Holding| what == While::Declared && holding.capacity > SMALL;
-        let may_be =
-            |holding: &Holding| KNOWN_TO_BE_LARGE.iter().any(|owner| holding.name.starts_with(owner));
+        let may_be = |holding: &Holding| USED_AGAIN.iter().any(|owner| holding.name.starts_with(owner));
         let kept = judged.filter(|holding| holding.len > 0 || (is_large(holding) && !may_be(holding))).last();
         match kept {
             Some(Holding { name, len, capacity, .. }) => {

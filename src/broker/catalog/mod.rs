@@ -24,6 +24,7 @@ use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, ShardIndex, Tim
 use crate::model::op::CatalogOp;
 use crate::model::request::Reply;
 use crate::model::settings::QueueSettings;
+use crate::model::sparse::ShrinkIfSparse;
 
 use super::Map;
 use super::announce::{self, ACTOR, Event, Fields, ITSELF, text};
@@ -53,6 +54,14 @@ pub struct CatalogEffects {
 }
 
 impl CatalogEffects {
+    /// Gives back the room that a large turn took. To be called once the turn is handed out.
+    pub fn give_room_back(&mut self) {
+        self.ops.shrink_if_sparse();
+        self.to_shards.shrink_if_sparse();
+        self.to_connections.shrink_if_sparse();
+        self.events.shrink_if_sparse();
+    }
+
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
         let CatalogEffects { ops, to_shards, to_connections, events, actor: _ } = self;

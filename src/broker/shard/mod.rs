@@ -128,6 +128,16 @@ pub struct Shard {
 }
 
 impl ShardEffects {
+    /// Gives back the room that a large turn took. To be called once the turn is handed out.
+    pub fn give_room_back(&mut self) {
+        self.to_connections.shrink_if_sparse();
+        self.ops.shrink_if_sparse();
+        self.groups.shrink_if_sparse();
+        self.fetches.shrink_if_sparse();
+        self.to_shards.shrink_if_sparse();
+        self.to_catalog.shrink_if_sparse();
+    }
+
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
         let ShardEffects {
@@ -158,6 +168,13 @@ struct Outgoing {
 }
 
 impl Outgoing {
+    fn give_room_back(&mut self) {
+        self.to_connections.shrink_if_sparse();
+        self.to_shards.shrink_if_sparse();
+        self.to_catalog.shrink_if_sparse();
+        self.groups.shrink_if_sparse();
+    }
+
     fn reply(&mut self, connection: ConnectionId, reply: Reply) {
         self.to_connections.push((connection, SessionEvent::Reply(reply)));
     }
@@ -487,6 +504,9 @@ impl Shard {
         fx.ops.append(&mut self.fx.ops);
         fx.groups.append(&mut self.out.groups);
         fx.fetches.append(&mut self.fx.fetches);
+        self.fx.give_room_back();
+        self.out.give_room_back();
+        self.touched.shrink_if_sparse();
         if let Some((sequence, must_sync)) = self.confirms.end_batch(fx.ops.is_empty()) {
             fx.sequence = sequence;
             fx.must_sync = must_sync;

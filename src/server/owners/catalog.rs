@@ -144,6 +144,7 @@ impl CatalogOwner {
             let origin = Origin::Catalog;
             carrier.tell_shard(shard, ShardInput::Commands { origin, commands: vec![command], ticket: None });
         }
+        effects.give_room_back();
     }
 }
 

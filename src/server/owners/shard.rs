@@ -143,5 +143,53 @@ impl ShardOwner {
             carrier.tell_shard(to, ShardInput::Commands { origin, commands: vec![command], ticket: None });
         }
         carrier.tell_catalog(effects.to_catalog.drain(..).map(CatalogInput::Command));
+        effects.give_room_back();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::view::View;
+    use crate::model::event::{ConfirmToken, SessionEvent};
+
+    /// Counts what it is given and drops it.
+    #[derive(Default)]
+    struct Sink {
+        events: usize,
+    }
+
+    impl Carrier for Sink {
+        fn tell_shard(&mut self, _: ShardIndex, _: ShardInput) {}
+
+        fn tell_catalog(&mut self, inputs: impl Iterator<Item = CatalogInput>) {
+            inputs.for_each(drop);
+        }
+
+        fn ask_store(&mut self, _: StoreRequest) {}
+
+        fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
+            self.events += events.drain(..).count();
+        }
+    }
+
+    #[test]
+    fn a_large_turn_leaves_no_room_behind() {
+        let (index, connection) = (ShardIndex(0), ConnectionId(1));
+        let mut owner = ShardOwner::new(index, Shard::new(index, 1, View::new(), 1 << 20));
+        let token = ConfirmToken { channel: 1, epoch: 0, sequence: 1 };
+        let commands = (0..100_000).map(|_| ShardCommand::Barrier { token, group: None }).collect();
+        let origin = Origin::Connection(connection);
+        let mut sink = Sink::default();
+        owner.turn(
+            Timestamp(1),
+            &mut vec![ShardInput::Commands { origin, commands, ticket: None }],
+            &mut sink,
+        );
+        assert_eq!(sink.events, 100_000);
+        let mut holdings = Holdings::default();
+        owner.holdings(&mut holdings);
+        let largest = holdings.iter().max_by_key(|holding| holding.capacity);
+        assert!(largest.is_none_or(|holding| holding.capacity < 20_000), "{largest:?}");
     }
 }
