@@ -1,9 +1,6 @@
 //! Section 5, the exchange types that come as plugins elsewhere. A broker without one of them has its cases skipped.
 //! Delayed messages are in `s05_delayed`.
 
-use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
-
 use leveret_codec::method::amqp::{AMQPClass, channel};
 use leveret_codec::table::AMQPValue;
 

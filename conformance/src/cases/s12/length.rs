@@ -204,7 +204,7 @@ fn s12_03_quorum_reject_publish(test: &Test) -> Step {
             return ensure(number > 1, "the first message was rejected");
         }
     }
-    crate::outcome::fail("no message was rejected")
+    fail("no message was rejected")
 }
 
 fn s12_03_quorum_reject_publish_dlx(test: &Test) -> Step {
