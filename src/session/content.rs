@@ -177,6 +177,11 @@ impl Content {
         }
     }
 
+    /// Whether the body is longer than what was received and so many bytes.
+    pub(super) fn awaits_more_than(&self, bytes: usize) -> bool {
+        matches!(self.awaited, Awaited::Body { left } if left > bytes as u64)
+    }
+
     /// The complete content was published: its buffer is kept for the next one where it is small.
     pub(super) fn recycle(&mut self) {
         if self.envelope.capacity() > KEPT_ENVELOPE {

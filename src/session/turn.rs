@@ -105,7 +105,10 @@ impl<P: BrokerPort> Turn<'_, P> {
                 let most = self.out.limits.max_message_size;
                 self.channel.content.header(frame.payload, most)?
             }
-            FrameKind::Body => self.channel.content.body(buffer.slice_ref(frame.payload))?,
+            FrameKind::Body => {
+                let part = self.part_of_body(frame.payload, buffer);
+                self.channel.content.body(part)?
+            }
             FrameKind::Heartbeat => {
                 return Err(unexpected_frame(format!("heartbeat on channel {}", frame.channel)));
             }
@@ -113,6 +116,18 @@ impl<P: BrokerPort> Turn<'_, P> {
         let done = if complete { self.publish() } else { self.hold_content() };
         done.map_err(|fault| Failure::new(fault, super::content::PUBLISH))?;
         Ok(Step::Goes)
+    }
+
+    /// A part of a body: a slice of the read buffer, but a copy where it would keep a buffer in memory that it shares
+    /// with what others have begun.
+    fn part_of_body(&self, payload: &[u8], buffer: &Bytes) -> Bytes {
+        let content = &self.channel.content;
+        let others_hold = self.shared.held.bytes() > content.counted;
+        if others_hold && content.awaits_more_than(payload.len()) {
+            Bytes::copy_from_slice(payload)
+        } else {
+            buffer.slice_ref(payload)
+        }
     }
 
     /// Counts what of the content was received since the last time; 311 where the connection holds too much.
