@@ -70,6 +70,10 @@ pub struct ServeConfig {
     /// What is logged: a level, or tracing directives such as `info,leveret::store=debug`.
     #[arg(long, env = "LEVERET_LOG", default_value = "info", value_name = "FILTER")]
     pub log: String,
+    /// Seconds after which a client is closed that takes nothing of what it is to be sent.
+    #[arg(long, env = "LEVERET_SEND_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub send_timeout: u32,
     /// How many shards own the queues; one per core by default.
     #[arg(long, env = "LEVERET_SHARDS", value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub shards: Option<u16>,

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "hostile/ends.rs"]
+mod ends;
 #[path = "hostile/raw.rs"]
 mod raw;
 #[path = "support/mod.rs"]

@@ -100,12 +100,19 @@ fn seeds_keep_every_promise() {
     assert!(failed.is_empty(), "seeds {failed:?} fail");
 }
 
-/// For every planted bug some seed fails, for the right reason, and passes without it.
+/// For every planted bug some seed fails, for the right reason, and passes without it. Where the broker does things in
+/// another order than before, other seeds find a rare one: LEVERET_SIM_FAULT looks for it in the first LEVERET_SIM_SEEDS.
 #[test]
 fn planted_bugs_are_found() {
+    let only = std::env::var("LEVERET_SIM_FAULT").ok();
     let mut missed = Vec::new();
     for (fault, first, words) in fault::FAULTS {
-        let found = (first..first + SEEDS_PER_FAULT).find_map(|seed| {
+        let seeds = match &only {
+            Some(only) if *only == format!("{fault:?}") => 0..number("LEVERET_SIM_SEEDS").unwrap_or(1_000),
+            Some(_) => continue,
+            None => first..first + SEEDS_PER_FAULT,
+        };
+        let found = seeds.into_iter().find_map(|seed| {
             let story = world::run(seed, STEPS, Some(fault)).err()?;
             Some((seed, story.lines().next_back().unwrap_or_default().to_owned()))
         });

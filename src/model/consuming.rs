@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use leveret_codec::table::FieldTable;
 
-use super::ids::{ConsumerNumber, Name, Position, QueueRef};
+use super::ids::{ConsumerNumber, Name, Position, QueueId, QueueRef};
 use super::message::Message;
 use super::op::Attempts;
 
@@ -45,6 +45,14 @@ pub struct Delivery {
     pub attempts: Attempts,
     /// Already settled: nothing will be acked.
     pub no_ack: bool,
+}
+
+impl Delivery {
+    /// Whether it is a direct reply, which comes from no queue: their ids begin at 1.
+    #[must_use]
+    pub fn is_direct_reply(&self) -> bool {
+        self.queue.queue == QueueId::default()
+    }
 }
 
 /// What becomes of unacked messages (semantics.md section 11).

@@ -11,7 +11,7 @@ pub const BCC: &str = "BCC";
 
 /// Bodies up to this many bytes are copied beside their envelope, so that a small message that stays never pins
 /// the large read buffer it arrived in.
-const COPIED_BODY: usize = 2048;
+pub const COPIED_BODY: usize = 2048;
 
 /// How the deaths of a message are known (semantics.md 12.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -6,10 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use tracing::warn;
 
+use super::log_limit::LogLimit;
 use super::mailbox::{Mailbox, ThreadMailbox};
 use super::owners::{Carrier, CatalogInput, ShardInput, StoreRequest};
+use super::unwritten::{Backlog, Unwritten};
 use crate::broker::command::CatalogCommand;
+use crate::model::consuming::Delivery;
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::ids::{ConnectionId, ShardIndex};
 use crate::model::sparse::ShrinkIfSparse;
@@ -19,14 +23,22 @@ const IN_FLIGHT: usize = 128 << 20;
 const LEAST_PER_CONNECTION: usize = 128 << 10;
 const MOST_PER_CONNECTION: usize = 8 << 20;
 
-pub(crate) type ConnectionMailbox = Arc<Mailbox<SessionEvent>>;
+/// What others have for a connection, and how much of all that it has still to send.
+pub(crate) struct Inbox {
+    pub(crate) mailbox: Mailbox<SessionEvent>,
+    pub(crate) backlog: Backlog,
+}
+
+/// A client that does not read may be sent direct replies without end.
+static DROPPED_REPLIES: LogLimit = LogLimit::new(5);
 
 pub(crate) struct Hub {
     shards: Vec<Mailbox<ShardInput>>,
     catalog: Mailbox<CatalogInput>,
     store: Arc<ThreadMailbox<StoreRequest>>,
-    connections: RwLock<HashMap<ConnectionId, ConnectionMailbox, foldhash::fast::FixedState>>,
+    connections: RwLock<HashMap<ConnectionId, Arc<Inbox>, foldhash::fast::FixedState>>,
     open: AtomicUsize,
+    unwritten: Arc<Unwritten>,
     alarms: Mutex<Alarms>,
     next_connection: AtomicU64,
 }
@@ -39,6 +51,7 @@ impl Hub {
             store,
             connections: RwLock::default(),
             open: AtomicUsize::new(0),
+            unwritten: Arc::default(),
             alarms: Mutex::default(),
             next_connection: AtomicU64::new(1),
         }
@@ -65,19 +78,20 @@ impl Hub {
         &self.store
     }
 
-    /// Gives a new connection its id and its mailbox.
-    pub(crate) fn register(&self) -> (ConnectionId, ConnectionMailbox) {
+    /// Gives a new connection its id and where it hears of others.
+    pub(crate) fn register(&self) -> (ConnectionId, Arc<Inbox>) {
         let id = ConnectionId(self.next_connection.fetch_add(1, Ordering::Relaxed));
-        let mailbox = Arc::new(Mailbox::new());
-        self.connections.write().insert(id, Arc::clone(&mailbox));
+        let backlog = Backlog::new(Arc::clone(&self.unwritten));
+        let inbox = Arc::new(Inbox { mailbox: Mailbox::new(), backlog });
+        self.connections.write().insert(id, Arc::clone(&inbox));
         // After it is known: then it hears of every alarm from now on, and of those before by this.
         let alarms = self.alarms.lock();
         if alarms.reason().is_some() {
-            mailbox.post(SessionEvent::Alarm(*alarms));
+            inbox.mailbox.post(SessionEvent::Alarm(*alarms));
         }
         drop(alarms);
         self.open.fetch_add(1, Ordering::Relaxed);
-        (id, mailbox)
+        (id, inbox)
     }
 
     pub(crate) fn unregister(&self, id: ConnectionId) {
@@ -94,8 +108,8 @@ impl Hub {
         let mut known = self.alarms.lock();
         *known = alarms;
         // Under the lock, so that nobody hears of an older alarm last.
-        for mailbox in self.connections.read().values() {
-            mailbox.post(SessionEvent::Alarm(alarms));
+        for inbox in self.connections.read().values() {
+            inbox.mailbox.post(SessionEvent::Alarm(alarms));
         }
         self.catalog.post(CatalogInput::Command(CatalogCommand::Alarms(alarms)));
     }
@@ -111,14 +125,31 @@ impl Hub {
     pub(crate) fn send(&self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
         let mut events = events.drain(..).peekable();
         while let Some((connection, first)) = events.next() {
-            let mailbox = self.connections.read().get(&connection).cloned();
+            let inbox = self.connections.read().get(&connection).cloned();
             let rest = std::iter::from_fn(|| {
                 events.next_if(|(next, _)| *next == connection).map(|(_, event)| event)
             });
             let run = std::iter::once(first).chain(rest);
-            match mailbox {
-                Some(mailbox) => mailbox.post_all(run),
+            match inbox {
+                Some(inbox) => inbox.mailbox.post_all(run),
                 None => run.for_each(drop),
+            }
+        }
+    }
+
+    /// Sends direct replies to those who read. What is for a client that has too much waiting is dropped, as it would be
+    /// had the client gone: it may not hold up whoever replies to it and to others.
+    fn send_replies(&self, replies: &mut Vec<(ConnectionId, Delivery)>) {
+        for (connection, reply) in replies.drain(..) {
+            let Some(inbox) = self.connections.read().get(&connection).cloned() else { continue };
+            if inbox.backlog.admits_reply(reply.message.footprint()) {
+                inbox.mailbox.post(SessionEvent::Deliver(reply));
+            } else if let Some(kept_back) = DROPPED_REPLIES.permit() {
+                warn!(
+                    connection = connection.0,
+                    kept_back,
+                    "a direct reply is dropped: too much waits for its client, which does not read"
+                );
             }
         }
     }
@@ -139,5 +170,9 @@ impl Carrier for &Hub {
 
     fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
         self.send(events);
+    }
+
+    fn reply_directly(&mut self, replies: &mut Vec<(ConnectionId, Delivery)>) {
+        self.send_replies(replies);
     }
 }

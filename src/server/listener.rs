@@ -114,7 +114,7 @@ pub(super) async fn accept(
                 }
                 let connection = Connection::new(stream, peer, Arc::clone(&around));
                 connections.spawn(async move {
-                    connection.run(peer).await;
+                    connection.run().await;
                     drop(place);
                 });
             }

@@ -6,6 +6,7 @@ mod allocator;
 mod budget;
 mod catalog_task;
 mod clock;
+mod connection_log;
 mod connection_task;
 mod descriptors;
 mod guard;
@@ -21,6 +22,7 @@ mod shard_task;
 mod signals;
 mod store_thread;
 mod supervisor;
+mod unwritten;
 
 pub(crate) use log_limit::LogLimit;
 

@@ -214,7 +214,8 @@ impl Plan<'_> {
         let catalog = catalog_task::run(owned.catalog, Arc::clone(&hub), clock);
         tasks.spawn(Role::Catalog, "the task of the catalog", catalog);
 
-        let limits = Arc::new(SessionLimits::default());
+        let send_timeout_ms = u64::from(config.send_timeout) * 1000;
+        let limits = Arc::new(SessionLimits { send_timeout_ms, ..SessionLimits::default() });
         let view = owned.view;
         let administrator = Administrator::new(Arc::clone(&hub), Arc::clone(&view), thresholds);
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);

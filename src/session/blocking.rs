@@ -16,6 +16,7 @@ use crate::model::ids::ChannelNumber;
 use crate::model::port::BrokerPort;
 
 use super::content::PUBLISH;
+use super::input::Frames;
 use super::outside::short;
 use super::{Phase, Session};
 
@@ -57,6 +58,11 @@ impl Blocking {
         self.aside.len() < MOST_ASIDE
     }
 
+    /// Whether something is kept aside.
+    pub(super) fn keeps_some(&self) -> bool {
+        !self.aside.is_empty()
+    }
+
     pub(super) fn is_alarmed(&self) -> bool {
         self.alarms.reason().is_some()
     }
@@ -72,8 +78,9 @@ impl<P: BrokerPort> Session<P> {
         let Blocking { mut aside, .. } = std::mem::take(&mut self.blocking);
         if let Phase::Running(_) = self.phase {
             self.tell(AMQPMethod::Unblocked(Unblocked {}));
-            aside.extend_from_slice(&self.held.frames);
-            self.held.frames = aside.freeze();
+            aside.extend_from_slice(&self.held.frames.bytes);
+            let allocation = aside.capacity();
+            self.held.frames = Frames { bytes: aside.freeze(), allocation };
             self.go_on();
         }
     }

@@ -5,7 +5,6 @@ use leveret_codec::frame::{Frame, FrameKind};
 use leveret_codec::method::amqp::{AMQPClass, connection};
 use leveret_codec::method::{MethodId, method_id};
 
-use crate::model::ids::Timestamp;
 use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
 
@@ -19,9 +18,8 @@ const CLOSE_OK: MethodId = MethodId { class: 10, method: 51 };
 pub(super) enum Closing {
     /// The client closed; it is answered when the broker has deleted its exclusive queues.
     Client,
-    /// We sent connection.close and wait for the client's answer, until `deadline`.
+    /// We sent connection.close and wait for the client's answer.
     Ours {
-        deadline: Timestamp,
         /// Frames can no longer be told apart; what arrives is discarded unseen.
         unreadable: bool,
         /// What the broker was asked before, and may still answer.

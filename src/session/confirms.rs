@@ -63,6 +63,11 @@ impl Confirms {
         }
     }
 
+    /// Whether all publishes were told of.
+    pub(super) fn is_settled(&self) -> bool {
+        self.window.is_empty()
+    }
+
     /// Whether there is something to say.
     pub(super) fn is_dirty(&self) -> bool {
         !self.complete.is_empty()

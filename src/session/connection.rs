@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use foldhash::fast::FixedState;
 use leveret_codec::frame::{Frame, FrameKind};
 use leveret_codec::method::amqp::{AMQPClass, channel, connection};
@@ -26,6 +26,7 @@ use super::failure::{
 };
 use super::handshake::Opened;
 use super::held::Held;
+use super::input::Frames;
 use super::methods::COMMIT;
 use super::outside::Outside;
 use super::turn::{Shared, Step, Turn};
@@ -102,11 +103,23 @@ impl Connection {
         }
     }
 
+    /// Whether the client is still to be told something of what it sent.
+    pub(super) fn owes(&self) -> bool {
+        let owes = |slot: &Slot| match slot {
+            Slot::Open(channel) => match &channel.mode {
+                Mode::Confirm(confirms) => !confirms.is_settled(),
+                Mode::Plain | Mode::Transaction(_) => false,
+            },
+            Slot::Closing => false,
+        };
+        self.shared.awaiting.is_some() || self.channels.values().any(owes)
+    }
+
     /// Acts on a frame that lies in `buffer`. A failure that is returned closes the connection.
     pub(super) fn frame<P: BrokerPort>(
         &mut self,
         frame: Frame<'_>,
-        buffer: &Bytes,
+        buffer: &Frames,
         out: &mut Outside<P>,
     ) -> Result<Course, Failure> {
         if frame.channel == 0 {
@@ -319,6 +332,7 @@ impl Connection {
         let getter = self.shared.next_consumer();
         let channel = Channel::new(self.last_epoch, getter, out.limits.unacked_per_channel);
         self.channels.insert(frame.channel, Slot::Open(Box::new(channel)));
+        out.tally.channels += 1;
         let answer = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         out.say(frame.channel, &AMQPClass::Channel(answer));
         Ok(())

@@ -1,15 +1,16 @@
 //! Puts the content of a channel together: basic.publish, its header, its body frames (semantics.md 2.3 to 2.6).
 //! Nothing is allocated for an announced size. What the message then does is in `methods/publish.rs`.
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use leveret_codec::method::{MethodId, Publish, parse_content_header};
 use leveret_codec::properties::Properties;
 
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
-use crate::model::message::Body;
+use crate::model::message::{Body, COPIED_BODY};
 
 use super::failure::{Failure, unexpected_frame};
+use super::input::Frames;
 
 /// basic.publish.
 pub(super) const PUBLISH: MethodId = MethodId { class: 60, method: 40 };
@@ -18,6 +19,8 @@ const HARD_MAX: u64 = 512 * 1024 * 1024;
 /// Parts of a body below this many bytes are gathered in one piece, so that a body in a million tiny frames takes
 /// no more memory than another.
 const GATHERED: usize = 4096;
+/// Gathered parts become a piece of the body from this many bytes on.
+const PIECE: usize = 64 << 10;
 /// The envelope buffer is kept for the next message up to this many bytes.
 const KEPT_ENVELOPE: usize = 4096;
 
@@ -145,8 +148,10 @@ impl Content {
         Ok(size == 0)
     }
 
-    /// A body frame's payload, a slice of the read buffer. True when the body is complete.
-    pub(super) fn body(&mut self, part: Bytes) -> Result<bool, Failure> {
+    /// A body frame's payload, which lies in `buffer`. It is kept where it is if that keeps not too much else, nor what it
+    /// `shares` with other contents that are begun; a small message is copied beside its envelope later on. True when the
+    /// body is complete.
+    pub(super) fn body(&mut self, part: &[u8], buffer: &Frames, shares: bool) -> Result<bool, Failure> {
         let Awaited::Body { left } = &mut self.awaited else {
             return Err(if self.awaited == Awaited::Header { not_a_header() } else { not_a_method() });
         };
@@ -156,11 +161,15 @@ impl Content {
         };
         *left = rest;
         let alone = rest == 0 && self.body.is_empty() && self.gathered.is_empty();
-        if part.len() >= GATHERED || alone {
+        let stays = !shares && (part.len() >= GATHERED || alone) && buffer.may_pin(part.len());
+        if stays || (alone && part.len() <= COPIED_BODY) {
             self.flush_gathered();
-            self.body.push(part);
+            self.body.push(buffer.bytes.slice_ref(part));
         } else {
-            self.gathered.extend_from_slice(&part);
+            self.gathered.extend_from_slice(part);
+            if self.gathered.len() >= PIECE {
+                self.flush_gathered();
+            }
         }
         Ok(rest == 0)
     }
@@ -206,7 +215,7 @@ impl Content {
 
     fn flush_gathered(&mut self) {
         if !self.gathered.is_empty() {
-            self.body.push(self.gathered.split().freeze());
+            self.body.push(std::mem::take(&mut self.gathered).freeze());
         }
     }
 }

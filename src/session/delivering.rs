@@ -26,6 +26,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         if !no_ack {
             self.remember(delivery, delivery_tag, delivery.consumer, true);
         }
+        self.out.tally.delivered += 1;
         self.out.port.delivered(self.number, delivery);
         let message = &delivery.message;
         let properties = counted_properties(delivery);
@@ -52,6 +53,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         if !no_ack {
             self.remember(delivery, delivery_tag, self.channel.getter, false);
         }
+        self.out.tally.delivered += 1;
         self.out.port.delivered(self.number, delivery);
         let message = &delivery.message;
         let properties = counted_properties(delivery);

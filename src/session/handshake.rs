@@ -15,6 +15,7 @@ use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused};
 
 use super::client::ClientInfo;
+use super::ending::End;
 use super::failure::{
     Failure, heartbeat_with_payload, undecodable_on_connection, unexpected_frame, unexpected_method,
 };
@@ -64,8 +65,8 @@ pub(super) enum Next {
         failure: Failure,
         refusal: Option<String>,
     },
-    /// The socket is closed without a frame; the text is for the log.
-    Hangup(Option<String>),
+    /// The socket is closed without a frame.
+    Hangup(End),
 }
 
 impl Next {
@@ -145,7 +146,7 @@ impl AwaitHeader {
     pub(super) fn handle<P: BrokerPort>(self, header: [u8; 8], out: &mut Outside<P>) -> Next {
         if header != PROTOCOL_HEADER && header != HEADER_0_9 {
             out.output.raw(&PROTOCOL_HEADER);
-            return Next::Hangup(None);
+            return Next::Hangup(End::OtherProtocol);
         }
         let start = Start {
             version_major: 0,
@@ -175,11 +176,15 @@ impl AwaitStartOk {
                      logfile."
                 );
                 let failure = Failure::unblamed(ReplyCode::AccessRefused, text);
-                return Next::Close { failure, refusal: Some(reason) };
+                return Next::Close { failure, refusal: Some(told(mechanism, &reason)) };
             }
-            Err(LoginRefused::Credentials(reason)) => return Next::Hangup(Some(reason)),
+            Err(LoginRefused::Credentials(reason)) => {
+                return Next::Hangup(End::LoginRefused(told(mechanism, &reason)));
+            }
             Err(LoginRefused::Malformed(fault)) => {
-                return Next::close(Failure::new(fault, MethodId { class: 10, method: 11 }));
+                let refusal = Some(told(mechanism, &fault.text()));
+                let failure = Failure::new(fault, MethodId { class: 10, method: 11 });
+                return Next::Close { failure, refusal };
             }
         }
         let offer = Tune {
@@ -276,6 +281,11 @@ fn server_properties() -> FieldTable {
         properties.insert(short(name), AMQPValue::LongString(LongString::from(text)));
     }
     properties
+}
+
+/// A refusal for the log.
+fn told(mechanism: &str, reason: &str) -> String {
+    format!("{reason} (mechanism {mechanism})")
 }
 
 fn id_of(payload: &[u8]) -> MethodId {

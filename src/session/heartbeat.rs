@@ -42,6 +42,10 @@ impl Heartbeats {
         })
     }
 
+    pub(super) fn interval_ms(&self) -> u64 {
+        self.interval_ms
+    }
+
     pub(super) fn note_sent(&mut self) {
         self.sent = !self.beating;
     }

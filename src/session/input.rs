@@ -1,5 +1,5 @@
 //! The way of the input through the session: which bytes are complete frames, and what is held back while an answer
-//! is awaited.
+//! is awaited or too much waits to be sent.
 
 use bytes::{Buf, Bytes, BytesMut};
 use leveret_codec::frame::{FrameError, PROTOCOL_HEADER, decode};
@@ -11,22 +11,60 @@ use super::failure::unreadable;
 use super::handshake::Handshake;
 use super::{Phase, Session};
 
-/// Complete frames that wait for an answer, and the error that stood behind them.
+/// What lies in a buffer and is kept may make it keep so many times its own size; what is smaller is copied.
+const MOST_PINNED: usize = 16;
+
+/// Complete frames, and the memory they lie in.
+#[derive(Debug, Default)]
+pub(super) struct Frames {
+    pub bytes: Bytes,
+    /// Bytes of the whole allocation: whoever keeps a slice of the frames keeps all of it.
+    pub allocation: usize,
+}
+
+impl Frames {
+    /// Whether a part of so many bytes may be kept as a slice.
+    pub(super) fn may_pin(&self, len: usize) -> bool {
+        len >= self.allocation / MOST_PINNED
+    }
+}
+
+/// The allocation that the input lies in. What was taken off its front, and the room behind it, belong to it as well.
+#[derive(Debug, Default)]
+pub(super) struct Allocation {
+    /// The address behind its last byte, by which it is told from another.
+    end: usize,
+    len: usize,
+}
+
+impl Allocation {
+    fn of(&mut self, input: &BytesMut) -> usize {
+        let end = input.as_ptr().addr() + input.capacity();
+        let before = if end == self.end { self.len } else { 0 };
+        *self = Allocation { end, len: before.max(input.capacity()) };
+        self.len
+    }
+}
+
+/// Complete frames that are held back, and the error that stood behind them.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    pub frames: Bytes,
+    pub frames: Frames,
     error: Option<FrameError>,
 }
 
 impl Held {
     pub(super) fn is_empty(&self) -> bool {
-        self.frames.is_empty() && self.error.is_none()
+        self.frames.bytes.is_empty() && self.error.is_none()
     }
 }
 
 impl<P: BrokerPort> Session<P> {
     /// Acts on what can be acted on at the front of `input`. True where there may be more.
     pub(super) fn take_input(&mut self, input: &mut BytesMut) -> bool {
+        if self.is_full() {
+            return false;
+        }
         let (frame_max, most) = match &self.phase {
             Phase::Over | Phase::Closing(Closing::Client) => {
                 input.clear();
@@ -41,44 +79,49 @@ impl<P: BrokerPort> Session<P> {
             Phase::Handshake(Handshake::Open(state)) => (state.frame_max(), 1),
             Phase::Handshake(_) => (self.out.limits.initial_frame_max, 1),
             Phase::Closing(Closing::Ours { .. }) => (self.out.frame_max, usize::MAX),
-            Phase::Running(_) if self.held.is_empty() => (self.out.frame_max, usize::MAX),
+            Phase::Running(_) if self.held.is_empty() && self.blocking.has_room() => {
+                (self.out.frame_max, usize::MAX)
+            }
             Phase::Running(_) => return false,
         };
         let (len, error) = complete_frames(input, frame_max, most);
         if len == 0 && error.is_none() {
             return false;
         }
-        self.held = Held { frames: input.split_to(len).freeze(), error };
+        let allocation = self.allocation.of(input);
+        self.held = Held { frames: Frames { bytes: input.split_to(len).freeze(), allocation }, error };
         self.go_on();
         self.held.is_empty()
     }
 
-    /// Acts on the frames held back, until none is left or an answer must be waited for.
+    /// Acts on the frames held back, until none is left, an answer must be waited for, or too much waits to be sent.
     pub(super) fn go_on(&mut self) {
         let mut frames = std::mem::take(&mut self.held.frames);
         let mut at = 0;
-        while at < frames.len() && !self.is_waiting() {
-            let Ok(Some(frame)) = decode(&frames[at..], 0) else { break };
+        while at < frames.bytes.len() && !self.is_held_up() {
+            let Ok(Some(frame)) = decode(&frames.bytes[at..], 0) else { break };
             let start = at;
             at += frame.wire_len();
-            if self.blocking.is_alarmed() && self.keeps_aside(&frame, &frames[start..at]) {
+            if self.blocking.is_alarmed() && self.keeps_aside(&frame, &frames.bytes[start..at]) {
                 continue;
             }
             self.frame(frame, &frames);
         }
-        if self.is_waiting() {
-            frames.advance(at);
+        if self.is_held_up() {
+            frames.bytes.advance(at);
             self.held.frames = frames;
         } else if let Some(error) = self.held.error.take() {
             self.unreadable(error);
         }
     }
 
-    fn is_waiting(&self) -> bool {
-        match &self.phase {
-            Phase::Running(connection) => connection.shared.awaiting.is_some(),
-            _ => false,
-        }
+    /// Whether no frame may be acted on now.
+    pub(super) fn is_held_up(&self) -> bool {
+        self.is_full()
+            || match &self.phase {
+                Phase::Running(connection) => connection.shared.awaiting.is_some(),
+                _ => false,
+            }
     }
 
     fn unreadable(&mut self, error: FrameError) {

@@ -18,7 +18,14 @@ pub struct SessionLimits {
     pub handshake_timeout_ms: u64,
     /// Most bytes of a frame before connection.tune-ok (semantics.md 1.4).
     pub initial_frame_max: u32,
-    /// How long an answer to our connection.close is waited for, in milliseconds (semantics.md 0.7).
+    /// Most bytes that wait to be sent before no more input is acted on; one answer or message may exceed it.
+    pub unwritten_bytes: usize,
+    /// How long a client may take nothing of what waits to be sent, in milliseconds.
+    pub send_timeout_ms: u64,
+    /// How long a connection that ends waits each time for the client to take or answer something (semantics.md 0.7), in
+    /// milliseconds.
+    pub last_words_ms: u64,
+    /// How long its end may take in all, in milliseconds.
     pub close_timeout_ms: u64,
     /// Most consumers of one channel (semantics.md 10.5).
     pub consumers_per_channel: usize,
@@ -38,6 +45,9 @@ impl Default for SessionLimits {
             max_message_size: 16 * 1024 * 1024,
             handshake_timeout_ms: 10_000,
             initial_frame_max: 8192,
+            unwritten_bytes: 4 * 1024 * 1024,
+            send_timeout_ms: 30_000,
+            last_words_ms: 5_000,
             close_timeout_ms: 30_000,
             consumers_per_channel: 65_535,
             unacked_per_channel: 1_000_000,

@@ -12,6 +12,7 @@ mod connection;
 mod consumers;
 mod content;
 mod delivering;
+mod ending;
 mod failure;
 mod handshake;
 mod heartbeat;
@@ -30,7 +31,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use leveret_codec::frame::Frame;
 use leveret_codec::method::MethodId;
 use leveret_codec::table::FieldTable;
@@ -46,16 +47,19 @@ use crate::model::request::Request;
 use blocking::Blocking;
 use closing::{Closing, say_close_ok};
 use connection::{Connection, Course};
+use ending::Ending;
 use failure::Failure;
 use handshake::{AwaitHeader, Handshake, Next};
 use heartbeat::{Due, Heartbeats};
-use input::Held;
+use input::{Allocation, Frames, Held};
 use outside::Outside;
 
+pub use ending::{End, Tally};
 pub use limits::{PeerInfo, SessionLimits};
 
-/// How long a peer that we cannot understand any more may take to read why, in milliseconds (semantics.md 0.9).
-const UNREADABLE_TIMEOUT_MS: u64 = 3_000;
+/// How long a peer that we cannot understand any more, or that never opened the connection, may take to read why, in
+/// milliseconds (semantics.md 0.9).
+const STRANGER_TIMEOUT_MS: u64 = 3_000;
 
 /// One client connection. Input is acted on in order; while the broker owes an answer, the rest of the input is
 /// held back, and deliveries and confirms go on.
@@ -65,13 +69,23 @@ pub struct Session<P: BrokerPort> {
     peer: PeerInfo,
     phase: Phase,
     held: Held,
+    allocation: Allocation,
     blocking: Blocking,
     handshake_deadline: Timestamp,
     heartbeats: Option<Heartbeats>,
     /// The server reads the socket.
     reading: bool,
     vhost: Option<Name>,
-    login_refusal: Option<String>,
+    /// Bytes of output above which no input is acted on.
+    output_limit: usize,
+    /// Something waits to be sent, and since `moved` nothing of it was taken.
+    unsent: bool,
+    moved: Timestamp,
+    /// The client sends nothing more.
+    input_ended: bool,
+    end: Option<End>,
+    ending: Option<Ending>,
+    gave_up: bool,
 }
 
 #[derive(Debug)]
@@ -87,47 +101,76 @@ impl<P: BrokerPort> Session<P> {
     pub fn new(now: Timestamp, limits: Arc<SessionLimits>, peer: PeerInfo, port: P) -> Session<P> {
         Session {
             handshake_deadline: now.plus_millis(limits.handshake_timeout_ms),
-            out: Outside { port, output: Output::default(), frame_max: limits.frame_max, limits, now },
+            output_limit: limits.unwritten_bytes,
+            out: Outside {
+                port,
+                output: Output::default(),
+                frame_max: limits.frame_max,
+                limits,
+                now,
+                tally: Tally::default(),
+            },
             peer,
             phase: Phase::Handshake(Handshake::Header(AwaitHeader)),
             held: Held::default(),
+            allocation: Allocation::default(),
             blocking: Blocking::default(),
             heartbeats: None,
             reading: true,
             vhost: None,
-            login_refusal: None,
+            unsent: false,
+            moved: now,
+            input_ended: false,
+            end: None,
+            ending: None,
+            gave_up: false,
         }
     }
 
     /// What it holds, without what the port does.
     pub fn holdings(&self, into: &mut Holdings) {
         let Session {
-            out: Outside { port: _, output, limits: _, frame_max: _, now: _ },
+            out: Outside { port: _, output, limits: _, frame_max: _, now: _, tally: _ },
             peer: _,
             phase,
             held,
+            allocation: _,
             blocking,
             handshake_deadline: _,
             heartbeats: _,
             reading: _,
             vhost: _,
-            login_refusal: _,
+            output_limit: _,
+            unsent: _,
+            moved: _,
+            input_ended: _,
+            end: _,
+            ending: _,
+            gave_up: _,
         } = self;
         into.in_transit("session: output", &output.len());
         if let Phase::Running(connection) = phase {
             connection.holdings(into);
         }
-        into.in_transit("session: input held back", &held.frames);
+        into.in_transit("session: input held back", &held.frames.bytes);
         blocking.holdings(into);
     }
 
-    /// Takes the complete frames at the front of `input` and acts on them, until none is left or an answer must be
-    /// waited for; then the rest is held back in here. Bodies are slices of `input`, not copies. What stays in
-    /// `input` is the beginning of a frame; while [`Session::wants_input`] is false, all of it stays.
-    pub fn receive(&mut self, now: Timestamp, input: &mut BytesMut) {
-        self.out.now = now;
+    /// The peer has sent something, whether or not it can be acted on yet.
+    pub fn note_heard(&mut self) {
         if let Some(heartbeats) = &mut self.heartbeats {
             heartbeats.note_heard();
+        }
+    }
+
+    /// Goes on with what was held back, then takes the complete frames at the front of `input` and acts on them, until
+    /// none is left, an answer must be waited for, or too much waits to be sent; then the rest is held back in here.
+    /// Large bodies are slices of `input`, not copies. What stays in `input` is the beginning of a frame; while
+    /// [`Session::wants_input`] is false, all of it stays.
+    pub fn receive(&mut self, now: Timestamp, input: &mut BytesMut) {
+        self.out.now = now;
+        if self.can_go_on() {
+            self.go_on();
         }
         while self.take_input(input) {}
         self.settle_up();
@@ -164,7 +207,7 @@ impl<P: BrokerPort> Session<P> {
                 if let SessionEvent::Reply(reply) = event
                     && closing.reply(reply, &mut self.out)
                 {
-                    self.phase = Phase::Over;
+                    self.over(End::ClientClosed);
                 }
             }
             Phase::Handshake(_) => {
@@ -177,17 +220,18 @@ impl<P: BrokerPort> Session<P> {
         self.settle_up();
     }
 
-    /// Whether the socket is to be read: not while an answer is awaited and input is held back for it, not while the
-    /// broker closes the connection for the client, not while an alarm keeps too much aside, and not when all is over. After a connection.close of ours it
-    /// is read for the answer.
+    /// Whether the socket is to be read: not while too much waits to be sent, not while an answer is awaited and input is
+    /// held back for it, not while the broker closes the connection for the client, not while an alarm keeps too much
+    /// aside, and not when all is over. After a connection.close of ours it is read for the answer.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        match self.phase {
-            Phase::Handshake(_) => self.held.is_empty(),
-            Phase::Running(_) => self.held.is_empty() && self.blocking.has_room(),
-            Phase::Closing(Closing::Ours { .. }) => true,
-            Phase::Closing(Closing::Client) | Phase::Over => false,
-        }
+        !self.is_full()
+            && match self.phase {
+                Phase::Handshake(_) => self.held.is_empty(),
+                Phase::Running(_) => self.held.is_empty() && self.blocking.has_room(),
+                Phase::Closing(Closing::Ours { .. }) => true,
+                Phase::Closing(Closing::Client) | Phase::Over => false,
+            }
     }
 
     /// What is to be sent.
@@ -200,29 +244,8 @@ impl<P: BrokerPort> Session<P> {
         if let Phase::Running(connection) = &mut self.phase {
             connection.flush_confirms(&mut self.out);
         }
+        self.end_if_settled();
         self.settle_up();
-    }
-
-    /// When [`Session::tick`] wants to be called at the latest.
-    #[must_use]
-    pub fn next_deadline(&self) -> Option<Timestamp> {
-        match &self.phase {
-            Phase::Handshake(_) => Some(self.handshake_deadline),
-            Phase::Running(_) => self.heartbeats.as_ref().map(Heartbeats::next_deadline),
-            Phase::Closing(Closing::Ours { deadline, .. }) => Some(*deadline),
-            Phase::Closing(Closing::Client) | Phase::Over => None,
-        }
-    }
-
-    /// Acts on the time: the handshake's end, heartbeats both ways, the end of the wait for close-ok.
-    pub fn tick(&mut self, now: Timestamp) {
-        self.out.now = now;
-        match &self.phase {
-            Phase::Handshake(_) if now >= self.handshake_deadline => self.phase = Phase::Over,
-            Phase::Closing(Closing::Ours { deadline, .. }) if now >= *deadline => self.phase = Phase::Over,
-            Phase::Running(_) => self.beat(now),
-            _ => {}
-        }
     }
 
     /// Write what is left of the output, then drop the socket.
@@ -236,12 +259,13 @@ impl<P: BrokerPort> Session<P> {
         self.out.now = now;
         self.leave();
         self.phase = Phase::Over;
+        self.out.output = Output::default();
     }
 
     /// Closes the connection from our side (server stop: 320).
     pub fn shut_down(&mut self, fault: Fault) {
         match self.phase {
-            Phase::Handshake(Handshake::Header(_)) => self.phase = Phase::Over,
+            Phase::Handshake(Handshake::Header(_)) => self.over(End::Stopped),
             Phase::Handshake(_) | Phase::Running(_) => self.close(&Failure::new(fault, MethodId::NONE)),
             Phase::Closing(_) | Phase::Over => {}
         }
@@ -264,13 +288,13 @@ impl<P: BrokerPort> Session<P> {
         &self.out.port
     }
 
-    /// The user who logged in; None before that.
+    /// The user who logged in, also after the end; None before.
     #[must_use]
     pub fn user(&self) -> Option<&Name> {
         match self.phase {
             Phase::Handshake(Handshake::Header(_) | Handshake::Start(_)) => None,
-            Phase::Handshake(_) | Phase::Running(_) => Some(self.out.port.user()),
-            Phase::Closing(_) | Phase::Over => self.vhost.as_ref().map(|_| self.out.port.user()),
+            // Nobody's name is empty; that of a connection that never logged in is.
+            _ => Some(self.out.port.user()).filter(|user| !user.is_empty()),
         }
     }
 
@@ -310,12 +334,6 @@ impl<P: BrokerPort> Session<P> {
         }
     }
 
-    /// Why the login was refused, for the log only.
-    #[must_use]
-    pub fn login_refusal(&self) -> Option<&str> {
-        self.login_refusal.as_deref()
-    }
-
     /// Bytes of contents and transactions that the client has begun and not ended.
     #[must_use]
     pub fn held_bytes(&self) -> usize {
@@ -338,7 +356,7 @@ impl<P: BrokerPort> Session<P> {
     }
 
     /// Acts on one frame that lies in `buffer`.
-    fn frame(&mut self, frame: Frame<'_>, buffer: &Bytes) {
+    fn frame(&mut self, frame: Frame<'_>, buffer: &Frames) {
         match &mut self.phase {
             Phase::Running(connection) => match connection.frame(frame, buffer, &mut self.out) {
                 Ok(Course::Goes) => {}
@@ -352,7 +370,7 @@ impl<P: BrokerPort> Session<P> {
             }
             Phase::Closing(closing) => {
                 if closing.frame(frame, &mut self.out) {
-                    self.phase = Phase::Over;
+                    self.over(End::ClientClosed);
                 }
             }
             Phase::Over => {}
@@ -369,34 +387,34 @@ impl<P: BrokerPort> Session<P> {
                 self.phase = Phase::Running(Box::new(connection));
             }
             Next::Close { failure, refusal } => {
-                self.login_refusal = refusal;
-                self.close(&failure);
+                if let Some(why) = refusal {
+                    self.note_end(End::LoginRefused(why));
+                }
+                self.close_within(&failure, STRANGER_TIMEOUT_MS, false);
             }
-            Next::Hangup(refusal) => {
-                self.login_refusal = refusal;
-                self.phase = Phase::Over;
-            }
+            Next::Hangup(why) => self.over(why),
         }
     }
 
     /// Closes the connection for a failure. All it holds is given back at once (semantics.md 0.6).
     fn close(&mut self, failure: &Failure) {
-        self.close_within(failure, self.out.limits.close_timeout_ms, false);
+        self.close_within(failure, self.out.limits.last_words_ms, false);
     }
 
     /// Closes the connection because its input cannot be read on.
     fn close_unreadable(&mut self, failure: &Failure) {
-        self.close_within(failure, UNREADABLE_TIMEOUT_MS, true);
+        self.close_within(failure, STRANGER_TIMEOUT_MS, true);
     }
 
-    fn close_within(&mut self, failure: &Failure, millis: u64, unreadable: bool) {
+    fn close_within(&mut self, failure: &Failure, patience: u64, unreadable: bool) {
         if let Phase::Running(connection) = &mut self.phase {
             connection.flush_confirms(&mut self.out);
         }
+        self.note_fault(&failure.fault);
         let (stale, _) = self.leave();
         self.out.say_connection_close(failure);
-        let deadline = self.out.now.plus_millis(millis);
-        self.phase = Phase::Closing(Closing::Ours { deadline, unreadable, stale });
+        self.begin_ending(patience);
+        self.phase = Phase::Closing(Closing::Ours { unreadable, stale });
     }
 
     /// connection.close came: answered when the broker is done with it (semantics.md 0.7).
@@ -404,12 +422,14 @@ impl<P: BrokerPort> Session<P> {
         if let Phase::Running(connection) = &mut self.phase {
             connection.flush_confirms(&mut self.out);
         }
+        self.note_end(End::ClientClosed);
         let (_, progress) = self.leave();
+        self.begin_ending(self.out.limits.last_words_ms);
         if matches!(progress, Some(Progress::Pending)) {
             self.phase = Phase::Closing(Closing::Client);
         } else {
             say_close_ok(&mut self.out);
-            self.phase = Phase::Over;
+            self.over(End::ClientClosed);
         }
     }
 
@@ -424,12 +444,15 @@ impl<P: BrokerPort> Session<P> {
     }
 
     fn beat(&mut self, now: Timestamp) {
-        let listening = self.reading && self.wants_input();
+        let listening = self.reading && !self.input_ended && (self.wants_input() || self.is_full());
         let due = self.heartbeats.as_mut().map_or(Due::Nothing, |heartbeats| heartbeats.tick(now, listening));
         match due {
             Due::Nothing => {}
             Due::Send => self.out.output.heartbeat(),
-            Due::PeerGone => self.lost(now),
+            Due::PeerGone => {
+                let interval_ms = self.heartbeats.as_ref().map_or(0, Heartbeats::interval_ms);
+                self.give_up(End::HeartbeatsMissed { interval_ms });
+            }
         }
     }
 
@@ -444,5 +467,6 @@ impl<P: BrokerPort> Session<P> {
         {
             heartbeats.note_sent();
         }
+        self.note_output();
     }
 }

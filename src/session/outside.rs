@@ -8,6 +8,7 @@ use leveret_codec::write::Output;
 
 use crate::model::ids::{ChannelNumber, Timestamp};
 
+use super::ending::Tally;
 use super::failure::Failure;
 use super::limits::SessionLimits;
 
@@ -19,6 +20,7 @@ pub(super) struct Outside<P> {
     /// As negotiated; the offer, until then.
     pub frame_max: u32,
     pub now: Timestamp,
+    pub tally: Tally,
 }
 
 impl<P> Outside<P> {

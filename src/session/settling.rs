@@ -53,6 +53,7 @@ impl<P: BrokerPort> Turn<'_, P> {
     /// Carries a settlement out.
     pub(super) fn settle(&mut self, entries: &[Unacked], settlement: Settlement) {
         self.flush_settlement();
+        self.out.tally.settled += entries.len() as u64;
         let port = &mut self.out.port;
         runs(entries, |run| port.settle(run.queue, run.consumer, run.range, settlement));
         self.channel.shared_prefetch.used -= entries.iter().filter(|entry| entry.counted).count();
@@ -66,6 +67,7 @@ impl<P: BrokerPort> Turn<'_, P> {
 
     /// Settles one delivery. Clients ack one by one and in order: the run grows until something else comes.
     fn gather(&mut self, entry: Unacked, settlement: Settlement) {
+        self.out.tally.settled += 1;
         let grown = self
             .shared
             .gathered

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use foldhash::fast::FixedState;
 use leveret_codec::frame::{Frame, FrameKind};
 use leveret_codec::method::amqp::AMQPClass;
@@ -21,6 +21,7 @@ use super::client::ClientInfo;
 use super::consumers::Consumer;
 use super::failure::{Failure, undecodable, unexpected_frame, unimplemented};
 use super::held::Held;
+use super::input::Frames;
 use super::outside::Outside;
 use super::settling::Gathered;
 
@@ -98,7 +99,7 @@ pub(super) enum Step {
 
 impl<P: BrokerPort> Turn<'_, P> {
     /// Acts on a frame that lies in `buffer`.
-    pub(super) fn frame(&mut self, frame: Frame<'_>, buffer: &Bytes) -> Result<Step, Failure> {
+    pub(super) fn frame(&mut self, frame: Frame<'_>, buffer: &Frames) -> Result<Step, Failure> {
         let complete = match frame.kind {
             FrameKind::Method => return self.method_frame(frame.payload),
             FrameKind::Header => {
@@ -106,8 +107,8 @@ impl<P: BrokerPort> Turn<'_, P> {
                 self.channel.content.header(frame.payload, most)?
             }
             FrameKind::Body => {
-                let part = self.part_of_body(frame.payload, buffer);
-                self.channel.content.body(part)?
+                let shares = self.shares_buffer(frame.payload.len());
+                self.channel.content.body(frame.payload, buffer, shares)?
             }
             FrameKind::Heartbeat => {
                 return Err(unexpected_frame(format!("heartbeat on channel {}", frame.channel)));
@@ -118,16 +119,10 @@ impl<P: BrokerPort> Turn<'_, P> {
         Ok(Step::Goes)
     }
 
-    /// A part of a body: a slice of the read buffer, but a copy where it would keep a buffer in memory that it shares
-    /// with what others have begun.
-    fn part_of_body(&self, payload: &[u8], buffer: &Bytes) -> Bytes {
+    /// Whether a part of a body, of so many bytes, would keep a buffer in memory that it shares with what others have begun.
+    fn shares_buffer(&self, len: usize) -> bool {
         let content = &self.channel.content;
-        let others_hold = self.shared.held.bytes() > content.counted;
-        if others_hold && content.awaits_more_than(payload.len()) {
-            Bytes::copy_from_slice(payload)
-        } else {
-            buffer.slice_ref(payload)
-        }
+        self.shared.held.bytes() > content.counted && content.awaits_more_than(len)
     }
 
     /// Counts what of the content was received since the last time; 311 where the connection holds too much.

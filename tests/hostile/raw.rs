@@ -11,8 +11,16 @@ use leveret_codec::method::{Method, amqp::AMQPClass, amqp::channel, amqp::connec
 #[derive(Debug)]
 #[allow(dead_code, reason = "the fields are printed when an assertion fails")]
 pub(crate) enum Answer {
-    ConnectionClosed { code: u16, text: String },
-    ChannelClosed { code: u16, text: String },
+    ConnectionClosed {
+        code: u16,
+        text: String,
+    },
+    ChannelClosed {
+        code: u16,
+        text: String,
+    },
+    /// basic.ack: confirmed up to here.
+    Confirmed(u64),
     Other(Box<AMQPClass>),
     Eof,
 }
@@ -37,13 +45,18 @@ impl RawClient {
         client
     }
 
-    /// Up to an open channel 1.
+    /// Up to an open channel 1, without heartbeats.
     pub(crate) fn open_channel(port: u16) -> RawClient {
+        RawClient::open_channel_with(port, 0)
+    }
+
+    /// Up to an open channel 1, with heartbeats of so many seconds.
+    pub(crate) fn open_channel_with(port: u16, heartbeat: u8) -> RawClient {
         let mut client = RawClient::greet(port);
-        client.send(&frame(1, 0, &start_ok(&[0, 0, 0, 0])));
+        client.send(&frame(1, 0, &start_ok(&[0, 0, 0, 0], "guest", "guest")));
         assert!(matches!(client.answer(), Answer::Other(_)), "connection.tune");
-        // tune-ok: channel_max 2047, frame_max 131072, no heartbeat; then open "/", then channel.open.
-        client.send(&frame(1, 0, &[0, 10, 0, 31, 0x07, 0xFF, 0, 2, 0, 0, 0, 0]));
+        // tune-ok: channel_max 2047, frame_max 131072; then open "/", then channel.open.
+        client.send(&frame(1, 0, &[0, 10, 0, 31, 0x07, 0xFF, 0, 2, 0, 0, 0, heartbeat]));
         client.send(&frame(1, 0, &[0, 10, 0, 40, 1, b'/', 0, 0]));
         assert!(matches!(client.answer(), Answer::Other(_)), "connection.open-ok");
         client.send(&frame(1, 1, &[0, 20, 0, 10, 0]));
@@ -99,6 +112,7 @@ fn read_method(payload: &[u8]) -> Answer {
             }
             other => Answer::Other(Box::new(other)),
         },
+        Method::Ack { delivery_tag, .. } => Answer::Confirmed(delivery_tag),
         other => panic!("the broker sent {other:?}"),
     }
 }
@@ -112,11 +126,15 @@ pub(crate) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// connection.start-ok for guest, with these client properties (length bytes first).
-fn start_ok(client_properties: &[u8]) -> Vec<u8> {
+/// connection.start-ok by PLAIN, with these client properties (length bytes first).
+pub(crate) fn start_ok(client_properties: &[u8], user: &str, password: &str) -> Vec<u8> {
     let mut payload = vec![0, 10, 0, 11];
     payload.extend_from_slice(client_properties);
-    payload.extend_from_slice(b"\x05PLAIN\x00\x00\x00\x0c\x00guest\x00guest\x05en_US");
+    payload.extend_from_slice(b"\x05PLAIN");
+    let response = format!("\0{user}\0{password}");
+    payload.extend_from_slice(&u32::try_from(response.len()).expect("small").to_be_bytes());
+    payload.extend_from_slice(response.as_bytes());
+    payload.extend_from_slice(b"\x05en_US");
     payload
 }
 
@@ -131,7 +149,7 @@ pub(crate) fn nested_start_ok(levels: usize) -> Vec<u8> {
     }
     let mut properties = u32::try_from(table.len()).expect("small").to_be_bytes().to_vec();
     properties.append(&mut table);
-    frame(1, 0, &start_ok(&properties))
+    frame(1, 0, &start_ok(&properties, "guest", "guest"))
 }
 
 pub(crate) fn publish_method(exchange: &str, routing_key: &str) -> Vec<u8> {

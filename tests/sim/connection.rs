@@ -39,6 +39,8 @@ pub(crate) struct ServerConnection {
     /// How much the socket takes before it is full.
     socket: usize,
     pub(crate) client_gone: Option<Gone>,
+    /// The session knows that nothing more comes.
+    end_was_read: bool,
     /// The server has dropped the socket and said goodbye to everybody.
     pub(crate) over: bool,
 }
@@ -72,6 +74,7 @@ impl ServerConnection {
             to_client: VecDeque::new(),
             socket: random.pick(&[300, 2_000, 60_000]),
             client_gone: None,
+            end_was_read: false,
             over: false,
         }
     }
@@ -99,10 +102,12 @@ impl ServerConnection {
         }
         let is_due = self.deadline().is_some_and(|deadline| deadline <= now);
         let session = self.conversation.session();
+        let has_output = !session.output().is_empty();
+        let end_comes = self.client_gone.is_some() && !self.end_was_read;
         let readable = session.wants_input() && !self.to_server.is_empty();
-        let writable = !session.output().is_empty() && self.to_client.len() < self.socket;
-        let is_over = session.is_over();
-        !self.mailbox.is_empty() || readable || writable || self.client_gone.is_some() || is_over || is_due
+        let writable = has_output && (self.to_client.len() < self.socket || self.client_gone.is_some());
+        let goes_on = session.can_go_on() || session.is_over() || self.client_gone == Some(Gone::Reset);
+        !self.mailbox.is_empty() || readable || end_comes || writable || goes_on || is_due
     }
 
     pub(crate) fn turn(&mut self, now: Timestamp, random: &mut Random) {
@@ -112,17 +117,19 @@ impl ServerConnection {
         self.conversation.hear(now, &mut self.mailbox);
         let session = self.conversation.session();
         session.set_reading(true);
-        let reads = session.wants_input();
-        let end_of_input = reads && self.read(random);
-        self.conversation.work(now, reads.then_some(&mut self.input), &mut self.outbox);
+        if session.wants_input() && self.read(random) {
+            self.end_was_read = true;
+            self.conversation.session().end_of_input(now);
+        }
+        self.conversation.work(now, &mut self.input, &mut self.outbox);
         // A closed socket takes nothing more.
         if self.client_gone.is_some() && !self.conversation.session().output().is_empty() {
             return self.end(now);
         }
-        self.write();
+        self.write(now);
         let session = self.conversation.session();
         let written = session.output().is_empty();
-        if (session.is_over() && written) || end_of_input {
+        if session.is_over() && written {
             self.end(now);
         }
     }
@@ -135,10 +142,11 @@ impl ServerConnection {
         let most = random.pick(&[7, 60, 500, 4096]);
         let count = most.min(self.to_server.len());
         self.input.extend(self.to_server.drain(..count));
+        self.conversation.session().note_heard();
         false
     }
 
-    fn write(&mut self) {
+    fn write(&mut self, now: Timestamp) {
         let room = self.socket.saturating_sub(self.to_client.len());
         let output = self.conversation.session().output();
         let mut sent = 0;
@@ -154,10 +162,7 @@ impl ServerConnection {
             output.advance(now_sent);
             sent += now_sent;
         }
-        if output.is_empty() {
-            output.release();
-            self.conversation.report_drained(&mut self.outbox);
-        }
+        self.conversation.written(now, sent, &mut self.outbox);
     }
 
     fn end(&mut self, now: Timestamp) {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use leveret::model::consuming::Delivery;
 use leveret::model::event::SessionEvent;
 use leveret::model::ids::{ConnectionId, ShardIndex};
 use leveret::server::owners::{Carrier, CatalogInput, ShardInput, StoreRequest};
@@ -35,5 +36,10 @@ impl Carrier for Outbox {
 
     fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
         self.0.extend(events.drain(..).map(|(connection, event)| Post::Connection(connection, event)));
+    }
+
+    fn reply_directly(&mut self, replies: &mut Vec<(ConnectionId, Delivery)>) {
+        let event = |(connection, reply)| Post::Connection(connection, SessionEvent::Deliver(reply));
+        self.0.extend(replies.drain(..).map(event));
     }
 }

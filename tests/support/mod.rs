@@ -90,6 +90,11 @@ impl Broker {
         self.process.id()
     }
 
+    /// The lines it has logged since its last start.
+    pub(crate) fn log(&self) -> Vec<String> {
+        self.log.lock().expect("nobody panics while logging").clone()
+    }
+
     pub(crate) fn uri(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2f", self.port)
     }

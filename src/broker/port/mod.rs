@@ -10,7 +10,7 @@ mod tracing;
 use std::sync::Arc;
 
 use crate::model::consuming::{Delivery, NewConsumer, Settlement};
-use crate::model::event::{ConfirmToken, SessionEvent};
+use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{
@@ -43,7 +43,7 @@ pub struct Outgoing {
     pub shards: Vec<Vec<ShardCommand>>,
     pub catalog: Vec<CatalogCommand>,
     /// Answers to direct reply-to consumers, straight to their connections.
-    pub direct: Vec<(ConnectionId, SessionEvent)>,
+    pub direct: Vec<(ConnectionId, Delivery)>,
 }
 
 impl Outgoing {

@@ -14,7 +14,7 @@ use crate::broker::queue_arguments::LONGEST_TIME;
 use crate::broker::route_cache::{Known, Targets};
 use crate::broker::view::{User, ViewState};
 use crate::model::consuming::Delivery;
-use crate::model::event::{ConfirmToken, SessionEvent};
+use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConnectionId, ConsumerNumber, ExchangeId, Position, QueueId, QueueRef, ShardIndex};
 use crate::model::message::Message;
@@ -181,7 +181,7 @@ impl Port {
         let RoutedPublish { message, mut queues, direct_replies } = publish;
         for (connection, consumer) in direct_replies {
             let delivery = direct_delivery(consumer, Arc::clone(&message));
-            self.outgoing.direct.push((connection, SessionEvent::Deliver(delivery)));
+            self.outgoing.direct.push((connection, delivery));
         }
         queues.sort_unstable_by_key(|at| at.shard);
         let mut commands = 0;

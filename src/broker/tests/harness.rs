@@ -362,7 +362,7 @@ impl Broker {
             moved |= !outgoing.catalog.is_empty() || !outgoing.direct.is_empty();
             self.catalog_inbox.extend(outgoing.catalog.drain(..));
             for (to, event) in outgoing.direct.drain(..) {
-                self.events.entry(to.0).or_default().push(event);
+                self.events.entry(to.0).or_default().push(SessionEvent::Deliver(event));
             }
         }
         moved

@@ -66,22 +66,28 @@ impl Conversation {
         in_flight == 0 || in_flight + self.begun.bytes() < most
     }
 
-    /// Tells the session what has arrived for it, and keeps account of its deliveries per shard.
-    pub fn hear(&mut self, now: Timestamp, events: &mut Vec<SessionEvent>) {
+    /// Tells the session what has arrived for it, and keeps account of its deliveries per shard. Returns how many bytes of
+    /// it were direct replies, which come from no shard.
+    pub fn hear(&mut self, now: Timestamp, events: &mut Vec<SessionEvent>) -> usize {
+        let mut replies = 0;
         for event in events.drain(..) {
-            if let SessionEvent::Deliver(delivery) = &event
-                && let Some(undrained) = self.undrained.get_mut(usize::from(delivery.queue.shard.0))
-            {
-                *undrained += delivery.message.footprint();
+            if let SessionEvent::Deliver(delivery) = &event {
+                let bytes = delivery.message.footprint();
+                if delivery.is_direct_reply() {
+                    replies += bytes;
+                } else if let Some(undrained) = self.undrained.get_mut(usize::from(delivery.queue.shard.0)) {
+                    *undrained += bytes;
+                }
             }
             self.session.event(now, event);
         }
+        replies
     }
 
-    /// Works off `input` where something was read, does what is due, and carries the wishes on. What there is to write
-    /// then is in the session's output.
-    pub fn work(&mut self, now: Timestamp, input: Option<&mut BytesMut>, carrier: &mut impl Carrier) {
-        if let Some(input) = input.filter(|input| !input.is_empty()) {
+    /// Works off what was read and can be worked off now, does what is due, and carries the wishes on. What there is to
+    /// write then is in the session's output.
+    pub fn work(&mut self, now: Timestamp, input: &mut BytesMut, carrier: &mut impl Carrier) {
+        if !input.is_empty() || self.session.can_go_on() {
             self.session.set_most_held(self.begun.most());
             self.session.receive(now, input);
         }
@@ -93,8 +99,13 @@ impl Conversation {
         self.send_wishes(carrier);
     }
 
-    /// All output is written.
-    pub fn report_drained(&mut self, carrier: &mut impl Carrier) {
+    /// The socket took `sent` bytes of the output; the shards are told of it once it has taken all.
+    pub fn written(&mut self, now: Timestamp, sent: usize, carrier: &mut impl Carrier) {
+        self.session.written(now, sent);
+        if !self.session.output().is_empty() {
+            return;
+        }
+        self.session.output().release();
         let shards = u16::try_from(self.undrained.len()).unwrap_or(u16::MAX);
         let reported = outbox_bytes(shards) / REPORTED_DRAIN;
         for (shard, undrained) in (0..).map(ShardIndex).zip(&mut self.undrained) {
@@ -127,6 +138,6 @@ impl Conversation {
             carrier.tell_shard(shard, ShardInput::Commands { origin, commands, ticket });
         }
         carrier.tell_catalog(outgoing.catalog.drain(..).map(CatalogInput::Command));
-        carrier.tell_connections(&mut outgoing.direct);
+        carrier.reply_directly(&mut outgoing.direct);
     }
 }

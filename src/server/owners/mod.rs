@@ -20,6 +20,7 @@ pub use store::{StoreOwner, StoreRequest};
 
 pub use super::budget::{Ticket, WorkBegun};
 
+use crate::model::consuming::Delivery;
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, ShardIndex};
 
@@ -34,4 +35,7 @@ pub trait Carrier {
     /// Takes all of `events`. What is for a connection that has gone is dropped: its consumers have been or will be
     /// detached, which requeues what they were sent.
     fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>);
+
+    /// Takes all of `replies`, of which those for a client that does not read may be dropped.
+    fn reply_directly(&mut self, replies: &mut Vec<(ConnectionId, Delivery)>);
 }

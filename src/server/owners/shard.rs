@@ -151,6 +151,7 @@ impl ShardOwner {
 mod tests {
     use super::*;
     use crate::broker::view::View;
+    use crate::model::consuming::Delivery;
     use crate::model::event::{ConfirmToken, SessionEvent};
 
     /// Counts what it is given and drops it.
@@ -170,6 +171,10 @@ mod tests {
 
         fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
             self.events += events.drain(..).count();
+        }
+
+        fn reply_directly(&mut self, replies: &mut Vec<(ConnectionId, Delivery)>) {
+            self.events += replies.drain(..).count();
         }
     }
 

@@ -5,6 +5,7 @@ use leveret_codec::table::FieldTable;
 use super::{Carrier, CatalogInput, Owners, ShardInput, StoreRequest, restore};
 use crate::broker::command::Origin;
 use crate::broker::port::Port;
+use crate::model::consuming::Delivery;
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
 use crate::model::names::Seed;
@@ -39,6 +40,11 @@ impl Carrier for Wires {
 
     fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
         self.said.append(events);
+    }
+
+    fn reply_directly(&mut self, replies: &mut Vec<(ConnectionId, Delivery)>) {
+        self.said
+            .extend(replies.drain(..).map(|(connection, reply)| (connection, SessionEvent::Deliver(reply))));
     }
 }
 

@@ -22,6 +22,7 @@ impl<P: BrokerPort> Turn<'_, P> {
     /// The content of a basic.publish is complete.
     pub(in crate::session) fn publish(&mut self) -> Result<(), Fault> {
         self.shared.held.subtract(std::mem::take(&mut self.channel.content.counted));
+        self.out.tally.published += 1;
         let published = self.channel.content.take();
         let mut properties = published.properties;
         let rewritten;

@@ -260,6 +260,7 @@ fn a_peer_that_is_silent_for_two_intervals_is_gone() {
     // One byte of a frame is a sign of life (semantics.md 3.2, 3.3).
     peer.send_bytes(&[8]);
     peer.pass(1);
+    peer.said();
     peer.pass(60_000);
     assert!(!peer.session.is_over());
     peer.said();
@@ -290,6 +291,7 @@ fn heartbeats_can_be_off() {
     peer.start_ok("PLAIN", b"", &[]);
     peer.tune_ok(10, 131_072, 0);
     peer.open("/");
+    peer.said();
     assert_eq!(peer.session.next_deadline(), None);
     peer.pass(1 << 40);
     assert!(!peer.session.is_over());

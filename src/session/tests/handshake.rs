@@ -7,7 +7,7 @@ use leveret_codec::table::AMQPValue;
 use super::peer::{Peer, frame_bytes, publish_frames, raw_method};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::port::LoginRefused;
-use crate::session::SessionLimits;
+use crate::session::{End, SessionLimits};
 
 #[test]
 fn a_connection_opens_step_by_step() {
@@ -93,7 +93,7 @@ fn a_refused_login_is_told_only_where_the_client_can_hear_it() {
             assert!(peer.said().is_empty());
             assert!(peer.session.is_over());
         }
-        assert_eq!(peer.session.login_refusal(), Some("wrong password"));
+        assert_eq!(peer.session.end(), Some(&End::LoginRefused("wrong password (mechanism PLAIN)".into())));
         assert_eq!(peer.session.user(), None);
     }
 }

@@ -99,6 +99,7 @@ impl Peer {
 
     pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
+        self.session.note_heard();
         self.session.receive(self.now, &mut self.input);
     }
 
@@ -203,6 +204,8 @@ impl Peer {
             slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
             output.advance(bytes.len() - before);
         }
+        let sent = bytes.len();
+        self.session.written(self.now, sent);
         bytes
     }
 }

@@ -55,7 +55,7 @@ impl Default for FakePort {
             consumers: Vec::new(),
             most_consumers: None,
             client: Introduction::default(),
-            user: Name::from("guest"),
+            user: Name::from(""),
         }
     }
 }
@@ -90,7 +90,9 @@ impl BrokerPort for FakePort {
     ) -> Result<(), LoginRefused> {
         let response = String::from_utf8_lossy(response).replace('\0', "|");
         self.calls.push(format!("login {mechanism} {response} {loopback}"));
-        self.login.clone()
+        self.login.clone()?;
+        self.user = "guest".into();
+        Ok(())
     }
 
     fn open_vhost(&mut self, _: Timestamp, vhost: &str, client: Introduction) -> Result<(), Fault> {

@@ -1,5 +1,6 @@
 //! semantics.md section 9: publishes, returns, confirms.
 
+use bytes::BytesMut;
 use leveret_codec::method::amqp::{AMQPClass, confirm};
 
 use super::peer::{Peer, frame_bytes, header_frame, publish_frames, publish_method, raw_method};
@@ -226,4 +227,46 @@ fn a_content_is_held_until_it_is_complete_and_a_whole_frame_never() {
     peer.session.set_most_held(100);
     peer.publish("", "k", &[0; 100_000], false);
     assert_eq!((peer.calls(), peer.session.held_bytes()), (vec!["submit k".to_owned()], 0));
+}
+
+/// Bytes of the bodies that the broker was given which lie in this allocation, and outside of it.
+fn where_bodies_lie(peer: &mut Peer, allocation: std::ops::Range<*const u8>) -> (usize, usize) {
+    let messages = std::mem::take(&mut peer.session.port().messages);
+    let slices = messages.iter().flat_map(|message| message.body().slices());
+    let (inside, outside): (Vec<_>, Vec<_>) = slices.partition(|slice| allocation.contains(&slice.as_ptr()));
+    let len = |slices: Vec<&bytes::Bytes>| slices.iter().map(|slice| slice.len()).sum();
+    (len(inside), len(outside))
+}
+
+#[test]
+fn a_message_that_is_small_against_the_buffer_it_came_in_does_not_keep_it() {
+    const READ: usize = 256 << 10;
+    let parts = |len: usize, count: usize| {
+        let mut bytes = publish_method(1, "", "k", 0);
+        bytes.extend(header_frame(1, 60, 0, (len * count) as u64, &[0, 0]));
+        (0..count).for_each(|_| bytes.extend(frame_bytes(3, 1, &vec![7; len])));
+        bytes
+    };
+    let large = 100_000;
+    for (what, bytes, copied, kept) in [
+        ("small ones between large ones", [parts(large, 1), parts(5_000, 1)].concat(), 5_000, large),
+        ("a small one alone", parts(5_000, 1), 5_000, 0),
+        ("small parts of a large one", parts(10_000, 20), 200_000, 0),
+        ("one that takes a good part of it", parts(20_000, 1), 0, 20_000),
+    ] {
+        let mut peer = Peer::running();
+        peer.input = BytesMut::with_capacity(READ);
+        let start = peer.input.as_ptr();
+        let allocation = start..start.wrapping_add(READ);
+        // The front of the buffer was worked off before.
+        peer.send_bytes(&frame_bytes(8, 0, b""));
+        peer.send_bytes(&bytes);
+        assert_eq!(where_bodies_lie(&mut peer, allocation), (kept, copied), "{what}");
+    }
+    let mut peer = Peer::running();
+    peer.input = BytesMut::with_capacity(8 << 10);
+    let start = peer.input.as_ptr();
+    let allocation = start..start.wrapping_add(8 << 10);
+    peer.send_bytes(&parts(5_000, 1));
+    assert_eq!(where_bodies_lie(&mut peer, allocation), (5_000, 0), "in a small buffer it may stay");
 }
