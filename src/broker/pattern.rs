@@ -3,8 +3,13 @@
 
 use fancy_regex::{Regex, RegexBuilder};
 
-/// How often one match may go back and try again: nobody's pattern makes the broker stand still.
-const MOST_BACKTRACKS: usize = 10_000;
+/// How often one match may go back and try again, some tens of microseconds: nobody's pattern makes the broker stand
+/// still. Expressions without look-around and back references never go back.
+const MOST_BACKTRACKS: usize = 1_000;
+
+/// A match took too long to be found or excluded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct GaveUp;
 
 /// An expression. One that cannot be read matches nothing.
 #[derive(Clone, Debug)]
@@ -37,12 +42,17 @@ impl Pattern {
         Pattern::new(if expression.is_empty() { "^$" } else { expression })
     }
 
-    /// Whether it is found in `text`.
+    /// Whether it is found in `text`; one that takes too long is not.
     pub(super) fn matches(&self, text: &str) -> bool {
+        self.search(text).unwrap_or(false)
+    }
+
+    /// Whether it is found in `text`.
+    pub(super) fn search(&self, text: &str) -> Result<bool, GaveUp> {
         match self {
-            Pattern::Everything => true,
-            Pattern::Nothing => false,
-            Pattern::Matching(regex) => regex.is_match(text).unwrap_or(false),
+            Pattern::Everything => Ok(true),
+            Pattern::Nothing => Ok(false),
+            Pattern::Matching(regex) => regex.is_match(text).map_err(|_| GaveUp),
         }
     }
 }

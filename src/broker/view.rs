@@ -408,38 +408,60 @@ impl ViewState {
         self.node_limits = limits;
     }
 
-    /// Has the queues and exchanges of a vhost obey its policies. Returns the queues that obey others than before,
-    /// in order of their ids, and what their shards are to be told.
-    pub(super) fn apply_policies(&mut self, vhost: &str) -> Vec<(QueueRef, QueueSettings)> {
-        let Some(vhost) = self.vhosts.get(vhost) else { return Vec::new() };
-        for id in vhost.exchanges.values() {
-            let Some(exchange) = self.exchanges.get_mut(id).filter(|exchange| !exchange.name.is_empty())
-            else {
-                continue;
-            };
-            exchange.policies = vhost.policies.applying(Subject::Exchange, &exchange.name);
-            exchange.alternate = alternate(&exchange.arguments, &exchange.policies);
-        }
-        let mut changed = Vec::new();
-        for id in vhost.queues.values() {
-            let Some(queue) = self.queues.get_mut(id) else { continue };
-            let subject = Subject::Queue(queue.declared.queue_type);
-            queue.policies = vhost.policies.applying(subject, &queue.label.name);
-            let settings = policies::effective(&queue.declared, &queue.arguments, &queue.policies.definition);
-            if settings != queue.settings {
-                queue.settings = settings;
-                changed.push((queue.at, queue.kept_settings()));
-            }
-        }
-        changed.sort_by_key(|(at, _)| *at);
-        changed
+    /// The policies that apply to an exchange now. None to the default exchange, which is as it is.
+    pub(super) fn policies_of_exchange(&self, id: ExchangeId) -> Option<Applying> {
+        let exchange = self.exchanges.get(&id).filter(|exchange| !exchange.name.is_empty())?;
+        let vhost = self.vhosts.get(&exchange.vhost)?;
+        Some(vhost.policies.applying(Subject::Exchange, &exchange.name))
     }
 
-    /// The same for all vhosts, where no shard has been told anything yet.
+    /// The policies that apply to a queue now, and what they make of its settings.
+    pub(super) fn policies_of_queue(&self, id: QueueId) -> Option<(Applying, QueueSettings)> {
+        let queue = self.queues.get(&id)?;
+        let vhost = self.vhosts.get(&queue.label.vhost)?;
+        let subject = Subject::Queue(queue.declared.queue_type);
+        let applying = vhost.policies.applying(subject, &queue.label.name);
+        let settings = policies::effective(&queue.declared, &queue.arguments, &applying.definition);
+        Some((applying, settings))
+    }
+
+    /// Has an exchange obey these policies. Returns whether messages go another way now.
+    pub(super) fn obey_as_exchange(&mut self, id: ExchangeId, policies: Applying) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return false };
+        let alternate = alternate(&exchange.arguments, &policies);
+        exchange.policies = policies;
+        std::mem::replace(&mut exchange.alternate, alternate) != exchange.alternate
+    }
+
+    /// Has a queue obey these policies. Returns what its shard is to be told, where that is something else than before.
+    pub(super) fn obey_as_queue(
+        &mut self,
+        id: QueueId,
+        policies: Applying,
+        settings: QueueSettings,
+    ) -> Option<(QueueRef, QueueSettings)> {
+        let queue = self.queues.get_mut(&id)?;
+        queue.policies = policies;
+        if settings == queue.settings {
+            return None;
+        }
+        queue.settings = settings;
+        Some((queue.at, queue.kept_settings()))
+    }
+
+    /// Has everything obey its policies, where no shard has been told anything yet.
     pub(super) fn apply_all_policies(&mut self) {
-        let vhosts: Vec<Name> = self.vhosts.keys().cloned().collect();
-        for vhost in vhosts {
-            self.apply_policies(&vhost);
+        let (exchanges, queues): (Vec<_>, Vec<_>) =
+            (self.exchanges.keys().copied().collect(), self.queues.keys().copied().collect());
+        for id in exchanges {
+            if let Some(policies) = self.policies_of_exchange(id) {
+                self.obey_as_exchange(id, policies);
+            }
+        }
+        for id in queues {
+            if let Some((policies, settings)) = self.policies_of_queue(id) {
+                self.obey_as_queue(id, policies, settings);
+            }
         }
     }
 

@@ -15,6 +15,11 @@ pub(crate) async fn run(mut owner: CatalogOwner, hub: Arc<Hub>, clock: Clock) {
         if owner.is_stopped() {
             return;
         }
-        mailbox.arrival().await;
+        if owner.has_work() {
+            // Others get their turn between its steps.
+            tokio::task::yield_now().await;
+        } else {
+            mailbox.arrival().await;
+        }
     }
 }

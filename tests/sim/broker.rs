@@ -139,7 +139,8 @@ impl Broker {
             !(connection.over && connection.client_gone.is_some() && connection.outbox.0.is_empty())
         });
         let mut actors = Vec::new();
-        if !self.catalog.outbox.0.is_empty() || !self.catalog.mailbox.is_empty() {
+        let catalog = &self.catalog;
+        if !catalog.outbox.0.is_empty() || !catalog.mailbox.is_empty() || catalog.owner.has_work() {
             actors.push(Actor::Catalog);
         }
         for (index, actor) in self.shards.iter().enumerate() {

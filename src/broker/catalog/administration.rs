@@ -3,8 +3,9 @@
 
 use crate::model::administration::{AdministrationError, Applied, Change};
 
-use crate::model::ids::Timestamp;
+use crate::model::ids::{Name, Timestamp};
 
+use super::work::Outcome;
 use super::{Catalog, CatalogEffects};
 use crate::broker::pattern::Pattern;
 use crate::broker::view::ViewState;
@@ -13,13 +14,14 @@ use crate::broker::view::ViewState;
 const LONGEST_NAME: usize = 255;
 
 impl Catalog {
-    /// Carries out a change. It is done once the operations in `fx` are durable; refused, it has changed nothing.
+    /// Carries out a change, or begins to. It is done once the operations in `fx` are durable; refused, it has changed
+    /// nothing.
     pub fn administer(
         &mut self,
         now: Timestamp,
         change: Change,
         fx: &mut CatalogEffects,
-    ) -> Result<Applied, AdministrationError> {
+    ) -> Result<Outcome, AdministrationError> {
         let view = self.view.clone();
         let mut state = view.write();
         let changes = fx.ops.len();
@@ -31,7 +33,8 @@ impl Catalog {
             view.set_written(false);
         }
         fx.tell_events(&state, view.wall_time(now));
-        outcome
+        drop(state);
+        outcome.map(|applied| self.do_first_piece(now, applied, fx))
     }
 
     fn apply(
@@ -40,6 +43,11 @@ impl Catalog {
         change: Change,
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
+        if let Some(vhost) = vhost_of(&change).filter(|vhost| self.is_leaving(vhost)) {
+            return Err(AdministrationError::Invalid(format!(
+                "vhost '{vhost}' is being deleted; ask again when it has gone"
+            )));
+        }
         match change {
             Change::PutVhost { name, metadata } => self.put_vhost(state, &name, metadata, fx),
             Change::DeleteVhost { name } => self.delete_vhost(state, &name, fx),
@@ -56,11 +64,9 @@ impl Catalog {
                 Catalog::clear_topic_permissions(state, &vhost, &user, exchange.as_deref(), fx)
             }
             Change::PutPolicy { vhost, kind, name, policy } => {
-                Catalog::put_policy(state, &vhost, kind, &name, &policy, fx)
+                self.put_policy(state, &vhost, kind, &name, &policy, fx)
             }
-            Change::DeletePolicy { vhost, kind, name } => {
-                Catalog::delete_policy(state, &vhost, kind, &name, fx)
-            }
+            Change::DeletePolicy { vhost, kind, name } => self.delete_policy(state, &vhost, kind, &name, fx),
             Change::SetVhostLimit { vhost, limit, value } => {
                 Catalog::set_vhost_limit(state, &vhost, limit, value, fx)
             }
@@ -70,6 +76,25 @@ impl Catalog {
             Change::SetNodeLimits(limits) => Ok(Catalog::set_node_limits(state, limits, fx)),
             Change::SetTracing { vhost, on } => Catalog::set_tracing(state, &vhost, on, fx),
         }
+    }
+}
+
+fn vhost_of(change: &Change) -> Option<&Name> {
+    match change {
+        Change::PutVhost { name: vhost, .. }
+        | Change::DeleteVhost { name: vhost }
+        | Change::PutPermissions { vhost, .. }
+        | Change::ClearPermissions { vhost, .. }
+        | Change::PutTopicPermissions { vhost, .. }
+        | Change::ClearTopicPermissions { vhost, .. }
+        | Change::PutPolicy { vhost, .. }
+        | Change::DeletePolicy { vhost, .. }
+        | Change::SetVhostLimit { vhost, .. }
+        | Change::SetTracing { vhost, .. } => Some(vhost),
+        Change::PutUser { .. }
+        | Change::DeleteUser { .. }
+        | Change::SetUserLimit { .. }
+        | Change::SetNodeLimits(_) => None,
     }
 }
 

@@ -1,28 +1,32 @@
-//! Bindings: made, removed, and what goes with them: auto-delete exchanges that lose their last one, records of
-//! those between durable ends (semantics.md section 6, 5.10, 5.13). How a binding matches is routing's.
+//! Bindings: made, removed one by one, and what goes with them: auto-delete exchanges that lose their last one, records of
+//! those between durable ends (semantics.md section 6, 5.10, 5.13). How a binding matches is routing's; those of what is
+//! deleted go in `removal`.
+
+use std::collections::BTreeSet;
 
 use leveret_codec::table::FieldTable;
 
 use crate::model::fault::Fault;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId};
+use crate::model::ids::{ConnectionId, ExchangeId, Name};
 use crate::model::request::Binding;
 use crate::model::resource::Resource;
 use crate::model::settings::QueueType;
 use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::{self, Destination};
 
-use super::queues::identified;
 use super::records::{self, BoundTo, EncodedTable, Record};
+use super::removal::{Cause, Doomed, Removal};
+use super::work::Task;
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{self, Fields, arguments, text};
+use crate::broker::Map;
+use crate::broker::announce::{Fields, arguments, text};
 use crate::broker::command::BindingEnds;
 use crate::broker::view::{Exchange, ViewState};
-use crate::broker::{Map, Set};
 
 /// Which exchanges have bindings to a destination. The default exchange's implicit ones are not among them.
 #[derive(Debug, Default)]
-pub(super) struct Sources(Map<Destination, Set<ExchangeId>>);
+pub(super) struct Sources(Map<Destination, BTreeSet<ExchangeId>>);
 
 impl Sources {
     pub(super) fn holdings(&self, into: &mut Holdings) {
@@ -34,7 +38,7 @@ impl Sources {
         self.0.entry(destination).or_default().insert(source);
     }
 
-    fn remove(&mut self, destination: Destination, source: ExchangeId) {
+    pub(super) fn remove(&mut self, destination: Destination, source: ExchangeId) {
         if let Some(sources) = self.0.get_mut(&destination) {
             sources.remove(&source);
             if sources.is_empty() {
@@ -44,26 +48,23 @@ impl Sources {
         }
     }
 
-    /// All of them, in order of their ids; forgotten with this.
-    fn take(&mut self, destination: Destination) -> Vec<ExchangeId> {
-        let mut sources: Vec<_> = self.0.remove(&destination).unwrap_or_default().into_iter().collect();
-        self.0.shrink_if_sparse();
-        sources.sort_unstable();
-        sources
+    /// The one of the lowest id.
+    pub(super) fn first(&self, destination: Destination) -> Option<ExchangeId> {
+        self.0.get(&destination)?.first().copied()
     }
 }
 
 /// Where a binding leads, by id and by name.
-struct End {
-    destination: Destination,
-    name: BoundTo,
-    durable: bool,
+pub(super) struct End {
+    pub(super) destination: Destination,
+    pub(super) name: BoundTo,
+    pub(super) durable: bool,
     /// Of a queue.
     queue_type: QueueType,
 }
 
 impl End {
-    fn queue(state: &ViewState, vhost: &str, name: &str) -> Option<End> {
+    pub(super) fn queue(state: &ViewState, vhost: &str, name: &str) -> Option<End> {
         let queue = state.queue(vhost, name)?;
         Some(End {
             destination: Destination::Queue(queue.at),
@@ -73,7 +74,7 @@ impl End {
         })
     }
 
-    fn exchange(exchange: &Exchange) -> End {
+    pub(super) fn exchange(exchange: &Exchange) -> End {
         End {
             destination: Destination::Exchange(exchange.id),
             name: BoundTo::Exchange(exchange.name.clone()),
@@ -106,7 +107,13 @@ impl End {
     }
 
     /// A binding to it as events describe it.
-    fn described(&self, vhost: &str, source: &str, routing_key: &str, given: &FieldTable) -> Fields {
+    pub(super) fn described(
+        &self,
+        vhost: &str,
+        source: &str,
+        routing_key: &str,
+        given: &FieldTable,
+    ) -> Fields {
         let (kind, name) = match &self.name {
             BoundTo::Queue(name) => ("queue", name),
             BoundTo::Exchange(name) => ("exchange", name),
@@ -126,7 +133,7 @@ impl End {
         self.described(vhost, &binding.source, &binding.routing_key, &binding.arguments)
     }
 
-    fn of(state: &ViewState, destination: Destination) -> Option<End> {
+    pub(super) fn of(state: &ViewState, destination: Destination) -> Option<End> {
         match destination {
             Destination::Exchange(id) => state.exchange_by_id(id).map(End::exchange),
             Destination::Queue(at) => {
@@ -240,92 +247,9 @@ impl Catalog {
         let is_done = exchange.auto_delete && exchange.routes.is_empty();
         fx.event(state, "binding.deleted", || end.described_binding(vhost, binding));
         if is_done {
-            self.remove_exchange(state, source, fx);
+            let removal = Removal::new([Doomed::Exchange(source)].into_iter(), Cause::Deleted);
+            self.begin(Task::Remove(removal), None, fx);
         }
         Ok(true)
-    }
-
-    /// Deletes a queue's bindings and the queue.
-    pub(super) fn remove_queue(
-        &mut self,
-        state: &mut ViewState,
-        queue: QueueId,
-        fx: &mut CatalogEffects,
-    ) -> bool {
-        let Some(end) = state
-            .queue_by_id(queue)
-            .and_then(|queue| End::queue(state, &queue.label.vhost, &queue.label.name))
-        else {
-            return false;
-        };
-        self.remove_destination(state, end, fx);
-        let Some(queue) = state.remove_queue(queue) else { return false };
-        fx.event(state, "queue.deleted", || identified(&queue));
-        if queue.is_recorded() {
-            fx.ops.push(records::delete_queue(&queue.label.vhost, &queue.label.name));
-        }
-        true
-    }
-
-    /// Deletes an exchange with its bindings on both sides (6.7).
-    pub(super) fn remove_exchange(&mut self, state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
-        let Some(exchange) = state.exchange_by_id(id) else { return };
-        let mut destinations = Vec::new();
-        for (destination, routing_key, arguments) in exchange.routes.bindings() {
-            destinations.push(destination);
-            let Some(end) = End::of(state, destination) else { continue };
-            let (vhost, source) = (&exchange.vhost, &exchange.name);
-            fx.event(state, "binding.deleted", || end.described(vhost, source, routing_key, arguments));
-            if exchange.durable && end.durable {
-                fx.ops.push(records::delete_binding(
-                    &exchange.vhost,
-                    &exchange.name,
-                    &end.name,
-                    routing_key,
-                    arguments,
-                ));
-            }
-        }
-        let end = End::exchange(exchange);
-        for destination in destinations {
-            self.sources.remove(destination, id);
-        }
-        // The exchange itself goes last: until then its name is needed for the records of bindings to it.
-        self.remove_destination(state, end, fx);
-        Catalog::strike_exchange(state, id, fx);
-    }
-
-    /// Removes all bindings to a destination, and the auto-delete exchanges that lose their last binding by it,
-    /// and so on upstream (5.10). A list, not a recursion: clients decide how long such a chain is.
-    fn remove_destination(&mut self, state: &mut ViewState, end: End, fx: &mut CatalogEffects) {
-        let is_heard = announce::is_heard(state);
-        let mut pending = vec![end];
-        while let Some(end) = pending.pop() {
-            for source in self.sources.take(end.destination) {
-                let Some(exchange) = state.exchange_mut(source) else { continue };
-                if is_heard {
-                    for (key, arguments) in exchange.routes.bindings_to(end.destination) {
-                        let fields = end.described(&exchange.vhost, &exchange.name, key, arguments);
-                        fx.heard_event("binding.deleted", fields);
-                    }
-                }
-                if exchange.durable && end.durable {
-                    for (routing_key, arguments) in exchange.routes.bindings_to(end.destination) {
-                        fx.ops.push(records::delete_binding(
-                            &exchange.vhost,
-                            &exchange.name,
-                            &end.name,
-                            routing_key,
-                            arguments,
-                        ));
-                    }
-                }
-                exchange.routes.remove_destination(end.destination);
-                if exchange.auto_delete && exchange.routes.is_empty() {
-                    pending.push(End::exchange(exchange));
-                    Catalog::strike_exchange(state, source, fx);
-                }
-            }
-        }
     }
 }

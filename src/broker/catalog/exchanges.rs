@@ -1,16 +1,18 @@
 //! Exchanges: declared, compared, deleted (semantics.md section 5). What follows from a deletion for bindings is in
-//! `bindings`.
+//! `removal`.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ExchangeId, Name};
-use crate::model::request::DeclareExchange;
+use crate::model::ids::{ConnectionId, ExchangeId, Name};
+use crate::model::request::{DeclareExchange, Reply};
 use crate::model::resource::Resource;
 use crate::routing::{ExchangeKind, ExchangeRoutes};
 
 use super::limits::check_exchange_limit;
 use super::records::{self, EncodedTable, Record};
+use super::removal::{Cause, Doomed, Removal};
+use super::work::{Answer, Task};
 use super::{Catalog, CatalogEffects};
 use crate::broker::announce::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
@@ -116,13 +118,16 @@ impl Catalog {
         })
     }
 
+    /// Deletes an exchange for a connection, which is answered once it has gone. Ok(false) where there is none: then
+    /// nothing is to be waited for.
     pub(super) fn delete_exchange(
         &mut self,
-        state: &mut ViewState,
+        state: &ViewState,
+        connection: ConnectionId,
         vhost: &str,
         name: &str,
         if_unused: bool,
-        fx: &mut CatalogEffects,
+        fx: &CatalogEffects,
     ) -> Result<bool, Fault> {
         let resource = Resource::exchange(name, vhost);
         if name.starts_with("amq.") {
@@ -135,8 +140,8 @@ impl Catalog {
         if if_unused && !exchange.routes.is_empty() {
             return Err(Fault::precondition(format!("{resource} in use")));
         }
-        let id = exchange.id;
-        self.remove_exchange(state, id, fx);
+        let removal = Removal::new([Doomed::Exchange(exchange.id)].into_iter(), Cause::Deleted);
+        self.begin(Task::Remove(removal), Some(Answer::Connection(connection, Reply::Done)), fx);
         Ok(true)
     }
 

@@ -4,6 +4,7 @@
 //! holds `to_connections` until `ops` are durable.
 
 mod administration;
+mod application;
 mod bindings;
 mod exchanges;
 mod keepers;
@@ -12,11 +13,15 @@ mod policies;
 mod queues;
 mod records;
 mod recovery;
+mod removal;
 mod users;
 mod vhosts;
+mod work;
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
+use crate::model::administration::Applied;
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
@@ -37,6 +42,8 @@ pub(super) use exchanges::{alternate, kind};
 pub use queues::AdoptError;
 pub use records::RecordError;
 pub use recovery::Unknown;
+use work::{Answer, Work};
+pub use work::{ChangeNumber, Outcome};
 
 /// What follows from a command.
 #[derive(Debug, Default)]
@@ -47,6 +54,10 @@ pub struct CatalogEffects {
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
     /// To be sent once `ops` are durable.
     pub to_connections: Vec<(ConnectionId, SessionEvent)>,
+    /// Changes that took longer than a step and are done now.
+    pub finished: Vec<(ChangeNumber, Applied)>,
+    /// Vhosts and names of policies whose pattern was given up on a name: it takes too long to match.
+    pub given_up: Vec<(Name, Name)>,
     /// What happened, for those who are bound for it (semantics.md 19.2).
     events: Vec<Event>,
     /// Who did it, where that is known.
@@ -64,10 +75,12 @@ impl CatalogEffects {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let CatalogEffects { ops, to_shards, to_connections, events, actor: _ } = self;
+        let CatalogEffects { ops, to_shards, to_connections, finished, given_up, events, actor: _ } = self;
         into.in_transit("catalog effects: records", ops);
         into.in_transit("catalog effects: to shards", to_shards);
         into.in_transit("catalog effects: to connections", to_connections);
+        into.in_transit("catalog effects: finished changes", finished);
+        into.in_transit("catalog effects: patterns given up", given_up);
         into.in_transit("catalog effects: events", events);
     }
 
@@ -126,7 +139,13 @@ pub struct Catalog {
     bindings_made: u64,
     sources: Sources,
     /// The exclusive queues of each connection.
-    exclusive: Map<ConnectionId, Vec<QueueId>>,
+    exclusive: Map<ConnectionId, BTreeSet<QueueId>>,
+    /// What is being carried out in steps.
+    work: VecDeque<Work>,
+    /// How much of it was begun by the command at hand.
+    begun: usize,
+    /// How many changes of administrators were begun so.
+    changes: u64,
     bad_records: Vec<BadRecord>,
     /// Queues that were struck from the records, and whose messages may still be there.
     tombstones: Vec<QueueId>,
@@ -155,6 +174,9 @@ impl Catalog {
             bindings_made: 0,
             sources: Sources::default(),
             exclusive: Map::default(),
+            work: VecDeque::new(),
+            begun: 0,
+            changes: 0,
             bad_records: Vec::new(),
             tombstones: Vec::new(),
             alarms: Alarms::default(),
@@ -179,6 +201,9 @@ impl Catalog {
             bindings_made: _,
             sources,
             exclusive,
+            work,
+            begun,
+            changes: _,
             bad_records: _,
             tombstones,
             alarms: _,
@@ -187,6 +212,8 @@ impl Catalog {
         sources.holdings(into);
         into.in_use("catalog: exclusive queues", exclusive);
         into.in_transit("catalog: tombstones", tombstones);
+        into.in_transit("catalog: work", work);
+        into.in_transit("catalog: work that was just begun", begun);
     }
 
     /// The records that could not be read, or that name what does not exist.
@@ -221,8 +248,9 @@ impl Catalog {
         self.view.set_written(true);
     }
 
-    /// Carries out a command.
+    /// Carries out a command, or begins to.
     pub fn handle(&mut self, now: Timestamp, command: CatalogCommand, fx: &mut CatalogEffects) {
+        let Some(command) = self.park(command) else { return };
         let view = self.view.clone();
         let mut state = view.write();
         let changes = fx.ops.len();
@@ -235,22 +263,18 @@ impl Catalog {
             }
             CatalogCommand::DeclareQueue(declare) => self.declare_queue(&mut state, declare, fx),
             CatalogCommand::QueueGone { queue, reply } => {
-                let gone = self.forget_queue(&mut state, queue, fx);
-                if let Some((connection, messages)) = reply {
-                    fx.reply(connection, Reply::Count { messages });
-                }
-                gone
+                let answer =
+                    |(connection, messages)| Answer::Connection(connection, Reply::Count { messages });
+                self.forget_queue(queue, reply.map(answer), fx);
+                false
             }
             CatalogCommand::QueueDropped { queue } => {
                 Catalog::strike_tombstone(queue, fx);
                 false
             }
             CatalogCommand::ConnectionClosed { connection, reply } => {
-                let gone = self.drop_exclusive_queues(&mut state, connection, fx);
-                if reply {
-                    fx.reply(connection, Reply::Done);
-                }
-                gone
+                self.drop_exclusive_queues(connection, reply, fx);
+                false
             }
             CatalogCommand::Answer { connection, reply } => {
                 fx.reply(connection, reply);
@@ -269,6 +293,8 @@ impl Catalog {
             view.set_written(false);
         }
         fx.tell_events(&state, view.wall_time(now));
+        drop(state);
+        self.do_first_pieces(now, fx);
     }
 
     /// Who is behind a command, as events name it.
@@ -309,7 +335,7 @@ impl Catalog {
         request: CatalogRequest,
         fx: &mut CatalogEffects,
     ) -> bool {
-        if state.vhost(vhost).is_none() {
+        if state.vhost(vhost).is_none() || self.is_leaving(vhost) {
             fx.reply(connection, Reply::Refused(no_vhost(vhost)));
             return false;
         }
@@ -318,7 +344,10 @@ impl Catalog {
                 self.declare_exchange(state, vhost, declare, refused_if_new, fx)
             }
             CatalogRequest::DeleteExchange { name, if_unused } => {
-                self.delete_exchange(state, vhost, &name, if_unused, fx)
+                match self.delete_exchange(state, connection, vhost, &name, if_unused, fx) {
+                    Ok(true) => return false,
+                    outcome => outcome,
+                }
             }
             CatalogRequest::Bind(to, binding) => self.bind(state, connection, vhost, to, &binding, fx),
             CatalogRequest::Unbind(to, binding) => self.unbind(state, connection, vhost, to, &binding, fx),

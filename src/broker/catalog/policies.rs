@@ -6,11 +6,11 @@ use crate::model::administration::{AdministrationError, Applied, PolicyKind, Pol
 use crate::model::ids::Name;
 
 use super::administration::{applied, check_name};
+use super::application::Application;
 use super::records::{self, EncodedTable, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
 use crate::broker::announce::{Fields, definition, number, text};
-use crate::broker::command::ShardCommand;
 use crate::broker::policies::{self, Policy};
 use crate::broker::view::ViewState;
 
@@ -19,6 +19,7 @@ const OPERATOR_POLICY: &str = "operator_policy";
 
 impl Catalog {
     pub(super) fn put_policy(
+        &mut self,
         state: &mut ViewState,
         vhost: &Name,
         kind: PolicyKind,
@@ -54,11 +55,12 @@ impl Catalog {
             fields.extend(parts(policy));
             fields
         });
-        apply(state, vhost, fx);
+        self.begin_again(Application::new(state, vhost), fx);
         Ok(applied(was_there))
     }
 
     pub(super) fn delete_policy(
+        &mut self,
         state: &mut ViewState,
         vhost: &Name,
         kind: PolicyKind,
@@ -72,7 +74,7 @@ impl Catalog {
         }
         fx.ops.push(records::delete_policy(vhost, kind, name));
         tell_cleared(state, vhost, kind, name, fx);
-        apply(state, vhost, fx);
+        self.begin_again(Application::new(state, vhost), fx);
         Ok(Applied::Changed)
     }
 }
@@ -113,12 +115,4 @@ fn parts(policy: &PolicySpec) -> Fields {
         ("priority", number(policy.priority)),
         ("definition", definition(&policy.definition)),
     ]
-}
-
-/// Has all queues and exchanges of a vhost obey its policies as they are now.
-fn apply(state: &mut ViewState, vhost: &str, fx: &mut CatalogEffects) {
-    for (at, settings) in state.apply_policies(vhost) {
-        let command = ShardCommand::SetSettings { queue: at.queue, settings: Box::new(settings) };
-        fx.to_shards.push((at.shard, command));
-    }
 }

@@ -13,6 +13,8 @@ use crate::model::settings::{QueueSettings, QueueType};
 use super::exchanges::reserved;
 use super::limits::check_queue_limits;
 use super::records::{self, EncodedTable, Record};
+use super::removal::{Cause, Doomed, Removal};
+use super::work::{Answer, Task};
 use super::{Catalog, CatalogEffects, no_vhost};
 use crate::broker::announce::{Fields, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, printed};
@@ -51,7 +53,7 @@ impl Catalog {
             fx.reply(connection, Reply::Refused(reserved("queue", &declare.request.name)));
             return false;
         }
-        let Some(vhost) = state.vhost(&declare.vhost) else {
+        let Some(vhost) = state.vhost(&declare.vhost).filter(|_| !self.is_leaving(&declare.vhost)) else {
             fx.reply(connection, Reply::Refused(no_vhost(&declare.vhost)));
             return false;
         };
@@ -102,7 +104,7 @@ impl Catalog {
             .unwrap_or_default();
         let settings = policies::effective(&declared, &request.arguments, &policies.definition);
         if exclusive_to.is_some() {
-            self.exclusive.entry(connection).or_default().push(at.queue);
+            self.exclusive.entry(connection).or_default().insert(at.queue);
         }
         let queue =
             Queue { at, label, exclusive_to, settings, declared, arguments: request.arguments, policies };
@@ -121,40 +123,23 @@ impl Catalog {
         fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
     }
 
-    /// Forgets a queue that its shard has deleted.
-    pub(super) fn forget_queue(
-        &mut self,
-        state: &mut ViewState,
-        queue: QueueId,
-        fx: &mut CatalogEffects,
-    ) -> bool {
-        let owner = state.queue_by_id(queue).and_then(|queue| queue.exclusive_to);
-        if let Some(owner) = owner
-            && let Some(queues) = self.exclusive.get_mut(&owner)
-        {
-            queues.retain(|&other| other != queue);
-            if queues.is_empty() {
-                self.exclusive.remove(&owner);
-            }
-        }
-        self.remove_queue(state, queue, fx)
+    /// Forgets a queue that its shard has deleted; whoever deleted it is answered then.
+    pub(super) fn forget_queue(&mut self, queue: QueueId, answer: Option<Answer>, fx: &CatalogEffects) {
+        let removal = Removal::new([Doomed::Queue(queue)].into_iter(), Cause::Deleted);
+        self.begin(Task::Remove(removal), answer, fx);
     }
 
-    /// Deletes the exclusive queues of a connection that goes (7.9).
+    /// Deletes the exclusive queues of a connection that goes (7.9), which is answered then where it asks.
     pub(super) fn drop_exclusive_queues(
         &mut self,
-        state: &mut ViewState,
         connection: ConnectionId,
-        fx: &mut CatalogEffects,
-    ) -> bool {
+        reply: bool,
+        fx: &CatalogEffects,
+    ) {
         let queues = self.exclusive.remove(&connection).unwrap_or_default();
-        for &queue in &queues {
-            if let Some(shard) = state.queue_by_id(queue).map(|queue| queue.at.shard) {
-                fx.to_shards.push((shard, ShardCommand::DropQueue { queue, has_tombstone: false }));
-            }
-            self.remove_queue(state, queue, fx);
-        }
-        !queues.is_empty()
+        let removal = Removal::new(queues.into_iter().map(Doomed::Queue), Cause::Exclusive);
+        let answer = reply.then_some(Answer::Connection(connection, Reply::Done));
+        self.begin(Task::Remove(removal), answer, fx);
     }
 
     /// The deletion of a queue that was struck from the records is with the store.

@@ -9,9 +9,10 @@ use crate::model::ids::Name;
 
 use super::administration::check_name;
 use super::records::{self, Record};
+use super::removal::{Cause, Doomed, Removal};
+use super::work::Task;
 use super::{Catalog, CatalogEffects, exchanges, limits, policies, users};
 use crate::broker::announce::{self, Fields, text, texts};
-use crate::broker::command::ShardCommand;
 use crate::broker::view::{Vhost, ViewState};
 
 impl Catalog {
@@ -62,24 +63,16 @@ impl Catalog {
         let vhost = known_vhost(state, name)?;
         let mut queues: Vec<_> = vhost.queues.values().copied().collect();
         let mut exchanges: Vec<_> = vhost.exchanges.values().copied().collect();
-        fx.ops.extend(records::delete_vhost(vhost));
+        let records = records::delete_vhost(vhost);
         tell_contents(state, name, fx);
+        // Nobody new gets in.
+        known_vhost(state, name)?.permissions.clear();
         queues.sort_unstable();
         exchanges.sort_unstable();
-        for queue in queues {
-            if let Some((shard, has_tombstone)) =
-                state.queue_by_id(queue).map(|queue| (queue.at.shard, queue.is_recorded()))
-            {
-                fx.ops.extend(has_tombstone.then(|| Record::Tombstone(queue).put()));
-                fx.to_shards.push((shard, ShardCommand::DropQueue { queue, has_tombstone }));
-            }
-            self.forget_queue(state, queue, fx);
-        }
-        for exchange in exchanges {
-            self.remove_exchange(state, exchange, fx);
-        }
-        state.remove_vhost(name);
-        fx.event(state, "vhost.deleted", || vec![("name", text(&**name))]);
+        let doomed = queues.into_iter().map(Doomed::Queue);
+        let doomed = doomed.chain(exchanges.into_iter().map(Doomed::Exchange));
+        let removal = Removal::new(doomed, Cause::Vhost(name.clone(), records));
+        self.begin(Task::Remove(removal), None, fx);
         let fault = Fault::new(ReplyCode::ConnectionForced, format!("vhost '{name}' is deleted"));
         let closed = self.view.clients.of_vhost(name).into_iter();
         fx.to_connections.extend(closed.map(|connection| (connection, SessionEvent::Close(fault.clone()))));

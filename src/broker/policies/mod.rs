@@ -6,11 +6,12 @@ mod definition;
 mod settings;
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use leveret_codec::table::FieldTable;
 
 use super::arguments::string;
-use super::pattern::Pattern;
+use super::pattern::{GaveUp, Pattern};
 use crate::model::administration::{ApplyTo, PolicyKind, PolicySpec};
 use crate::model::ids::Name;
 use crate::model::settings::QueueType;
@@ -25,11 +26,25 @@ pub struct Policy {
     pub name: Name,
     pub spec: PolicySpec,
     pattern: Pattern,
+    /// A name could not be matched in reasonable time, and nobody has been told so.
+    given_up: AtomicU8,
 }
+
+/// States of `given_up`.
+const NEVER: u8 = 0;
+const UNTOLD: u8 = 1;
+const TOLD: u8 = 2;
 
 impl Policy {
     pub(super) fn new(name: Name, spec: PolicySpec) -> Policy {
-        Policy { name, pattern: Pattern::new(&spec.pattern), spec }
+        Policy { name, pattern: Pattern::new(&spec.pattern), spec, given_up: AtomicU8::new(NEVER) }
+    }
+
+    fn matches(&self, name: &str) -> bool {
+        self.pattern.search(name).unwrap_or_else(|GaveUp| {
+            let _ = self.given_up.compare_exchange(NEVER, UNTOLD, Ordering::Relaxed, Ordering::Relaxed);
+            false
+        })
     }
 }
 
@@ -92,6 +107,20 @@ impl Policies {
         regular.chain(self.operator.values().map(|policy| (PolicyKind::Operator, policy)))
     }
 
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.regular.len() + self.operator.len()
+    }
+
+    /// Those whose pattern was given up on a name, which counts as no match; each is told of once.
+    pub(super) fn take_given_up(&self) -> impl Iterator<Item = Name> {
+        let is_news = |policy: &&Policy| {
+            policy.given_up.load(Ordering::Relaxed) == UNTOLD
+                && policy.given_up.swap(TOLD, Ordering::Relaxed) == UNTOLD
+        };
+        self.iter().map(|(_, policy)| policy).filter(is_news).map(|policy| policy.name.clone())
+    }
+
     /// What applies to a queue or exchange of this name (17.1).
     pub(super) fn applying(&self, subject: Subject, name: &str) -> Applying {
         let regular = strongest(&self.regular, subject, name);
@@ -132,7 +161,7 @@ fn strongest<'a>(policies: &'a BTreeMap<Name, Policy>, subject: Subject, name: &
     let mut strongest: Option<&Policy> = None;
     for policy in policies.values() {
         let is_stronger = strongest.is_none_or(|known| policy.spec.priority > known.spec.priority);
-        if is_stronger && subject.is_meant(policy.spec.apply_to) && policy.pattern.matches(name) {
+        if is_stronger && subject.is_meant(policy.spec.apply_to) && policy.matches(name) {
             strongest = Some(policy);
         }
     }

@@ -78,7 +78,8 @@ impl Shard {
     /// these wait for the next round.
     pub(super) fn move_dead_letters(&mut self, now: Timestamp) {
         self.letters.extend(self.fx.dead_letters.drain(..));
-        while self.steps.may_move_letter()
+        while !self.letters.is_empty()
+            && self.steps.may_move_letter()
             && let Some(letter) = self.letters.pop_front()
         {
             self.move_dead_letter(now, &letter);

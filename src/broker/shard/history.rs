@@ -145,8 +145,16 @@ impl Shard {
             history.waiting.push(to);
             return;
         }
-        let messages: Vec<_> = history.kept.iter().map(|kept| Arc::clone(&kept.message)).collect();
-        for message in messages {
+        self.replays.extend(history.kept.iter().map(|kept| (Arc::clone(&kept.message), to)));
+        self.go_on_replaying(now);
+    }
+
+    /// Sends what is remembered to those who were bound since, as much of it as a turn has time for.
+    pub(super) fn go_on_replaying(&mut self, now: Timestamp) {
+        while !self.replays.is_empty()
+            && self.steps.may_move_letter()
+            && let Some((message, to)) = self.replays.pop_front()
+        {
             self.send_again(now, &message, to);
         }
     }

@@ -23,6 +23,7 @@ use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{DeadLetter, Gate, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
+use crate::routing::Destination;
 
 use super::Map;
 use super::catalog::CatalogQueue;
@@ -113,6 +114,8 @@ pub struct Shard {
     wall_ahead: i64,
     /// Dead letters that queues have handed out.
     letters: VecDeque<DeadLetter>,
+    /// What exchanges remember and send to new bindings.
+    replays: VecDeque<(Arc<Message>, Destination)>,
     /// What was purged and deleted, to be given back.
     rubbish: VecDeque<Rubbish>,
     /// Dead letters of queues here that not all targets have yet.
@@ -200,6 +203,7 @@ impl Shard {
             budget: Budget::new(memory_budget),
             wall_ahead: 0,
             letters: VecDeque::new(),
+            replays: VecDeque::new(),
             rubbish: VecDeque::new(),
             awaited: Map::default(),
             retries: Retries::default(),
@@ -227,6 +231,7 @@ impl Shard {
             budget,
             wall_ahead: _,
             letters,
+            replays,
             rubbish,
             awaited,
             retries,
@@ -242,6 +247,7 @@ impl Shard {
         into.in_transit("shard: touched queues", touched);
         into.in_transit("shard: queues to be touched again", again);
         into.in_transit("shard: dead letters", letters);
+        into.in_transit("shard: replays", replays);
         into.in_transit("shard: rubbish", rubbish);
         into.in_transit("shard: deadlines", deadlines);
         confirms.holdings(into);
@@ -337,6 +343,7 @@ impl Shard {
     pub fn finish_turn(&mut self, now: Timestamp, fx: &mut ShardEffects) {
         self.follow_wall_clock();
         self.work_off(now);
+        self.go_on_replaying(now);
         for _ in 0..ROUNDS {
             self.pump(now);
             self.move_dead_letters(now);
@@ -359,6 +366,7 @@ impl Shard {
             || !self.touched.is_empty()
             || self.letters_pending() > 0
             || !self.fx.gone.is_empty()
+            || !self.replays.is_empty()
             || !self.rubbish.is_empty()
     }
 
@@ -432,7 +440,7 @@ impl Shard {
 
     /// Deletes the queues that say they are gone.
     fn bury(&mut self, now: Timestamp) {
-        if self.fx.gone.is_empty() {
+        if self.fx.gone.is_empty() || !self.steps.may_bury() {
             return;
         }
         // Their last dead letters still need to know where they come from.

@@ -205,7 +205,7 @@ impl Shard {
 
     /// Whether something asked before of a queue has not been done.
     fn is_in_use(&self, queue: QueueId) -> bool {
-        self.lines.is_about(queue) || self.has_letters_of(queue)
+        self.lines.is_about(queue) || self.has_letters_of(queue) || self.fx.gone.contains(&queue)
     }
 
     fn carry_out_unit(&mut self, now: Timestamp, line: Line, unit: Unit) {

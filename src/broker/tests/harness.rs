@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use leveret_codec::properties::{Field, Properties, encode_short_string};
 use leveret_codec::table::{self, AMQPValue, FieldArray, FieldTable};
 
-use crate::broker::catalog::{Catalog, CatalogEffects};
+use crate::broker::catalog::{Catalog, CatalogEffects, Outcome};
 use crate::broker::command::{CatalogCommand, Origin, ShardCommand};
 use crate::broker::port::Port;
 use crate::broker::shard::{Shard, ShardEffects};
@@ -167,10 +167,26 @@ impl Broker {
 
     pub(super) fn administer(&mut self, change: Change) -> Result<Applied, AdministrationError> {
         let mut fx = CatalogEffects::default();
-        let outcome = self.catalog.administer(self.now, change, &mut fx);
+        let mut outcome = self.catalog.administer(self.now, change, &mut fx);
+        while let Ok(Outcome::Begun(change)) = outcome {
+            self.step_catalog(&mut fx);
+            let finished = fx.finished.iter().find(|(finished, _)| *finished == change);
+            outcome = finished.map_or(outcome, |(_, applied)| Ok(Outcome::Done(*applied)));
+        }
         self.carry_catalog(fx);
         self.settle();
-        outcome
+        outcome.map(|outcome| match outcome {
+            Outcome::Done(applied) => applied,
+            Outcome::Begun(_) => unreachable!("it was gone on with"),
+        })
+    }
+
+    /// One step of what the catalog has begun.
+    pub(super) fn step_catalog(&mut self, fx: &mut CatalogEffects) {
+        let before = fx.ops.len() + fx.to_shards.len() + fx.to_connections.len();
+        self.catalog.step(self.now, fx);
+        let led_to = fx.ops.len() + fx.to_shards.len() + fx.to_connections.len() - before;
+        self.longest_turn = self.longest_turn.max(led_to);
     }
 
     pub(super) fn tell_catalog(&mut self, command: CatalogCommand) {
@@ -324,6 +340,14 @@ impl Broker {
             while let Some(command) = self.catalog_inbox.pop_front() {
                 let mut fx = CatalogEffects::default();
                 self.catalog.handle(self.now, command, &mut fx);
+                let led_to = fx.ops.len() + fx.to_shards.len() + fx.to_connections.len();
+                self.longest_turn = self.longest_turn.max(led_to);
+                self.carry_catalog(fx);
+                moved = true;
+            }
+            if self.catalog.has_work() {
+                let mut fx = CatalogEffects::default();
+                self.step_catalog(&mut fx);
                 self.carry_catalog(fx);
                 moved = true;
             }

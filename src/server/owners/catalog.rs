@@ -4,9 +4,10 @@
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use super::{Carrier, ShardInput, StoreRequest};
-use crate::broker::catalog::{Catalog, CatalogEffects};
+use crate::broker::catalog::{Catalog, CatalogEffects, ChangeNumber, Outcome};
 use crate::broker::command::{CatalogCommand, Origin};
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::event::SessionEvent;
@@ -45,6 +46,8 @@ pub struct CatalogOwner {
     held: VecDeque<Held>,
     /// Who is to be answered once this turn's records are durable.
     administrators: Vec<(AnswerTo, Applied)>,
+    /// Whose changes take several turns.
+    begun: Vec<(ChangeNumber, AnswerTo)>,
     /// The newest turn that had records.
     sequence: u64,
     stopped: bool,
@@ -58,6 +61,7 @@ impl CatalogOwner {
             effects: CatalogEffects::default(),
             held: VecDeque::new(),
             administrators: Vec::new(),
+            begun: Vec::new(),
             sequence: 0,
             stopped: false,
         }
@@ -71,11 +75,12 @@ impl CatalogOwner {
 
     /// What it holds, and what the view does.
     pub fn holdings(&self, into: &mut Holdings) {
-        let CatalogOwner { catalog, effects, held, administrators, sequence: _, stopped: _ } = self;
+        let CatalogOwner { catalog, effects, held, administrators, begun, sequence: _, stopped: _ } = self;
         catalog.holdings(into);
         effects.holdings(into);
         into.in_transit("catalog: answers that wait for their records", held);
         into.in_transit("catalog: administrators to be answered", administrators);
+        into.in_transit("catalog: administrators whose changes take long", begun);
     }
 
     /// It was told to stop.
@@ -84,14 +89,15 @@ impl CatalogOwner {
         self.stopped
     }
 
-    /// Takes in all of `inputs`.
+    /// Takes in all of `inputs`, and does a step of what takes long.
     pub fn turn(&mut self, now: Timestamp, inputs: &mut Vec<CatalogInput>, carrier: &mut impl Carrier) {
         for input in inputs.drain(..) {
             match input {
                 CatalogInput::Command(command) => self.catalog.handle(now, command, &mut self.effects),
                 CatalogInput::Administer { change, answer } => {
                     match self.catalog.administer(now, *change, &mut self.effects) {
-                        Ok(applied) => self.administrators.push((answer, applied)),
+                        Ok(Outcome::Done(applied)) => self.administrators.push((answer, applied)),
+                        Ok(Outcome::Begun(change)) => self.begun.push((change, answer)),
                         // Whoever asked may have given up waiting.
                         Err(refused) => drop(answer.send(Err(refused))),
                     }
@@ -100,7 +106,30 @@ impl CatalogOwner {
                 CatalogInput::Stop => self.stopped = true,
             }
         }
+        self.catalog.step(now, &mut self.effects);
+        while self.stopped && self.has_work() {
+            self.catalog.step(now, &mut self.effects);
+        }
+        self.answer_finished();
         self.dispatch(carrier);
+    }
+
+    /// Whether another turn has something to do, even where nothing comes.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.catalog.has_work()
+    }
+
+    /// Changes that took several turns are done.
+    fn answer_finished(&mut self) {
+        for (change, applied) in self.effects.finished.drain(..) {
+            if let Some(at) = self.begun.iter().position(|(begun, _)| *begun == change) {
+                self.administrators.push((self.begun.swap_remove(at).1, applied));
+            }
+        }
+        for (vhost, policy) in self.effects.given_up.drain(..) {
+            warn!(%vhost, %policy, "the pattern of a policy takes too long to match; names it was given up on do not obey the policy");
+        }
     }
 
     fn durable(&mut self, sequence: u64, carrier: &mut impl Carrier) {

@@ -1,0 +1,246 @@
+//! Queues, exchanges and vhosts removed with all that hangs on them, in pieces: their bindings first, so that records never
+//! speak of what is not there any more, and their names last (semantics.md 5.10, 6.7, 7.9, 16.8). Until then they are
+//! found, and commands about them wait.
+
+use leveret_codec::table::FieldTable;
+
+use crate::model::ids::{ExchangeId, Name, QueueId};
+use crate::model::op::CatalogOp;
+
+use super::bindings::End;
+use super::queues::identified;
+use super::records::{self, Record};
+use super::{Catalog, CatalogEffects};
+use crate::broker::announce::{self, text};
+use crate::broker::command::{BindingEnds, CatalogCommand, CatalogRequest, ShardCommand};
+use crate::broker::view::ViewState;
+
+/// Bindings, queues and exchanges that one piece removes: a few microseconds each.
+const REMOVED: usize = 512;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Doomed {
+    Queue(QueueId),
+    Exchange(ExchangeId),
+}
+
+impl Doomed {
+    fn end(self, state: &ViewState) -> Option<End> {
+        match self {
+            Doomed::Exchange(id) => state.exchange_by_id(id).map(End::exchange),
+            Doomed::Queue(id) => {
+                let label = &state.queue_by_id(id)?.label;
+                End::queue(state, &label.vhost, &label.name)
+            }
+        }
+    }
+}
+
+/// Why it has to go.
+#[derive(Debug)]
+pub(super) enum Cause {
+    /// A queue that its shard has deleted, or an exchange.
+    Deleted,
+    /// Exclusive queues of a connection that has gone. Nobody else may use them.
+    Exclusive,
+    /// A vhost is deleted; its own records go last.
+    Vhost(Name, Vec<CatalogOp>),
+}
+
+#[derive(Debug)]
+pub(super) struct Removal {
+    /// The last one is next.
+    doomed: Vec<Doomed>,
+    cause: Cause,
+}
+
+impl Removal {
+    /// `doomed`: in the order in which they are to go.
+    pub(super) fn new(doomed: impl DoubleEndedIterator<Item = Doomed>, cause: Cause) -> Removal {
+        Removal { doomed: doomed.rev().collect(), cause }
+    }
+
+    pub(super) fn is_of_vhost(&self, name: &str) -> bool {
+        matches!(&self.cause, Cause::Vhost(vhost, _) if &**vhost == name)
+    }
+
+    /// Whether a command is about what goes here.
+    pub(super) fn is_about(&self, state: &ViewState, command: &CatalogCommand) -> bool {
+        if !matches!(self.cause, Cause::Deleted) {
+            return false;
+        }
+        let queue = |vhost: &str, name: &str| {
+            state.queue(vhost, name).is_some_and(|queue| self.has(Doomed::Queue(queue.at.queue)))
+        };
+        let exchange = |vhost: &str, name: &str| {
+            state.exchange(vhost, name).is_some_and(|exchange| self.has(Doomed::Exchange(exchange.id)))
+        };
+        match command {
+            CatalogCommand::DeclareQueue(declare) => queue(&declare.vhost, &declare.request.name),
+            CatalogCommand::QueueGone { queue, .. } => self.has(Doomed::Queue(*queue)),
+            CatalogCommand::Request { vhost, request, .. } => match request {
+                CatalogRequest::DeclareExchange { declare, .. } => exchange(vhost, &declare.name),
+                CatalogRequest::DeleteExchange { name, .. } => exchange(vhost, name),
+                CatalogRequest::DeleteQueue { name, .. } => queue(vhost, name),
+                CatalogRequest::Bind(to, binding) | CatalogRequest::Unbind(to, binding) => {
+                    exchange(vhost, &binding.source)
+                        || match to {
+                            BindingEnds::Queue => queue(vhost, &binding.destination),
+                            BindingEnds::Exchange => exchange(vhost, &binding.destination),
+                        }
+                }
+            },
+            CatalogCommand::QueueDropped { .. }
+            | CatalogCommand::Answer { .. }
+            | CatalogCommand::ConnectionClosed { .. }
+            | CatalogCommand::Alarms(_) => false,
+        }
+    }
+
+    fn has(&self, doomed: Doomed) -> bool {
+        self.doomed.contains(&doomed)
+    }
+}
+
+impl Catalog {
+    /// Does a piece of a removal. Returns whether it was the last one.
+    ///
+    /// Auto-delete exchanges that lose their last binding by it are doomed, too, and so on upstream (5.10). A list, not
+    /// a recursion: clients decide how long such a chain is.
+    pub(super) fn remove_some(
+        &mut self,
+        state: &mut ViewState,
+        removal: &mut Removal,
+        fx: &mut CatalogEffects,
+    ) -> bool {
+        let mut left = REMOVED;
+        while let Some(&doomed) = removal.doomed.last() {
+            if left == 0 {
+                return false;
+            }
+            let Some(end) = doomed.end(state) else {
+                removal.doomed.pop();
+                continue;
+            };
+            if let Doomed::Exchange(id) = doomed {
+                self.unbind_from(state, id, &mut left, fx);
+            }
+            let emptied = self.unbind_to(state, &end, &mut left, fx);
+            if !emptied.is_empty() {
+                removal.doomed.extend(emptied);
+                continue;
+            }
+            if left == 0 {
+                return false;
+            }
+            left -= 1;
+            removal.doomed.pop();
+            match doomed {
+                Doomed::Exchange(id) => Catalog::strike_exchange(state, id, fx),
+                Doomed::Queue(id) => {
+                    let is_known = !matches!(removal.cause, Cause::Deleted);
+                    self.strike_queue(state, id, is_known, fx);
+                }
+            }
+        }
+        if let Cause::Vhost(name, records) = &mut removal.cause {
+            state.remove_vhost(name);
+            fx.ops.append(records);
+            fx.event(state, "vhost.deleted", || vec![("name", text(&**name))]);
+        }
+        true
+    }
+
+    /// Removes bindings of which an exchange is the source, up to `left`.
+    fn unbind_from(
+        &mut self,
+        state: &mut ViewState,
+        id: ExchangeId,
+        left: &mut usize,
+        fx: &mut CatalogEffects,
+    ) {
+        while *left > 0 {
+            *left -= 1;
+            let Some(exchange) = state.exchange_by_id(id) else { return };
+            let Some((destination, key, arguments)) = exchange.routes.bindings().next() else { return };
+            let (key, arguments) = (Name::from(key), arguments.clone());
+            if let Some(end) = End::of(state, destination) {
+                let (vhost, source) = (&exchange.vhost, &exchange.name);
+                fx.event(state, "binding.deleted", || end.described(vhost, source, &key, &arguments));
+                if exchange.durable && end.durable {
+                    fx.ops.push(records::delete_binding(vhost, source, &end.name, &key, &arguments));
+                }
+            }
+            let Some(exchange) = state.exchange_mut(id) else { return };
+            exchange.routes.unbind(destination, &key, &arguments);
+            if exchange.routes.bindings_to(destination).next().is_none() {
+                self.sources.remove(destination, id);
+            }
+        }
+    }
+
+    /// Removes bindings to a destination, up to `left`. Returns the auto-delete exchanges that had no others.
+    fn unbind_to(
+        &mut self,
+        state: &mut ViewState,
+        end: &End,
+        left: &mut usize,
+        fx: &mut CatalogEffects,
+    ) -> Vec<Doomed> {
+        let is_heard = announce::is_heard(state);
+        let mut emptied = Vec::new();
+        while *left > 0
+            && let Some(source) = self.sources.first(end.destination)
+        {
+            let Some(exchange) = state.exchange_mut(source) else {
+                self.sources.remove(end.destination, source);
+                continue;
+            };
+            let owned = |(key, arguments): (&str, &FieldTable)| (Name::from(key), arguments.clone());
+            let bindings: Vec<_> =
+                exchange.routes.bindings_to(end.destination).take(*left).map(owned).collect();
+            *left -= bindings.len();
+            for (key, arguments) in &bindings {
+                if is_heard {
+                    let fields = end.described(&exchange.vhost, &exchange.name, key, arguments);
+                    fx.heard_event("binding.deleted", fields);
+                }
+                if exchange.durable && end.durable {
+                    let (vhost, name) = (&exchange.vhost, &exchange.name);
+                    fx.ops.push(records::delete_binding(vhost, name, &end.name, key, arguments));
+                }
+                exchange.routes.unbind(end.destination, key, arguments);
+            }
+            if exchange.routes.bindings_to(end.destination).next().is_none() {
+                self.sources.remove(end.destination, source);
+                if exchange.auto_delete && exchange.routes.is_empty() {
+                    emptied.push(Doomed::Exchange(source));
+                }
+            }
+        }
+        emptied
+    }
+
+    /// Takes a queue out of the view and out of the records; its bindings are gone already. `is_known`: its shard still
+    /// has it.
+    fn strike_queue(&mut self, state: &mut ViewState, id: QueueId, is_known: bool, fx: &mut CatalogEffects) {
+        let Some(queue) = state.remove_queue(id) else { return };
+        if is_known {
+            let has_tombstone = queue.is_recorded();
+            fx.ops.extend(has_tombstone.then(|| Record::Tombstone(id).put()));
+            fx.to_shards.push((queue.at.shard, ShardCommand::DropQueue { queue: id, has_tombstone }));
+        }
+        if let Some(owner) = queue.exclusive_to
+            && let Some(queues) = self.exclusive.get_mut(&owner)
+        {
+            queues.remove(&id);
+            if queues.is_empty() {
+                self.exclusive.remove(&owner);
+            }
+        }
+        fx.event(state, "queue.deleted", || identified(&queue));
+        if queue.is_recorded() {
+            fx.ops.push(records::delete_queue(&queue.label.vhost, &queue.label.name));
+        }
+    }
+}
