@@ -24,10 +24,9 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use foldhash::fast::RandomState;
 
 /// The maps of this room. Their order is arbitrary: nothing that leaves the room may depend on it.
 type Map<K, V> = HashMap<K, V, RandomState>;
-type Set<K> = HashSet<K, RandomState>;
