@@ -1,0 +1,359 @@
+//! Files of the store read without their database: rows and blobs straight out of redb's pages, each page held against the
+//! checksum that leads to it. So a damaged page costs what is in it and no more, a byte that is wrong in one is corrected,
+//! a block that cannot be read is a block and not the file, and nothing here can panic or latch. Sealed files are always
+//! read like this, and so is what cannot be opened otherwise. Writing is redb's alone.
+
+mod header;
+mod mend;
+mod page;
+mod stray;
+mod tree;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use self::header::{HEADER_LEN, Header};
+use self::page::{Root, Widths};
+use self::stray::Stray;
+use self::tree::{Pages, Reach, Table, Wanted};
+use super::chunk;
+use super::disk::DiskFile;
+use super::engine::meta;
+use super::redb::{RowsOf, names};
+use super::run::RunKey;
+
+use crate::model::ids::QueueId;
+
+/// Bytes before the only value of a leaf with a chunk: type and count, where it ends, its key.
+const CHUNK_HEAD: usize = 20;
+
+type Tables = BTreeMap<String, Table>;
+
+/// A tree of tables, and what it lists.
+#[derive(Debug, Default)]
+struct Trees {
+    root: Option<Root>,
+    tables: Tables,
+    /// The list itself is what was written.
+    sound: bool,
+}
+
+impl Trees {
+    fn read(pages: &Pages, root: Option<Root>) -> Trees {
+        let table = Table { root, widths: Widths { key: None, value: None } };
+        let mut tables = Tables::new();
+        let each = &mut |name: &[u8], definition: &[u8]| list(&mut tables, name, definition);
+        let sound = pages.walk(&table, Reach::Leaves, each);
+        Trees { root, tables, sound }
+    }
+
+    fn get(&self, name: &str) -> Option<&Table> {
+        self.tables.get(name)
+    }
+}
+
+/// How much of a file a check looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// All but what the chunks of blobs hold.
+    Structure,
+    Everything,
+}
+
+/// A file, opened to be read.
+#[derive(Debug)]
+pub(super) struct RawFile {
+    pages: Pages,
+    unclean: bool,
+    newest: Trees,
+    /// The trees of redb's own tables, which say what is free.
+    system: Trees,
+    /// The commit before. Pages that the newest one replaced are still there.
+    before: Trees,
+    before_system: Trees,
+    /// The head says nothing, and the trees were searched for: they may not be the newest.
+    headless: bool,
+    /// Chunks found where no tree leads any more.
+    stray: Option<Stray>,
+}
+
+impl RawFile {
+    /// Opens a file, whatever is in it. The error is that its length cannot be told.
+    pub(super) fn open(file: Arc<dyn DiskFile>) -> io::Result<RawFile> {
+        let len = file.len()?;
+        let pages = Pages::new(file, len);
+        let head = pages.read(0..HEADER_LEN as u64).and_then(|head| <[u8; HEADER_LEN]>::try_from(head).ok());
+        let found = head.unwrap_or([0; HEADER_LEN]);
+        let mut head = found;
+        let header = Header::read(&mut head, len);
+        if !header.unclean {
+            pages.take_patience();
+        }
+        if header.newest.is_some() {
+            pages.correct(0, &found, &head);
+        }
+        let trees = |root: Option<Option<Root>>| Trees::read(&pages, root.flatten());
+        let newest = trees(header.newest.map(|slot| slot.user));
+        let system = trees(header.newest.map(|slot| slot.system));
+        let before = trees(header.before.map(|slot| slot.user));
+        let before_system = trees(header.before.map(|slot| slot.system));
+        let unclean = header.unclean;
+        let headless = newest.tables.is_empty() && before.tables.is_empty();
+        let mut raw =
+            RawFile { pages, unclean, newest, system, before, before_system, headless, stray: None };
+        if headless {
+            raw.newest.tables = raw.search_newest();
+        }
+        raw.look_for_strays();
+        Ok(raw)
+    }
+
+    /// The tables as the page lists them that seems to be the newest of its kind.
+    fn search_newest(&self) -> Tables {
+        let lists = stray::lists_of_tables(&self.pages);
+        let age = |tables: &Tables| {
+            let (mut logged, mut runs) = (0, 0);
+            let walk = |name: &str, each: &mut dyn FnMut(&[u8], &[u8])| {
+                if let Some(table) = tables.get(name) {
+                    self.pages.walk(table, Reach::Leaves, each);
+                }
+            };
+            walk(names::META, &mut |key, value| {
+                if key == meta::LOGGED.as_bytes() {
+                    logged = value.try_into().map_or(0, u64::from_le_bytes);
+                }
+            });
+            walk(names::RUNS, &mut |key, _| runs = run_key(key).map_or(runs, |key| runs.max(key.number)));
+            (logged, runs)
+        };
+        lists.into_iter().max_by_key(age).unwrap_or_default()
+    }
+
+    /// Where branches of the blobs' tree are lost, every page of the file is looked at.
+    fn look_for_strays(&mut self) {
+        let chunks = self.newest.get(names::CHUNKS).copied();
+        let whole = chunks.is_some_and(|chunks| self.pages.walk(&chunks, Reach::Branches, &mut |_, _| ()));
+        if !whole {
+            self.stray = Some(Stray::find(&self.pages));
+        }
+    }
+
+    /// Takes all that is wrong for damage, not for a commit half written, and tries to mend it.
+    pub(super) fn try_hard(&mut self) {
+        self.pages.take_patience();
+        for trees in [&mut self.newest, &mut self.system] {
+            if !trees.sound && trees.root.is_some() {
+                *trees = Trees::read(&self.pages, trees.root);
+            }
+        }
+    }
+
+    pub(super) fn was_closed(&self) -> bool {
+        !self.unclean
+    }
+
+    /// Whether every page that the newest commit leads to is what was written, or can be made so, and the file has a
+    /// length that redb gives files.
+    pub(super) fn check(&self, depth: Depth) -> bool {
+        let whole_pages = self.pages.len.is_multiple_of(page::PAGE as u64);
+        self.check_rows(depth) && self.check_trees(&self.system, depth) && whole_pages
+    }
+
+    /// The same but for redb's own tables, which nobody needs who only reads.
+    pub(super) fn check_rows(&self, depth: Depth) -> bool {
+        !self.headless && !self.newest.tables.is_empty() && self.check_trees(&self.newest, depth)
+    }
+
+    /// Whether the commit before the newest is whole.
+    pub(super) fn check_before(&self) -> bool {
+        let whole = |trees| self.check_trees(trees, Depth::Everything);
+        !self.before.tables.is_empty() && whole(&self.before) && whole(&self.before_system)
+    }
+
+    fn check_trees(&self, trees: &Trees, depth: Depth) -> bool {
+        trees.tables.iter().fold(trees.sound, |sound, (name, table)| {
+            let shallow = name == names::CHUNKS && depth == Depth::Structure;
+            let reach = if shallow { Reach::Branches } else { Reach::Leaves };
+            self.pages.walk(table, reach, &mut |_, _| ()) && sound
+        })
+    }
+
+    /// Bytes found wrong so far of which is known what they should be.
+    pub(super) fn corrected(&self) -> usize {
+        self.pages.corrected()
+    }
+
+    /// Writes them.
+    pub(super) fn write_corrected(&self) -> io::Result<()> {
+        self.pages.write_corrected(None)
+    }
+
+    /// Writes them to what lies over the file.
+    pub(super) fn correct_in(&self, over: &dyn DiskFile) -> io::Result<()> {
+        self.pages.write_corrected(Some(over))
+    }
+
+    /// Rows of a table. Where pages of it are lost, those that the commit before had there are added: what a row says
+    /// stays true, or is said by a newer one.
+    fn table(&self, name: &str, mut each: impl FnMut(&[u8], &[u8])) -> bool {
+        let Some(table) = self.newest.get(name) else {
+            if let Some(table) = self.before.get(name) {
+                self.pages.walk(table, Reach::Leaves, &mut each);
+            }
+            return false;
+        };
+        let listed = self.newest.sound && !self.headless;
+        let sound = self.pages.walk(table, Reach::Leaves, &mut each) && listed;
+        if !sound && let Some(table) = self.before.get(name) {
+            self.pages.walk(table, Reach::Leaves, &mut each);
+        }
+        sound
+    }
+
+    pub(super) fn meta(&self, name: &str) -> Option<u64> {
+        let mut found = None;
+        self.table(names::META, |key, value| {
+            if key == name.as_bytes() && found.is_none() {
+                found = value.try_into().ok().map(u64::from_le_bytes);
+            }
+        });
+        found
+    }
+
+    /// The row of the list of files.
+    pub(super) fn manifest(&self) -> Option<Vec<u8>> {
+        let mut row = None;
+        self.table(names::MANIFEST, |_, value| {
+            row.get_or_insert_with(|| value.to_vec());
+        });
+        row
+    }
+
+    /// Whether all that the file says of itself is there.
+    pub(super) fn has_meta(&self) -> bool {
+        self.table(names::META, |_, _| ())
+    }
+
+    /// The rows of a numbered table, and whether all of them are there. A row may come twice, the newer one first.
+    pub(super) fn rows(&self, rows: RowsOf) -> (Vec<(u64, Vec<u8>)>, bool) {
+        let mut all = Vec::new();
+        let whole = self.table(rows.name(), |key, value| {
+            if let Ok(key) = key.try_into() {
+                all.push((u64::from_le_bytes(key), value.to_vec()));
+            }
+        });
+        (all, whole)
+    }
+
+    /// Calls `each` for every run's row, some of them twice where not all are there. Whether all of them are there.
+    pub(super) fn runs(&self, mut each: impl FnMut(RunKey, &[u8])) -> bool {
+        self.table(names::RUNS, |key, value| {
+            if let Some(key) = run_key(key) {
+                each(key, value);
+            }
+        })
+    }
+
+    pub(super) fn run(&self, key: RunKey) -> Option<Vec<u8>> {
+        let trees = [&self.newest, &self.before];
+        let hit = trees.into_iter().find_map(|trees| self.pages.find(trees.get(names::RUNS)?, &key))?;
+        self.pages.value(&hit, 0..hit.value.len())
+    }
+
+    /// A range of a blob of `blob_len` bytes; None where any of it is lost or cannot be read.
+    pub(super) fn blob(&self, number: u64, blob_len: u64, range: Range<u64>) -> Option<Vec<Bytes>> {
+        let mut pieces = Vec::new();
+        for (part, chunk) in (0u32..).zip(chunk::chunks(blob_len)) {
+            let (start, end) = (range.start.max(chunk.start), range.end.min(chunk.end));
+            if start < end {
+                let wanted = Chunk { number, part, len: usize::try_from(chunk.end - chunk.start).ok()? };
+                let within =
+                    usize::try_from(start - chunk.start).ok()?..usize::try_from(end - chunk.start).ok()?;
+                pieces.push(Bytes::from(self.chunk(&wanted, within)?));
+            }
+        }
+        (range.end <= blob_len).then_some(pieces)
+    }
+
+    fn chunk(&self, wanted: &Chunk, within: Range<usize>) -> Option<Vec<u8>> {
+        let found = |trees: &Trees| self.pages.find(trees.get(names::CHUNKS)?, wanted);
+        let hit = found(&self.newest)
+            .or_else(|| self.stray.as_ref()?.hit(wanted.number, wanted.part))
+            .or_else(|| found(&self.before));
+        self.pages.value(&hit.filter(|hit| hit.value.len() == wanted.len)?, within)
+    }
+}
+
+/// Takes a row of a tree of tables.
+fn list(tables: &mut Tables, name: &[u8], definition: &[u8]) {
+    if let Some((name, table)) = String::from_utf8(name.to_vec()).ok().zip(definition_of(definition)) {
+        tables.entry(name).or_insert(table);
+    }
+}
+
+/// Kind, count of rows, root, and widths of keys and values, each after a byte that says whether there is one.
+fn definition_of(bytes: &[u8]) -> Option<Table> {
+    const ROOT: usize = 9;
+    const KEY_WIDTH: usize = 42;
+    const VALUE_WIDTH: usize = 47;
+    let root = match *bytes.get(ROOT)? {
+        0 => None,
+        _ => Some(Root::read(bytes.get(ROOT + 1..)?)?),
+    };
+    let width = |at: usize| {
+        let width = u32::from_le_bytes(*bytes.get(at + 1..)?.first_chunk()?) as usize;
+        Some((*bytes.get(at)? != 0).then_some(width.min(page::PAGE)))
+    };
+    Some(Table { root, widths: Widths { key: width(KEY_WIDTH)?, value: width(VALUE_WIDTH)? } })
+}
+
+fn run_key(key: &[u8]) -> Option<RunKey> {
+    let (queue, rest) = key.split_first_chunk()?;
+    let (&lane, number) = rest.split_first()?;
+    let number = u64::from_le_bytes(number.try_into().ok()?);
+    Some(RunKey { queue: QueueId(u64::from_le_bytes(*queue)), lane, number })
+}
+
+fn chunk_key(key: &[u8]) -> Option<(u64, u32)> {
+    let (number, part) = key.split_first_chunk()?;
+    Some((u64::from_le_bytes(*number), u32::from_le_bytes(part.try_into().ok()?)))
+}
+
+impl Wanted for RunKey {
+    fn is_after(&self, key: &[u8]) -> bool {
+        run_key(key).is_some_and(|key| key < *self)
+    }
+
+    fn is(&self, key: &[u8]) -> bool {
+        run_key(key) == Some(*self)
+    }
+
+    fn alone(&self) -> Option<Range<usize>> {
+        None
+    }
+}
+
+/// A chunk that is looked for, and how long it must be.
+struct Chunk {
+    number: u64,
+    part: u32,
+    len: usize,
+}
+
+impl Wanted for Chunk {
+    fn is_after(&self, key: &[u8]) -> bool {
+        chunk_key(key).is_some_and(|key| key < (self.number, self.part))
+    }
+
+    fn is(&self, key: &[u8]) -> bool {
+        chunk_key(key) == Some((self.number, self.part))
+    }
+
+    fn alone(&self) -> Option<Range<usize>> {
+        Some(CHUNK_HEAD..CHUNK_HEAD + self.len)
+    }
+}
