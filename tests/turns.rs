@@ -16,12 +16,13 @@ use leveret::broker::command::{CatalogCommand, Origin, ShardCommand};
 use leveret::broker::port::Port;
 use leveret::broker::view::View;
 use leveret::model::administration::{ApplyTo, Change, PolicyKind, PolicySpec};
-use leveret::model::consuming::{ConsumeOptions, Settlement};
+use leveret::model::consuming::{ConsumeOptions, Delivery, Settlement};
 use leveret::model::event::{ConfirmToken, SessionEvent};
 use leveret::model::ids::{
     ConnectionId, ConsumerNumber, Position, PositionRange, QueueRef, ShardIndex, Timestamp,
 };
 use leveret::model::message::{Body, Message, Origin as MessageOrigin};
+use leveret::model::names::Seed;
 use leveret::model::peer::Introduction;
 use leveret::model::port::{BrokerPort, Progress};
 use leveret::model::request::{Binding, DeclareExchange, DeclareQueue, Reply, Request};
@@ -57,6 +58,12 @@ impl Carrier for Mail {
     fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
         for (connection, event) in events.drain(..) {
             self.events.entry(connection).or_default().push(event);
+        }
+    }
+
+    fn reply_directly(&mut self, replies: &mut Vec<(ConnectionId, Delivery)>) {
+        for (connection, reply) in replies.drain(..) {
+            self.events.entry(connection).or_default().push(SessionEvent::Deliver(reply));
         }
     }
 }
@@ -114,7 +121,8 @@ impl House {
     }
 
     fn connect(&mut self, number: u64) {
-        let mut port = Port::new(ConnectionId(number), 1, Arc::clone(&self.view), 7);
+        let seed = Seed([u8::try_from(number).expect("there are few"); 32]);
+        let mut port = Port::new(ConnectionId(number), 1, Arc::clone(&self.view), seed);
         port.authenticate(self.now, "PLAIN", b"\0guest\0guest", true).expect("guest is there");
         port.open_vhost(self.now, "/", Introduction::default()).expect("the vhost is there");
         self.ports.insert(number, port);
