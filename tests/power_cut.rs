@@ -8,12 +8,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
-// Parts of both are for tests/damage.rs alone.
 #[path = "power_cut/disk.rs"]
-#[allow(dead_code)]
 mod disk;
 #[path = "power_cut/model.rs"]
-#[allow(dead_code)]
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -5,7 +5,7 @@
 //! `engine` carries out commits (in the `log`, and from time to time many of them as one transaction of the journal),
 //! `recovery` opens a directory, `reading` answers fetches, `evacuation` and `housekeeping` give disk space back; `index` is what they all
 //! look into. Below them: `intake` and `pack` (what commits come down to), `run`, `record`, `chunk`, `pending`,
-//! `log_record` (what it looks like on disk), `shelf`, `redb`, `salvage` (which reads files without redb), `disk` (files).
+//! `log_record` (what it looks like on disk), `shelf`, `redb`, `disk` (files).
 
 mod catalog_file;
 mod changes;
@@ -22,7 +22,6 @@ mod log;
 mod log_record;
 mod manifest;
 mod memory;
-mod opening;
 mod overlay;
 mod pack;
 mod pending;
@@ -31,9 +30,7 @@ mod reading;
 mod record;
 mod recovery;
 mod redb;
-mod rescue;
 mod run;
-mod salvage;
 mod shelf;
 mod survey;
 #[cfg(test)]
@@ -54,7 +51,6 @@ pub use damage::{Census, Consequence, Damage, DamageReport};
 pub use engine::RedbStore;
 pub use error::{OpenError, StoreError};
 pub use memory::MemoryStore;
-pub use rescue::{SalvageReport, SalvagedFile};
 pub use verify::{FileReport, VerifyReport};
 
 /// Where operations become durable. Synchronous and single-threaded: the server drives it from one thread, and
@@ -172,16 +168,4 @@ pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
 /// The same on any disk.
 pub fn verify_on(disk: &Arc<dyn disk::Disk>) -> Result<VerifyReport, OpenError> {
     verify::verify(disk)
-}
-
-/// Copies what is sound in damaged journal files into a new one and puts them aside. Refused while the directory is in use,
-/// and, unless `accept_loss`, where more is lost than what could be salvaged.
-pub fn salvage(directory: &Path, accept_loss: bool) -> Result<SalvageReport, OpenError> {
-    let options = StoreOptions { accept_loss, ..StoreOptions::default() };
-    salvage_on(&(Arc::new(disk::Folder::existing(directory)?) as Arc<dyn disk::Disk>), &options)
-}
-
-/// The same on any disk.
-pub fn salvage_on(disk: &Arc<dyn disk::Disk>, options: &StoreOptions) -> Result<SalvageReport, OpenError> {
-    rescue::salvage(disk, options)
 }

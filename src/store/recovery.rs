@@ -1,7 +1,7 @@
 //! Opening a data directory: which files are there, what is left in them, and the first transaction, which says
 //! that the directory is in use. Reads the rows of runs and never a body.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use super::catalog_file::{CATALOG, CATALOG_CACHE, CatalogFile};
@@ -14,12 +14,10 @@ use super::index::{EntrySource, FileRuns, Index};
 use super::intake::Intake;
 use super::log::{Log, Logged};
 use super::manifest::{Listed, Manifest};
-use super::opening::{self, Heir, Opened};
 use super::pack::Recent;
 use super::ranges::RangeSet;
 use super::redb::{DataFile, Mode, RowsOf};
 use super::run::{self, Keeps, Notes, RunKey};
-use super::salvage::{Depth, RawFile};
 use super::shelf::{Shelf, journal_name};
 use super::survey::{self, CatalogSays, JournalSays, Survey};
 use super::wire::{self, Reader};
@@ -38,19 +36,15 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<(RedbS
     let mut damage = DamageReport::default();
     let mut files = journal_files(&names);
     let catalog = if names.iter().any(|name| name == CATALOG) {
-        let catalog = open_catalog(&*disk, &mut damage)?;
-        check_format(catalog.meta(meta::FORMAT)?)?;
+        let catalog = open_to_write(&*disk, CATALOG, CATALOG_CACHE)?;
+        check_format(&catalog)?;
         Some(catalog)
     } else {
         None
     };
     let catalog_says = catalog.as_ref().map(CatalogSays::read).transpose()?;
     let active = match files.last() {
-        Some(&newest) => {
-            let (file, active) = open_journal(&*disk, newest, options, &mut damage)?;
-            files.extend(Some(file).filter(|&file| file != newest));
-            active
-        }
+        Some(&newest) => open_to_write(&*disk, &journal_name(newest), options.cache_bytes)?,
         None => {
             let (file, first_number) = survey::no_journal(&*disk, catalog_says.as_ref(), &mut damage)?;
             accepted(&damage, options)?;
@@ -58,7 +52,7 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<(RedbS
             create_journal(&*disk, options, file, first_number)?
         }
     };
-    check_format(active.meta(meta::FORMAT)?)?;
+    check_format(&active)?;
     if catalog.is_none() && !survey::is_new(&files, &active)? {
         damage.add(Damage::CatalogMissing);
     }
@@ -86,8 +80,8 @@ pub(super) fn journal_files(names: &[String]) -> Vec<u64> {
 }
 
 /// Refuses what a newer version wrote.
-pub(super) fn check_format(format: Option<u64>) -> Result<(), OpenError> {
-    match format {
+pub(super) fn check_format(data: &DataFile) -> Result<(), OpenError> {
+    match data.meta(meta::FORMAT)? {
         Some(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
         Some(_) => Ok(()),
         None => Err(damaged("a file of the store", "it does not say its format")),
@@ -98,52 +92,17 @@ fn damaged(file: &str, why: &str) -> OpenError {
     OpenError::Damaged { file: file.to_owned(), why: why.to_owned() }
 }
 
-/// Opens the newest journal file. Where that is damaged it is sealed as it is, and the next one begins.
-fn open_journal(
-    disk: &dyn Disk,
-    newest: u64,
-    options: &StoreOptions,
-    damage: &mut DamageReport,
-) -> Result<(u64, DataFile), OpenError> {
-    let name = journal_name(newest);
-    let raw = match opening::open(disk, &name, options.cache_bytes, damage)? {
-        Opened::Sound(data) => return Ok((newest, data)),
-        Opened::Damaged(raw) => raw,
-    };
-    opening::judge_lost(&name, &raw, true, damage);
-    accepted(damage, options)?;
-    let mut heir = Heir::of(&raw);
-    if damage.has_losses() {
-        heir.first.accepted.push((newest, Some(Vec::new())));
+fn open_to_write(disk: &dyn Disk, name: &str, cache: usize) -> Result<DataFile, OpenError> {
+    match DataFile::open(disk, name, cache, Mode::Write) {
+        Ok(Some(data)) => Ok(data),
+        Ok(None) => Err(damaged(name, "it could not be repaired")),
+        Err(StoreError::Damaged(why)) => Err(damaged(name, &why)),
+        Err(StoreError::Io(error)) => Err(match Arc::try_unwrap(error) {
+            Ok(error) => error.into(),
+            Err(error) => StoreError::Io(error).into(),
+        }),
+        Err(error) => Err(error.into()),
     }
-    let make = |data: &DataFile| data.make_journal(&heir.first);
-    let next = DataFile::create(disk, &journal_name(newest + 1), options.cache_bytes, make)?;
-    Ok((newest + 1, next))
-}
-
-fn open_catalog(disk: &dyn Disk, damage: &mut DamageReport) -> Result<DataFile, OpenError> {
-    match opening::open(disk, CATALOG, CATALOG_CACHE, damage)? {
-        Opened::Sound(data) => Ok(data),
-        Opened::Damaged(_) => Err(damaged(CATALOG, "its pages do not fit their checksums")),
-    }
-}
-
-/// The number a sealed file begins with. Where it cannot say so, the lowest that it names, above those of the file before.
-fn first_number(sealed: &RawFile, before: &[(u64, u64)]) -> Result<u64, OpenError> {
-    let format = sealed.meta(meta::FORMAT);
-    if format.is_some() {
-        check_format(format)?;
-    }
-    if let Some(first) = sealed.meta(meta::FIRST_NUMBER) {
-        return Ok(first);
-    }
-    let mut lowest = u64::MAX;
-    sealed.runs(|key, row| {
-        let blob = run::decode_row(row).map_or(u64::MAX, |(header, _)| header.blob);
-        lowest = lowest.min(key.number).min(blob);
-    });
-    let least = before.last().map_or(1, |before| before.1 + 1);
-    Ok(if lowest == u64::MAX { least } else { lowest })
 }
 
 /// The journal is made before the catalog: a catalog without one has lost it.
@@ -191,25 +150,20 @@ impl Opening {
         let mut manifest = Manifest { epoch: survey.epoch(), files: Vec::new() };
         // Sealed files are opened through a shelf that knows them by name only, to ask for their first numbers.
         let mut shelf = Shelf::new(Arc::clone(&disk), active, files.iter().map(|&file| (file, 0)).collect());
-        let accepted_before = shelf.active.rows(RowsOf::Accepted)?;
         for &file in files {
-            let name = journal_name(file);
-            let mut accepted = accepted_before.iter().any(|(known, _)| *known == file);
-            let (first_number, sealed_at) = if file == newest {
-                let first = shelf.active.meta(meta::FIRST_NUMBER)?;
-                (first.ok_or_else(|| damaged(&name, "its first number is lost"))?, None)
-            } else {
-                let sealed = shelf.sealed(file)?;
-                opening::judge_sealed(&name, &sealed, accepted, &mut damage);
-                accepted |= damage.found.contains(&Damage::RunsLost { file: name });
-                // One that cannot say so any more is not older for that.
-                let logged = sealed.meta(meta::LOGGED);
-                damage.found.extend(logged.and_then(|logged| survey.judge_sealed(file, logged)));
-                (first_number(&sealed, &spans)?, Some(logged.unwrap_or(0)))
-            };
+            let data = shelf.data(file).map_err(|error| damaged_file(file, error))?;
+            let mut sealed_at = None;
+            if file != newest {
+                check_format(data)?;
+                let logged = data.meta(meta::LOGGED)?.unwrap_or(0);
+                survey.judge_sealed(file, logged).into_iter().for_each(|older| damage.add(older));
+                sealed_at = Some(logged);
+            }
+            let first = data.meta(meta::FIRST_NUMBER)?;
+            let first_number =
+                first.ok_or_else(|| damaged(&journal_name(file), "its first number is lost"))?;
             spans.push((file, first_number));
-            let (live_runs, touched, kept) = (0, 0, false);
-            index.files.push(FileRuns { file, first_number, live_runs, touched, kept, accepted });
+            index.files.push(FileRuns { file, first_number, live_runs: 0, touched: 0, kept: false });
             manifest.files.push(Listed { file, first_number, sealed_at, held: Census::default() });
         }
         shelf.set_files(spans);
@@ -282,10 +236,8 @@ impl Opening {
         let Opening { store, to_check, .. } = self;
         let RedbStore { shelf, index, .. } = store;
         let mut bad = 0u64;
-        let mut seen = HashSet::new();
         let each = |key: RunKey, row: &[u8]| {
-            // Where pages are lost a row may come twice.
-            if index.is_gone(key.number) || !seen.insert(key.number) {
+            if index.is_gone(key.number) {
                 return;
             }
             match run::decode_row(row) {
@@ -304,14 +256,9 @@ impl Opening {
                 }
             }
         };
-        let whole = if shelf.is_active(file) {
-            shelf.active.runs(each).map_err(|error| damaged_file(file, error))?;
-            true
-        } else {
-            let sealed = shelf.sealed(file)?;
-            sealed.runs(each) && sealed.check_rows(Depth::Structure)
-        };
-        if bad > 0 || !whole {
+        let data = shelf.data(file).map_err(|error| damaged_file(file, error))?;
+        data.runs(each).map_err(|error| damaged_file(file, error))?;
+        if bad > 0 {
             self.damaged_runs += bad;
             for known in self.store.index.files.iter_mut().filter(|known| known.file == file) {
                 known.kept = true;
@@ -380,7 +327,6 @@ impl Opening {
                 (meta::SALT, store.log.salt()),
                 (meta::LOG_BYTES, store.log.len()),
             ],
-            accepted: store.index.accepted(),
             ..Changes::default()
         };
         // The last row stays: a catalog that loses its last transaction is repaired from it.

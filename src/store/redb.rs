@@ -1,13 +1,10 @@
-//! The files of the store as redb databases: tables, transactions, reads. All that is known of redb's interface is here
-//! (its pages are read by hand in `salvage`), and nothing of what the rows mean. redb panics where it meets bytes it did not
-//! write: here a panic becomes the error that the file is damaged.
+//! The files of the store as redb databases: tables, transactions, reads. All that is known of redb is here, and
+//! nothing of what the rows mean.
 
-use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,33 +21,22 @@ use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::overlay::Overlay;
 use super::run::RunKey;
-use super::salvage::{Depth, RawFile};
 use crate::model::ids::QueueId;
 
 type Numbered = TableDefinition<'static, u64, &'static [u8]>;
 
-/// What the tables are called.
-pub(super) mod names {
-    pub(in crate::store) const CHUNKS: &str = "chunks";
-    pub(in crate::store) const RUNS: &str = "runs";
-    pub(in crate::store) const NOTES: &str = "notes";
-    pub(in crate::store) const GONE: &str = "gone";
-    pub(in crate::store) const TRASH: &str = "trash";
-    pub(in crate::store) const PENDING: &str = "pending";
-    pub(in crate::store) const ACCEPTED: &str = "accepted";
-    pub(in crate::store) const META: &str = "meta";
-    pub(in crate::store) const MANIFEST: &str = "manifest";
-    pub(in crate::store) const RECORDS: &str = "records";
-}
-
 /// Blobs and long entries, by number and place of the chunk.
-const CHUNKS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new(names::CHUNKS);
+const CHUNKS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("chunks");
 /// Runs by queue, lane and number.
-const RUNS: TableDefinition<(u64, u8, u64), &[u8]> = TableDefinition::new(names::RUNS);
-const META: TableDefinition<&str, u64> = TableDefinition::new(names::META);
+const RUNS: TableDefinition<(u64, u8, u64), &[u8]> = TableDefinition::new("runs");
+const NOTES: Numbered = TableDefinition::new("notes");
+const GONE: Numbered = TableDefinition::new("gone");
+const TRASH: Numbered = TableDefinition::new("trash");
+const PENDING: Numbered = TableDefinition::new("pending");
+const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
 /// The list of journal files, in one row.
-const MANIFEST: Numbered = TableDefinition::new(names::MANIFEST);
-const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new(names::RECORDS);
+const MANIFEST: Numbered = TableDefinition::new("manifest");
+const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
 
 /// A table of numbered rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,23 +45,16 @@ pub(super) enum RowsOf {
     Gone,
     Trash,
     Pending,
-    /// Files of which the operator has accepted that something is lost.
-    Accepted,
 }
 
 impl RowsOf {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            RowsOf::Notes => names::NOTES,
-            RowsOf::Gone => names::GONE,
-            RowsOf::Trash => names::TRASH,
-            RowsOf::Pending => names::PENDING,
-            RowsOf::Accepted => names::ACCEPTED,
-        }
-    }
-
     fn table(self) -> Numbered {
-        TableDefinition::new(self.name())
+        match self {
+            RowsOf::Notes => NOTES,
+            RowsOf::Gone => GONE,
+            RowsOf::Trash => TRASH,
+            RowsOf::Pending => PENDING,
+        }
     }
 }
 
@@ -84,8 +63,6 @@ impl RowsOf {
 pub(super) enum Mode {
     /// To be written; repaired first where that is needed.
     Write,
-    /// To be written, with all that its newest commit wrote; None where that is not whole.
-    Newest,
     /// Only to be read; None where it was not closed cleanly.
     Sealed,
     /// Only to be read, repaired in memory where that is needed.
@@ -98,22 +75,17 @@ pub(super) struct DataFile {
     db: Option<Database>,
     file: Arc<dyn DiskFile>,
     failed: Arc<AtomicBool>,
-    abandoned: Arc<AtomicBool>,
 }
 
-/// redb's view of a file. Remembers that it could not be written: closing reports no errors of its own.
+/// redb's view of a file. Remembers that something failed: closing reports no errors of its own.
 #[derive(Debug)]
 struct Backend {
     file: Arc<dyn DiskFile>,
     failed: Arc<AtomicBool>,
-    /// Nothing more is written, also not by closing.
-    abandoned: Arc<AtomicBool>,
 }
 
 impl Backend {
-    fn writing<T>(&self, step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-        let allowed = !self.abandoned.load(Ordering::Relaxed);
-        let result = if allowed { step() } else { Err(io::Error::other("the file is abandoned")) };
+    fn noting<T>(&self, result: io::Result<T>) -> io::Result<T> {
         if result.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }
@@ -123,23 +95,23 @@ impl Backend {
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.file.len()
+        self.noting(self.file.len())
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
+        self.noting(self.file.read(offset, out))
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.writing(|| self.file.set_len(len))
+        self.noting(self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.writing(|| self.file.sync())
+        self.noting(self.file.sync())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.writing(|| self.file.write(offset, data))
+        self.noting(self.file.write(offset, data))
     }
 }
 
@@ -153,7 +125,7 @@ impl DataFile {
         fill: impl FnOnce(&DataFile) -> Result<(), StoreError>,
     ) -> Result<DataFile, StoreError> {
         let temporary = format!("{name}.tmp");
-        let data = DataFile::with(disk.create(&temporary)?, &builder(cache, name, Mode::Write))?;
+        let data = DataFile::with(disk.create(&temporary)?, &builder(cache, name, true))?;
         let Some(data) = data else { return Err(StoreError::Damaged(format!("{name} is new and damaged"))) };
         fill(&data)?;
         data.file.sync()?;
@@ -171,34 +143,18 @@ impl DataFile {
         mode: Mode,
     ) -> Result<Option<DataFile>, StoreError> {
         let file = disk.open(name)?;
-        let file = match mode {
-            Mode::Write | Mode::Newest => file,
-            Mode::Sealed | Mode::Inspect => {
-                let raw = RawFile::open(Arc::clone(&file))?;
-                let overlay: Arc<dyn DiskFile> = Arc::new(Overlay::new(file)?);
-                // Single wrong bytes are corrected as a start corrects them, but in memory.
-                if raw.check(Depth::Structure) {
-                    raw.correct_in(&*overlay)?;
-                }
-                overlay
-            }
-        };
-        DataFile::with(file, &builder(cache, name, mode))
+        let file = if mode == Mode::Write { file } else { Arc::new(Overlay::new(file)?) };
+        DataFile::with(file, &builder(cache, name, mode != Mode::Sealed))
     }
 
     fn with(file: Arc<dyn DiskFile>, builder: &Builder) -> Result<Option<DataFile>, StoreError> {
         let failed = Arc::new(AtomicBool::new(false));
-        let abandoned = Arc::new(AtomicBool::new(false));
-        let backend = Backend {
-            file: Arc::clone(&file),
-            failed: Arc::clone(&failed),
-            abandoned: Arc::clone(&abandoned),
-        };
-        guarded(|| match builder.create_with_backend(backend) {
-            Ok(db) => Ok(Some(DataFile { db: Some(db), file, failed, abandoned })),
+        let backend = Backend { file: Arc::clone(&file), failed: Arc::clone(&failed) };
+        match builder.create_with_backend(backend) {
+            Ok(db) => Ok(Some(DataFile { db: Some(db), file, failed })),
             Err(DatabaseError::RepairAborted) => Ok(None),
             Err(error) => Err(fault(error)),
-        })
+        }
     }
 
     fn db(&self) -> Result<&Database, StoreError> {
@@ -215,19 +171,9 @@ impl DataFile {
         Ok(transaction)
     }
 
-    /// Whether redb could not write, or sync: what is on disk is not what it thinks.
-    pub(super) fn failed_to_write(&self) -> bool {
-        self.failed.load(Ordering::Relaxed)
-    }
-
-    /// Closes it without writing another byte.
-    pub(super) fn abandon(self) {
-        self.abandoned.store(true, Ordering::Relaxed);
-    }
-
     /// Closes cleanly, so that the next opening needs no repair.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        close(self.db.take())?;
+        drop(self.db.take());
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Io(Arc::new(io::Error::other("closing a file of the store failed"))));
         }
@@ -237,34 +183,28 @@ impl DataFile {
     /// Reads every page and compares its checksum. What it repairs it repairs in memory only, so this is for
     /// files opened to be inspected.
     pub(super) fn check(&mut self) -> Result<bool, StoreError> {
-        guarded(|| {
-            let db = self.db.as_mut();
-            let db = db.ok_or_else(|| StoreError::Damaged("the file is closed".to_owned()))?;
-            db.check_integrity().map_err(fault)
-        })
+        let db = self.db.as_mut();
+        let db = db.ok_or_else(|| StoreError::Damaged("the file is closed".to_owned()))?;
+        db.check_integrity().map_err(fault)
     }
 
     /// Makes the tables of a journal.
     pub(super) fn make_journal(&self, first: &Changes) -> Result<(), StoreError> {
-        guarded(|| {
-            let transaction = self.begin_write()?;
-            transaction.open_table(CHUNKS).map_err(fault)?;
-            transaction.open_table(RUNS).map_err(fault)?;
-            for rows in [RowsOf::Notes, RowsOf::Gone, RowsOf::Trash, RowsOf::Pending, RowsOf::Accepted] {
-                transaction.open_table(rows.table()).map_err(fault)?;
-            }
-            write(&transaction, first)?;
-            transaction.commit().map_err(fault)
-        })
+        let transaction = self.begin_write()?;
+        transaction.open_table(CHUNKS).map_err(fault)?;
+        transaction.open_table(RUNS).map_err(fault)?;
+        for rows in [RowsOf::Notes, RowsOf::Gone, RowsOf::Trash, RowsOf::Pending] {
+            transaction.open_table(rows.table()).map_err(fault)?;
+        }
+        write(&transaction, first)?;
+        transaction.commit().map_err(fault)
     }
 
     /// One durable transaction on a journal.
     pub(super) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
-        guarded(|| {
-            let transaction = self.begin_write()?;
-            write(&transaction, changes)?;
-            transaction.commit().map_err(fault)
-        })
+        let transaction = self.begin_write()?;
+        write(&transaction, changes)?;
+        transaction.commit().map_err(fault)
     }
 
     /// One durable transaction on a catalog: rows of records, None where one goes, beside the rest.
@@ -274,99 +214,81 @@ impl DataFile {
         meta: &[(&'static str, u64)],
         manifest: Option<&[u8]>,
     ) -> Result<(), StoreError> {
-        guarded(|| {
-            let transaction = self.begin_write()?;
-            {
-                let mut table = transaction.open_table(RECORDS).map_err(fault)?;
-                for (&key, row) in records {
-                    match row {
-                        Some(row) => table.insert(key, &row[..]).map_err(fault)?,
-                        None => table.remove(key).map_err(fault)?,
-                    };
-                }
+        let transaction = self.begin_write()?;
+        {
+            let mut table = transaction.open_table(RECORDS).map_err(fault)?;
+            for (&key, row) in records {
+                match row {
+                    Some(row) => table.insert(key, &row[..]).map_err(fault)?,
+                    None => table.remove(key).map_err(fault)?,
+                };
             }
-            write_meta(&transaction, meta)?;
-            write_manifest(&transaction, manifest)?;
-            transaction.commit().map_err(fault)
-        })
+        }
+        write_meta(&transaction, meta)?;
+        write_manifest(&transaction, manifest)?;
+        transaction.commit().map_err(fault)
     }
 
     /// The row of a record.
     pub(super) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(|| {
-            let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
-            Ok(table.get(key).map_err(fault)?.map(|row| row.value().to_vec()))
-        })
+        let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
+        Ok(table.get(key).map_err(fault)?.map(|row| row.value().to_vec()))
     }
 
     /// All rows of the records of a catalog, in order of key.
     pub(super) fn records(&self) -> Result<CatalogRecords, StoreError> {
-        guarded(|| {
-            let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
-            let mut records = Vec::new();
-            for row in table.iter().map_err(fault)? {
-                let (key, value) = row.map_err(fault)?;
-                records.push((key.value().to_vec(), value.value().to_vec()));
-            }
-            Ok(records)
-        })
+        let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
+        let mut records = Vec::new();
+        for row in table.iter().map_err(fault)? {
+            let (key, value) = row.map_err(fault)?;
+            records.push((key.value().to_vec(), value.value().to_vec()));
+        }
+        Ok(records)
     }
 
     pub(super) fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        guarded(|| {
-            let Some(table) = there(self.begin_read()?.open_table(META))? else { return Ok(None) };
-            Ok(table.get(name).map_err(fault)?.map(|value| value.value()))
-        })
+        let Some(table) = there(self.begin_read()?.open_table(META))? else { return Ok(None) };
+        Ok(table.get(name).map_err(fault)?.map(|value| value.value()))
     }
 
     /// The row of the list of files; None where none was ever written.
     pub(super) fn manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(|| {
-            let Some(table) = there(self.begin_read()?.open_table(MANIFEST))? else { return Ok(None) };
-            Ok(table.get(0).map_err(fault)?.map(|row| row.value().to_vec()))
-        })
+        let Some(table) = there(self.begin_read()?.open_table(MANIFEST))? else { return Ok(None) };
+        Ok(table.get(0).map_err(fault)?.map(|row| row.value().to_vec()))
     }
 
     /// Calls `each` for every run's row.
     pub(super) fn runs(&self, mut each: impl FnMut(RunKey, &[u8])) -> Result<(), StoreError> {
-        guarded(|| {
-            let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
-            for row in table.iter().map_err(fault)? {
-                let (key, value) = row.map_err(fault)?;
-                let (queue, lane, number) = key.value();
-                each(RunKey { queue: QueueId(queue), lane, number }, value.value());
-            }
-            Ok(())
-        })
+        let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
+        for row in table.iter().map_err(fault)? {
+            let (key, value) = row.map_err(fault)?;
+            let (queue, lane, number) = key.value();
+            each(RunKey { queue: QueueId(queue), lane, number }, value.value());
+        }
+        Ok(())
     }
 
     /// All rows of a numbered table.
     pub(super) fn rows(&self, rows: RowsOf) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        guarded(|| {
-            let Some(table) = there(self.begin_read()?.open_table(rows.table()))? else {
-                return Ok(Vec::new());
-            };
-            let mut all = Vec::new();
-            for row in table.iter().map_err(fault)? {
-                let (key, value) = row.map_err(fault)?;
-                all.push((key.value(), value.value().to_vec()));
-            }
-            Ok(all)
-        })
+        let table = self.begin_read()?.open_table(rows.table()).map_err(fault)?;
+        let mut all = Vec::new();
+        for row in table.iter().map_err(fault)? {
+            let (key, value) = row.map_err(fault)?;
+            all.push((key.value(), value.value().to_vec()));
+        }
+        Ok(all)
     }
 
     /// The row of a run.
     pub(super) fn run(&self, key: RunKey) -> Result<Option<Vec<u8>>, StoreError> {
-        guarded(|| {
-            let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
-            let row = table.get((key.queue.0, key.lane, key.number)).map_err(fault)?;
-            Ok(row.map(|row| row.value().to_vec()))
-        })
+        let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
+        let row = table.get((key.queue.0, key.lane, key.number)).map_err(fault)?;
+        Ok(row.map(|row| row.value().to_vec()))
     }
 
     /// A view of the blobs as they are now. Pages are not used again while it lives: drop it soon.
     pub(super) fn blobs(&self) -> Result<Blobs, StoreError> {
-        guarded(|| Ok(Blobs(self.begin_read()?.open_table(CHUNKS).map_err(fault)?)))
+        Ok(Blobs(self.begin_read()?.open_table(CHUNKS).map_err(fault)?))
     }
 }
 
@@ -382,64 +304,33 @@ impl Blobs {
         blob_len: u64,
         range: Range<u64>,
     ) -> Result<Option<Vec<Bytes>>, StoreError> {
-        guarded(|| {
-            let mut pieces = Vec::new();
-            for (part, chunk) in (0u32..).zip(chunk::chunks(blob_len)) {
-                let (start, end) = (range.start.max(chunk.start), range.end.min(chunk.end));
-                if start >= end {
-                    continue;
-                }
-                let Some(value) = self.0.get((number, part)).map_err(fault)? else { return Ok(None) };
-                let value = value.value();
-                let within = |at: u64| usize::try_from(at - chunk.start).ok();
-                let piece = within(start).zip(within(end)).and_then(|(start, end)| value.get(start..end));
-                let Some(piece) = piece.filter(|_| value.len() as u64 == chunk.end - chunk.start) else {
-                    return Ok(None);
-                };
-                pieces.push(Bytes::copy_from_slice(piece));
+        let mut pieces = Vec::new();
+        for (part, chunk) in (0u32..).zip(chunk::chunks(blob_len)) {
+            let (start, end) = (range.start.max(chunk.start), range.end.min(chunk.end));
+            if start >= end {
+                continue;
             }
-            Ok((range.end <= blob_len).then_some(pieces))
-        })
+            let Some(value) = self.0.get((number, part)).map_err(fault)? else { return Ok(None) };
+            let value = value.value();
+            let within = |at: u64| usize::try_from(at - chunk.start).ok();
+            let piece = within(start).zip(within(end)).and_then(|(start, end)| value.get(start..end));
+            let Some(piece) = piece.filter(|_| value.len() as u64 == chunk.end - chunk.start) else {
+                return Ok(None);
+            };
+            pieces.push(Bytes::copy_from_slice(piece));
+        }
+        Ok((range.end <= blob_len).then_some(pieces))
     }
 }
 
-impl Drop for DataFile {
-    fn drop(&mut self) {
-        let db = self.db.take();
-        // Whoever wants to know how closing went calls `close`.
-        let _ = close(db);
-    }
-}
-
-fn close(db: Option<Database>) -> Result<(), StoreError> {
-    guarded(|| {
-        drop(db);
-        Ok(())
-    })
-}
-
-/// Runs a step of redb's; a panic in it says that the file is damaged.
-fn guarded<T>(step: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
-        Err(StoreError::Damaged(format!("the database could make no sense of it ({})", told(&*panic))))
-    })
-}
-
-fn told(panic: &(dyn Any + Send)) -> &str {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
-}
-
-fn builder(cache: usize, name: &str, mode: Mode) -> Builder {
+fn builder(cache: usize, name: &str, repair: bool) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache);
     let name = name.to_owned();
     let reported = Cell::new(0.0);
     builder.set_repair_callback(move |session| {
         let progress = session.progress();
-        // Having begun and with less than half done, redb asks whether to go back to the commit before.
-        let goes_back = progress > 0.0 && progress < 0.5;
-        if mode == Mode::Sealed || (mode == Mode::Newest && goes_back) {
+        if !repair {
             session.abort();
         } else if progress == 0.0 || progress >= reported.get() + 0.1 {
             reported.set(progress);
@@ -470,11 +361,10 @@ fn write(transaction: &WriteTransaction, changes: &Changes) -> Result<(), StoreE
             table.insert((key.queue.0, key.lane, key.number), &row[..]).map_err(fault)?;
         }
     }
-    write_rows(transaction, RowsOf::Notes, &changes.notes)?;
-    write_rows(transaction, RowsOf::Gone, &changes.gone)?;
-    write_rows(transaction, RowsOf::Trash, &changes.trash)?;
-    write_rows(transaction, RowsOf::Pending, &changes.pending)?;
-    write_rows(transaction, RowsOf::Accepted, &changes.accepted)?;
+    write_rows(transaction, NOTES, &changes.notes)?;
+    write_rows(transaction, GONE, &changes.gone)?;
+    write_rows(transaction, TRASH, &changes.trash)?;
+    write_rows(transaction, PENDING, &changes.pending)?;
     write_manifest(transaction, changes.manifest.as_deref())?;
     write_meta(transaction, &changes.meta)
 }
@@ -505,11 +395,11 @@ fn write_blob(table: &mut Table<'_, (u64, u32), &'static [u8]>, blob: &NewBlob) 
     Ok(())
 }
 
-fn write_rows(transaction: &WriteTransaction, of: RowsOf, rows: &Rows) -> Result<(), StoreError> {
+fn write_rows(transaction: &WriteTransaction, table: Numbered, rows: &Rows) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut table = transaction.open_table(of.table()).map_err(fault)?;
+    let mut table = transaction.open_table(table).map_err(fault)?;
     for (number, row) in rows {
         match row {
             None => table.remove(number).map_err(fault)?,
@@ -548,12 +438,7 @@ fn there<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, StoreError
 /// An error of redb in our words.
 fn fault(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
-        redb::Error::Io(error) => match error.kind() {
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                StoreError::Damaged(error.to_string())
-            }
-            _ => error.into(),
-        },
+        redb::Error::Io(error) => error.into(),
         error => StoreError::Damaged(error.to_string()),
     }
 }

@@ -1,6 +1,5 @@
 //! The journal files: the active one, the sealed ones that were read lately, and the entries of runs that were used
-//! lately. Answers where a number lies and reads what lies there; what is damaged is reported once and counted. Sealed files
-//! are read by hand (`salvage`), so that nothing in them is an error: what cannot be read is None.
+//! lately. Answers where a number lies and reads what lies there; what is damaged is reported once and counted.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -14,12 +13,13 @@ use super::disk::Disk;
 use super::error::StoreError;
 use super::index::EntrySource;
 use super::record::BadRecord;
-use super::redb::{Blobs, DataFile};
+use super::redb::{Blobs, DataFile, Mode};
 use super::run::{self, Entry, RunKey};
-use super::salvage::RawFile;
 
 /// Sealed files held open.
 const OPEN_SEALED: usize = 4;
+/// redb's cache for a sealed file, in bytes.
+const SEALED_CACHE: usize = 2 << 20;
 /// Entries held in memory (about 50 bytes each).
 const CACHED_ENTRIES: usize = 64 * 1024;
 
@@ -30,7 +30,7 @@ pub(super) struct Shelf {
     /// All files by number, with the first number in each; the last one is active.
     files: Vec<(u64, u64)>,
     /// The one used last at the end.
-    sealed: Vec<(u64, Arc<RawFile>)>,
+    sealed: Vec<(u64, DataFile)>,
     cache: EntryCache,
     quarantined: HashSet<(u64, u64)>,
 }
@@ -101,37 +101,40 @@ impl Shelf {
         Some(self.files[at].0)
     }
 
-    /// Whether this file is the active one.
-    pub(super) fn is_active(&self, file: u64) -> bool {
-        self.files.last().is_none_or(|last| last.0 == file)
-    }
-
-    /// A sealed file, opened to be read.
-    pub(super) fn sealed(&mut self, file: u64) -> Result<Arc<RawFile>, StoreError> {
+    /// An open file. A sealed one that was not closed cleanly (a crash came between) is repaired first.
+    pub(super) fn data(&mut self, file: u64) -> Result<&DataFile, StoreError> {
+        if self.files.last().is_none_or(|last| last.0 == file) {
+            return Ok(&self.active);
+        }
         let opened = match self.sealed.iter().position(|known| known.0 == file) {
             Some(at) => self.sealed.remove(at).1,
-            None => Arc::new(RawFile::open(self.disk.open(&journal_name(file))?)?),
+            None => self.open_sealed(file)?,
         };
         if self.sealed.len() == OPEN_SEALED {
             self.sealed.remove(0);
         }
-        self.sealed.push((file, Arc::clone(&opened)));
-        Ok(opened)
+        self.sealed.push((file, opened));
+        Ok(self.sealed.last().map_or(&self.active, |last| &last.1))
     }
 
-    /// What the file with this number in it holds, to be read; None where there is no such file.
-    pub(super) fn view(&mut self, number: u64) -> Result<Option<View>, StoreError> {
+    fn open_sealed(&self, file: u64) -> Result<DataFile, StoreError> {
+        let name = journal_name(file);
+        if let Some(data) = DataFile::open(&*self.disk, &name, SEALED_CACHE, Mode::Sealed)? {
+            return Ok(data);
+        }
+        if let Some(data) = DataFile::open(&*self.disk, &name, SEALED_CACHE, Mode::Write)? {
+            data.close()?;
+        }
+        DataFile::open(&*self.disk, &name, SEALED_CACHE, Mode::Sealed)?
+            .ok_or_else(|| StoreError::Damaged(format!("{name} could not be repaired")))
+    }
+
+    /// The blobs of the file with this number in it; None (reported by the caller) where a sealed file is
+    /// damaged. The active one must be sound.
+    pub(super) fn blobs(&mut self, number: u64) -> Result<Option<Blobs>, StoreError> {
         let Some(file) = self.file_of(number) else { return Ok(None) };
-        if self.is_active(file) {
-            return self.active.blobs().map(|blobs| Some(View::Active(blobs)));
-        }
-        match self.sealed(file) {
-            Ok(sealed) => Ok(Some(View::Sealed(sealed))),
-            Err(error) => {
-                tracing::error!(file, "a sealed file of the store cannot be opened: {error}");
-                Ok(None)
-            }
-        }
+        let sealed = self.files.last().is_some_and(|last| last.0 != file);
+        soft(sealed, self.data(file).and_then(DataFile::blobs))
     }
 
     /// Reports something damaged: `place` in the run `number`. Once.
@@ -147,39 +150,15 @@ impl Shelf {
     }
 
     fn read_entries(&mut self, key: RunKey) -> Result<Option<Vec<Entry>>, StoreError> {
-        let Some(view) = self.view(key.number)? else { return Ok(None) };
-        let row = match &view {
-            View::Active(_) => self.active.run(key)?,
-            View::Sealed(sealed) => sealed.run(key),
-        };
+        let Some(file) = self.file_of(key.number) else { return Ok(None) };
+        let row = self.data(file)?.run(key)?;
         let Some((header, inline)) = row.as_deref().and_then(run::decode_row) else { return Ok(None) };
         if header.entries_len == 0 {
             return Ok(run::decode_entries(&header, inline));
         }
-        let pieces = view.read(key.number, header.entries_len, 0..header.entries_len)?;
+        let blobs = self.data(file)?.blobs()?;
+        let pieces = blobs.read(key.number, header.entries_len, 0..header.entries_len)?;
         Ok(pieces.and_then(|pieces| run::decode_entries(&header, &joined(&pieces))))
-    }
-}
-
-/// The blobs of a file, as they are now. Pages of the active one are not used again while it lives: drop it soon.
-pub(super) enum View {
-    Active(Blobs),
-    Sealed(Arc<RawFile>),
-}
-
-impl View {
-    /// A range of a blob of `blob_len` bytes; None where any of it is damaged. The active file must be readable: what can be
-    /// done where it is not is for the engine to decide.
-    pub(super) fn read(
-        &self,
-        number: u64,
-        blob_len: u64,
-        range: Range<u64>,
-    ) -> Result<Option<Vec<Bytes>>, StoreError> {
-        match self {
-            View::Active(blobs) => blobs.read(number, blob_len, range),
-            View::Sealed(sealed) => Ok(sealed.blob(number, blob_len, range)),
-        }
     }
 }
 
@@ -188,7 +167,9 @@ impl EntrySource for Shelf {
         if let Some(entries) = self.cache.get(key.number) {
             return Ok(Some(entries));
         }
-        let Some(entries) = self.read_entries(key)? else {
+        let sealed = self.file_of(key.number) != self.files.last().map(|last| last.0);
+        let entries = self.read_entries(key);
+        let Some(entries) = soft(sealed, entries)?.flatten() else {
             self.quarantine(key, u64::MAX, BadRecord::Unreadable("its entries"));
             return Ok(None);
         };
@@ -197,6 +178,18 @@ impl EntrySource for Shelf {
             self.cache.insert(key.number, Arc::clone(&entries));
         }
         Ok(Some(entries))
+    }
+}
+
+/// Damage is None in a sealed file and an error in the active one, where writing on would make it worse.
+fn soft<T>(sealed: bool, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(StoreError::Damaged(why)) if sealed => {
+            tracing::error!("a sealed file of the store is damaged: {why}");
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 

@@ -11,12 +11,10 @@ use super::engine::meta;
 use super::error::{OpenError, StoreError};
 use super::intake::Intake;
 use super::log::{Found, LOG, Logged};
-use super::opening::{self, State};
 use super::ranges::RangeSet;
 use super::recovery::{check_format, journal_files};
 use super::redb::{Blobs, DataFile, Mode, RowsOf};
 use super::run::{self, Entry, Header, Keeps, Notes, RunKey};
-use super::salvage::{Depth, RawFile};
 use super::shelf::{cut, journal_name};
 use super::survey::{self, CatalogSays, JournalSays, Survey};
 use super::wire::{self, Reader};
@@ -105,8 +103,7 @@ pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
     let mut report = VerifyReport::default();
     let catalog_there = names.iter().any(|name| name == CATALOG);
     let mut found_catalog = FileReport { name: CATALOG.to_owned(), ..FileReport::default() };
-    let catalog =
-        if catalog_there { open(disk, CATALOG, true, &mut found_catalog, &mut report.damage)? } else { None };
+    let catalog = if catalog_there { open(disk, CATALOG, &mut found_catalog)? } else { None };
     let catalog = match catalog.as_ref().map(CatalogSays::read).transpose() {
         Ok(says) => says,
         Err(StoreError::Damaged(why)) => {
@@ -125,7 +122,7 @@ pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
     let mut found = FileReport { name: name.clone(), ..FileReport::default() };
     let mut noted = Noted::default();
     let mut survey = None;
-    if let Some(active) = open(disk, &name, true, &mut found, &mut report.damage)? {
+    if let Some(active) = open(disk, &name, &mut found)? {
         if !catalog_there && !survey::is_new(&files, &active)? {
             report.damage.add(Damage::CatalogMissing);
         }
@@ -178,7 +175,7 @@ fn verify_sealed(
 ) -> Result<(), OpenError> {
     let name = journal_name(file);
     let mut found = FileReport { name: name.clone(), ..FileReport::default() };
-    let data = open(disk, &name, false, &mut found, &mut report.damage)?;
+    let data = open(disk, &name, &mut found)?;
     if survey.is_some_and(|survey| survey.inventory.given_up.contains(&file)) {
         let mut settled = data.is_some();
         if let Some(data) = data {
@@ -219,26 +216,9 @@ fn verify_log(disk: &Arc<dyn Disk>, survey: &Survey, report: &mut VerifyReport) 
     Ok(logged)
 }
 
-/// Opens a file and checks its pages; None where that cannot be done. `written`: a start would open it to be written.
-fn open(
-    disk: &Arc<dyn Disk>,
-    name: &str,
-    written: bool,
-    found: &mut FileReport,
-    report: &mut DamageReport,
-) -> Result<Option<DataFile>, OpenError> {
+/// Opens a file and checks its pages; None where that cannot be done.
+fn open(disk: &Arc<dyn Disk>, name: &str, found: &mut FileReport) -> Result<Option<DataFile>, OpenError> {
     found.bytes = disk.open(name)?.len()?;
-    let mut raw = RawFile::open(disk.open(name)?)?;
-    if !written {
-        opening::judge_sealed(name, &raw, false, report);
-    } else {
-        // As a start does: it looks at every page of a file that was not closed.
-        let depth = if raw.was_closed() { Depth::Structure } else { Depth::Everything };
-        let state = opening::state(name, &mut raw, depth, report);
-        if state == State::Damaged && name != CATALOG {
-            opening::judge_lost(name, &raw, true, report);
-        }
-    }
     let opened = DataFile::open(&**disk, name, CACHE, Mode::Sealed).and_then(|sealed| match sealed {
         Some(data) => {
             found.closed_cleanly = true;
@@ -258,7 +238,7 @@ fn open(
         }
         Err(error) => return Err(error.into()),
     };
-    check_format(data.meta(meta::FORMAT)?)?;
+    check_format(&data)?;
     match data.check() {
         Ok(true) => (),
         Ok(false) => found.damage.push("pages do not fit their checksums".to_owned()),

@@ -161,8 +161,7 @@ fn a_newer_format_is_refused() {
 }
 
 fn set_format(path: &Path, name: &str, format: u64) {
-    let data =
-        DataFile::open(&Folder::existing(path).unwrap(), name, 1 << 20, Mode::Newest).unwrap().unwrap();
+    let data = DataFile::open(&Folder::existing(path).unwrap(), name, 1 << 20, Mode::Write).unwrap().unwrap();
     data.apply(&Changes { meta: vec![("format", format)], ..Changes::default() }).unwrap();
     data.close().unwrap();
 }

@@ -41,14 +41,7 @@ impl Pure {
 
     fn rotate(&mut self) {
         let (file, first_number) = (self.index.files.len() as u64 + 1, self.index.next_number);
-        self.index.files.push(FileRuns {
-            file,
-            first_number,
-            live_runs: 0,
-            touched: 0,
-            kept: false,
-            accepted: false,
-        });
+        self.index.files.push(FileRuns { file, first_number, live_runs: 0, touched: 0, kept: false });
     }
 
     fn commit(&mut self, ops: &[Op]) {
