@@ -438,38 +438,6 @@ impl Shard {
         }
     }
 
-    /// Deletes the queues that say they are gone.
-    fn bury(&mut self, now: Timestamp) {
-        if self.fx.gone.is_empty() || !self.steps.may_bury() {
-            return;
-        }
-        // Their last dead letters still need to know where they come from.
-        self.move_dead_letters(now);
-        for queue in std::mem::take(&mut self.fx.gone) {
-            if !self.steps.may_bury() || self.has_letters_of(queue) {
-                self.fx.gone.push(queue);
-            } else if let Some(slot) = self.remove_queue(queue) {
-                self.steps.buried();
-                slot.queue.delete(&mut self.fx);
-                self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: None });
-            }
-        }
-    }
-
-    /// Gives a part of the memory back that purged and deleted queues held.
-    fn drop_rubbish(&mut self) {
-        self.rubbish.extend(self.fx.rubbish.drain(..));
-        let mut most = steps::DROPPED;
-        while most > 0
-            && let Some(rubbish) = self.rubbish.front_mut()
-        {
-            most = rubbish.drop_some(most);
-            if rubbish.is_empty() {
-                self.rubbish.pop_front();
-            }
-        }
-    }
-
     /// Forgets who has nothing to do with a queue any more.
     fn forget_released(&mut self) {
         for (id, key) in self.fx.released.drain(..) {

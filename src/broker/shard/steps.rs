@@ -7,7 +7,7 @@
 
 use super::Shard;
 use super::lines::{Line, Unit};
-use crate::broker::command::{Origin, ShardCommand};
+use crate::broker::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::consuming::Settlement;
 use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, Timestamp};
 
@@ -26,7 +26,7 @@ const PUMPED: usize = 8192;
 /// Queues that a turn deletes by themselves: each of them is a request to the catalog.
 const BURIED: usize = 256;
 /// Messages that were purged or deleted whose memory a turn gives back.
-pub(super) const DROPPED: usize = 16_384;
+const DROPPED: usize = 16_384;
 
 /// What a turn may still do.
 #[derive(Debug)]
@@ -164,6 +164,38 @@ impl Shard {
             spent += (before - self.steps.left).max(1);
         }
         spent
+    }
+
+    /// Deletes the queues that say they are gone.
+    pub(super) fn bury(&mut self, now: Timestamp) {
+        if self.fx.gone.is_empty() || !self.steps.may_bury() {
+            return;
+        }
+        // Their last dead letters still need to know where they come from.
+        self.move_dead_letters(now);
+        for queue in std::mem::take(&mut self.fx.gone) {
+            if !self.steps.may_bury() || self.has_letters_of(queue) {
+                self.fx.gone.push(queue);
+            } else if let Some(slot) = self.remove_queue(queue) {
+                self.steps.buried();
+                slot.queue.delete(&mut self.fx);
+                self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: None });
+            }
+        }
+    }
+
+    /// Gives a part of the memory back that purged and deleted queues held.
+    pub(super) fn drop_rubbish(&mut self) {
+        self.rubbish.extend(self.fx.rubbish.drain(..));
+        let mut most = DROPPED;
+        while most > 0
+            && let Some(rubbish) = self.rubbish.front_mut()
+        {
+            most = rubbish.drop_some(most);
+            if rubbish.is_empty() {
+                self.rubbish.pop_front();
+            }
+        }
     }
 
     fn wait(&mut self, line: Line, unit: Unit) {

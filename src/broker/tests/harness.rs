@@ -51,6 +51,8 @@ pub(super) struct Broker {
     pub(super) shards_stand: bool,
     /// The most that a turn of a shard, or a step of the catalog, has led to.
     pub(super) longest_turn: usize,
+    /// What became of the last change that took several steps.
+    finished: Option<Applied>,
     ports: BTreeMap<u64, Port>,
     events: BTreeMap<u64, Vec<SessionEvent>>,
     catalog_inbox: VecDeque<CatalogCommand>,
@@ -106,6 +108,7 @@ impl Broker {
             held: false,
             shards_stand: false,
             longest_turn: 0,
+            finished: None,
             ports: BTreeMap::new(),
             events: BTreeMap::new(),
             catalog_inbox: VecDeque::new(),
@@ -167,26 +170,13 @@ impl Broker {
 
     pub(super) fn administer(&mut self, change: Change) -> Result<Applied, AdministrationError> {
         let mut fx = CatalogEffects::default();
-        let mut outcome = self.catalog.administer(self.now, change, &mut fx);
-        while let Ok(Outcome::Begun(change)) = outcome {
-            self.step_catalog(&mut fx);
-            let finished = fx.finished.iter().find(|(finished, _)| *finished == change);
-            outcome = finished.map_or(outcome, |(_, applied)| Ok(Outcome::Done(*applied)));
-        }
+        let outcome = self.catalog.administer(self.now, change, &mut fx);
         self.carry_catalog(fx);
         self.settle();
         outcome.map(|outcome| match outcome {
             Outcome::Done(applied) => applied,
-            Outcome::Begun(_) => unreachable!("it was gone on with"),
+            Outcome::Begun(_) => self.finished.take().unwrap(),
         })
-    }
-
-    /// One step of what the catalog has begun.
-    pub(super) fn step_catalog(&mut self, fx: &mut CatalogEffects) {
-        let before = fx.ops.len() + fx.to_shards.len() + fx.to_connections.len();
-        self.catalog.step(self.now, fx);
-        let led_to = fx.ops.len() + fx.to_shards.len() + fx.to_connections.len() - before;
-        self.longest_turn = self.longest_turn.max(led_to);
     }
 
     pub(super) fn tell_catalog(&mut self, command: CatalogCommand) {
@@ -321,9 +311,7 @@ impl Broker {
     /// Lets time pass; expires what is due.
     pub(super) fn pass(&mut self, millis: u64) {
         self.now = self.now.plus_millis(millis);
-        for index in 0..self.shards.len() {
-            self.shards[index].tick(self.now);
-        }
+        self.shards.iter_mut().for_each(|shard| shard.tick(self.now));
         self.settle();
     }
 
@@ -340,14 +328,12 @@ impl Broker {
             while let Some(command) = self.catalog_inbox.pop_front() {
                 let mut fx = CatalogEffects::default();
                 self.catalog.handle(self.now, command, &mut fx);
-                let led_to = fx.ops.len() + fx.to_shards.len() + fx.to_connections.len();
-                self.longest_turn = self.longest_turn.max(led_to);
                 self.carry_catalog(fx);
                 moved = true;
             }
             if self.catalog.has_work() {
                 let mut fx = CatalogEffects::default();
-                self.step_catalog(&mut fx);
+                self.catalog.step(self.now, &mut fx);
                 self.carry_catalog(fx);
                 moved = true;
             }
@@ -393,6 +379,9 @@ impl Broker {
     }
 
     fn carry_catalog(&mut self, fx: CatalogEffects) {
+        let led_to = fx.ops.len() + fx.to_shards.len() + fx.to_connections.len();
+        self.longest_turn = self.longest_turn.max(led_to);
+        self.finished = fx.finished.last().map(|&(_, applied)| applied).or(self.finished);
         for op in fx.ops {
             match op {
                 CatalogOp::Put { key, value } => self.records.insert(key, value),
