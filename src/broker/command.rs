@@ -104,14 +104,20 @@ pub enum ShardCommand {
     DeadLettered { awaited: AwaitedDeadLetter, target: QueueId, taken: bool },
 }
 
+/// What a message holds in memory for each queue behind its first one: its place in the list of targets and in the
+/// queue itself, about, in bytes.
+const PER_FURTHER_QUEUE: usize = 128;
+
 impl ShardCommand {
     /// What the command holds in memory while it is on its way, about, in bytes.
     #[must_use]
     pub fn footprint(&self) -> usize {
         let held = match self {
-            ShardCommand::Publish { message, .. } | ShardCommand::Remember { message, .. } => {
-                message.footprint()
+            // A few bytes for a thousand queues are mostly what stands for them in each.
+            ShardCommand::Publish { queues, message, .. } => {
+                message.footprint() + queues.len().saturating_sub(1) * PER_FURTHER_QUEUE
             }
+            ShardCommand::Remember { message, .. } => message.footprint(),
             _ => 0,
         };
         size_of::<ShardCommand>() + held

@@ -24,7 +24,6 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 const KNOWN_TO_SUCCEED: &[(&str, &str)] = &[
     ("a burst", "what the allocator keeps counts, so that the alarm stays"),
     ("temporary queues come and go", "tables keep the room they once needed"),
-    ("contents begun on many channels", "what is begun counts towards nothing"),
     ("small messages between large ones", "a small message keeps the buffer it was read into"),
     ("gets of large bodies", "a connection is read however much is unwritten"),
     ("a flood of qos", "a connection is read however much is unwritten"),
