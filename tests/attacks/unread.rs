@@ -27,7 +27,7 @@ fn large_messages(stage: &Stage, queues: usize, messages: usize) -> Vec<String> 
 
 #[test]
 fn gets_of_large_bodies() {
-    Attack::new("gets of large bodies", 60).with(&["--message-memory", "16"]).carry_out(|stage| {
+    Attack::new("gets of large bodies", 100).with(&["--message-memory", "16"]).carry_out(|stage| {
         let names = large_messages(stage, sized(8, 20), sized(20, 100));
         let mut attacker = Client::open_narrowly(stage.port());
         let gets: Vec<u8> = names.iter().flat_map(|name| wire::get(1, name, true)).collect();
@@ -39,9 +39,9 @@ fn gets_of_large_bodies() {
 
 #[test]
 fn a_flood_of_qos() {
-    Attack::new("a flood of qos", 12).carry_out(|stage| {
+    Attack::new("a flood of qos", 36).carry_out(|stage| {
         let mut attacker = Client::open_narrowly(stage.port());
-        attacker.flood(&wire::qos(1, 10).repeat(1000), sized(30 * MIB, 1500 * MIB));
+        attacker.flood(&wire::qos(1, 10).repeat(1000), sized(100 * MIB, 1500 * MIB));
         stage.linger();
         Ok(())
     });
@@ -49,12 +49,12 @@ fn a_flood_of_qos() {
 
 #[test]
 fn passive_declares() {
-    Attack::new("passive declares", 12).carry_out(|stage| {
+    Attack::new("passive declares", 36).carry_out(|stage| {
         let mut attacker = Client::open_narrowly(stage.port());
         let name = &"long".repeat(63);
         attacker.ask(&Queue { name, exclusive: true, ..Queue::default() }.declare(1), wire::QUEUE_DECLARE_OK);
         let ask = Queue { name, passive: true, ..Queue::default() }.declare(1);
-        attacker.flood(&ask.repeat(100), ask.len() * sized(80_000, 2_000_000));
+        attacker.flood(&ask.repeat(100), ask.len() * sized(250_000, 2_000_000));
         stage.linger();
         Ok(())
     });
@@ -74,7 +74,7 @@ fn returns() {
 
 #[test]
 fn direct_replies() {
-    Attack::new("direct replies", 40).carry_out(|stage| {
+    Attack::new("direct replies", 60).carry_out(|stage| {
         let mut victim = Client::open_narrowly(stage.port());
         let mut replier = Client::open(stage.port());
         let queue = Queue { name: "requests", ..Queue::default() };
@@ -107,7 +107,7 @@ fn stage_address(client: &mut Client) -> String {
 /// what it was sent is not written yet.
 #[test]
 fn ends_of_peers_that_do_not_read() {
-    Attack::new("ends of peers that do not read", 60).carry_out(|stage| {
+    Attack::new("ends of peers that do not read", 80).with(&["--send-timeout", "10"]).carry_out(|stage| {
         let names = large_messages(stage, 3, 8);
         stage.linger();
         let before = stage.sockets();
