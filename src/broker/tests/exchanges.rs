@@ -162,6 +162,6 @@ fn ten_thousand_bindings_are_made_and_removed_in_no_time() {
         broker.ask(1, Request::BindQueue(binding("x", "q", &format!("k{at}"))));
     }
     broker.ask(1, delete_queue("q", false, false));
-    assert!(start.elapsed() < Duration::from_secs(60), "{:?}", start.elapsed());
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert!(broker.view.read().exchange("/", "x").unwrap().routes.is_empty());
 }
