@@ -93,7 +93,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::DeadLettersAcked, 0, &["claims Rejected, which cannot be", "leaves"]),
     (Fault::LosesDeadLetters, 5, &["is lost"]),
     (Fault::MisleadsDeadLetters, 0, &["is configured", "came by"]),
-    (Fault::SplitsTransactions, 955, &["half of a transaction"]),
+    (Fault::SplitsTransactions, 1246, &["half of a transaction"]),
     (Fault::ForgetsLeases, 0, &["longer than its lease"]),
     (
         Fault::HurriesTime,
