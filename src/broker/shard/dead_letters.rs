@@ -84,6 +84,7 @@ impl Shard {
         {
             self.move_dead_letter(now, &letter);
         }
+        self.letters.shrink_if_sparse();
     }
 
     /// Dead letters that were handed out and have not been sent on.

@@ -246,7 +246,7 @@ impl Shard {
         lines.holdings(into);
         into.in_transit("shard: touched queues", touched);
         into.in_transit("shard: queues to be touched again", again);
-        into.in_transit("shard: dead letters", letters);
+        into.in_transit("shard: dead letters to be sent", letters);
         into.in_transit("shard: replays", replays);
         into.in_transit("shard: rubbish", rubbish);
         into.in_transit("shard: deadlines", deadlines);
