@@ -367,7 +367,7 @@ impl Consumers {
         if consumer.credit() == 0 {
             self.waiting.remove(slot);
         } else if turns == Turns::All {
-            self.waiting.move_back(slot);
+            self.waiting.pass(slot);
         }
     }
 

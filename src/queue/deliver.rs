@@ -121,6 +121,7 @@ impl Queue {
     }
 
     /// Finds the next message that has not expired; those that have leave.
+    #[inline(always)]
     fn first(&mut self, now: Timestamp, fx: &mut QueueEffects) -> First {
         let mut expired = 0;
         while let Some(lane) = self.ready.highest() {

@@ -17,10 +17,12 @@ impl Queue {
     /// length limit. Where the last pump left messages ready (connections are full, or a fetch is under way), only
     /// credit that came since is reckoned with. For the limit in bytes, all that is ready counts as long as
     /// credit does not cover all of it. `kept` messages that are not ready count towards the length.
+    #[inline]
     pub(super) fn refuses(&self, message: &Message, kept: u64) -> bool {
-        if self.settings.overflow == Overflow::DropHead {
-            return false;
-        }
+        self.settings.overflow != Overflow::DropHead && self.is_full_for(message, kept)
+    }
+
+    fn is_full_for(&self, message: &Message, kept: u64) -> bool {
         let (ready, bytes) = (self.ready.count(), self.ready.body_bytes());
         let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count + kept >= max);
         let too_large = || {

@@ -214,6 +214,7 @@ impl Queue {
         Pushed::Rejected
     }
 
+    #[inline(always)]
     fn take_in(&mut self, now: Timestamp, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
         let durable = self.must_survive(&message);
         let lane = self.lane_of(&message);

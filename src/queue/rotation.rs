@@ -1,4 +1,4 @@
-//! Who waits for a message, by priority and in turn. A list per priority, linked through one table of slots: to come, to
+//! Who waits for a message, by priority and in turn. A ring per priority, linked through one table of slots: to come, to
 //! go and to take turns costs the same however many there are. Who has credit, and is put in here, is known in
 //! `consumers.rs`.
 
@@ -8,27 +8,21 @@ use std::collections::BTreeMap;
 use super::consumers::Slot;
 use crate::model::holdings::Holdings;
 
-/// The consumers of one priority that wait.
-#[derive(Clone, Copy, Debug, Default)]
-struct Ends {
-    first: Option<Slot>,
-    last: Option<Slot>,
-}
-
-/// The place of a slot that waits.
+/// The place of a slot that waits: who comes before it and after it among those of its priority. The last one is before
+/// the first.
 #[derive(Clone, Copy, Debug)]
 struct Link {
     priority: i32,
-    before: Option<Slot>,
-    behind: Option<Slot>,
+    before: Slot,
+    behind: Slot,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Rotation {
     links: Vec<Option<Link>>,
-    /// Highest priority first. One that nobody waits in is found out when it is the first: a single one comes and goes
-    /// with every message, and is to cost no allocation.
-    levels: BTreeMap<Reverse<i32>, Ends>,
+    /// The first of each priority, the highest one first. One that nobody waits in is found out when it is the first: a
+    /// single one comes and goes with every message, and is to cost no allocation.
+    levels: BTreeMap<Reverse<i32>, Option<Slot>>,
     waiting: usize,
 }
 
@@ -49,38 +43,27 @@ impl Rotation {
 
     /// The next one of the highest priority.
     pub(super) fn first(&mut self) -> Option<Slot> {
-        while let Some(level) = self.levels.first_entry() {
-            if let Some(first) = level.get().first {
-                return Some(first);
+        while let Some((_, first)) = self.levels.first_key_value() {
+            if first.is_some() || self.waiting == 0 {
+                return *first;
             }
-            if self.waiting == 0 {
-                return None;
-            }
-            level.remove();
+            self.levels.pop_first();
         }
         None
     }
 
     /// Adds one that does not wait, behind the others of its priority.
     pub(super) fn push_back(&mut self, slot: Slot, priority: i32) {
-        let ends = self.levels.entry(Reverse(priority)).or_default();
-        let before = ends.last.replace(slot);
-        ends.first.get_or_insert(slot);
-        if let Some(before) = before.and_then(|before| self.link_mut(before)) {
-            before.behind = Some(slot);
-        }
-        self.put(slot, Link { priority, before, behind: None });
+        let first = *self.levels.entry(Reverse(priority)).or_default().get_or_insert(slot);
+        let before = self.link(first).map_or(slot, |first| first.before);
+        let behind = if before == slot { slot } else { first };
+        self.put(slot, Link { priority, before, behind });
     }
 
     /// Adds one that does not wait, before the others of its priority.
     pub(super) fn push_front(&mut self, slot: Slot, priority: i32) {
-        let ends = self.levels.entry(Reverse(priority)).or_default();
-        let behind = ends.first.replace(slot);
-        ends.last.get_or_insert(slot);
-        if let Some(behind) = behind.and_then(|behind| self.link_mut(behind)) {
-            behind.before = Some(slot);
-        }
-        self.put(slot, Link { priority, before: None, behind });
+        self.push_back(slot, priority);
+        self.levels.insert(Reverse(priority), Some(slot));
     }
 
     /// Takes one out, wherever it stands. False where it did not wait.
@@ -88,34 +71,36 @@ impl Rotation {
         let place = self.links.get_mut(slot as usize);
         let Some(Link { priority, before, behind }) = place.and_then(Option::take) else { return false };
         self.waiting -= 1;
-        if let Some(before) = before.and_then(|before| self.link_mut(before)) {
+        if let Some(before) = self.link_mut(before) {
             before.behind = behind;
         }
-        if let Some(behind) = behind.and_then(|behind| self.link_mut(behind)) {
+        if let Some(behind) = self.link_mut(behind) {
             behind.before = before;
         }
-        if let Some(ends) = self.levels.get_mut(&Reverse(priority)) {
-            if before.is_none() {
-                ends.first = behind;
-            }
-            if behind.is_none() {
-                ends.last = before;
-            }
+        if let Some(first) = self.levels.get_mut(&Reverse(priority))
+            && *first == Some(slot)
+        {
+            *first = Some(behind).filter(|&behind| behind != slot);
         }
         true
     }
 
-    /// Lets one that waits wait behind the others of its priority.
-    pub(super) fn move_back(&mut self, slot: Slot) {
-        let Some(&Link { priority, behind: Some(_), .. }) = self.link(slot) else { return };
-        self.remove(slot);
-        self.push_back(slot, priority);
+    /// Has the first of its priority, if it is that, wait behind the others.
+    pub(super) fn pass(&mut self, slot: Slot) {
+        let Some(&Link { priority, behind, .. }) = self.link(slot) else { return };
+        if behind != slot
+            && let Some(first) = self.levels.get_mut(&Reverse(priority))
+            && *first == Some(slot)
+        {
+            *first = Some(behind);
+        }
     }
 
     /// All who wait, the highest priority first, in turn.
     pub(super) fn iter(&self) -> impl Iterator<Item = Slot> {
-        self.levels.values().flat_map(|ends| {
-            std::iter::successors(ends.first, |&slot| self.link(slot).and_then(|link| link.behind))
+        self.levels.values().flatten().flat_map(move |&first| {
+            let behind = move |slot| self.link(slot).map(|link| link.behind);
+            std::iter::successors(Some(first), move |&slot| behind(slot).filter(|&next| next != first))
         })
     }
 
@@ -126,6 +111,12 @@ impl Rotation {
         }
         self.links[at] = Some(link);
         self.waiting += 1;
+        if let Some(before) = self.link_mut(link.before) {
+            before.behind = slot;
+        }
+        if let Some(behind) = self.link_mut(link.behind) {
+            behind.before = slot;
+        }
     }
 
     fn link(&self, slot: Slot) -> Option<&Link> {
@@ -162,10 +153,11 @@ mod tests {
                         plain.entry(Reverse(priority)).or_default().push_front(slot);
                     }
                     (3, Some(level)) => {
-                        rotation.move_back(slot);
+                        rotation.pass(slot);
                         let level = plain.get_mut(&level).unwrap();
-                        level.retain(|&other| other != slot);
-                        level.push_back(slot);
+                        if level.front() == Some(&slot) {
+                            level.rotate_left(1);
+                        }
                     }
                     _ => {
                         prop_assert_eq!(rotation.remove(slot), level.is_some());

@@ -85,6 +85,7 @@ impl UnackedMemory {
 impl Queue {
     /// Takes a message that is being delivered in as unacked. Where there is no room for its content, the store is
     /// what has it.
+    #[inline(always)]
     pub(super) fn hold_unacked(
         &mut self,
         now: Timestamp,

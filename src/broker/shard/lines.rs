@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use crate::broker::Map;
-use crate::broker::command::{Origin, ShardCommand};
+use crate::broker::command::ShardCommand;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, QueueId};
 
@@ -18,11 +18,8 @@ pub(super) enum Line {
 }
 
 impl Line {
-    /// The line of a command; None for what waits for nothing.
-    pub(super) fn of(origin: Origin, command: &ShardCommand) -> Option<Line> {
-        if let Origin::Connection(connection) = origin {
-            return Some(Line::Connection(connection));
-        }
+    /// The line of a command of the broker; None for what waits for nothing.
+    pub(super) fn of_broker(command: &ShardCommand) -> Option<Line> {
         match command {
             ShardCommand::DeleteQueue { queue, .. }
             | ShardCommand::DropQueue { queue, has_tombstone: _ }

@@ -105,9 +105,24 @@ impl Steps {
 impl Shard {
     /// Carries out a command, or has it wait. What it leads to is handed out by [`Shard::finish_turn`].
     pub fn handle(&mut self, now: Timestamp, origin: Origin, command: ShardCommand) {
-        match Line::of(origin, &command) {
+        if let Origin::Connection(connection) = origin {
+            return self.handle_of_client(now, connection, command);
+        }
+        match Line::of_broker(&command) {
             Some(line) if self.must_wait(now, line, &command) => self.wait(line, Unit::One(command)),
-            line => self.carry_out(now, line, command),
+            _ => self.carry_out_of_broker(now, command),
+        }
+    }
+
+    /// The same of a client's, of which there are many, and of which hardly one waits.
+    #[inline(always)]
+    fn handle_of_client(&mut self, now: Timestamp, connection: ConnectionId, command: ShardCommand) {
+        let line = Line::Connection(connection);
+        let has_time = self.steps.left > 0 || !takes_steps(&command);
+        if has_time && !self.lines.has(line) && !self.is_early(&command) {
+            self.carry_out_of_client(now, connection, command);
+        } else {
+            self.wait(line, Unit::One(command));
         }
     }
 
@@ -123,6 +138,9 @@ impl Shard {
                 } else {
                     self.carry_out_unit(now, line, unit);
                 }
+            }
+            Origin::Connection(connection) => {
+                commands.into_iter().for_each(|command| self.handle_of_client(now, connection, command));
             }
             _ => commands.into_iter().for_each(|command| self.handle(now, origin, command)),
         }
@@ -167,10 +185,14 @@ impl Shard {
     }
 
     /// Deletes the queues that say they are gone.
+    #[inline]
     pub(super) fn bury(&mut self, now: Timestamp) {
-        if self.fx.gone.is_empty() || !self.steps.may_bury() {
-            return;
+        if !self.fx.gone.is_empty() && self.steps.may_bury() {
+            self.bury_those_gone(now);
         }
+    }
+
+    fn bury_those_gone(&mut self, now: Timestamp) {
         // Their last dead letters still need to know where they come from.
         self.move_dead_letters(now);
         for queue in std::mem::take(&mut self.fx.gone) {
@@ -203,12 +225,12 @@ impl Shard {
         self.steps.has_more = true;
     }
 
+    /// Whether a command of the broker waits for what came before it.
     fn must_wait(&mut self, now: Timestamp, line: Line, command: &ShardCommand) -> bool {
         if self.lines.has(line) || self.is_early(command) {
             return true;
         }
         match line {
-            Line::Connection(_) => self.steps.left == 0 && takes_steps(command),
             Line::Queue(queue) if changes_queue(command) => {
                 // What came before is carried out first.
                 self.catch_up(now, queue);
@@ -216,7 +238,7 @@ impl Shard {
                 self.move_dead_letters(now);
                 self.is_in_use(queue)
             }
-            Line::Queue(_) => false,
+            _ => false,
         }
     }
 
@@ -242,28 +264,37 @@ impl Shard {
 
     fn carry_out_unit(&mut self, now: Timestamp, line: Line, unit: Unit) {
         match unit {
-            Unit::One(command) => self.carry_out(now, Some(line), command),
+            Unit::One(command) => self.carry_out(now, line, command),
             Unit::Whole(commands) => {
                 let left = self.steps.left.saturating_sub(commands.len());
                 self.steps.left = usize::MAX;
                 for command in commands {
-                    self.carry_out(now, Some(line), command);
+                    self.carry_out(now, line, command);
                 }
                 self.steps.left = left;
             }
         }
     }
 
-    fn carry_out(&mut self, now: Timestamp, line: Option<Line>, command: ShardCommand) {
-        if let Some(line @ Line::Connection(connection)) = line {
-            let rest = self.handle_client(now, connection, command);
-            if !rest.is_empty() {
-                self.lines.put_back(line, rest);
-                self.steps.has_more = true;
-            }
-        } else {
-            self.handle_broker(now, command);
+    fn carry_out(&mut self, now: Timestamp, line: Line, command: ShardCommand) {
+        match line {
+            Line::Connection(connection) => self.carry_out_of_client(now, connection, command),
+            Line::Queue(_) => self.carry_out_of_broker(now, command),
         }
+    }
+
+    #[inline(always)]
+    fn carry_out_of_client(&mut self, now: Timestamp, connection: ConnectionId, command: ShardCommand) {
+        let rest = self.handle_client(now, connection, command);
+        if !rest.is_empty() {
+            self.lines.put_back(Line::Connection(connection), rest);
+            self.steps.has_more = true;
+        }
+        self.bury(now);
+    }
+
+    fn carry_out_of_broker(&mut self, now: Timestamp, command: ShardCommand) {
+        self.handle_broker(now, command);
         self.bury(now);
     }
 }
