@@ -10,6 +10,7 @@
 //! left it at the right place.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -31,6 +32,8 @@ const CHECKSUM: Range<usize> = 24..28;
 const MAGIC: [u8; 4] = *b"LVRT";
 /// Commits whose record would be longer than this go to the journal at once: it writes them as cheaply, and only once.
 const MOST_LOGGED: usize = 1 << 20;
+/// How much of the file is read at a time; a longer record is read as a whole.
+const WINDOW: usize = 256 << 10;
 /// What was taken over is written over once it takes more than one part in so many of the file.
 const LEFT_ALONE: u64 = 4;
 
@@ -208,27 +211,9 @@ pub(super) fn replay(disk: &dyn Disk, taken_over: u64, salt: u64) -> Result<Repl
     let file = disk.open(LOG)?;
     let len = file.len()?;
     replay.found = Found::There(len);
-    let mut bytes = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-    file.read(0, &mut bytes)?;
-    let mut rest = Bytes::from(bytes);
-    let mut records = BTreeMap::new();
-    let mut at = 0;
-    while !rest.is_empty() {
-        let found = record(&rest, salt).filter(|(sequence, _)| *sequence > taken_over);
-        let skipped = match found {
-            None => BLOCK,
-            Some((sequence, payload)) => {
-                let whole = (HEADER_LEN + payload.len()).next_multiple_of(BLOCK);
-                records.insert(sequence, (payload, at + whole as u64));
-                whole
-            }
-        };
-        rest = rest.split_off(skipped.min(rest.len()));
-        at += skipped as u64;
-    }
     // A commit is written only when the one before it is durable. So where a record is newer than the one that should
     // come next, that one was durable, and is lost; otherwise what cannot be read was never confirmed.
-    for (sequence, (payload, end)) in records {
+    for (sequence, (payload, end)) in newer_records(&*file, len, taken_over, salt)? {
         let commit = log_record::decode(payload);
         let first_lost = replay.last + 1;
         let last_lost = if commit.is_some() { sequence - 1 } else { sequence };
@@ -241,16 +226,69 @@ pub(super) fn replay(disk: &dyn Disk, taken_over: u64, salt: u64) -> Result<Repl
     Ok(replay)
 }
 
-/// The sequence number and the operations of the record that begins here, where it is whole.
-fn record(bytes: &Bytes, salt: u64) -> Option<(u64, Bytes)> {
-    let mut header = bytes.get(..HEADER_LEN)?;
-    let mut magic = [0; MAGIC.len()];
-    header.copy_to_slice(&mut magic);
-    let (len, sequence) = (header.get_u32_le() as usize, header.get_u64_le());
-    if magic != MAGIC || header.get_u64_le() != salt || len < HEADER_LEN || len > bytes.len() {
-        return None;
+/// By sequence number, the operations of all whole records beyond `taken_over`, and where each ends.
+fn newer_records(
+    file: &dyn DiskFile,
+    len: u64,
+    taken_over: u64,
+    salt: u64,
+) -> io::Result<BTreeMap<u64, (Bytes, u64)>> {
+    let mut reader = LogReader { file, len, window: Vec::new(), at: 0 };
+    let mut records = BTreeMap::new();
+    let mut at = 0;
+    while at < len {
+        let found = reader.record(at, salt)?.filter(|(sequence, _)| *sequence > taken_over);
+        at += match found {
+            None => BLOCK as u64,
+            Some((sequence, payload)) => {
+                let whole = (HEADER_LEN + payload.len()).next_multiple_of(BLOCK) as u64;
+                records.insert(sequence, (payload, at + whole));
+                whole
+            }
+        };
     }
-    (checksum(&bytes[..len]) == bytes[CHECKSUM]).then(|| (sequence, bytes.slice(HEADER_LEN..len)))
+    Ok(records)
+}
+
+/// Reads a log from its beginning to its end, a window at a time: what is not a record takes no memory, whatever it
+/// says of its length.
+struct LogReader<'a> {
+    file: &'a dyn DiskFile,
+    len: u64,
+    /// The bytes of the file from `at` on.
+    window: Vec<u8>,
+    at: u64,
+}
+
+impl LogReader<'_> {
+    /// The sequence number and the operations of the record that begins here, where it is whole.
+    fn record(&mut self, at: u64, salt: u64) -> io::Result<Option<(u64, Bytes)>> {
+        let Some(mut header) = self.bytes(at, HEADER_LEN)? else { return Ok(None) };
+        let mut magic = [0; MAGIC.len()];
+        header.copy_to_slice(&mut magic);
+        let (len, sequence) = (header.get_u32_le() as usize, header.get_u64_le());
+        if magic != MAGIC || header.get_u64_le() != salt || !(HEADER_LEN..=MOST_LOGGED).contains(&len) {
+            return Ok(None);
+        }
+        let Some(bytes) = self.bytes(at, len)? else { return Ok(None) };
+        let is_whole = checksum(bytes) == bytes[CHECKSUM];
+        Ok(is_whole.then(|| (sequence, Bytes::copy_from_slice(&bytes[HEADER_LEN..]))))
+    }
+
+    /// So many bytes of the file; None where it ends before.
+    fn bytes(&mut self, at: u64, len: usize) -> io::Result<Option<&[u8]>> {
+        let left = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
+        if len > left {
+            return Ok(None);
+        }
+        if at < self.at || at + len as u64 > self.at + self.window.len() as u64 {
+            self.window.resize(len.max(WINDOW).min(left), 0);
+            self.file.read(at, &mut self.window)?;
+            self.at = at;
+        }
+        let from = usize::try_from(at - self.at).unwrap_or(usize::MAX);
+        Ok(self.window.get(from..).and_then(|rest| rest.get(..len)))
+    }
 }
 
 /// Of a record from its length on, but for the checksum itself.
@@ -259,4 +297,100 @@ fn checksum(record: &[u8]) -> [u8; 4] {
     checksum.update(&record[MAGIC.len()..CHECKSUM.start]);
     checksum.update(&record[HEADER_LEN..]);
     checksum.finalize().to_le_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::super::testing::{message, put};
+    use super::*;
+
+    /// A file that knows the longest read.
+    #[derive(Debug, Default)]
+    struct Watched {
+        bytes: Vec<u8>,
+        longest: AtomicUsize,
+    }
+
+    impl DiskFile for Watched {
+        fn len(&self) -> io::Result<u64> {
+            Ok(self.bytes.len() as u64)
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.longest.fetch_max(out.len(), Ordering::Relaxed);
+            let from = usize::try_from(offset).unwrap();
+            out.copy_from_slice(&self.bytes[from..from + out.len()]);
+            Ok(())
+        }
+
+        fn set_len(&self, _: u64) -> io::Result<()> {
+            unreachable!("it is only read")
+        }
+
+        fn write(&self, _: u64, _: &[u8]) -> io::Result<()> {
+            unreachable!("it is only read")
+        }
+
+        fn sync(&self) -> io::Result<()> {
+            unreachable!("it is only read")
+        }
+    }
+
+    const SALT: u64 = 42;
+
+    fn record_of(sequence: u64, body: usize) -> Vec<u8> {
+        let mut bytes = vec![0; HEADER_LEN];
+        assert!(log_record::encode(
+            &mut bytes,
+            MOST_LOGGED,
+            &[put(1, sequence, &message(&vec![7; body]))],
+            &[]
+        ));
+        let len = u32::try_from(bytes.len()).unwrap();
+        bytes[..4].copy_from_slice(&MAGIC);
+        bytes[4..8].copy_from_slice(&len.to_le_bytes());
+        bytes[8..16].copy_from_slice(&sequence.to_le_bytes());
+        bytes[16..24].copy_from_slice(&SALT.to_le_bytes());
+        let checksum = checksum(&bytes);
+        bytes[CHECKSUM].copy_from_slice(&checksum);
+        bytes.resize(bytes.len().next_multiple_of(BLOCK), 0);
+        bytes
+    }
+
+    /// The sequence numbers that are found, and the longest read.
+    fn found(bytes: Vec<u8>) -> (Vec<u64>, usize) {
+        let file = Watched { bytes, ..Watched::default() };
+        let records = newer_records(&file, file.len().unwrap(), 1, SALT).unwrap();
+        let ends = records.values().map(|(_, end)| *end).collect::<Vec<_>>();
+        assert!(ends.is_sorted() && ends.iter().all(|end| end % BLOCK as u64 == 0));
+        (records.into_keys().collect(), file.longest.into_inner())
+    }
+
+    #[test]
+    fn a_log_is_read_a_window_at_a_time_whatever_its_records_say_of_their_length() {
+        let sizes = [10, 5_000, 250_000, 100, 300_000, 10, 4_000, 600_000, 10];
+        let records: Vec<Vec<u8>> = sizes.iter().zip(1..).map(|(&size, at)| record_of(at, size)).collect();
+        let all = (2..=9).collect::<Vec<u64>>();
+        let mut log = records.concat();
+        log.resize(16 << 20, 0);
+        let longest = 600_000 + BLOCK;
+        let (read, most) = found(log.clone());
+        assert_eq!(read, all);
+        assert!(most <= longest, "{most} bytes at once");
+        // Where it was cut, in a record and between blocks.
+        let whole = records.iter().map(Vec::len).sum::<usize>();
+        assert_eq!(found(records.concat()[..whole - BLOCK - 5].to_vec()).0, all[..7]);
+        assert_eq!(found(records.concat()[..whole - BLOCK + 5].to_vec()).0, all[..7]);
+        // One says that it is as long as can be said.
+        let third = records[0].len() + records[1].len();
+        for announced in [u32::MAX, 15 << 20, 1 << 20, 5, 0] {
+            let mut damaged = log.clone();
+            damaged[third + 4..third + 8].copy_from_slice(&announced.to_le_bytes());
+            let (read, most) = found(damaged);
+            assert_eq!(read, [2, 4, 5, 6, 7, 8, 9], "{announced}");
+            assert!(most <= MOST_LOGGED, "{most} bytes at once");
+        }
+    }
 }
