@@ -11,6 +11,7 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueId, ShardIndex};
 use crate::model::message::Message;
 use crate::model::op::Group;
+use crate::model::port::fan_out;
 use crate::model::request::{Binding, DeclareExchange, DeclareQueue, Reply};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
@@ -104,19 +105,13 @@ pub enum ShardCommand {
     DeadLettered { awaited: AwaitedDeadLetter, target: QueueId, taken: bool },
 }
 
-/// What a message holds in memory for each queue behind its first one: its place in the list of targets and in the
-/// queue itself, about, in bytes.
-const PER_FURTHER_QUEUE: usize = 128;
-
 impl ShardCommand {
     /// What the command holds in memory while it is on its way, about, in bytes.
     #[must_use]
     pub fn footprint(&self) -> usize {
         let held = match self {
             // A few bytes for a thousand queues are mostly what stands for them in each.
-            ShardCommand::Publish { queues, message, .. } => {
-                message.footprint() + queues.len().saturating_sub(1) * PER_FURTHER_QUEUE
-            }
+            ShardCommand::Publish { queues, message, .. } => message.footprint() + fan_out(queues.len()),
             ShardCommand::Remember { message, .. } => message.footprint(),
             _ => 0,
         };

@@ -25,12 +25,28 @@ pub struct RoutedPublish {
     pub direct_replies: SmallVec<[(ConnectionId, ConsumerNumber); 1]>,
 }
 
+/// What a message holds in memory for each queue behind its first one: its place in the list of targets and in the
+/// queue itself, about, in bytes.
+const PER_FURTHER_QUEUE: usize = 128;
+
 impl RoutedPublish {
+    /// What it is in memory, about, in bytes: what stands for it in each of its queues included.
+    #[must_use]
+    pub fn footprint(&self) -> usize {
+        self.message.footprint() + fan_out(self.queues.len())
+    }
+
     /// Whether it reaches nobody (basic.return when mandatory, semantics.md 9.5).
     #[must_use]
     pub fn is_unroutable(&self) -> bool {
         self.queues.is_empty() && self.direct_replies.is_empty()
     }
+}
+
+/// What a message in so many queues takes beyond what it takes in one, about, in bytes.
+#[must_use]
+pub fn fan_out(queues: usize) -> usize {
+    queues.saturating_sub(1) * PER_FURTHER_QUEUE
 }
 
 /// How far a request came.
@@ -101,6 +117,10 @@ pub trait BrokerPort {
     /// Sends a routed publish to its queues. Returns how many confirms for `confirm` will come; 0 means that
     /// there is nothing to wait for.
     fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize;
+
+    /// What publishes became that go to several queues ([`fan_out`]), in bytes, since what was submitted was taken away: a
+    /// little input may become very much.
+    fn fanned_out(&self) -> usize;
 
     /// Asks for something that is answered.
     fn request(&mut self, now: Timestamp, request: Request) -> Progress;

@@ -8,8 +8,9 @@ use crate::model::ids::Position;
 
 /// More than this many dead slots beyond the live ones are cleared away.
 const SLACK: usize = 32;
-/// A run that was this long gives memory back once it is nearly empty.
-const LARGE: usize = 4096;
+/// A run that was longer gives memory back once it is nearly empty: there may be very many queues, and one message to all
+/// of them is a slot in each.
+const LARGE: usize = 128;
 
 /// A place in the run. One that was taken out of the middle stays as a mark, so that nothing has to move.
 #[derive(Debug)]

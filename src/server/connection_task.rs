@@ -132,7 +132,8 @@ impl Connection {
             if reads {
                 poll_fn(|context| Poll::Ready(self.read(now, context))).await?;
             }
-            self.conversation.work(now, &mut self.input, &mut &*self.around.hub);
+            let most = self.around.hub.in_flight_limit();
+            self.conversation.work(now, &mut self.input, most, &mut &*self.around.hub);
             self.write(now)?;
             if self.session().is_over() && self.session().output().is_empty() {
                 return Ok(());
@@ -156,7 +157,7 @@ impl Connection {
 
     /// Returns once there may be something to do.
     async fn wait(&mut self, goodbye: Option<tokio::time::Instant>) -> io::Result<()> {
-        let held_up = !self.may_read() && self.session().wants_input();
+        let held_up = !self.may_read() && (self.session().wants_input() || self.session().is_laden());
         let interest = match (self.reads(), self.session().output().is_empty()) {
             (true, true) => Some(Interest::READABLE),
             (true, false) => Some(Interest::READABLE | Interest::WRITABLE),

@@ -100,6 +100,18 @@ impl<P: BrokerPort> Session<P> {
         self.out.output.len() >= self.output_limit
     }
 
+    /// How many bytes publishes may become by going to several queues, until they are taken to the queues, before no more
+    /// input is acted on; one message may exceed it. With 0 none is acted on at all.
+    pub fn set_fan_out_limit(&mut self, bytes: usize) {
+        self.fan_out_limit = bytes;
+    }
+
+    /// Whether so much of the client's work is on its way that no input is acted on.
+    #[must_use]
+    pub fn is_laden(&self) -> bool {
+        self.out.port.fanned_out() >= self.fan_out_limit
+    }
+
     /// The socket took `sent` bytes of the output, perhaps none.
     pub fn written(&mut self, now: Timestamp, sent: usize) {
         if sent > 0 {

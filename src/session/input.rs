@@ -62,7 +62,7 @@ impl Held {
 impl<P: BrokerPort> Session<P> {
     /// Acts on what can be acted on at the front of `input`. True where there may be more.
     pub(super) fn take_input(&mut self, input: &mut BytesMut) -> bool {
-        if self.is_full() {
+        if self.is_full() || self.is_laden() {
             return false;
         }
         let (frame_max, most) = match &self.phase {
@@ -94,7 +94,8 @@ impl<P: BrokerPort> Session<P> {
         self.held.is_empty()
     }
 
-    /// Acts on the frames held back, until none is left, an answer must be waited for, or too much waits to be sent.
+    /// Acts on the frames held back, until none is left, an answer must be waited for, or too much waits to be sent or is
+    /// on its way.
     pub(super) fn go_on(&mut self) {
         let mut frames = std::mem::take(&mut self.held.frames);
         let mut at = 0;
@@ -118,6 +119,7 @@ impl<P: BrokerPort> Session<P> {
     /// Whether no frame may be acted on now.
     pub(super) fn is_held_up(&self) -> bool {
         self.is_full()
+            || self.is_laden()
             || match &self.phase {
                 Phase::Running(connection) => connection.shared.awaiting.is_some(),
                 _ => false,

@@ -78,6 +78,8 @@ pub struct Session<P: BrokerPort> {
     vhost: Option<Name>,
     /// Bytes of output above which no input is acted on.
     output_limit: usize,
+    /// Bytes that publishes may become by going to several queues before no more input is acted on.
+    fan_out_limit: usize,
     /// Something waits to be sent, and since `moved` nothing of it was taken.
     unsent: bool,
     moved: Timestamp,
@@ -102,6 +104,7 @@ impl<P: BrokerPort> Session<P> {
         Session {
             handshake_deadline: now.plus_millis(limits.handshake_timeout_ms),
             output_limit: limits.unwritten_bytes,
+            fan_out_limit: usize::MAX,
             out: Outside {
                 port,
                 output: Output::default(),
@@ -141,6 +144,7 @@ impl<P: BrokerPort> Session<P> {
             reading: _,
             vhost: _,
             output_limit: _,
+            fan_out_limit: _,
             unsent: _,
             moved: _,
             input_ended: _,

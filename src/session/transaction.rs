@@ -40,7 +40,7 @@ impl Transaction {
         mandatory: bool,
         held: &mut Held,
     ) -> Result<(), Fault> {
-        let bytes = routed.message.footprint() + size_of::<KeptPublish>();
+        let bytes = routed.footprint() + size_of::<KeptPublish>();
         held.add(bytes)?;
         self.bytes += bytes;
         self.publishes.push(KeptPublish { routed, mandatory });

@@ -15,11 +15,15 @@ use super::run::{Entry, RunKey};
 use super::shelf::{self, Shelf};
 use super::wire;
 use crate::model::ids::{Position, PositionRange};
+use crate::model::message::Message;
 use crate::model::op::{EntryMeta, Fetch, Fetched, StoredEntry};
 
 /// Neighbouring records are read, and held in memory, together up to this many bytes: a message that stays unacked
 /// pins no more than that.
 const READ_TOGETHER: u64 = 64 * 1024;
+
+/// What a message takes in memory beyond its record, about, in bytes.
+const HELD: usize = size_of::<Message>() + size_of::<StoredEntry>();
 
 /// An entry to be read.
 #[derive(Clone, Copy, Debug)]
@@ -85,7 +89,7 @@ struct Cursor {
     place: usize,
 }
 
-/// The next entries of the range, up to about `max_bytes` of records, and how far they reach.
+/// The next entries of the range, up to about `max_bytes` of messages in memory, and how far they reach.
 fn select(
     index: &Index,
     shelf: &mut Shelf,
@@ -117,7 +121,7 @@ fn select(
         };
         let cursor = &mut cursors[at];
         let entry = cursor.entries[cursor.place];
-        bytes += entry.len as usize;
+        bytes += entry.len as usize + HELD;
         if let Some(last) = found.last().filter(|_| bytes > fetch.max_bytes) {
             let through = Position(last.entry.position);
             return Ok((found, through));

@@ -121,7 +121,7 @@ impl ServerConnection {
             self.end_was_read = true;
             self.conversation.session().end_of_input(now);
         }
-        self.conversation.work(now, &mut self.input, &mut self.outbox);
+        self.conversation.work(now, &mut self.input, usize::MAX, &mut self.outbox);
         // A closed socket takes nothing more.
         if self.client_gone.is_some() && !self.conversation.session().output().is_empty() {
             return self.end(now);

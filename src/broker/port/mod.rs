@@ -44,6 +44,8 @@ pub struct Outgoing {
     pub catalog: Vec<CatalogCommand>,
     /// Answers to direct reply-to consumers, straight to their connections.
     pub direct: Vec<(ConnectionId, Delivery)>,
+    /// Bytes that publishes to several queues take beyond themselves.
+    fanned_out: usize,
 }
 
 impl Outgoing {
@@ -143,7 +145,7 @@ impl Port {
             vhost: _,
             traced: _,
             cache,
-            outgoing: Outgoing { shards, catalog, direct },
+            outgoing: Outgoing { shards, catalog, direct, fanned_out: _ },
             draws: _,
             groups: _,
             direct_replies,
@@ -158,6 +160,7 @@ impl Port {
 
     /// What was said since the lists were last emptied.
     pub fn take_outgoing(&mut self) -> &mut Outgoing {
+        self.outgoing.fanned_out = 0;
         &mut self.outgoing
     }
 }
@@ -276,6 +279,10 @@ impl BrokerPort for Port {
         if self.is_traced() {
             self.trace_delivery(channel, delivery);
         }
+    }
+
+    fn fanned_out(&self) -> usize {
+        self.outgoing.fanned_out
     }
 
     fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {

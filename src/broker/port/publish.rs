@@ -19,7 +19,7 @@ use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConnectionId, ConsumerNumber, ExchangeId, Position, QueueId, QueueRef, ShardIndex};
 use crate::model::message::Message;
 use crate::model::op::Attempts;
-use crate::model::port::RoutedPublish;
+use crate::model::port::{RoutedPublish, fan_out};
 use crate::model::resource::Resource;
 use crate::routing::{Envelope, ExchangeKind, MOST_EFFORT, Walked, route};
 
@@ -188,6 +188,7 @@ impl Port {
         for same_shard in queues.chunk_by(|a, b| a.shard == b.shard) {
             let Some(shard) = same_shard.first().map(|at| at.shard) else { continue };
             let queues: SmallVec<[QueueId; 2]> = same_shard.iter().map(|at| at.queue).collect();
+            self.outgoing.fanned_out += fan_out(queues.len());
             let message = Arc::clone(&message);
             self.outgoing.push(shard, ShardCommand::Publish { queues, message, confirm });
             commands += 1;

@@ -84,9 +84,10 @@ impl Conversation {
         replies
     }
 
-    /// Works off what was read and can be worked off now, does what is due, and carries the wishes on. What there is to
-    /// write then is in the session's output.
-    pub fn work(&mut self, now: Timestamp, input: &mut BytesMut, carrier: &mut impl Carrier) {
+    /// Works off what was read and can be worked off now while `most` bytes of its work may be under way, does what is due,
+    /// and carries the wishes on. What there is to write then is in the session's output.
+    pub fn work(&mut self, now: Timestamp, input: &mut BytesMut, most: usize, carrier: &mut impl Carrier) {
+        self.limit_fan_out(most);
         if !input.is_empty() || self.session.can_go_on() {
             self.session.set_most_held(self.begun.most());
             self.session.receive(now, input);
@@ -97,6 +98,14 @@ impl Conversation {
         self.session.end_of_batch();
         self.begun.set(self.session.held_bytes());
         self.send_wishes(carrier);
+        self.limit_fan_out(most);
+    }
+
+    /// What is on its way to many queues is much, however little it was when it came: what would be too much waits where
+    /// it is.
+    fn limit_fan_out(&mut self, most: usize) {
+        let left = if self.may_read(most) { most.saturating_sub(self.budget.in_flight()).max(1) } else { 0 };
+        self.session.set_fan_out_limit(left);
     }
 
     /// The socket took `sent` bytes of the output; the shards are told of it once it has taken all.

@@ -38,6 +38,9 @@ pub(super) struct FakePort {
     pub most_consumers: Option<u64>,
     /// How the client introduced itself.
     pub client: Introduction,
+    /// What each publish becomes by going to several queues, and what all have become.
+    pub fan_out: usize,
+    pub fanned_out: usize,
     user: Name,
 }
 
@@ -55,6 +58,8 @@ impl Default for FakePort {
             consumers: Vec::new(),
             most_consumers: None,
             client: Introduction::default(),
+            fan_out: 0,
+            fanned_out: 0,
             user: Name::from(""),
         }
     }
@@ -153,10 +158,15 @@ impl BrokerPort for FakePort {
         self.delivered.push(delivery.position);
     }
 
+    fn fanned_out(&self) -> usize {
+        self.fanned_out
+    }
+
     fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
         let key = String::from_utf8_lossy(publish.message.routing_key()).into_owned();
         let token = confirm.map_or(String::new(), |token| format!(" #{}", token.sequence));
         self.calls.push(format!("submit {key}{token}"));
+        self.fanned_out += self.fan_out;
         if confirm.is_some() { self.confirms } else { 0 }
     }
 

@@ -270,3 +270,27 @@ fn a_message_that_is_small_against_the_buffer_it_came_in_does_not_keep_it() {
     peer.send_bytes(&parts(5_000, 1));
     assert_eq!(where_bodies_lie(&mut peer, allocation), (5_000, 0), "in a small buffer it may stay");
 }
+
+#[test]
+fn what_goes_to_very_many_queues_waits_until_there_is_room_for_it() {
+    let mut peer = Peer::running();
+    peer.session.port().fan_out = 100;
+    peer.session.set_fan_out_limit(250);
+    let all: Vec<u8> = (0..10).flat_map(|_| publish_frames(1, "", "q", &[0, 0], b"body", false)).collect();
+    peer.send_bytes(&all);
+    assert_eq!(peer.calls().len(), 3, "what came in one piece is not acted on in one piece");
+    assert!(peer.session.is_laden() && !peer.session.can_go_on() && !peer.session.wants_input());
+    // Taken to the queues, where it still is.
+    peer.session.port().fanned_out = 0;
+    peer.session.set_fan_out_limit(0);
+    peer.send_bytes(&[]);
+    assert!(peer.calls().is_empty() && !peer.session.can_go_on());
+    peer.session.set_fan_out_limit(1);
+    assert!(peer.session.can_go_on());
+    peer.send_bytes(&[]);
+    assert_eq!(peer.calls().len(), 1, "one may always go");
+    peer.session.set_fan_out_limit(usize::MAX);
+    peer.send_bytes(&[]);
+    assert_eq!(peer.calls().len(), 6);
+    assert!(peer.session.wants_input());
+}

@@ -79,7 +79,7 @@ fn a_fetch_is_bounded_and_says_how_far_it_reaches() {
     let (mut store, _) = start(folder.path());
     let big = message(&[7; 1000]);
     store.commit((1..=10).map(|at| put(1, at, &big)).collect::<Vec<_>>(), vec![]).unwrap();
-    let some = store.fetch(&fetch(1, 2, 9, 3500)).unwrap();
+    let some = store.fetch(&fetch(1, 2, 9, 4000)).unwrap();
     assert_eq!((positions(&some), some.through), (vec![2, 3, 4], Position(4)));
     let one = store.fetch(&fetch(1, 5, 9, 0)).unwrap();
     assert_eq!((positions(&one), one.through), (vec![5], Position(5)));
