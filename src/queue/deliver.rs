@@ -41,14 +41,16 @@ impl Queue {
         let served = delivered > 0;
         self.consumers.end_turn(self.turns());
         more |= self.serve_gets(now, fx);
+        let came = self.next_position.0.saturating_sub(self.fresh_from.0);
         self.fresh_from = self.next_position;
         self.born_expired = false;
         let expired = self.expire(now, fx);
         more |= self.enforce_limits(fx);
         self.backlog = !self.ready.is_empty();
-        self.balance_memory(served, fx);
+        let came = usize::try_from(came).unwrap_or(usize::MAX);
+        let (paged, more_to_page) = self.balance_memory(served, came, fx);
         self.read_letters(fx);
-        (delivered + expired, more)
+        (delivered + expired + paged, more | more_to_page)
     }
 
     /// Answers a `basic.get` in `fx.got`: at once, or in a later pump where the message has to be fetched or a consumer

@@ -16,6 +16,9 @@ const MOST_FETCHED: usize = 8 * 1024 * 1024;
 /// Messages spilled in one go from before the spans.
 const SPILLED_TOGETHER: usize = 4096;
 
+/// How many messages beyond those that have just come leave memory in one call: a window may become much smaller.
+const PAGED_OUT: usize = 4096;
+
 /// A queue in use has this much memory, however small its window is, so that it does not read the same messages again
 /// and again.
 pub(super) const FLOOR: usize = 2 * LEAST_FETCHED;
@@ -62,20 +65,32 @@ impl Queue {
     }
 
     /// Keeps memory within the window, and the head of the lane that is being served filled. Only after something was
-    /// `served`: otherwise what is fetched ahead could be paged out and fetched again for ever.
-    pub(super) fn balance_memory(&mut self, served: bool, fx: &mut QueueEffects) {
+    /// `served`: otherwise what is fetched ahead could be paged out and fetched again for ever. Of what `came` before the
+    /// call everything leaves that has to. Returns how many others did, and whether there may be more of them.
+    pub(super) fn balance_memory(
+        &mut self,
+        served: bool,
+        came: usize,
+        fx: &mut QueueEffects,
+    ) -> (usize, bool) {
         let in_use = !self.consumers.is_empty() || !self.gets.is_empty() || self.drops_head();
         let floor = if in_use { FLOOR } else { 0 };
         let (stored, all) = (self.window.stored.max(floor), self.window.all.max(floor));
         self.balance_unacked();
+        let most = came.saturating_add(PAGED_OUT);
+        let mut paged = 0;
         if self.ready.stored_memory() > stored {
-            self.page_out(stored, in_use, fx);
+            paged = self.page_out(stored, in_use, most, fx);
         } else if self.ready.memory() > all {
-            self.page_out(all, in_use, fx);
+            paged = self.page_out(all, in_use, most, fx);
         }
-        if !served {
-            return;
+        if served {
+            self.fetch_ahead(stored, fx);
         }
+        (paged.saturating_sub(came), paged == most)
+    }
+
+    fn fetch_ahead(&mut self, stored: usize, fx: &mut QueueEffects) {
         let low = (stored / 4).min(MOST_FETCHED);
         if let Some(lane) = self.ready.highest()
             && self.ready.lanes[usize::from(lane)].front_bytes() < low
@@ -86,40 +101,63 @@ impl Queue {
 
     /// Pages out the newest messages of all lanes, then, down to three quarters of the window, what stands before the spans:
     /// the lowest lane first. A queue in use keeps the next message to be delivered or dropped. A lane that waits for a
-    /// fetch keeps what stands before the place it will be read to.
-    fn page_out(&mut self, window: usize, in_use: bool, fx: &mut QueueEffects) {
+    /// fetch keeps what stands before the place it will be read to. Returns how many messages left, which are `most` where
+    /// there may be more.
+    fn page_out(&mut self, window: usize, in_use: bool, most: usize, fx: &mut QueueEffects) -> usize {
         let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
+        let mut paged = 0;
         for lane in 0..=highest {
-            while let Some(mut entry) = self.ready.page_tail(lane) {
+            while paged < most
+                && let Some(mut entry) = self.ready.page_tail(lane)
+            {
                 self.spill(lane, &mut entry, fx);
+                paged += 1;
             }
-            if self.ready.memory() <= window {
-                return;
+            if paged == most || self.ready.memory() <= window {
+                return paged;
             }
         }
         let next = self.ready.highest();
         for lane in 0..=highest {
             let kept = usize::from(in_use && next == Some(lane));
-            while self.page_front(lane, window - window / 4, kept, fx) {}
+            loop {
+                let piece = (most - paged).min(SPILLED_TOGETHER);
+                let left = self.page_front(lane, window - window / 4, kept, piece, fx);
+                paged += left;
+                if paged == most {
+                    return paged;
+                }
+                if left < piece {
+                    break;
+                }
+            }
         }
+        paged
     }
 
-    /// Pages out the newest messages before a lane's spans, as many as are stored together well. Whether there may be
-    /// more to page out.
-    fn page_front(&mut self, lane: op::Lane, memory: usize, kept: usize, fx: &mut QueueEffects) -> bool {
+    /// Pages out the newest messages before a lane's spans, `most` of them at the most: as many as are stored together
+    /// well. Returns how many.
+    fn page_front(
+        &mut self,
+        lane: op::Lane,
+        memory: usize,
+        kept: usize,
+        most: usize,
+        fx: &mut QueueEffects,
+    ) -> usize {
         let mut paged = Vec::new();
-        while paged.len() < SPILLED_TOGETHER
+        while paged.len() < most
             && self.ready.memory() > memory
             && self.ready.lanes[usize::from(lane)].may_page_front(kept)
         {
             paged.extend(self.ready.page_front(lane));
         }
-        let more = paged.len() == SPILLED_TOGETHER;
+        let count = paged.len();
         // They come newest first, and are stored in the order in which they will be read.
         for mut entry in paged.into_iter().rev() {
             self.spill(lane, &mut entry, fx);
         }
-        more
+        count
     }
 
     /// Has the store keep a message that leaves memory, if it does not already.

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use super::allocator;
 use super::log_limit::LogLimit;
 use super::memory::OwnMemory;
+use super::message_memory::MessageMemory;
 use crate::model::event::Alarms;
 
 /// How often it looks at the most, and how often at the least: while something is low, and while nothing is.
@@ -70,10 +71,25 @@ pub(super) struct Guard {
     gave_back: Option<Instant>,
     alarms: Alarms,
     own_memory: OwnMemory,
+    message_memory: MessageMemory,
+}
+
+/// What has changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    pub(super) alarms: Option<Alarms>,
+    /// Bytes that messages of all queues may take.
+    pub(super) message_memory: Option<u64>,
+    /// Everybody is to give back what nobody uses; this thread has done so.
+    pub(super) give_back: bool,
 }
 
 impl Guard {
-    pub(super) fn new(directory: PathBuf, thresholds: Arc<Thresholds>) -> Guard {
+    pub(super) fn new(
+        directory: PathBuf,
+        thresholds: Arc<Thresholds>,
+        message_memory: MessageMemory,
+    ) -> Guard {
         Guard {
             directory,
             thresholds,
@@ -81,6 +97,7 @@ impl Guard {
             gave_back: None,
             alarms: Alarms::default(),
             own_memory: OwnMemory::open(),
+            message_memory,
         }
     }
 
@@ -89,16 +106,18 @@ impl Guard {
         if self.alarms.reason().is_some() { INTERVAL } else { LEISURE }
     }
 
-    /// Looks, unless it did a moment ago. Returns the alarms where they have changed.
-    pub(super) fn look(&mut self) -> Option<Alarms> {
+    /// Looks, unless it did a moment ago.
+    pub(super) fn look(&mut self) -> Findings {
+        let mut found = Findings::default();
         if self.looked.is_some_and(|looked| looked.elapsed() < INTERVAL) {
-            return None;
+            return found;
         }
         self.looked = Some(Instant::now());
         let before = self.alarms;
         self.look_at_disk();
-        self.look_at_memory();
-        (self.alarms != before).then_some(self.alarms)
+        self.look_at_memory(&mut found);
+        found.alarms = (self.alarms != before).then_some(self.alarms);
+        found
     }
 
     fn look_at_disk(&mut self) {
@@ -125,18 +144,17 @@ impl Guard {
         self.alarms.disk = low;
     }
 
-    fn look_at_memory(&mut self) {
+    fn look_at_memory(&mut self, found: &mut Findings) {
         let limit = self.thresholds.memory();
-        if limit == UNLIMITED && !self.alarms.memory {
-            return;
-        }
         let Some(mut used) = self.used_memory() else { return };
         // What counts is what is used, not what the allocator keeps of what was.
         if used > limit && self.gave_back.is_none_or(|at| at.elapsed() >= LEISURE) {
             allocator::give_back();
             self.gave_back = Some(Instant::now());
+            found.give_back = true;
             used = self.used_memory().unwrap_or(used);
         }
+        found.message_memory = self.message_memory.follow(Instant::now(), used, limit);
         let low = used > limit;
         match (self.alarms.memory, low) {
             (false, true) => warn!(
@@ -165,8 +183,13 @@ impl Guard {
 mod tests {
     use super::*;
 
+    fn guard(thresholds: &Arc<Thresholds>) -> Guard {
+        let memory = MessageMemory::new(1 << 20, thresholds.memory());
+        Guard::new(".".into(), Arc::clone(thresholds), memory)
+    }
+
     fn alarms(disk_limit: u64, memory_limit: u64) -> Option<Alarms> {
-        Guard::new(".".into(), Thresholds::new(disk_limit, memory_limit)).look()
+        guard(&Thresholds::new(disk_limit, memory_limit)).look().alarms
     }
 
     #[test]
@@ -184,11 +207,24 @@ mod tests {
     #[test]
     fn a_changed_limit_is_gone_by_from_the_next_look_on() {
         let thresholds = Thresholds::new(0, 1);
-        let mut guard = Guard::new(".".into(), Arc::clone(&thresholds));
-        assert_eq!(guard.look(), Some(Alarms { memory: true, disk: false }));
+        let mut guard = guard(&thresholds);
+        assert_eq!(guard.look().alarms, Some(Alarms { memory: true, disk: false }));
         thresholds.set_memory(UNLIMITED);
         thresholds.set_disk(u64::MAX);
         guard.looked = None;
-        assert_eq!(guard.look(), Some(Alarms { memory: false, disk: true }));
+        assert_eq!(guard.look().alarms, Some(Alarms { memory: false, disk: true }));
+    }
+
+    #[test]
+    fn where_too_much_is_used_everybody_gives_back_and_messages_have_less() {
+        let thresholds = Thresholds::new(0, UNLIMITED);
+        let mut guard = guard(&thresholds);
+        assert_eq!(guard.look(), Findings::default());
+        thresholds.set_memory(1 << 18);
+        guard.looked = None;
+        let found = guard.look();
+        assert_eq!((found.message_memory, found.give_back), (Some(1 << 16), true), "half of a half");
+        guard.looked = None;
+        assert!(!guard.look().give_back, "not again at once");
     }
 }

@@ -114,6 +114,14 @@ impl Hub {
         self.catalog.post(CatalogInput::Command(CatalogCommand::Alarms(alarms)));
     }
 
+    /// Tells the shards how many bytes of memory the messages of all queues may take.
+    pub(crate) fn set_message_memory(&self, bytes: u64) {
+        let each = usize::try_from(bytes).unwrap_or(usize::MAX) / self.shards.len().max(1);
+        for shard in &self.shards {
+            shard.post(ShardInput::MemoryBudget(each));
+        }
+    }
+
     /// How much one connection may have in flight, by how many share the whole.
     pub(crate) fn in_flight_limit(&self) -> usize {
         let share = IN_FLIGHT / self.open.load(Ordering::Relaxed).max(1);
@@ -174,5 +182,57 @@ impl Carrier for &Hub {
 
     fn reply_directly(&mut self, replies: &mut Vec<(ConnectionId, Delivery)>) {
         self.send_replies(replies);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::holdings::Holdings;
+
+    impl Hub {
+        /// What it holds, but for what waits for the store.
+        fn holdings(&self, into: &mut Holdings) {
+            let Hub {
+                shards,
+                catalog,
+                store: _,
+                connections,
+                open,
+                unwritten,
+                alarms: _,
+                next_connection: _,
+            } = self;
+            shards.iter().for_each(|shard| into.in_transit("hub: to a shard", &shard.size()));
+            into.in_transit("hub: to the catalog", &catalog.size());
+            let connections = connections.read();
+            into.in_use("hub: connections", &*connections);
+            for inbox in connections.values() {
+                into.in_transit("hub: to a connection", &inbox.mailbox.size());
+            }
+            into.in_use("hub: open connections", &open.load(Ordering::Relaxed));
+            into.in_use("hub: bytes that wait for clients", &unwritten.bytes());
+        }
+    }
+
+    #[test]
+    fn nothing_is_held_of_connections_that_have_gone() {
+        let hub = Hub::new(2, Arc::new(ThreadMailbox::new()));
+        let connections: Vec<_> = (0..100_000).map(|_| hub.register()).collect();
+        for (id, inbox) in &connections {
+            inbox.backlog.set_output(1000);
+            hub.send(&mut vec![(*id, SessionEvent::Alarm(Alarms::default()))]);
+        }
+        assert!(hub.in_flight_limit() < MOST_PER_CONNECTION && hub.unwritten.bytes() == 100_000_000);
+        for (id, inbox) in connections {
+            hub.unregister(id);
+            drop(inbox);
+            hub.send(&mut vec![(id, SessionEvent::Alarm(Alarms::default()))]);
+        }
+        let mut holdings = Holdings::default();
+        hub.holdings(&mut holdings);
+        let left: Vec<_> = holdings.iter().filter(|held| held.len > 0 || held.capacity > 100_000).collect();
+        assert!(left.is_empty(), "{left:?}");
+        assert_eq!(hub.in_flight_limit(), MOST_PER_CONNECTION);
     }
 }

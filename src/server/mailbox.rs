@@ -50,6 +50,13 @@ impl<T> Mailbox<T> {
         std::mem::swap(&mut *waiting, into);
     }
 
+    /// How many items wait, and for how many there is room.
+    #[cfg(test)]
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let waiting = self.waiting.lock();
+        (waiting.len(), waiting.capacity())
+    }
+
     /// Returns once something may wait.
     pub(crate) async fn arrival(&self) {
         self.arrived.notified().await;

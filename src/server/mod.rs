@@ -16,6 +16,7 @@ mod listener;
 mod log_limit;
 mod mailbox;
 mod memory;
+mod message_memory;
 pub mod owners;
 mod run;
 mod shard_task;

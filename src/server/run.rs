@@ -29,6 +29,7 @@ use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
 use super::memory;
+use super::message_memory::MessageMemory;
 use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
 use super::shard_task;
 use super::signals::Signals;
@@ -188,21 +189,22 @@ impl Plan<'_> {
             .map_err(|(address, source)| ServeError::ListenManagement { address, source })?;
 
         let clock = Clock::new();
-        let memory = usize::try_from(config.message_memory).unwrap_or(usize::MAX).saturating_mul(1 << 20);
-        let share = memory / usize::from(shards).max(1);
+        let memory_limit = match config.memory_limit {
+            Some(0) => UNLIMITED,
+            Some(mib) => u64::from(mib) << 20,
+            None => memory::default_limit().unwrap_or(UNLIMITED),
+        };
+        let message_memory = MessageMemory::new(u64::from(config.message_memory) << 20, memory_limit);
+        let share =
+            usize::try_from(message_memory.bytes()).unwrap_or(usize::MAX) / usize::from(shards).max(1);
         let clean = recovered.clean;
         let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, random_number())
             .map_err(StoreEnd::Failed)?;
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
-        let memory_limit = match config.memory_limit {
-            Some(0) => UNLIMITED,
-            Some(mib) => u64::from(mib) << 20,
-            None => memory::default_limit().unwrap_or(UNLIMITED),
-        };
         let thresholds = Thresholds::new(u64::from(config.disk_free_limit) << 20, memory_limit);
-        let guard = Guard::new(config.data_dir.clone(), Arc::clone(&thresholds));
+        let guard = Guard::new(config.data_dir.clone(), Arc::clone(&thresholds), message_memory);
         let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, clock)
             .map_err(ServeError::Start)?;
 

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{error, info};
 
+use super::allocator::Workers;
 use super::clock::Clock;
 use super::guard::Guard;
 use super::hub::Hub;
@@ -56,7 +57,7 @@ impl StoreThread {
     }
 }
 
-/// Starts the thread.
+/// Starts the thread. The runtime that this is called in, if it is one, is that of the other owners.
 pub(crate) fn spawn(
     store: Box<dyn Store>,
     requests: Arc<ThreadMailbox<StoreRequest>>,
@@ -67,9 +68,10 @@ pub(crate) fn spawn(
     let unwanted = CancellationToken::new();
     let wanted = unwanted.clone().drop_guard();
     let (say, ended) = oneshot::channel();
+    let workers = Workers::current();
     let thread = thread::Builder::new().name("store".into()).spawn(move || {
         let mut owner = ManuallyDrop::new(StoreOwner::new(store));
-        let outcome = catching(|| run(&mut owner, &requests, &hub, guard, clock, &unwanted));
+        let outcome = catching(|| run(&mut owner, &requests, &hub, (guard, &workers), clock, &unwanted));
         let outcome = match outcome {
             Ok(End::Closing) => catching(|| Ok(ManuallyDrop::into_inner(owner).close()?)).inspect(|()| {
                 info!("everything is committed, the store is closed");
@@ -102,6 +104,20 @@ fn catching<T>(work: impl FnOnce() -> Result<T, StoreEnd>) -> Result<T, StoreEnd
         .unwrap_or_else(|panic| Err(StoreEnd::Panicked(panic_text(&*panic).to_owned())))
 }
 
+/// Looks at disk and memory, and tells whoever can do something about it.
+fn look_after(guard: &mut Guard, hub: &Hub, workers: &Workers) {
+    let found = guard.look();
+    if let Some(alarms) = found.alarms {
+        hub.set_alarms(alarms);
+    }
+    if let Some(bytes) = found.message_memory {
+        hub.set_message_memory(bytes);
+    }
+    if found.give_back {
+        workers.give_back();
+    }
+}
+
 /// Why the work is done.
 enum End {
     /// Everything is committed, and the store is to be closed.
@@ -114,16 +130,14 @@ fn run(
     owner: &mut StoreOwner,
     requests: &ThreadMailbox<StoreRequest>,
     hub: &Hub,
-    mut guard: Guard,
+    (mut guard, workers): (Guard, &Workers),
     clock: Clock,
     unwanted: &CancellationToken,
 ) -> Result<End, StoreEnd> {
     let mut batch = Vec::new();
     let mut checked = Instant::now();
     while !owner.is_closing() {
-        if let Some(alarms) = guard.look() {
-            hub.set_alarms(alarms);
-        }
+        look_after(&mut guard, hub, workers);
         if checked.elapsed() >= CHECK {
             owner.check()?;
             checked = Instant::now();
@@ -141,6 +155,7 @@ fn run(
 #[cfg(test)]
 mod tests {
     use super::super::guard::{Thresholds, UNLIMITED};
+    use super::super::message_memory::MessageMemory;
     use super::*;
     use crate::model::holdings::Holdings;
     use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, ShardIndex};
@@ -166,7 +181,8 @@ mod tests {
     fn driver(store: Box<dyn Store>, shards: u16) -> (Arc<Hub>, StoreThread) {
         let requests = Arc::new(ThreadMailbox::new());
         let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
-        let guard = Guard::new(std::env::temp_dir(), Thresholds::new(0, UNLIMITED));
+        let memory = MessageMemory::new(0, UNLIMITED);
+        let guard = Guard::new(std::env::temp_dir(), Thresholds::new(0, UNLIMITED), memory);
         let driver = spawn(store, requests, Arc::clone(&hub), guard, Clock::new()).expect("a thread");
         (hub, driver)
     }

@@ -20,6 +20,12 @@ const LEAST: usize = 64 << 10;
 pub(crate) struct Unwritten(AtomicUsize);
 
 impl Unwritten {
+    /// How many bytes they are.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     fn share(&self, part: usize) -> usize {
         (POOL.saturating_sub(self.0.load(Ordering::Relaxed)) / part).max(LEAST)
     }

@@ -25,6 +25,13 @@ impl Budget {
         Budget { bytes, queues: 0, made_for: 1 }
     }
 
+    /// Ready messages of all queues may have so many bytes from now on. Returns whether the window of all queues is another.
+    pub(super) fn set_bytes(&mut self, bytes: usize) -> bool {
+        let before = self.window();
+        self.bytes = bytes;
+        before != self.window()
+    }
+
     /// How many queues have ready messages.
     pub(super) fn queues(&self) -> usize {
         self.queues

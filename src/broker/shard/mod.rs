@@ -315,6 +315,21 @@ impl Shard {
         self.retry_dead_letters(now);
     }
 
+    /// Ready messages of all its queues may take so many bytes from now on. What is beyond leaves memory in the turns that
+    /// follow.
+    pub fn set_memory_budget(&mut self, bytes: usize) {
+        if !self.budget.set_bytes(bytes) {
+            return;
+        }
+        self.set_windows();
+        for (&id, slot) in &mut self.queues {
+            if slot.has_messages && !slot.touched {
+                slot.touched = true;
+                self.touched.push(id);
+            }
+        }
+    }
+
     /// The connection has written, or will never write, deliveries of this shard with so many bytes of
     /// [`Message::footprint`]s. Those that answer a `basic.get` do not count.
     pub fn drained(&mut self, connection: ConnectionId, bytes: usize) {

@@ -1,8 +1,9 @@
 //! What a queue keeps in memory, what it leaves to the store, and how it reads that back.
 
-use super::desk::{Desk, ID, PERSISTENT, dead_lettering, key};
+use super::desk::{Desk, ID, Outbox, PERSISTENT, dead_lettering, key};
 use super::support::Spec;
 use crate::model::consuming::{DeathReason, Settlement};
+use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{Fetched, Op, RecoveredQueue, Span};
 use crate::model::settings::QueueSettings;
@@ -21,6 +22,54 @@ fn a_long_backlog_costs_no_memory() {
     desk.consume(1, 0, 0);
     desk.pump();
     assert_eq!(desk.take_delivered(), (1..=30_000).map(|at| (1, at)).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_window_that_becomes_much_smaller_is_obeyed_in_steps() {
+    for spec in [PERSISTENT, Spec { persistent: false, ..PERSISTENT }] {
+        let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
+        desk.push_many(50_000, spec);
+        desk.queue.set_window(1 << 30, 1 << 30);
+        desk.pump();
+        let before = desk.queue.counts().memory_bytes;
+        desk.queue.set_window(100_000, 100_000);
+        let mut steps = 0;
+        loop {
+            let held = desk.queue.counts().memory_bytes;
+            let (moved, more) = desk.queue.pump(desk.now, &mut Outbox(0), &mut desk.fx);
+            desk.look();
+            assert!(moved <= 4096 && desk.queue.counts().memory_bytes <= held, "{moved}");
+            steps += 1;
+            if !more {
+                break;
+            }
+        }
+        assert!((12..=14).contains(&steps), "{steps}");
+        assert!(desk.queue.counts().memory_bytes <= 100_000 && before > 5_000_000);
+        // What has just come is no less because of what was there before.
+        desk.push_many(10_000, spec);
+        desk.pump();
+        assert!(desk.queue.counts().memory_bytes <= 100_000);
+        desk.consume(1, 0, 0);
+        desk.pump();
+        assert_eq!(desk.take_delivered(), (1..=60_000).map(|at| (1, at)).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn many_messages_that_come_and_go_leave_no_room_behind() {
+    let mut desk = Desk::new(QueueSettings { max_length: Some(2), ..QueueSettings::default() });
+    for _ in 0..5 {
+        desk.push_many(3000, PERSISTENT);
+        for _ in 0..10 {
+            desk.pump();
+        }
+        assert_eq!(desk.queue.counts().ready, 2);
+        let mut holdings = Holdings::default();
+        desk.queue.holdings(&mut holdings);
+        let head = holdings.iter().find(|holding| holding.name == "lane: head");
+        assert!(head.is_some_and(|head| head.capacity <= 256), "{head:?}");
+    }
 }
 
 #[test]

@@ -29,6 +29,8 @@ pub enum ShardInput {
         bytes: usize,
     },
     ConnectionGone(ConnectionId),
+    /// Ready messages may take so many bytes of memory from now on.
+    MemoryBudget(usize),
     /// Answered once everything that came before has been worked off and handed on.
     Barrier(oneshot::Sender<()>),
     /// Works off what is there and ends.
@@ -87,6 +89,7 @@ impl ShardOwner {
                 ShardInput::Loaded(fetched) => shard.loaded(now, fetched),
                 ShardInput::Drained { connection, bytes } => shard.drained(connection, bytes),
                 ShardInput::ConnectionGone(connection) => shard.connection_gone(now, connection),
+                ShardInput::MemoryBudget(bytes) => shard.set_memory_budget(bytes),
                 ShardInput::Barrier(done) => barriers.push(done),
                 ShardInput::Stop => self.stopped = true,
             }
