@@ -1,5 +1,6 @@
 //! Somebody who only wants to work during an attack: publishes with confirm and takes back, on a schedule. A round trip
-//! is measured from the moment it was due, so that those who wait behind a stall count as what they are.
+//! is measured from the moment it was due, and those that were due before it was over count with what was left of it: that
+//! is what others would have waited who come on the same schedule. So a stall counts as what it is.
 
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
@@ -26,7 +27,7 @@ struct Shared {
 /// What it has seen so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
-    /// Round trips that no alarm held up, in microseconds.
+    /// Round trips that no alarm held up, and what others would have waited meanwhile, in microseconds.
     micros: Vec<u64>,
     /// How long it was blocked by an alarm, over all.
     pub(crate) blocked: Duration,
@@ -108,7 +109,8 @@ fn work(mut client: Client, shared: &Shared) {
         client.ask(get, wire::GET_OK);
         client.hear_content();
         let took = due.elapsed();
-        due += EVERY;
+        let others = u32::try_from(took.as_micros() / EVERY.as_micros()).unwrap_or(u32::MAX - 1);
+        due += EVERY * (others + 1);
         let mut seen = shared.seen.lock();
         seen.rounds += 1;
         if client.blockings > blockings {
@@ -116,7 +118,8 @@ fn work(mut client: Client, shared: &Shared) {
             seen.blocked += took;
             due = due.max(Instant::now());
         } else {
-            seen.micros.push(u64::try_from(took.as_micros()).unwrap_or(u64::MAX));
+            let waited = (0..=others).map(|other| took - EVERY * other);
+            seen.micros.extend(waited.map(|waited| u64::try_from(waited.as_micros()).unwrap_or(u64::MAX)));
         }
     }
 }

@@ -52,8 +52,9 @@ fn silent_sockets_take_all_descriptors() {
         let queue = Queue { name: "work", durable: true, ..Queue::default() };
         worker.ask(&queue.declare(1), wire::QUEUE_DECLARE_OK);
         worker.ask(&wire::select_confirms(1), wire::CONFIRM_SELECT_OK);
-        let silent: Vec<TcpStream> =
-            (0..400).filter_map(|_| TcpStream::connect(("127.0.0.1", stage.port())).ok()).collect();
+        let port = stage.port();
+        let take_all = || (0..400).filter_map(|_| TcpStream::connect(("127.0.0.1", port)).ok());
+        let mut silent: Vec<TcpStream> = take_all().collect();
         // Enough for several files.
         let publish =
             Message { key: "work", persistent: true, body: 1 << 20, ..Message::default() }.publish(1);
@@ -61,13 +62,14 @@ fn silent_sockets_take_all_descriptors() {
             worker.ask(&publish, wire::ACK);
         }
         stage.linger();
+        // Those who said nothing were sent away meanwhile.
+        silent.extend(take_all());
         // Whoever comes too late is told so, and does not wait for ever.
         let mut late = Client::connect(stage.port());
         if !late.is_thrown_out_within(Duration::from_secs(8)) {
             return Err("a client that finds no room is left waiting".into());
         }
         drop(silent);
-        let port = stage.port();
         stage.soon("clients can connect again", |_| {
             std::panic::catch_unwind(|| drop(Client::open(port))).is_ok()
         })?;

@@ -1,6 +1,7 @@
 //! Files of the store: rotation, removal, copying forward, locks, versions.
 
 use super::*;
+use crate::model::holdings::{Holdings, While};
 use crate::store::changes::Changes;
 use crate::store::disk::{Disk, Folder};
 use crate::store::redb::{DataFile, Mode};
@@ -191,4 +192,36 @@ fn unneeded_blobs_are_given_back_over_several_commits_and_a_restart() {
     }
     assert!(store.allocated < 3 << 20, "{}", store.allocated);
     assert_eq!(all(&mut store, 2), [5]);
+}
+
+#[test]
+fn once_everything_is_acked_and_deleted_nothing_is_held_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for options in [tiny(), StoreOptions { log_bytes: 64 << 10, ..tiny() }] {
+        let (mut store, _) = open(folder.path(), &options).unwrap();
+        for queue in 1..=20 {
+            let puts = (1..=50).map(|at| put_in(queue, u8::from(at % 5 == 0), at, &message(&[1; 3000])));
+            store.commit(puts.collect(), vec![]).unwrap();
+        }
+        let requeue = |queue| Op::Requeue { queue: QueueId(queue), position: Position(7), attempts: COUNTED };
+        store.commit((1..=20).map(requeue).collect(), vec![]).unwrap();
+        assert_eq!(all(&mut store, 3).len(), 40);
+        // In no order, so that runs have holes first.
+        for odd in [true, false] {
+            let ranges = (1..=20).flat_map(|queue| (1..=50).map(move |at| (queue, at)));
+            let ranges = ranges.filter(|(_, at)| (at % 2 == 1) == odd);
+            store.commit(ranges.map(|(queue, at)| range(queue, at, at)).collect(), vec![]).unwrap();
+        }
+        let delete = |queue| Op::DeleteQueue { queue: QueueId(queue) };
+        store.commit((1..=20).map(delete).collect(), vec![]).unwrap();
+        while store.checkpoint().unwrap() {}
+        let mut holdings = Holdings::default();
+        store.index.holdings(&mut holdings);
+        store.tail.holdings(&mut holdings);
+        // Changes that make it smaller wait for the next transaction.
+        let left = holdings.iter().filter(|left| left.len > 0 && left.held != While::InTransit);
+        let left: Vec<_> = left.collect();
+        assert!(left.is_empty(), "{left:?}");
+        close(store);
+    }
 }
