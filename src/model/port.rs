@@ -25,9 +25,9 @@ pub struct RoutedPublish {
     pub direct_replies: SmallVec<[(ConnectionId, ConsumerNumber); 1]>,
 }
 
-/// What a message holds in memory for each queue behind its first one: its place in the list of targets and in the
-/// queue itself, about, in bytes.
-const PER_FURTHER_QUEUE: usize = 128;
+/// What a message holds in memory for each queue behind its first one, about, in bytes: its place in the list of targets
+/// and in the queue itself, and an operation where it is written or leaves.
+const PER_FURTHER_QUEUE: usize = 256;
 
 impl RoutedPublish {
     /// What it is in memory, about, in bytes: what stands for it in each of its queues included.

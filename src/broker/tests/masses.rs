@@ -1,12 +1,13 @@
 //! One request that concerns very much: it is carried out in steps, and others have their turn in between.
 
-use super::harness::{Broker, binding, declare_queue, delete_queue, int, message, queue_with, text};
+use super::harness::{Broker, binding, declare_queue, delete_queue, int, message, queue_with, sized, text};
 use crate::broker::catalog::{CatalogEffects, Outcome};
 use crate::model::administration::{
     Applied, ApplyTo, Change, PermissionSpec, PolicyKind, PolicySpec, VhostMetadata,
 };
 use crate::model::consuming::{ConsumeOptions, Settlement};
 use crate::model::event::ConfirmToken;
+use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerNumber, PositionRange, QueueRef};
 use crate::model::port::BrokerPort;
 use crate::model::request::{Reply, Request};
@@ -194,4 +195,35 @@ fn an_exchange_with_thousands_of_bindings_and_a_vhost_with_thousands_of_queues_g
     assert!(state.vhost("v").is_none() && state.queues().count() == 0);
     drop(state);
     assert_eq!(broker.restarted().catalog.bad_records(), []);
+}
+
+#[test]
+fn with_less_memory_queues_leave_to_the_store_what_nobody_has_touched() {
+    let mut broker = Broker::new();
+    broker.connect(1);
+    let names: Vec<String> = (0..10).map(|number| format!("{number}")).collect();
+    for name in &names {
+        broker.ask(1, queue_with(name, &[]));
+        for _ in 0..30 {
+            broker.publish(1, sized("", name, &[], 20_000), None);
+        }
+    }
+    broker.settle();
+    let in_memory = |broker: &Broker| -> usize {
+        let mut holdings = Holdings::default();
+        broker.shards.iter().for_each(|shard| shard.holdings(&mut holdings));
+        holdings.iter().filter(|holding| holding.name == "ready: memory").map(|holding| holding.len).sum()
+    };
+    assert!(in_memory(&broker) > 6_000_000);
+    for shard in &mut broker.shards {
+        shard.set_memory_budget(0);
+    }
+    broker.settle();
+    let left = in_memory(&broker);
+    assert!(left <= 10 * (64 << 10), "{left}");
+    for name in &names {
+        for _ in 0..30 {
+            assert!(broker.get(1, name).is_some_and(|got| got.message.body().len() == 20_000));
+        }
+    }
 }
