@@ -54,8 +54,10 @@ pub struct AwaitedDeadLetter {
 pub enum ShardCommand {
     /// From a connection; one `SessionEvent::Confirm` answers `confirm`. From the catalog, too, of the broker's own.
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
-    /// From a connection: confirm once all that was handled before is durable; with `group`, together with what other
-    /// shards were told.
+    /// The shard's own: what is left of a publish to very many queues.
+    Spread(Box<Spread>),
+    /// From a connection: confirm once all that was handled before is durable. With `group`, all that came with it is one
+    /// transaction, together with what other shards were told.
     Barrier { token: ConfirmToken, group: Option<Group> },
     /// From a connection.
     Settle { queue: QueueId, consumer: ConsumerNumber, range: PositionRange, settlement: Settlement },
@@ -103,6 +105,19 @@ pub enum ShardCommand {
     DeadLetter { queue: QueueId, message: Arc<Message>, awaited: Option<AwaitedDeadLetter> },
     /// From a shard: one target of the dead letter has it, or (`taken` false) did not take it.
     DeadLettered { awaited: AwaitedDeadLetter, target: QueueId, taken: bool },
+}
+
+/// A publish to very many queues, some of which have it.
+#[derive(Clone, Debug)]
+pub struct Spread {
+    /// Those that do not have it yet.
+    pub(super) queues: SmallVec<[QueueId; 2]>,
+    pub(super) message: Arc<Message>,
+    pub(super) confirm: Option<ConfirmToken>,
+    /// One of the others has to write it.
+    pub(super) is_stored: bool,
+    /// One of the others did not take it.
+    pub(super) is_rejected: bool,
 }
 
 impl ShardCommand {

@@ -55,14 +55,23 @@ pub enum Op {
     DeleteQueue { queue: QueueId },
 }
 
-/// What marks the batches of operations, one of each of `parts` shards, that have to become durable together: those of
-/// a transaction (semantics.md section 14).
+/// What marks the batches of operations, of each of `parts` shards, that have to become durable together: those of a
+/// transaction (semantics.md section 14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group {
     pub connection: ConnectionId,
     /// Counted by the connection.
     pub number: u64,
     pub parts: u16,
+}
+
+/// What a batch of operations has of a group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GroupPart {
+    /// The beginning of a shard's part, which is longer than a batch; more of it comes with the next batches.
+    Begun(Group),
+    /// A shard's part, or the end of it.
+    Complete(Group),
 }
 
 /// An operation of the catalog: records are opaque to the store.

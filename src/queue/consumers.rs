@@ -138,9 +138,22 @@ impl Consumers {
         self.get(slot).is_some_and(|consumer| consumer.options.no_ack)
     }
 
-    /// Keys in order of registration.
-    pub(super) fn keys(&self) -> impl Iterator<Item = ConsumerKey> {
-        self.order.values().filter_map(|&slot| self.key(slot))
+    /// Takes the first that is registered out, or one of those who are not. Returns whose it was, and whether it was
+    /// registered; None where nobody is left.
+    pub(super) fn dismiss(&mut self) -> Option<(ConsumerKey, bool)> {
+        // Not needed any more, and to be given back a part at a time, too.
+        self.ranks.pop_first();
+        while let Some((_, slot)) = self.order.pop_first() {
+            if let Some(consumer) = self.table.get_mut(slot as usize).and_then(Option::take) {
+                return Some((consumer.key, true));
+            }
+        }
+        while let Some(place) = self.table.pop() {
+            if let Some(consumer) = place {
+                return Some((consumer.key, false));
+            }
+        }
+        None
     }
 
     /// Adds a consumer. An exclusive one wants to be, and to stay, the only one (semantics.md 10.3).
@@ -230,11 +243,6 @@ impl Consumers {
             *self = Consumers { next_order: self.next_order, ..Consumers::default() };
         }
         Some(key)
-    }
-
-    /// All who have a record, in no order.
-    pub(super) fn known(&self) -> impl Iterator<Item = ConsumerKey> {
-        self.by_key.keys().copied()
     }
 
     pub(super) fn set_paused(&mut self, slot: Slot, paused: bool) {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::rubbish::Rubbish;
+use super::rubbish::{Dismissed, Rubbish};
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, QueueId, QueueRef};
@@ -82,8 +82,8 @@ pub struct QueueEffects {
     /// Consumers and getters that hold nothing any more and get nothing more, unless they have come back since
     /// ([`Queue::knows`](super::Queue::knows)).
     pub released: Vec<(QueueId, ConsumerKey)>,
-    /// Consumers of a deleted queue.
-    pub cancelled: Vec<ConsumerKey>,
+    /// Consumers of deleted queues, to be told of it a part at a time.
+    pub dismissed: Vec<Dismissed>,
     pub timed_out: Vec<TimedOut>,
     pub fetches: Vec<Fetch>,
     /// Queues the shard shall delete: auto-delete or x-expires.
@@ -101,7 +101,7 @@ impl QueueEffects {
             got,
             dead_letters,
             released,
-            cancelled,
+            dismissed,
             timed_out,
             fetches,
             gone,
@@ -112,7 +112,7 @@ impl QueueEffects {
         got.shrink_if_sparse();
         dead_letters.shrink_if_sparse();
         released.shrink_if_sparse();
-        cancelled.shrink_if_sparse();
+        dismissed.shrink_if_sparse();
         timed_out.shrink_if_sparse();
         fetches.shrink_if_sparse();
         gone.shrink_if_sparse();
@@ -127,7 +127,7 @@ impl QueueEffects {
             got,
             dead_letters,
             released,
-            cancelled,
+            dismissed,
             timed_out,
             fetches,
             gone,
@@ -138,7 +138,7 @@ impl QueueEffects {
         into.in_transit("queue effects: deliveries", deliveries);
         into.in_transit("queue effects: answers to gets", got);
         into.in_transit("queue effects: dead letters", dead_letters);
-        into.in_transit("queue effects: cancelled", cancelled);
+        into.in_transit("queue effects: dismissed", dismissed);
         into.in_transit("queue effects: timed out", timed_out);
         into.in_transit("queue effects: fetches", fetches);
         into.in_transit("queue effects: gone", gone);
@@ -152,7 +152,7 @@ impl QueueEffects {
         self.got.clear();
         self.dead_letters.clear();
         self.released.clear();
-        self.cancelled.clear();
+        self.dismissed.clear();
         self.timed_out.clear();
         self.fetches.clear();
         self.gone.clear();

@@ -44,7 +44,7 @@ mod wall_clock;
 
 pub use deliver::Gate;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
-pub use rubbish::Rubbish;
+pub use rubbish::{Dismissed, Rubbish};
 
 use consumers::{Consumers, Slot, Turns};
 use entry::{Entry, Returns, Stored};
@@ -271,11 +271,6 @@ impl Queue {
         self.consumers.find(key).is_some() || self.gets.iter().any(|get| get.key == key)
     }
 
-    /// All of whom [`Queue::knows`] says so, some perhaps twice.
-    pub fn known(&self) -> impl Iterator<Item = ConsumerKey> {
-        self.consumers.known().chain(self.gets.iter().map(|get| get.key))
-    }
-
     /// Holds deliveries to a consumer back, or lets them go on.
     pub fn set_paused(&mut self, key: ConsumerKey, paused: bool) {
         if let Some(slot) = self.consumers.find(key) {
@@ -294,8 +289,9 @@ impl Queue {
     /// Ends the queue with all it holds and returns how many messages were ready. Nothing is dead-lettered
     /// (semantics.md 8.3).
     pub fn delete(self, fx: &mut QueueEffects) -> u32 {
-        fx.cancelled.extend(self.consumers.keys());
         fx.got.extend(self.gets.iter().map(|get| Got { key: get.key, found: None }));
+        fx.released.extend(self.gets.iter().map(|get| (self.id.queue, get.key)));
+        fx.dismissed.push(Dismissed::new(self.id.queue, self.consumers));
         if self.stored {
             fx.ops.push(Op::DeleteQueue { queue: self.id.queue });
         }

@@ -17,7 +17,7 @@ const MOST_FETCHED: usize = 8 * 1024 * 1024;
 const SPILLED_TOGETHER: usize = 4096;
 
 /// How many messages beyond those that have just come leave memory in one call: a window may become much smaller.
-const PAGED_OUT: usize = 4096;
+pub(super) const PAGED_OUT: usize = 4096;
 
 /// A queue in use has this much memory, however small its window is, so that it does not read the same messages again
 /// and again.
@@ -76,7 +76,7 @@ impl Queue {
         let in_use = !self.consumers.is_empty() || !self.gets.is_empty() || self.drops_head();
         let floor = if in_use { FLOOR } else { 0 };
         let (stored, all) = (self.window.stored.max(floor), self.window.all.max(floor));
-        self.balance_unacked();
+        let let_go = self.balance_unacked();
         let most = came.saturating_add(PAGED_OUT);
         let mut paged = 0;
         if self.ready.stored_memory() > stored {
@@ -87,7 +87,7 @@ impl Queue {
         if served {
             self.fetch_ahead(stored, fx);
         }
-        (paged.saturating_sub(came), paged == most)
+        (paged.saturating_sub(came) + let_go, paged == most || let_go == PAGED_OUT)
     }
 
     fn fetch_ahead(&mut self, stored: usize, fx: &mut QueueEffects) {

@@ -1,9 +1,11 @@
 //! What was purged, or deleted with its queue: it is nobody's any more, but giving the memory of a million messages back
-//! takes a while, and is done a part at a time.
+//! takes a while, and so does telling a hundred thousand consumers. It is done a part at a time.
 
 use super::Unacked;
+use super::consumers::Consumers;
 use super::lane::Lane;
 use super::position_map::PositionMap;
+use crate::model::ids::{ConsumerKey, QueueId};
 
 /// As few messages as these are dropped at once.
 const FEW: usize = 1024;
@@ -38,5 +40,32 @@ impl Rubbish {
             }
         }
         self.unacked.drop_some(most)
+    }
+}
+
+/// All who had to do with a queue that was deleted.
+#[derive(Debug)]
+pub struct Dismissed {
+    queue: QueueId,
+    consumers: Consumers,
+}
+
+impl Dismissed {
+    pub(super) fn new(queue: QueueId, consumers: Consumers) -> Dismissed {
+        Dismissed { queue, consumers }
+    }
+
+    #[must_use]
+    pub fn queue(&self) -> QueueId {
+        self.queue
+    }
+}
+
+/// Each of them, and whether it was a consumer: in order of registration, and then those who only held something.
+impl Iterator for Dismissed {
+    type Item = (ConsumerKey, bool);
+
+    fn next(&mut self) -> Option<(ConsumerKey, bool)> {
+        self.consumers.dismiss()
     }
 }

@@ -8,7 +8,7 @@ use super::consumers::Slot;
 use super::effects::QueueEffects;
 use super::entry::{Entry, Expiry, Returns, Stored};
 use super::leases::Since;
-use super::paging::FLOOR;
+use super::paging::{FLOOR, PAGED_OUT};
 use super::{Queue, lane_of};
 use crate::model::ids::{Position, Timestamp};
 use crate::model::message::Message;
@@ -110,21 +110,24 @@ impl Queue {
         self.unacked.insert(position, held);
     }
 
-    /// Lets go of contents where the window became smaller.
-    pub(super) fn balance_unacked(&mut self) {
+    /// Lets go of contents where the window became smaller, up to [`PAGED_OUT`]. Returns of how many.
+    pub(super) fn balance_unacked(&mut self) -> usize {
         let most = self.most_stored_unacked();
+        let mut let_go = 0;
         if self.unacked_memory.stored <= most {
-            return;
+            return let_go;
         }
         let settings = &self.settings;
         for held in self.unacked.values_mut().filter(|held| held.stored != Stored::No) {
             let freed = held.let_go(|message| lane_of(settings, message));
             self.unacked_memory.all -= freed;
             self.unacked_memory.stored -= freed;
-            if self.unacked_memory.stored <= most {
-                return;
+            let_go += usize::from(freed > 0);
+            if let_go == PAGED_OUT || self.unacked_memory.stored <= most {
+                break;
             }
         }
+        let_go
     }
 
     fn most_stored_unacked(&self) -> usize {

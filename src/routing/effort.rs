@@ -33,7 +33,6 @@ impl Effort {
         self.too_much
     }
 
-    #[cfg(test)]
     pub(super) fn spent(&self) -> usize {
         MOST_EFFORT - self.left
     }

@@ -44,6 +44,8 @@ pub struct Walked {
     pub histories: SmallVec<[QueueRef; 1]>,
     /// The search was given up: there may be more queues than were found (see [`super::MOST_EFFORT`]).
     pub is_cut_short: bool,
+    /// What the search took, in steps (see [`super::MOST_EFFORT`]).
+    pub effort: usize,
     /// Why an exchange that delays messages cannot delay this one, which it has passed on at once: who publishes is told
     /// so instead (406).
     pub refusal: Option<Fault>,
@@ -61,8 +63,13 @@ pub fn route(
     let Envelope { keys, properties, draw } = envelope;
     let distinct = distinct(keys);
     let mut queues = Queues { thinned: into.len(), into };
-    let mut walked =
-        Walked { by_keys_alone: true, histories: SmallVec::new(), is_cut_short: false, refusal: None };
+    let mut walked = Walked {
+        by_keys_alone: true,
+        histories: SmallVec::new(),
+        is_cut_short: false,
+        effort: 0,
+        refusal: None,
+    };
     let mut effort = Effort::default();
     let mut pending: SmallVec<[ExchangeId; 4]> = SmallVec::from_slice(&[start]);
     // Holds all visited exchanges but the first, so that the usual walk of one allocates nothing.
@@ -112,6 +119,7 @@ pub fn route(
     }
     queues.thin_out_beyond(0);
     walked.is_cut_short = effort.is_too_much();
+    walked.effort = effort.spent();
     walked
 }
 

@@ -159,11 +159,11 @@ mod tests {
     use super::*;
     use crate::model::holdings::Holdings;
     use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, ShardIndex};
-    use crate::model::op::{CatalogOp, Fetch, Fetched, Group, Op};
+    use crate::model::op::{CatalogOp, Fetch, Fetched, Group, GroupPart, Op};
     use crate::server::owners::ShardInput;
     use crate::store::{MemoryStore, Usage};
 
-    fn part(shard: u16, groups: Vec<Group>) -> StoreRequest {
+    fn part(shard: u16, groups: Vec<GroupPart>) -> StoreRequest {
         let (shard, tickets, ops) = (ShardIndex(shard), Vec::new(), Vec::new());
         StoreRequest::Ops { shard, sequence: 1, ops, must_sync: true, groups, tickets }
     }
@@ -192,13 +192,14 @@ mod tests {
         let (hub, mut driver) = driver(Box::new(MemoryStore::new()), 2);
         let (short, long) = (Duration::from_millis(200), Duration::from_secs(20));
         let group = Group { connection: ConnectionId(1), number: 1, parts: 2 };
-        hub.store().post(part(0, vec![group]));
+        hub.store().post(part(0, vec![GroupPart::Begun(group)]));
+        hub.store().post(part(0, vec![GroupPart::Complete(group)]));
         let range = PositionRange::single(Position(1));
         let fetch = Fetch { queue: QueueId(1), lane: 0, range, max_bytes: 1 };
         hub.store().post(StoreRequest::Fetch { shard: ShardIndex(0), fetch });
         let early = told(&hub, 0, short);
         assert!(early.is_empty(), "{early:?}");
-        hub.store().post(part(1, vec![group]));
+        hub.store().post(part(1, vec![GroupPart::Complete(group)]));
         for shard in [1, 0] {
             let told = told(&hub, shard, long);
             assert!(matches!(told.first(), Some(ShardInput::Durable { sequence: 1 })), "{told:?}");

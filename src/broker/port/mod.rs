@@ -77,7 +77,7 @@ pub struct Port {
     outgoing: Outgoing,
     /// What chance says next about where a message goes: it counts up from a number of its own.
     draws: u64,
-    /// How many commits concerned more than one shard.
+    /// How many commits concerned a shard.
     groups: u64,
     /// Open direct reply-to addresses.
     direct_replies: Vec<(ConsumerNumber, Name)>,
@@ -317,11 +317,11 @@ impl BrokerPort for Port {
 
     fn barrier(&mut self, token: ConfirmToken) -> usize {
         let told = self.outgoing.shards.iter().filter(|commands| !commands.is_empty()).count();
-        self.groups += u64::from(told > 1);
+        self.groups += u64::from(told > 0);
         let (connection, number) = (self.connection, self.groups);
         let group = Group { connection, number, parts: u16::try_from(told).unwrap_or(u16::MAX) };
         for commands in &mut self.outgoing.shards {
-            let group = Some(group).filter(|_| told > 1 && !commands.is_empty());
+            let group = Some(group).filter(|_| !commands.is_empty());
             commands.push(ShardCommand::Barrier { token, group });
         }
         self.outgoing.shards.len()

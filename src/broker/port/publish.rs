@@ -160,7 +160,7 @@ impl Port {
         self.draws = self.draws.wrapping_add(1);
         let draw = self.draws;
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
-        let Walked { by_keys_alone, histories, is_cut_short, refusal } =
+        let Walked { by_keys_alone, histories, is_cut_short, refusal, effort: _ } =
             route(&*state, exchange.id, envelope, &mut targets);
         if is_cut_short {
             return Err(too_much(exchange.resource(), keys.len()));

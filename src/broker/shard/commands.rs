@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
-
 use super::confirms::Waiter;
+use super::forwarding::FEW_QUEUES;
 use super::{Shard, Slot};
 use crate::broker::command::{CatalogCommand, QueueDeclare, QueueLabel, ShardCommand};
 use crate::broker::queue_arguments::of_other_type;
@@ -12,11 +11,9 @@ use crate::model::consuming::ConsumeOptions;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, QueueId, QueueRef, Timestamp};
-use crate::model::message::Message;
-use crate::model::op::{Group, RecoveredQueue};
+use crate::model::op::{Group, GroupPart, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::Pushed;
 
 impl Shard {
     /// From a connection. Returns what is left to do once this turn has no time left.
@@ -29,20 +26,24 @@ impl Shard {
         let key = |number| ConsumerKey { connection, number };
         match command {
             ShardCommand::Publish { queues, message, confirm } => {
-                self.publish(now, connection, &queues, &message, confirm);
+                return self.publish(now, connection, queues, message, confirm);
             }
+            ShardCommand::Spread(spread) => return self.spread(now, connection, spread),
             ShardCommand::Remember { history, message } => self.remember_here(history, message),
             ShardCommand::Gone => {
-                let mut rest = Vec::new();
-                for (queue, consumer) in self.outboxes.remove(connection) {
+                self.outboxes.leave(connection);
+                while self.steps.left() > 0 {
+                    let Some((queue, consumer)) = self.outboxes.next_to_leave(connection) else {
+                        return Vec::new();
+                    };
                     let detach = ShardCommand::Detach { queue, consumer };
-                    if self.steps.left() == 0 {
-                        rest.push(detach);
-                    } else {
-                        rest.extend(self.handle_client(now, connection, detach));
+                    let mut rest = self.handle_client(now, connection, detach);
+                    if !rest.is_empty() {
+                        rest.push(ShardCommand::Gone);
+                        return rest;
                     }
                 }
-                return rest;
+                return vec![ShardCommand::Gone];
             }
             ShardCommand::Barrier { token, group } => self.barrier(connection, token, group),
             ShardCommand::Settle { queue, consumer, range, settlement } => {
@@ -138,6 +139,9 @@ impl Shard {
             }
             // A message of the broker's own: nobody waits for it.
             ShardCommand::Publish { queues, message, confirm: _ } => {
+                if queues.len() > FEW_QUEUES {
+                    return self.forward_here(now, message, queues);
+                }
                 for queue in queues {
                     self.push(now, queue, Arc::clone(&message));
                 }
@@ -175,36 +179,13 @@ impl Shard {
         }
     }
 
-    /// Puts a message into its queues here. One confirm for all of them: refused if one of them refuses, and at once
-    /// where there is nothing to wait for.
-    fn publish(
-        &mut self,
-        now: Timestamp,
-        connection: ConnectionId,
-        queues: &SmallVec<[QueueId; 2]>,
-        message: &Arc<Message>,
-        confirm: Option<ConfirmToken>,
-    ) {
-        let (mut is_rejected, mut is_stored) = (false, false);
-        for &queue in queues {
-            match self.push(now, queue, Arc::clone(message)) {
-                Pushed::Stored => is_stored = true,
-                Pushed::Accepted => (),
-                Pushed::Rejected => is_rejected = true,
-            }
-        }
-        let Some(token) = confirm else { return };
-        if is_stored && !is_rejected {
-            self.confirms.wait(Waiter::Connection(connection, token));
-        } else {
-            let event = SessionEvent::Confirm { token, accepted: !is_rejected };
-            self.out.to_connections.push((connection, event));
-        }
-    }
-
-    /// Confirms once all operations emitted so far are durable. What belongs to a group is a batch in any case: the
-    /// others wait for it.
+    /// Confirms once all operations emitted so far are durable. What belongs to a group is a batch in any case where others
+    /// wait for it: the parts of other shards, or what earlier turns did of this one.
     fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken, group: Option<Group>) {
+        let begun = self.begun.len();
+        self.begun.retain(|&begun| Some(begun) != group);
+        let is_one_of_many = |group: &Group| group.parts > 1 || self.begun.len() < begun;
+        let group = group.filter(is_one_of_many).map(GroupPart::Complete);
         self.out.groups.extend(group);
         if group.is_none() && self.fx.ops.is_empty() && self.confirms.is_settled() {
             self.out.to_connections.push((connection, SessionEvent::Confirm { token, accepted: true }));
@@ -255,7 +236,7 @@ impl Shard {
     /// The counts of a queue, which this is a use of; None where it is gone.
     fn inspect(&mut self, now: Timestamp, queue: QueueId) -> Option<Reply> {
         self.catch_up(now, queue);
-        let Slot { queue: state, label, .. } = self.queues.get_mut(&queue)?;
+        let Slot { queue: state, label, .. } = &mut **self.queues.get_mut(&queue)?;
         state.touch(now);
         let counts = state.counts();
         let reply = Reply::QueueDeclared {

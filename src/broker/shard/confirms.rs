@@ -1,12 +1,13 @@
 //! Who waits for which batch of operations. Batches are numbered in the order they are submitted; the store says how
-//! far it is. What a confirm means is the shard's.
+//! far it is, and they are told.
 
 use std::collections::VecDeque;
 
+use super::Shard;
 use crate::broker::command::AwaitedDeadLetter;
-use crate::model::event::ConfirmToken;
+use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ConnectionId, QueueId};
+use crate::model::ids::{ConnectionId, QueueId, Timestamp};
 use crate::model::sparse::ShrinkIfSparse;
 
 /// Somebody who is told once a batch is durable.
@@ -62,6 +63,11 @@ impl Confirms {
         self.durable = self.durable.max(sequence);
     }
 
+    /// Whether somebody need not wait any longer.
+    pub(super) fn has_done(&self) -> bool {
+        self.waiting.front().is_some_and(|&(sequence, _)| sequence <= self.durable)
+    }
+
     /// The next one who need not wait any longer.
     pub(super) fn next_done(&mut self) -> Option<Waiter> {
         match self.waiting.front() {
@@ -71,6 +77,29 @@ impl Confirms {
                 Some(waiter)
             }
             _ => None,
+        }
+    }
+}
+
+impl Shard {
+    /// Batches up to this one are durable.
+    pub fn durable(&mut self, now: Timestamp, sequence: u64) {
+        self.confirms.reached(sequence);
+        self.tell_those_who_waited(now);
+    }
+
+    /// Tells those who waited for what is durable, as many as a turn has time for.
+    pub(super) fn tell_those_who_waited(&mut self, now: Timestamp) {
+        while self.steps.may_tell()
+            && let Some(waiter) = self.confirms.next_done()
+        {
+            match waiter {
+                Waiter::Connection(connection, token) => self
+                    .out
+                    .to_connections
+                    .push((connection, SessionEvent::Confirm { token, accepted: true })),
+                Waiter::Source(awaited, target) => self.tell_source(now, awaited, target, true),
+            }
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::model::message::Message;
 use crate::model::settings::QueueRole;
 use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{DeadLetter, Pushed};
-use crate::routing::{Envelope, route};
+use crate::routing::{Envelope, Walked, route};
 
 /// A letter that not all targets took is sent again after this time, then after twice as long, and so on, in
 /// milliseconds.
@@ -71,6 +71,8 @@ struct Addressed {
     circles: bool,
     /// Who remembers it for later bindings.
     histories: SmallVec<[QueueRef; 1]>,
+    /// What it took to find them.
+    effort: usize,
 }
 
 impl Shard {
@@ -78,7 +80,8 @@ impl Shard {
     /// these wait for the next round.
     pub(super) fn move_dead_letters(&mut self, now: Timestamp) {
         self.letters.extend(self.fx.dead_letters.drain(..));
-        while !self.letters.is_empty()
+        while self.go_on_forwarding(now)
+            && !self.letters.is_empty()
             && self.steps.may_move_letter()
             && let Some(letter) = self.letters.pop_front()
         {
@@ -89,7 +92,7 @@ impl Shard {
 
     /// Dead letters that were handed out and have not been sent on.
     pub(super) fn letters_pending(&self) -> usize {
-        self.letters.len() + self.fx.dead_letters.len()
+        self.letters.len() + self.fx.dead_letters.len() + self.forwardings.len()
     }
 
     /// Whether there are such letters of a queue, which have to know where they come from and where they go.
@@ -101,7 +104,9 @@ impl Shard {
         let draw = self.next_draw();
         let Some(slot) = self.queues.get(&letter.queue.queue) else { return };
         let insists = letter.awaited && slot.queue.settings().dead_letters_at_least_once;
-        let Some(addressed) = self.address(now, slot, letter, draw) else {
+        let addressed = self.address(now, slot, letter, draw);
+        self.steps.searched(addressed.as_ref().map_or(0, |addressed| addressed.effort));
+        let Some(addressed) = addressed else {
             self.leave_unsent(now, letter, insists);
             return;
         };
@@ -122,9 +127,7 @@ impl Shard {
             let targets = AwaitedTargets { remaining: addressed.targets.len(), kept };
             self.awaited.insert((awaited.queue, awaited.position), targets);
         }
-        for target in addressed.targets {
-            self.forward(now, target, Arc::clone(&addressed.message), awaited);
-        }
+        self.forward(now, addressed.message, addressed.targets, awaited);
     }
 
     /// A letter has no target at this time: it is dropped, unless its source insists.
@@ -168,6 +171,7 @@ impl Shard {
                 continue;
             }
             let addressed = self.address(now, slot, &letter, draw);
+            self.steps.searched(addressed.as_ref().map_or(0, |addressed| addressed.effort));
             let Some(AwaitedTargets { remaining, kept: Some(kept) }) = self.awaited.get_mut(&key) else {
                 continue;
             };
@@ -182,25 +186,7 @@ impl Shard {
                 self.arrived(key);
             }
             let awaited = Some(AwaitedDeadLetter { shard: self.index, queue, position });
-            for target in addressed.targets {
-                self.forward(now, target, Arc::clone(&addressed.message), awaited);
-            }
-        }
-    }
-
-    /// Puts a message that the broker sends into a queue, wherever that is.
-    pub(super) fn forward(
-        &mut self,
-        now: Timestamp,
-        target: QueueRef,
-        message: Arc<Message>,
-        awaited: Option<AwaitedDeadLetter>,
-    ) {
-        if target.shard == self.index {
-            self.take_dead_letter(now, target.queue, message, awaited);
-        } else {
-            let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
-            self.out.to_shards.push((target.shard, command));
+            self.forward(now, addressed.message, addressed.targets, awaited);
         }
     }
 
@@ -225,7 +211,7 @@ impl Shard {
         let keys = copies::routing_keys(&message);
         let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
-        let histories = route(&*state, exchange, envelope, &mut targets).histories;
+        let Walked { histories, effort, .. } = route(&*state, exchange, envelope, &mut targets);
         // The catalog does not know the keepers of exchanges by themselves: to wait there is no circle.
         let found = targets.len();
         targets.retain(|target| {
@@ -234,7 +220,7 @@ impl Shard {
                 .is_none_or(|queue| !dead_letter::is_cycle(&deaths, &queue.label.name))
         });
         let circles = targets.len() < found;
-        Some(Addressed { message: Arc::new(message), targets, circles, histories })
+        Some(Addressed { message: Arc::new(message), targets, circles, histories, effort })
     }
 
     /// Takes a dead letter in and sees to it that its source hears when it is safe.

@@ -151,7 +151,8 @@ impl Shard {
 
     /// Sends what is remembered to those who were bound since, as much of it as a turn has time for.
     pub(super) fn go_on_replaying(&mut self, now: Timestamp) {
-        while !self.replays.is_empty()
+        while self.go_on_forwarding(now)
+            && !self.replays.is_empty()
             && self.steps.may_move_letter()
             && let Some((message, to)) = self.replays.pop_front()
         {
@@ -185,14 +186,14 @@ impl Shard {
                 let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
                 let envelope =
                     Envelope { keys: &keys, properties: message.properties(), draw: self.next_draw() };
-                histories = route(&*self.view.read(), exchange, envelope, &mut targets).histories;
+                let walked = route(&*self.view.read(), exchange, envelope, &mut targets);
+                self.steps.searched(walked.effort);
+                histories = walked.histories;
             }
         }
         for history in histories {
             self.remember(history, Arc::clone(message));
         }
-        for target in targets {
-            self.forward(now, target, Arc::clone(message), None);
-        }
+        self.forward(now, Arc::clone(message), targets, None);
     }
 }

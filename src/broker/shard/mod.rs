@@ -6,6 +6,7 @@ mod budget;
 mod commands;
 mod confirms;
 mod dead_letters;
+mod forwarding;
 mod history;
 mod lines;
 mod outbox;
@@ -18,11 +19,11 @@ use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Position, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::{Fetch, Fetched, Group, Op, RecoveredQueue};
+use crate::model::op::{Fetch, Fetched, Group, GroupPart, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::{DeadLetter, Gate, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
+use crate::queue::{DeadLetter, Dismissed, Gate, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
 use crate::routing::Destination;
 
 use super::Map;
@@ -31,8 +32,9 @@ use super::command::{CatalogCommand, Origin, QueueLabel, ShardCommand};
 use super::view::View;
 
 use budget::Budget;
-use confirms::{Confirms, Waiter};
+use confirms::Confirms;
 use dead_letters::{AwaitedTargets, Retries};
+use forwarding::Forwarding;
 use history::History;
 use lines::Lines;
 use outbox::Outboxes;
@@ -57,7 +59,7 @@ pub struct ShardEffects {
     /// it have something to write.
     pub must_sync: bool,
     /// The batch belongs to these: it becomes durable together with those of other shards, or not at all.
-    pub groups: Vec<Group>,
+    pub groups: Vec<GroupPart>,
     /// To be submitted after `ops`.
     pub fetches: Vec<Fetch>,
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
@@ -93,7 +95,8 @@ impl Slot {
 pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
-    queues: Map<QueueId, Slot>,
+    /// In boxes: where the table grows, all of it is moved in one turn.
+    queues: Map<QueueId, Box<Slot>>,
     histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
@@ -102,6 +105,8 @@ pub struct Shard {
     lines: Lines,
     /// What this turn may still do.
     steps: Steps,
+    /// Transactions that are carried out in part.
+    begun: Vec<Group>,
     /// Queues to be pumped at the end of the turn, each once.
     touched: Vec<QueueId>,
     /// Those that had more to do than a turn has time for.
@@ -114,10 +119,14 @@ pub struct Shard {
     wall_ahead: i64,
     /// Dead letters that queues have handed out.
     letters: VecDeque<DeadLetter>,
+    /// What the broker sends to more queues than a turn has time for.
+    forwardings: VecDeque<Forwarding>,
     /// What exchanges remember and send to new bindings.
     replays: VecDeque<(Arc<Message>, Destination)>,
     /// What was purged and deleted, to be given back.
     rubbish: VecDeque<Rubbish>,
+    /// Consumers of deleted queues.
+    dismissed: VecDeque<Dismissed>,
     /// Dead letters of queues here that not all targets have yet.
     awaited: Map<(QueueId, Position), AwaitedTargets>,
     /// Dead letters that will be sent again.
@@ -167,7 +176,7 @@ struct Outgoing {
     to_connections: Vec<(ConnectionId, SessionEvent)>,
     to_shards: Vec<(ShardIndex, ShardCommand)>,
     to_catalog: Vec<CatalogCommand>,
-    groups: Vec<Group>,
+    groups: Vec<GroupPart>,
 }
 
 impl Outgoing {
@@ -195,6 +204,7 @@ impl Shard {
             newest: QueueId::default(),
             lines: Lines::default(),
             steps: Steps::default(),
+            begun: Vec::new(),
             touched: Vec::new(),
             again: Vec::new(),
             deadlines: BTreeSet::new(),
@@ -203,8 +213,10 @@ impl Shard {
             budget: Budget::new(memory_budget),
             wall_ahead: 0,
             letters: VecDeque::new(),
+            forwardings: VecDeque::new(),
             replays: VecDeque::new(),
             rubbish: VecDeque::new(),
+            dismissed: VecDeque::new(),
             awaited: Map::default(),
             retries: Retries::default(),
             draws: 0,
@@ -223,6 +235,7 @@ impl Shard {
             newest: _,
             lines,
             steps: _,
+            begun,
             touched,
             again,
             deadlines,
@@ -231,8 +244,10 @@ impl Shard {
             budget,
             wall_ahead: _,
             letters,
+            forwardings,
             replays,
             rubbish,
+            dismissed,
             awaited,
             retries,
             draws: _,
@@ -248,7 +263,10 @@ impl Shard {
         into.in_transit("shard: queues to be touched again", again);
         into.in_transit("shard: dead letters to be sent", letters);
         into.in_transit("shard: replays", replays);
+        into.in_transit("shard: messages on their way to many queues", forwardings);
         into.in_transit("shard: rubbish", rubbish);
+        into.in_transit("shard: consumers of deleted queues", dismissed);
+        into.in_transit("shard: transactions that have begun", begun);
         into.in_transit("shard: deadlines", deadlines);
         confirms.holdings(into);
         outboxes.holdings(into);
@@ -281,20 +299,6 @@ impl Shard {
         if let Some(slot) = self.queues.get_mut(&queue) {
             slot.queue.loaded(now, fetched, &mut self.fx);
             self.touch(queue);
-        }
-    }
-
-    /// Batches up to this one are durable.
-    pub fn durable(&mut self, now: Timestamp, sequence: u64) {
-        self.confirms.reached(sequence);
-        while let Some(waiter) = self.confirms.next_done() {
-            match waiter {
-                Waiter::Connection(connection, token) => self
-                    .out
-                    .to_connections
-                    .push((connection, SessionEvent::Confirm { token, accepted: true })),
-                Waiter::Source(awaited, target) => self.tell_source(now, awaited, target, true),
-            }
         }
     }
 
@@ -357,6 +361,7 @@ impl Shard {
     /// has to be done. What is too much for a turn is left to the next one.
     pub fn finish_turn(&mut self, now: Timestamp, fx: &mut ShardEffects) {
         self.follow_wall_clock();
+        self.tell_those_who_waited(now);
         self.work_off(now);
         self.go_on_replaying(now);
         for _ in 0..ROUNDS {
@@ -368,6 +373,7 @@ impl Shard {
             }
         }
         self.drop_rubbish();
+        self.dismiss();
         self.steps.end_turn();
         for queue in std::mem::take(&mut self.again) {
             self.touch(queue);
@@ -378,11 +384,13 @@ impl Shard {
     /// Whether a turn has something to do, even where nothing has come.
     fn has_more(&self) -> bool {
         self.steps.has_more
+            || self.confirms.has_done()
             || !self.touched.is_empty()
             || self.letters_pending() > 0
             || !self.fx.gone.is_empty()
             || !self.replays.is_empty()
             || !self.rubbish.is_empty()
+            || !self.dismissed.is_empty()
     }
 
     /// Has a queue carry out what it owes before somebody looks.
@@ -467,12 +475,6 @@ impl Shard {
         fx.to_connections.append(&mut self.out.to_connections);
         fx.to_shards.append(&mut self.out.to_shards);
         fx.to_catalog.append(&mut self.out.to_catalog);
-        fx.to_connections.extend(
-            self.fx
-                .cancelled
-                .drain(..)
-                .map(|key| (key.connection, SessionEvent::ConsumerCancelled(key.number))),
-        );
         fx.to_connections.extend(self.fx.timed_out.drain(..).map(
             |TimedOut { key, timeout, closes_channel }| {
                 let consumer = key.number;
@@ -531,19 +533,16 @@ impl Shard {
         queue.set_window(stored, all);
         queue.set_wall_ahead(self.wall_ahead);
         let slot = Slot { queue, label, touched: false, has_messages: false, deadline: None };
-        self.queues.insert(id, slot);
+        self.queues.insert(id, Box::new(slot));
         self.touch(id);
     }
 
     /// Takes a queue out of all that the shard remembers.
-    fn remove_queue(&mut self, id: QueueId) -> Option<Slot> {
+    fn remove_queue(&mut self, id: QueueId) -> Option<Box<Slot>> {
         let slot = self.queues.remove(&id)?;
         self.queues.shrink_if_sparse();
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
-        }
-        for key in slot.queue.known() {
-            self.outboxes.remove_holder(key.connection, id, key.number);
         }
         if slot.has_messages && self.budget.count(false) {
             self.set_windows();

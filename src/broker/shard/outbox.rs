@@ -3,7 +3,7 @@
 //! goes with the connection's last consumer or getter there, so nothing grows with what a connection does again and
 //! again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
 
 use crate::broker::Map;
 use crate::model::holdings::Holdings;
@@ -39,7 +39,8 @@ struct Dealing {
 struct Outbox {
     /// Footprints of deliveries that were handed out and not reported as written.
     bytes: usize,
-    queues: Map<QueueId, Dealing>,
+    /// In order, for they leave in order.
+    queues: BTreeMap<QueueId, Dealing>,
     /// The queues that are held back, in the order they came. One that the connection has nothing to do with any more
     /// may still be here.
     held_back: Vec<QueueId>,
@@ -75,7 +76,6 @@ impl Outbox {
             return;
         }
         self.queues.remove(&queue);
-        self.queues.shrink_if_sparse();
         if self.held_back.len() > 2 * self.queues.len() + SLACK {
             self.held_back.retain(|queue| self.queues.get(queue).is_some_and(|dealing| dealing.is_held_back));
         }
@@ -87,15 +87,26 @@ pub(super) struct Outboxes {
     /// Bytes that may be under way to a connection.
     limit: usize,
     of: Map<ConnectionId, Outbox>,
+    /// Of connections that have gone: what is left of what they had to do with queues.
+    leaving: Map<ConnectionId, Leaving>,
+}
+
+/// The queues that a connection that has gone had to do with, and the rest of its consumers and getters of one.
+#[derive(Debug)]
+struct Leaving {
+    queues: btree_map::IntoIter<QueueId, Dealing>,
+    queue: QueueId,
+    holders: btree_set::IntoIter<ConsumerNumber>,
 }
 
 impl Outboxes {
     pub(super) fn new(limit: usize) -> Outboxes {
-        Outboxes { limit, of: Map::default() }
+        Outboxes { limit, of: Map::default(), leaving: Map::default() }
     }
 
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Outboxes { limit: _, of } = self;
+        let Outboxes { limit: _, of, leaving } = self;
+        into.in_transit("outboxes: connections that leave", leaving);
         into.in_use("outboxes: connections", of);
         for Outbox { bytes, queues, held_back, filled_by } in of.values() {
             into.in_use("outbox: bytes", bytes);
@@ -134,16 +145,27 @@ impl Outboxes {
         if outbox.bytes > self.limit / 2 { Vec::new() } else { outbox.take_held_back() }
     }
 
-    /// Forgets a connection; returns its consumers and getters, in order.
-    pub(super) fn remove(&mut self, connection: ConnectionId) -> Vec<(QueueId, ConsumerNumber)> {
-        let Some(outbox) = self.of.remove(&connection) else { return Vec::new() };
+    /// A connection has gone: nothing more is sent to it.
+    pub(super) fn leave(&mut self, connection: ConnectionId) {
+        let Some(outbox) = self.of.remove(&connection) else { return };
         self.of.shrink_if_sparse();
-        let queues = outbox.queues.into_iter();
-        let mut holders: Vec<_> = queues
-            .flat_map(|(queue, dealing)| dealing.holders.into_iter().map(move |holder| (queue, holder)))
-            .collect();
-        holders.sort_unstable();
-        holders
+        let (queues, holders) = (outbox.queues.into_iter(), BTreeSet::new().into_iter());
+        self.leaving.insert(connection, Leaving { queues, queue: QueueId::default(), holders });
+    }
+
+    /// The next consumer or getter of a connection that has gone, in order; None behind the last.
+    pub(super) fn next_to_leave(&mut self, connection: ConnectionId) -> Option<(QueueId, ConsumerNumber)> {
+        let leaving = self.leaving.get_mut(&connection)?;
+        loop {
+            if let Some(holder) = leaving.holders.next() {
+                return Some((leaving.queue, holder));
+            }
+            let Some((queue, dealing)) = leaving.queues.next() else {
+                self.leaving.remove(&connection);
+                return None;
+            };
+            (leaving.queue, leaving.holders) = (queue, dealing.holders.into_iter());
+        }
     }
 
     /// The gate that one queue delivers through.
@@ -249,7 +271,11 @@ mod tests {
         outboxes.add_holder(CONNECTION, QueueId(1), ConsumerNumber(2));
         outboxes.remove_holder(CONNECTION, QueueId(1), ConsumerNumber(2));
         let held = [(QueueId(1), ConsumerNumber(3)), (QueueId(2), ConsumerNumber(1))];
-        assert_eq!(outboxes.remove(CONNECTION), held);
-        assert!(outboxes.remove(CONNECTION).is_empty());
+        outboxes.leave(CONNECTION);
+        assert!(!outboxes.gate(QueueId(1)).admits(CONNECTION, 1), "it is not there");
+        let left: Vec<_> = std::iter::from_fn(|| outboxes.next_to_leave(CONNECTION)).collect();
+        assert_eq!(left, held);
+        outboxes.leave(CONNECTION);
+        assert!(outboxes.next_to_leave(CONNECTION).is_none() && outboxes.leaving.is_empty());
     }
 }

@@ -6,27 +6,40 @@
 //! each.
 
 use super::Shard;
-use super::lines::{Line, Unit};
+use super::forwarding::FEW_QUEUES;
+use super::lines::Line;
 use crate::broker::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::consuming::Settlement;
+use crate::model::event::SessionEvent;
 use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, Timestamp};
+use crate::model::op::{Group, GroupPart};
 
 /// Steps that a turn spends on what has just come.
 const AT_ONCE: usize = 512;
 /// Steps that a turn spends on what had to wait, and how many of them one sender gets at a time.
 const WORKED_OFF: usize = 512;
 const QUANTUM: usize = 128;
-/// Acks of a range cost this part of a step each.
+/// Acks of a range cost this part of a step each, and so do the queues of a publish to many of them.
 const ACKS_PER_STEP: usize = 8;
-/// Dead letters that a turn sends on, and how many may wait for that before queues stop making more.
-const LETTERS: usize = 1024;
+pub(super) const QUEUES_PER_STEP: usize = 8;
+/// What a transaction says beyond that, and what waits in a line, costs this part of a step each.
+const COMMANDS_PER_STEP: usize = 4;
+/// Dead letters that a turn sends on, counted once for each queue they go to, and how many may wait for that before queues
+/// stop making more.
+const LETTERS: usize = 512;
+/// So much searching for the queues of a dead letter is one more.
+const EFFORT_PER_LETTER: usize = 1024;
 const MOST_LETTERS: usize = 2 * LETTERS;
 /// Queues that a turn pumps, and messages that they deliver or let go of meanwhile, in all.
 const PUMPED: usize = 8192;
+/// Publishes that a turn confirms.
+const CONFIRMED: usize = 8192;
 /// Queues that a turn deletes by themselves: each of them is a request to the catalog.
 const BURIED: usize = 256;
 /// Messages that were purged or deleted whose memory a turn gives back.
 const DROPPED: usize = 16_384;
+/// Consumers of deleted queues that a turn tells of it.
+const DISMISSED: usize = 2048;
 
 /// What a turn may still do.
 #[derive(Debug)]
@@ -34,6 +47,7 @@ pub(super) struct Steps {
     left: usize,
     letters: usize,
     pumped: usize,
+    confirms: usize,
     buried: usize,
     /// Somebody in a line may go on in the next turn.
     pub(super) has_more: bool,
@@ -41,7 +55,7 @@ pub(super) struct Steps {
 
 impl Default for Steps {
     fn default() -> Self {
-        Steps { left: AT_ONCE, letters: LETTERS, pumped: 0, buried: 0, has_more: false }
+        Steps { left: AT_ONCE, letters: LETTERS, pumped: 0, confirms: CONFIRMED, buried: 0, has_more: false }
     }
 }
 
@@ -52,6 +66,11 @@ impl Steps {
 
     pub(super) fn take(&mut self, steps: usize) {
         self.left = self.left.saturating_sub(steps);
+    }
+
+    /// One more of the commands that wait for each other is carried out, `before` of which were.
+    fn spend_on(&mut self, before: usize) {
+        self.take(usize::from(before.is_multiple_of(COMMANDS_PER_STEP)));
     }
 
     /// The part of a range that there is time to settle, and the rest. A single ack costs nothing.
@@ -80,6 +99,16 @@ impl Steps {
         may
     }
 
+    /// Letters went to so many more queues than one each.
+    pub(super) fn took_letters(&mut self, more: usize) {
+        self.letters = self.letters.saturating_sub(more);
+    }
+
+    /// So much was searched for the queues of a letter.
+    pub(super) fn searched(&mut self, effort: usize) {
+        self.took_letters(effort / EFFORT_PER_LETTER);
+    }
+
     /// Whether one more queue may be pumped, where so many dead letters wait.
     pub(super) fn may_pump(&self, letters: usize) -> bool {
         self.pumped < PUMPED && letters < MOST_LETTERS
@@ -87,6 +116,13 @@ impl Steps {
 
     pub(super) fn pumped(&mut self, messages: usize) {
         self.pumped += 1 + messages;
+    }
+
+    /// Whether one more of those who waited may be told; it counts as told.
+    pub(super) fn may_tell(&mut self) -> bool {
+        let may = self.confirms > 0;
+        self.confirms = self.confirms.saturating_sub(1);
+        may
     }
 
     pub(super) fn may_bury(&self) -> bool {
@@ -109,7 +145,7 @@ impl Shard {
             return self.handle_of_client(now, connection, command);
         }
         match Line::of_broker(&command) {
-            Some(line) if self.must_wait(now, line, &command) => self.wait(line, Unit::One(command)),
+            Some(line) if self.must_wait(now, line, &command) => self.wait(line, command),
             _ => self.carry_out_of_broker(now, command),
         }
     }
@@ -122,34 +158,73 @@ impl Shard {
         if has_time && !self.lines.has(line) && !self.is_early(&command) {
             self.carry_out_of_client(now, connection, command);
         } else {
-            self.wait(line, Unit::One(command));
+            self.wait(line, command);
         }
     }
 
-    /// Carries out all commands of a sender that have come at once. What a transaction tells this shard is one batch of
-    /// operations, however much that is.
+    /// Carries out all commands of a sender that have come at once. What a transaction tells this shard becomes durable
+    /// as a whole, however many turns it takes.
     pub fn handle_all(&mut self, now: Timestamp, origin: Origin, commands: Vec<ShardCommand>) {
-        let is_barrier = |command: &ShardCommand| matches!(command, ShardCommand::Barrier { .. });
-        match origin {
-            Origin::Connection(connection) if commands.iter().any(is_barrier) => {
-                let (line, unit) = (Line::Connection(connection), Unit::Whole(commands));
-                if self.lines.has(line) || !self.may_go(line, &unit) {
-                    self.wait(line, unit);
-                } else {
-                    self.carry_out_unit(now, line, unit);
-                }
-            }
-            Origin::Connection(connection) => {
-                commands.into_iter().for_each(|command| self.handle_of_client(now, connection, command));
-            }
-            _ => commands.into_iter().for_each(|command| self.handle(now, origin, command)),
+        let Origin::Connection(connection) = origin else {
+            return commands.into_iter().for_each(|command| self.handle(now, origin, command));
+        };
+        // Its end is the last of them, or nearly so.
+        let group = commands.iter().rev().find_map(|command| match command {
+            ShardCommand::Barrier { group, .. } => *group,
+            _ => None,
+        });
+        if let Some(group) = group {
+            return self.handle_transaction(now, connection, commands, group);
         }
+        let line = Line::Connection(connection);
+        let mut commands = commands.into_iter();
+        while !self.lines.has(line) {
+            let Some(command) = commands.next() else { return };
+            self.handle_of_client(now, connection, command);
+        }
+        self.lines.push_row(line, commands.collect(), None);
+        self.steps.has_more = true;
+    }
+
+    /// Carries out what a turn has time for of a transaction, and has the rest of it wait.
+    fn handle_transaction(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        commands: Vec<ShardCommand>,
+        group: Group,
+    ) {
+        let (line, count) = (Line::Connection(connection), commands.len());
+        let mut commands = commands.into_iter();
+        while !self.lines.has(line)
+            && self.steps.left > 0
+            && let Some(next) = commands.as_slice().first()
+            && !self.is_early(next)
+            && let Some(command) = commands.next()
+        {
+            self.steps.spend_on(commands.len());
+            self.carry_out_of_client(now, connection, command);
+        }
+        if commands.len() == 0 {
+            return;
+        }
+        if commands.len() < count {
+            self.begin(group);
+        }
+        self.lines.push_row(line, commands.collect(), Some(group));
+        self.steps.has_more = true;
     }
 
     /// Whether a connection waits for what it has asked before: what it holds of the broker's memory, it holds still.
     #[must_use]
     pub fn is_behind(&self, connection: ConnectionId) -> bool {
         self.lines.has(Line::Connection(connection))
+    }
+
+    /// Whether a transaction is carried out in part, and the next turn goes on with it.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        !self.begun.is_empty() && self.steps.has_more
     }
 
     /// Goes on with what had to wait, in turns.
@@ -172,16 +247,30 @@ impl Shard {
     /// Carries out what is at the front of a line, for a while. Returns how many steps that took; 0 where it cannot go
     /// on.
     fn serve(&mut self, now: Timestamp, line: Line) -> usize {
-        let mut spent = 0;
-        while spent < QUANTUM {
-            let may_go = self.lines.front(line).is_some_and(|unit| self.may_go(line, unit));
-            let Some(unit) = may_go.then(|| self.lines.pop(line)).flatten() else { break };
+        let (mut spent, mut count) = (0, 0);
+        while spent < QUANTUM
+            && let Some((command, group)) = self.lines.front(line)
+            && self.may_go(line, command)
+        {
+            if let Some(group) = group {
+                self.begin(group);
+            }
+            let Some(command) = self.lines.pop(line) else { break };
             self.steps.left = QUANTUM - spent;
-            let before = self.steps.left;
-            self.carry_out_unit(now, line, unit);
-            spent += (before - self.steps.left).max(1);
+            self.steps.spend_on(count);
+            count += 1;
+            self.carry_out(now, line, command);
+            spent = QUANTUM - self.steps.left;
         }
-        spent
+        spent.max(usize::from(count > 0))
+    }
+
+    /// What this turn leads to is not to be durable before the end of a transaction.
+    fn begin(&mut self, group: Group) {
+        if !self.begun.contains(&group) {
+            self.begun.push(group);
+            self.out.groups.push(GroupPart::Begun(group));
+        }
     }
 
     /// Deletes the queues that say they are gone.
@@ -220,8 +309,29 @@ impl Shard {
         }
     }
 
-    fn wait(&mut self, line: Line, unit: Unit) {
-        self.lines.push(line, unit);
+    /// Tells a part of the consumers of deleted queues of it, and forgets them.
+    pub(super) fn dismiss(&mut self) {
+        self.dismissed.extend(self.fx.dismissed.drain(..));
+        let mut most = DISMISSED;
+        while most > 0
+            && let Some(dismissed) = self.dismissed.front_mut()
+        {
+            match dismissed.next() {
+                Some((key, is_consumer)) => {
+                    most -= 1;
+                    self.outboxes.remove_holder(key.connection, dismissed.queue(), key.number);
+                    if is_consumer {
+                        let event = SessionEvent::ConsumerCancelled(key.number);
+                        self.out.to_connections.push((key.connection, event));
+                    }
+                }
+                None => drop(self.dismissed.pop_front()),
+            }
+        }
+    }
+
+    fn wait(&mut self, line: Line, command: ShardCommand) {
+        self.lines.push(line, command);
         self.steps.has_more = true;
     }
 
@@ -243,13 +353,12 @@ impl Shard {
     }
 
     /// Whether the first of a line need not wait any longer.
-    fn may_go(&self, line: Line, unit: &Unit) -> bool {
-        let commands = unit.commands();
+    fn may_go(&self, line: Line, command: &ShardCommand) -> bool {
         let must_wait = match line {
-            Line::Queue(queue) => commands.iter().any(changes_queue) && self.is_in_use(queue),
+            Line::Queue(queue) => changes_queue(command) && self.is_in_use(queue),
             Line::Connection(_) => false,
         };
-        !must_wait && !commands.iter().any(|command| self.is_early(command))
+        !must_wait && !self.is_early(command)
     }
 
     /// Whether a command came before the creation of its queue.
@@ -260,20 +369,6 @@ impl Shard {
     /// Whether something asked before of a queue has not been done.
     fn is_in_use(&self, queue: QueueId) -> bool {
         self.lines.is_about(queue) || self.has_letters_of(queue) || self.fx.gone.contains(&queue)
-    }
-
-    fn carry_out_unit(&mut self, now: Timestamp, line: Line, unit: Unit) {
-        match unit {
-            Unit::One(command) => self.carry_out(now, line, command),
-            Unit::Whole(commands) => {
-                let left = self.steps.left.saturating_sub(commands.len());
-                self.steps.left = usize::MAX;
-                for command in commands {
-                    self.carry_out(now, line, command);
-                }
-                self.steps.left = left;
-            }
-        }
     }
 
     fn carry_out(&mut self, now: Timestamp, line: Line, command: ShardCommand) {
@@ -305,7 +400,8 @@ fn takes_steps(command: &ShardCommand) -> bool {
         ShardCommand::Settle { range, settlement, .. } => {
             *settlement != Settlement::Ack || range.first != range.last
         }
-        ShardCommand::Detach { .. } | ShardCommand::Gone => true,
+        ShardCommand::Publish { queues, .. } => queues.len() > FEW_QUEUES,
+        ShardCommand::Detach { .. } | ShardCommand::Spread(_) | ShardCommand::Gone => true,
         _ => false,
     }
 }

@@ -7,7 +7,7 @@ use crate::broker::command::{Origin, QueueLabel, ShardCommand};
 use crate::broker::shard::{Shard, ShardEffects};
 use crate::model::event::ConfirmToken;
 use crate::model::ids::{ConnectionId, QueueId, ShardIndex};
-use crate::model::op::Group;
+use crate::model::op::{Group, GroupPart};
 use crate::model::port::BrokerPort;
 use crate::model::request::Request;
 use crate::model::settings::QueueSettings;
@@ -151,7 +151,10 @@ fn what_a_commit_tells_several_shards_becomes_durable_together() {
     let port = broker.port_mut(1);
     port.submit(routed, Some(token(1)));
     port.barrier(token(0));
-    assert_eq!(groups(&mut broker), [None, None], "one shard's batch is whole anyway");
+    let at = broker.view.read().queue("/", "a").unwrap().at.shard;
+    let mut expected = [None, None];
+    expected[usize::from(at.0)] = Some(Group { connection: ConnectionId(1), number: 2, parts: 1 });
+    assert_eq!(groups(&mut broker), expected, "the other shard has no part in it");
 }
 
 /// A shard that was told a publish to a queue it will have, the barrier after it, and that the connection has gone.
@@ -177,5 +180,46 @@ fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
     let settings = Box::new(QueueSettings { durable: true, ..QueueSettings::default() });
     shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });
     shard.finish_turn(now, &mut fx);
-    assert_eq!((&fx.groups[..], fx.ops.len(), fx.must_sync), (&[group][..], 1, true));
+    assert_eq!((&fx.groups[..], fx.ops.len(), fx.must_sync), (&[GroupPart::Complete(group)][..], 1, true));
+}
+
+#[test]
+fn a_transaction_that_is_longer_than_a_turn_is_one_group_and_others_have_their_turn() {
+    let (broker, connection, other) = (Broker::new(), ConnectionId(1), ConnectionId(2));
+    let (now, queue) = (broker.now, QueueId(900));
+    let mut shard = Shard::new(ShardIndex(0), 1, broker.view.clone(), 1 << 20);
+    let label = QueueLabel { vhost: "/".into(), name: "q".into() };
+    let settings = Box::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });
+    let group = Group { connection, number: 1, parts: 1 };
+    let message = std::sync::Arc::new(message("", "q", &[persistent()]));
+    let publish = |confirm| ShardCommand::Publish {
+        queues: [queue].into_iter().collect(),
+        message: std::sync::Arc::clone(&message),
+        confirm,
+    };
+    let mut commands: Vec<_> = (0..20_000).map(|_| publish(None)).collect();
+    commands.push(ShardCommand::Barrier { token: token(0), group: Some(group) });
+    shard.handle_all(now, Origin::Connection(connection), commands);
+    shard.handle_all(now, Origin::Connection(other), vec![publish(Some(token(7)))]);
+    let (mut fx, mut turns, mut groups, mut stored) = (ShardEffects::default(), 0, Vec::new(), 0);
+    loop {
+        shard.finish_turn(now, &mut fx);
+        turns += 1;
+        assert!(fx.ops.len() <= 5000, "{}", fx.ops.len());
+        stored += fx.ops.len();
+        fx.ops.clear();
+        groups.append(&mut fx.groups);
+        if !shard.has_begun() {
+            break;
+        }
+        assert_eq!(groups, [GroupPart::Begun(group)], "with the first of it");
+    }
+    assert_eq!(groups, [GroupPart::Begun(group), GroupPart::Complete(group)]);
+    assert_eq!((stored, turns > 5), (20_001, true));
+    assert!(fx.must_sync && fx.to_connections.is_empty());
+    shard.durable(now, 1);
+    shard.finish_turn(now, &mut fx);
+    let confirmed = |to| fx.to_connections.iter().filter(|(connection, _)| *connection == to).count();
+    assert_eq!((confirmed(other), confirmed(connection)), (1, 0), "it is of the first batch");
 }

@@ -307,7 +307,8 @@ fn a_deleted_queue_tells_its_consumers_and_the_store_only_if_it_knows_it() {
         desk.consume(1, 1, 0);
         desk.pump();
         assert_eq!(desk.queue.delete(&mut desk.fx), 1);
-        assert_eq!(desk.fx.cancelled, [key(1)]);
+        let dismissed: Vec<_> = desk.fx.dismissed.drain(..).flatten().collect();
+        assert_eq!(dismissed, [(key(1), true)]);
         assert_eq!(!desk.fx.ops.is_empty(), known);
     }
 }

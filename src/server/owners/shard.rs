@@ -104,6 +104,11 @@ impl ShardOwner {
             tickets.extend(done.map(|(_, ticket)| ticket));
             self.dispatch(tickets, carrier);
         }
+        // A part of a transaction is not to be the last that the store hears.
+        while self.stopped && self.shard.has_begun() {
+            self.shard.finish_turn(now, &mut self.effects);
+            self.dispatch(Vec::new(), carrier);
+        }
         for done in barriers {
             // Whoever asked may have given up waiting.
             let _ = done.send(());

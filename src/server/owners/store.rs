@@ -7,7 +7,7 @@ use super::open_groups::OpenGroups;
 use super::{Carrier, CatalogInput, ShardInput, Ticket};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ShardIndex, Timestamp};
-use crate::model::op::{CatalogOp, Fetch, Group, Op};
+use crate::model::op::{CatalogOp, Fetch, GroupPart, Op};
 use crate::store::{Store, StoreError};
 
 /// How long an ack may wait to become durable when nothing else is committed, in milliseconds.
@@ -26,7 +26,7 @@ pub enum StoreRequest {
         sequence: u64,
         ops: Vec<Op>,
         must_sync: bool,
-        groups: Vec<Group>,
+        groups: Vec<GroupPart>,
         tickets: Vec<Ticket>,
     },
     /// Answered with `ShardInput::Loaded`.
@@ -121,7 +121,7 @@ impl StoreOwner {
         for request in requests.drain(..) {
             match request {
                 StoreRequest::Ops { shard, sequence, ops, must_sync, groups, tickets } => {
-                    groups.into_iter().for_each(|group| self.open.arrived(group));
+                    groups.into_iter().for_each(|part| self.open.arrived(part));
                     self.gather(now, (shard, sequence), ops, must_sync, tickets);
                 }
                 StoreRequest::Catalog { sequence, ops } => {

@@ -1,0 +1,157 @@
+//! One message to many queues: a publish of a client, and what the broker itself sends (dead letters, events, what an
+//! exchange remembers). Where these are very many, the message reaches them in as many turns as that takes. Where it goes
+//! was decided before.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::Shard;
+use super::confirms::Waiter;
+use super::steps::QUEUES_PER_STEP;
+use crate::broker::command::{AwaitedDeadLetter, ShardCommand, Spread};
+use crate::model::event::{ConfirmToken, SessionEvent};
+use crate::model::ids::{ConnectionId, QueueId, QueueRef, Timestamp};
+use crate::model::message::Message;
+use crate::queue::Pushed;
+
+/// A publish to no more queues than these is done at once.
+pub(super) const FEW_QUEUES: usize = 64;
+
+/// A message of the broker's own, and the queues that do not have it yet.
+#[derive(Debug)]
+pub(super) struct Forwarding {
+    message: Arc<Message>,
+    targets: SmallVec<[QueueRef; 2]>,
+    awaited: Option<AwaitedDeadLetter>,
+}
+
+impl Shard {
+    /// Puts a message into its queues here. One confirm for all of them: refused if one of them refuses, and at once
+    /// where there is nothing to wait for. Returns what is left to do once this turn has no time left.
+    pub(super) fn publish(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        queues: SmallVec<[QueueId; 2]>,
+        message: Arc<Message>,
+        confirm: Option<ConfirmToken>,
+    ) -> Vec<ShardCommand> {
+        if queues.len() > FEW_QUEUES {
+            let spread = Spread { queues, message, confirm, is_stored: false, is_rejected: false };
+            return self.spread(now, connection, Box::new(spread));
+        }
+        let (mut is_stored, mut is_rejected) = (false, false);
+        for &queue in &queues {
+            match self.push(now, queue, Arc::clone(&message)) {
+                Pushed::Stored => is_stored = true,
+                Pushed::Accepted => (),
+                Pushed::Rejected => is_rejected = true,
+            }
+        }
+        self.confirm(connection, confirm, is_stored, is_rejected);
+        Vec::new()
+    }
+
+    /// Goes on with a publish to very many queues.
+    pub(super) fn spread(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        mut spread: Box<Spread>,
+    ) -> Vec<ShardCommand> {
+        let most = self.steps.left().max(1).saturating_mul(QUEUES_PER_STEP);
+        let left = spread.queues.len().saturating_sub(most);
+        self.steps.take((spread.queues.len() - left).div_ceil(QUEUES_PER_STEP));
+        for queue in spread.queues.drain(left..) {
+            match self.push(now, queue, Arc::clone(&spread.message)) {
+                Pushed::Stored => spread.is_stored = true,
+                Pushed::Accepted => (),
+                Pushed::Rejected => spread.is_rejected = true,
+            }
+        }
+        if left > 0 {
+            return vec![ShardCommand::Spread(spread)];
+        }
+        self.confirm(connection, spread.confirm, spread.is_stored, spread.is_rejected);
+        Vec::new()
+    }
+
+    fn confirm(
+        &mut self,
+        connection: ConnectionId,
+        confirm: Option<ConfirmToken>,
+        is_stored: bool,
+        is_rejected: bool,
+    ) {
+        let Some(token) = confirm else { return };
+        if is_stored && !is_rejected {
+            self.confirms.wait(Waiter::Connection(connection, token));
+        } else {
+            let event = SessionEvent::Confirm { token, accepted: !is_rejected };
+            self.out.to_connections.push((connection, event));
+        }
+    }
+
+    /// Puts a message that the broker sends into queues, wherever they are, behind those that it sent before; as many as a
+    /// turn has time for.
+    pub(super) fn forward(
+        &mut self,
+        now: Timestamp,
+        message: Arc<Message>,
+        mut targets: SmallVec<[QueueRef; 2]>,
+        awaited: Option<AwaitedDeadLetter>,
+    ) {
+        if let ([target], true) = (&targets[..], self.forwardings.is_empty()) {
+            return self.forward_one(now, *target, message, awaited);
+        }
+        // They are taken from the end.
+        targets.reverse();
+        self.forwardings.push_back(Forwarding { message, targets, awaited });
+        self.go_on_forwarding(now);
+    }
+
+    /// The same of queues here.
+    pub(super) fn forward_here(
+        &mut self,
+        now: Timestamp,
+        message: Arc<Message>,
+        queues: SmallVec<[QueueId; 2]>,
+    ) {
+        let shard = self.index;
+        let targets = queues.into_iter().map(|queue| QueueRef { queue, shard }).collect();
+        self.forward(now, message, targets, None);
+    }
+
+    /// Goes on with what was sent. Whether nothing of it is left.
+    pub(super) fn go_on_forwarding(&mut self, now: Timestamp) -> bool {
+        while let Some(first) = self.forwardings.front_mut() {
+            let Some(target) = first.targets.pop() else {
+                self.forwardings.pop_front();
+                continue;
+            };
+            if !self.steps.may_move_letter() {
+                first.targets.push(target);
+                return false;
+            }
+            let (message, awaited) = (Arc::clone(&first.message), first.awaited);
+            self.forward_one(now, target, message, awaited);
+        }
+        true
+    }
+
+    fn forward_one(
+        &mut self,
+        now: Timestamp,
+        target: QueueRef,
+        message: Arc<Message>,
+        awaited: Option<AwaitedDeadLetter>,
+    ) {
+        if target.shard == self.index {
+            self.take_dead_letter(now, target.queue, message, awaited);
+        } else {
+            let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
+            self.out.to_shards.push((target.shard, command));
+        }
+    }
+}
