@@ -13,6 +13,7 @@ mod dead_letter;
 mod delayed;
 mod direct_reply;
 pub mod login;
+mod named;
 mod pattern;
 pub mod policies;
 pub mod port;

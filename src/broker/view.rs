@@ -26,6 +26,7 @@ use super::clients::{Client, Clients};
 use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
 use super::login::{Credentials, PasswordHash};
+use super::named::Named;
 use super::policies::{self, Applying, Policies, Subject};
 use super::route_cache::RememberedRoutes;
 
@@ -81,9 +82,9 @@ impl View {
         let bindings = exchanges.values().map(|exchange| exchange.routes.len());
         into.declared("view: bindings", &bindings.sum::<usize>());
         for vhost in vhosts.values() {
-            into.declared("view: names of queues", &vhost.queues);
-            let made = vhost.exchanges.keys().filter(|name| !is_predeclared(name));
-            into.declared("view: names of exchanges", &(made.count(), vhost.exchanges.capacity()));
+            into.declared("view: names of queues", &vhost.queues.size());
+            let made = vhost.exchanges_after(None).filter(|name| !is_predeclared(name));
+            into.declared("view: names of exchanges", &(made.count(), vhost.exchanges.size().1));
         }
         direct_replies.holdings(into);
         clients.holdings(into);
@@ -153,7 +154,8 @@ fn is_predeclared(exchange: &str) -> bool {
 pub struct ViewState {
     vhosts: Map<Name, Vhost>,
     exchanges: Map<ExchangeId, Exchange>,
-    queues: Map<QueueId, Queue>,
+    /// In boxes: where the table grows, all of it is moved in one turn.
+    queues: Map<QueueId, Box<Queue>>,
     users: Map<Name, User>,
     node_limits: NodeLimits,
 }
@@ -161,8 +163,8 @@ pub struct ViewState {
 #[derive(Debug)]
 pub struct Vhost {
     pub name: Name,
-    pub(super) exchanges: Map<Name, ExchangeId>,
-    pub(super) queues: Map<Name, QueueId>,
+    pub(super) exchanges: Named<ExchangeId>,
+    pub(super) queues: Named<QueueId>,
     /// By user.
     pub(super) permissions: Map<Name, Arc<Permissions>>,
     /// By user and exchange.
@@ -175,14 +177,14 @@ pub struct Vhost {
 }
 
 impl Vhost {
-    /// The names of its queues, in no order.
-    pub fn queue_names(&self) -> impl Iterator<Item = &Name> {
-        self.queues.keys()
+    /// The names of its queues behind this one, or of all, in order.
+    pub fn queues_after(&self, name: Option<&Name>) -> impl Iterator<Item = &Name> {
+        self.queues.after(name).map(|(name, _)| name)
     }
 
-    /// The names of its exchanges, in no order.
-    pub fn exchange_names(&self) -> impl Iterator<Item = &Name> {
-        self.exchanges.keys()
+    /// The names of its exchanges behind this one, or of all, in order.
+    pub fn exchanges_after(&self, name: Option<&Name>) -> impl Iterator<Item = &Name> {
+        self.exchanges.after(name).map(|(name, _)| name)
     }
 
     /// Who may do what in it, in no order.
@@ -314,17 +316,17 @@ impl ViewState {
 
     #[must_use]
     pub fn queue(&self, vhost: &str, name: &str) -> Option<&Queue> {
-        self.queues.get(self.vhosts.get(vhost)?.queues.get(name)?)
+        self.queue_by_id(self.vhosts.get(vhost)?.queues.get(name)?)
     }
 
     #[must_use]
     pub fn queue_by_id(&self, id: QueueId) -> Option<&Queue> {
-        self.queues.get(&id)
+        self.queues.get(&id).map(|queue| &**queue)
     }
 
     #[must_use]
     pub fn exchange(&self, vhost: &str, name: &str) -> Option<&Exchange> {
-        self.exchanges.get(self.vhosts.get(vhost)?.exchanges.get(name)?)
+        self.exchanges.get(&self.vhosts.get(vhost)?.exchanges.get(name)?)
     }
 
     #[must_use]
@@ -348,8 +350,8 @@ impl ViewState {
     }
 
     /// All queues, in no order.
-    pub fn queues(&self) -> impl Iterator<Item = &Queue> {
-        self.queues.values()
+    pub fn queues(&self) -> impl ExactSizeIterator<Item = &Queue> {
+        self.queues.values().map(|queue| &**queue)
     }
 
     /// All exchanges, in no order.
@@ -368,8 +370,8 @@ impl ViewState {
     pub(super) fn add_vhost(&mut self, name: Name) {
         let vhost = Vhost {
             name: name.clone(),
-            exchanges: Map::default(),
-            queues: Map::default(),
+            exchanges: Named::default(),
+            queues: Named::default(),
             permissions: Map::default(),
             topic_permissions: Map::default(),
             policies: Policies::default(),
@@ -467,7 +469,7 @@ impl ViewState {
 
     pub(super) fn add_exchange(&mut self, exchange: Exchange) {
         if let Some(vhost) = self.vhosts.get_mut(&exchange.vhost) {
-            vhost.exchanges.insert(exchange.name.clone(), exchange.id);
+            vhost.exchanges.insert(&exchange.name, exchange.id);
             self.exchanges.insert(exchange.id, exchange);
         }
     }
@@ -477,7 +479,6 @@ impl ViewState {
         self.exchanges.shrink_if_sparse();
         if let Some(vhost) = self.vhosts.get_mut(&exchange.vhost) {
             vhost.exchanges.remove(&exchange.name);
-            vhost.exchanges.shrink_if_sparse();
         }
         Some(exchange)
     }
@@ -485,22 +486,21 @@ impl ViewState {
     /// Adds a queue, and with it its binding to the default exchange (semantics.md 5.9).
     pub(super) fn add_queue(&mut self, queue: Queue) {
         let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) else { return };
-        vhost.queues.insert(queue.label.name.clone(), queue.at.queue);
-        if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(id)) {
+        vhost.queues.insert(&queue.label.name, queue.at.queue);
+        if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(&id)) {
             let bound =
                 default.routes.bind(Destination::Queue(queue.at), &queue.label.name, &FieldTable::default());
             debug_assert!(bound.is_ok(), "a direct exchange takes every key");
         }
-        self.queues.insert(queue.at.queue, queue);
+        self.queues.insert(queue.at.queue, Box::new(queue));
     }
 
-    pub(super) fn remove_queue(&mut self, id: QueueId) -> Option<Queue> {
+    pub(super) fn remove_queue(&mut self, id: QueueId) -> Option<Box<Queue>> {
         let queue = self.queues.remove(&id)?;
         self.queues.shrink_if_sparse();
         if let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) {
             vhost.queues.remove(&queue.label.name);
-            vhost.queues.shrink_if_sparse();
-            if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(id)) {
+            if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(&id)) {
                 default.routes.remove_destination(Destination::Queue(queue.at));
             }
         }
@@ -516,6 +516,6 @@ impl Exchanges for ViewState {
     fn alternate(&self, id: ExchangeId) -> Option<ExchangeId> {
         let exchange = self.exchanges.get(&id)?;
         let alternate = exchange.alternate.as_ref()?;
-        self.vhosts.get(&exchange.vhost)?.exchanges.get(alternate).copied()
+        self.vhosts.get(&exchange.vhost)?.exchanges.get(alternate)
     }
 }

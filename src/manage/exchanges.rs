@@ -8,9 +8,11 @@ use super::json::from_table;
 use super::listing::{self, Key};
 use super::queues::name_policies;
 use crate::broker::view::{Vhost, ViewState};
+use crate::model::ids::Name;
 
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
-    let names = |vhost: &Vhost| vhost.exchange_names().cloned().collect();
+    let names =
+        |vhost: &Vhost, last: Option<&Name>, most| vhost.exchanges_after(last).take(most).cloned().collect();
     listing::list_in_vhosts(call, vhost, names, describe).await
 }
 

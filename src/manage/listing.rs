@@ -1,7 +1,8 @@
 //! Listings, made while the client takes them, a few items at a time: the catalog waits while the view is read, and is
 //! never to wait long; and what was made and is not taken would stay in memory, however many ask for it. So an answer
-//! holds the keys of what it lists and one piece of text, and only a few long ones are being given at a time.
+//! holds the keys of what it lists, of queues and exchanges some at a time, and one piece of text, and only a few long ones are being given at a time.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
@@ -26,6 +27,8 @@ use crate::server::Administrator;
 const PIECE: usize = 32 << 10;
 /// How long a client may take to take one.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Names that are looked up together.
+const TOGETHER: usize = 1024;
 /// More keys than these are sorted where nobody waits for the thread.
 const QUICKLY_SORTED: usize = 4096;
 
@@ -57,6 +60,10 @@ pub(super) async fn list<K: Ord + Send + 'static>(
         }
         described
     };
+    Ok(begin(call, turn, next))
+}
+
+fn begin(call: &Call<'_>, turn: Turn, next: impl FnMut(&View) -> Option<Value> + Send + 'static) -> Answer {
     let administrator = call.house.administrator.clone();
     let mut listing = Listing {
         administrator,
@@ -68,7 +75,7 @@ pub(super) async fn list<K: Ord + Send + 'static>(
         turn: Some(turn),
     };
     listing.make_piece();
-    Ok(Answer::Listed(listing))
+    Answer::Listed(listing)
 }
 
 /// The same of things that are found in the state.
@@ -80,25 +87,50 @@ pub(super) async fn list_state<K: Ord + Send + 'static>(
     list(call, |view| keys(&view.read()), move |view, key| describe(&view.read(), key)).await
 }
 
-/// The same of things in vhosts: of one vhost, or of all that the caller sees. The others cost nothing.
+/// The same of things in vhosts: of one vhost, or of all that the caller sees. `names`: those of a vhost behind a name, or
+/// all, in order; no more of them are held than are looked at together.
 pub(super) async fn list_in_vhosts(
     call: &Call<'_>,
     vhost: Option<&str>,
-    names: impl Fn(&Vhost) -> Vec<Name>,
+    names: impl Fn(&Vhost, Option<&Name>, usize) -> Vec<Name> + Send + 'static,
     describe: impl Fn(&ViewState, &Key) -> Option<Value> + Send + 'static,
 ) -> Outcome {
     let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
-    let keys = |state: &ViewState| {
-        let wanted = |vhost: &&Vhost| match &only {
-            Some(only) => *only == vhost.name,
-            None => call.caller.sees(vhost),
-        };
-        let of_vhost = |vhost: &Vhost| {
-            names(vhost).into_iter().map(|name| (vhost.name.clone(), name)).collect::<Vec<_>>()
-        };
-        state.vhosts().filter(wanted).flat_map(of_vhost).collect()
+    let turn = call.house.turns.take(&call.caller.name).await?;
+    let wanted = |vhost: &&Vhost| match &only {
+        Some(only) => *only == vhost.name,
+        None => call.caller.sees(vhost),
     };
-    list_state(call, keys, describe).await
+    let mut vhosts: Vec<Name> =
+        call.view().read().vhosts().filter(wanted).map(|vhost| vhost.name.clone()).collect();
+    vhosts.sort_unstable_by(|one, other| other.cmp(one));
+    let mut found = VecDeque::new();
+    let mut last = None;
+    let next = move |view: &View| {
+        loop {
+            let vhost = vhosts.last()?;
+            let Some(name) = found.pop_front() else {
+                let state = view.read();
+                found = state
+                    .vhost(vhost)
+                    .map(|vhost| names(vhost, last.as_ref(), TOGETHER))
+                    .unwrap_or_default()
+                    .into();
+                if found.is_empty() {
+                    vhosts.pop();
+                    last = None;
+                }
+                continue;
+            };
+            let key = (vhost.clone(), name);
+            let described = describe(&view.read(), &key);
+            last = Some(key.1);
+            if described.is_some() {
+                return described;
+            }
+        }
+    };
+    Ok(begin(call, turn, next))
 }
 
 /// One of them.

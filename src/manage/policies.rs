@@ -14,9 +14,10 @@ use crate::model::ids::Name;
 
 /// Those of one vhost, or of all that the caller sees.
 pub(super) async fn list(call: &Call<'_>, kind: PolicyKind, vhost: Option<&str>) -> Outcome {
-    let names = |vhost: &Vhost| {
-        let of_kind = vhost.policies.iter().filter(|(found, _)| *found == kind);
-        of_kind.map(|(_, policy)| policy.name.clone()).collect()
+    let names = move |vhost: &Vhost, last: Option<&Name>, most| {
+        let is_next = |name: &Name| last.is_none_or(|last| name > last);
+        let of_kind = vhost.policies.iter().filter(|(found, policy)| *found == kind && is_next(&policy.name));
+        of_kind.map(|(_, policy)| policy.name.clone()).take(most).collect()
     };
     listing::list_in_vhosts(call, vhost, names, move |state, key| describe(state, kind, key)).await
 }

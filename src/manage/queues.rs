@@ -9,9 +9,11 @@ use super::listing::{self, Key};
 use crate::broker::clients::NODE;
 use crate::broker::policies::Applying;
 use crate::broker::view::{Vhost, ViewState};
+use crate::model::ids::Name;
 
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
-    let names = |vhost: &Vhost| vhost.queue_names().cloned().collect();
+    let names =
+        |vhost: &Vhost, last: Option<&Name>, most| vhost.queues_after(last).take(most).cloned().collect();
     listing::list_in_vhosts(call, vhost, names, describe).await
 }
 

@@ -8,6 +8,7 @@ pub mod consuming;
 pub mod delay;
 pub mod event;
 pub mod fault;
+pub mod growing;
 pub mod holdings;
 pub mod ids;
 pub mod message;

@@ -9,7 +9,7 @@ const SMALL: usize = 1 << 20;
 /// One is sparse when it has room for more than so many times what is in it.
 const SPARSE: usize = 8;
 /// And keeps room for so many times that: so what is moved was paid for by those who left.
-const KEPT: usize = 2;
+pub(super) const KEPT: usize = 2;
 
 /// A table whose room may outlast what needed it.
 pub trait ShrinkIfSparse {
@@ -18,7 +18,7 @@ pub trait ShrinkIfSparse {
     fn shrink_if_sparse(&mut self);
 }
 
-fn is_sparse(len: usize, capacity: usize, size: usize) -> bool {
+pub(super) fn is_sparse(len: usize, capacity: usize, size: usize) -> bool {
     len < capacity / SPARSE && capacity.saturating_mul(size) > SMALL
 }
 

@@ -1,21 +1,24 @@
 //! The direct exchange: a binding matches where its key equals the routing key (semantics.md 5.20).
 
-use std::collections::HashMap;
-
 use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
 use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
+use crate::model::growing::Growing;
 use crate::model::sparse::ShrinkIfSparse;
 
 /// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Direct(HashMap<Box<[u8]>, Destinations, RandomState>);
+pub(super) struct Direct(Growing<Box<[u8]>, Destinations, RandomState>);
 
 impl Matcher for Direct {
     fn insert(&mut self, binding: &Binding<'_>) {
-        self.0.entry(binding.routing_key.as_bytes().into()).or_default().add(binding.destination);
+        let key = binding.routing_key.as_bytes();
+        match self.0.get_mut(key) {
+            Some(destinations) => destinations.add(binding.destination),
+            None => _ = self.0.insert(key.into(), Destinations::One(binding.destination, 1)),
+        }
     }
 
     fn remove(&mut self, binding: &Binding<'_>) {

@@ -247,7 +247,7 @@ impl Catalog {
         let is_done = exchange.auto_delete && exchange.routes.is_empty();
         fx.event(state, "binding.deleted", || end.described_binding(vhost, binding));
         if is_done {
-            let removal = Removal::new([Doomed::Exchange(source)].into_iter(), Cause::Deleted);
+            let removal = Removal::new(Some(Doomed::Exchange(source)), Cause::Deleted);
             self.begin(Task::Remove(removal), None, fx);
         }
         Ok(true)

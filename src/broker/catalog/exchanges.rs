@@ -140,7 +140,7 @@ impl Catalog {
         if if_unused && !exchange.routes.is_empty() {
             return Err(Fault::precondition(format!("{resource} in use")));
         }
-        let removal = Removal::new([Doomed::Exchange(exchange.id)].into_iter(), Cause::Deleted);
+        let removal = Removal::new(Some(Doomed::Exchange(exchange.id)), Cause::Deleted);
         self.begin(Task::Remove(removal), Some(Answer::Connection(connection, Reply::Done)), fx);
         Ok(true)
     }

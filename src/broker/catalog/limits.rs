@@ -116,7 +116,7 @@ pub(super) fn check_queue_limits(state: &ViewState, vhost: &str, name: &str) -> 
         )));
     }
     match state.node_limits().queues {
-        Some(most) if state.queues().count() as u64 >= most => Err(Fault::precondition(format!(
+        Some(most) if state.queues().len() as u64 >= most => Err(Fault::precondition(format!(
             "cannot declare queue '{name}': queue limit in cluster ({most}) is reached"
         ))),
         _ => Ok(()),

@@ -3,7 +3,7 @@
 use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::model::administration::{AdministrationError, Applied, PolicyKind, PolicySpec};
-use crate::model::ids::Name;
+use crate::model::ids::{ExchangeId, Name, QueueId};
 
 use super::administration::{applied, check_name};
 use super::application::Application;
@@ -55,7 +55,7 @@ impl Catalog {
             fields.extend(parts(policy));
             fields
         });
-        self.begin_again(Application::new(state, vhost), fx);
+        self.apply_policies(vhost, fx);
         Ok(applied(was_there))
     }
 
@@ -74,8 +74,16 @@ impl Catalog {
         }
         fx.ops.push(records::delete_policy(vhost, kind, name));
         tell_cleared(state, vhost, kind, name, fx);
-        self.begin_again(Application::new(state, vhost), fx);
+        self.apply_policies(vhost, fx);
         Ok(Applied::Changed)
+    }
+}
+
+impl Catalog {
+    /// Begins to have all that is there obey the policies of a vhost.
+    fn apply_policies(&mut self, vhost: &Name, fx: &CatalogEffects) {
+        let (exchanges, queues) = (ExchangeId(self.next_exchange), QueueId(self.next_queue));
+        self.begin_again(Application::new(vhost, exchanges, queues), fx);
     }
 }
 

@@ -125,7 +125,7 @@ impl Catalog {
 
     /// Forgets a queue that its shard has deleted; whoever deleted it is answered then.
     pub(super) fn forget_queue(&mut self, queue: QueueId, answer: Option<Answer>, fx: &CatalogEffects) {
-        let removal = Removal::new([Doomed::Queue(queue)].into_iter(), Cause::Deleted);
+        let removal = Removal::new(Some(Doomed::Queue(queue)), Cause::Deleted);
         self.begin(Task::Remove(removal), answer, fx);
     }
 
@@ -137,7 +137,7 @@ impl Catalog {
         fx: &CatalogEffects,
     ) {
         let queues = self.exclusive.remove(&connection).unwrap_or_default();
-        let removal = Removal::new(queues.into_iter().map(Doomed::Queue), Cause::Exclusive);
+        let removal = Removal::new(None, Cause::Exclusive(queues.into_iter()));
         let answer = reply.then_some(Answer::Connection(connection, Reply::Done));
         self.begin(Task::Remove(removal), answer, fx);
     }

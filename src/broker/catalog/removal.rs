@@ -2,6 +2,8 @@
 //! speak of what is not there any more, and their names last (semantics.md 5.10, 6.7, 7.9, 16.8). Until then they are
 //! found, and commands about them wait.
 
+use std::collections::btree_set;
+
 use leveret_codec::table::FieldTable;
 
 use crate::model::ids::{ExchangeId, Name, QueueId};
@@ -41,23 +43,23 @@ impl Doomed {
 pub(super) enum Cause {
     /// A queue that its shard has deleted, or an exchange.
     Deleted,
-    /// Exclusive queues of a connection that has gone. Nobody else may use them.
-    Exclusive,
-    /// A vhost is deleted; its own records go last.
+    /// The exclusive queues of a connection that has gone are doomed. Nobody else may use them.
+    Exclusive(btree_set::IntoIter<QueueId>),
+    /// A vhost is deleted, and all in it is doomed: queues first, then exchanges. Its own records go last.
     Vhost(Name, Vec<CatalogOp>),
 }
 
 #[derive(Debug)]
 pub(super) struct Removal {
-    /// The last one is next.
+    /// The last one is next; behind them those that follow from the cause.
     doomed: Vec<Doomed>,
     cause: Cause,
 }
 
 impl Removal {
-    /// `doomed`: in the order in which they are to go.
-    pub(super) fn new(doomed: impl DoubleEndedIterator<Item = Doomed>, cause: Cause) -> Removal {
-        Removal { doomed: doomed.rev().collect(), cause }
+    /// Of what follows from the cause, and what is doomed besides.
+    pub(super) fn new(doomed: Option<Doomed>, cause: Cause) -> Removal {
+        Removal { doomed: doomed.into_iter().collect(), cause }
     }
 
     pub(super) fn is_of_vhost(&self, name: &str) -> bool {
@@ -97,6 +99,24 @@ impl Removal {
         }
     }
 
+    /// What is next; it stays so until it is taken away.
+    fn next(&mut self, state: &ViewState) -> Option<Doomed> {
+        if self.doomed.is_empty() {
+            let next = match &mut self.cause {
+                Cause::Deleted => None,
+                Cause::Exclusive(queues) => queues.next().map(Doomed::Queue),
+                Cause::Vhost(name, _) => {
+                    let vhost = state.vhost(name)?;
+                    let queue = vhost.queues.after(None).next().map(|(_, id)| Doomed::Queue(id));
+                    let exchange = || vhost.exchanges.after(None).next().map(|(_, id)| Doomed::Exchange(id));
+                    queue.or_else(exchange)
+                }
+            };
+            self.doomed.extend(next);
+        }
+        self.doomed.last().copied()
+    }
+
     fn has(&self, doomed: Doomed) -> bool {
         self.doomed.contains(&doomed)
     }
@@ -114,7 +134,7 @@ impl Catalog {
         fx: &mut CatalogEffects,
     ) -> bool {
         let mut left = REMOVED;
-        while let Some(&doomed) = removal.doomed.last() {
+        while let Some(doomed) = removal.next(state) {
             if left == 0 {
                 return false;
             }

@@ -159,7 +159,7 @@ impl Catalog {
         check_expression(&spec.write)?;
         check_expression(&spec.read)?;
         let vhost = known_vhost(state, vhost)?;
-        if !vhost.exchanges.contains_key(exchange) {
+        if vhost.exchanges.get(exchange).is_none() {
             let (vhost, exchange) = (vhost.name.clone(), exchange.clone());
             return Err(AdministrationError::NoExchange { vhost, exchange });
         }

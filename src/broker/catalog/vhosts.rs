@@ -9,7 +9,7 @@ use crate::model::ids::Name;
 
 use super::administration::check_name;
 use super::records::{self, Record};
-use super::removal::{Cause, Doomed, Removal};
+use super::removal::{Cause, Removal};
 use super::work::Task;
 use super::{Catalog, CatalogEffects, exchanges, limits, policies, users};
 use crate::broker::announce::{self, Fields, text, texts};
@@ -37,10 +37,14 @@ impl Catalog {
             fx.event(state, "vhost.updated", || described(state, name));
             return Ok(Applied::Changed);
         }
-        let mut made: Vec<_> =
-            state.vhost(name).into_iter().flat_map(|vhost| vhost.exchanges.values()).collect();
+        let mut made: Vec<_> = state
+            .vhost(name)
+            .into_iter()
+            .flat_map(|vhost| vhost.exchanges.after(None))
+            .map(|(_, id)| id)
+            .collect();
         made.sort_unstable();
-        for exchange in made.into_iter().filter_map(|&id| state.exchange_by_id(id)) {
+        for exchange in made.into_iter().filter_map(|id| state.exchange_by_id(id)) {
             fx.event(state, "exchange.created", || exchanges::described(exchange));
         }
         fx.event(state, "vhost.created", || described(state, name));
@@ -61,17 +65,11 @@ impl Catalog {
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
         let vhost = known_vhost(state, name)?;
-        let mut queues: Vec<_> = vhost.queues.values().copied().collect();
-        let mut exchanges: Vec<_> = vhost.exchanges.values().copied().collect();
         let records = records::delete_vhost(vhost);
         tell_contents(state, name, fx);
         // Nobody new gets in.
         known_vhost(state, name)?.permissions.clear();
-        queues.sort_unstable();
-        exchanges.sort_unstable();
-        let doomed = queues.into_iter().map(Doomed::Queue);
-        let doomed = doomed.chain(exchanges.into_iter().map(Doomed::Exchange));
-        let removal = Removal::new(doomed, Cause::Vhost(name.clone(), records));
+        let removal = Removal::new(None, Cause::Vhost(name.clone(), records));
         self.begin(Task::Remove(removal), None, fx);
         let fault = Fault::new(ReplyCode::ConnectionForced, format!("vhost '{name}' is deleted"));
         let closed = self.view.clients.of_vhost(name).into_iter();
