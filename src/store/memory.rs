@@ -65,7 +65,12 @@ impl MemoryStore {
             }
             Op::Remove { queue, range } => {
                 for (_, lane) in self.lanes_of(queue) {
-                    lane.retain(|&position, _| !range.contains(position));
+                    let within = range.first..=range.last.max(range.first);
+                    let gone = lane.range(within).map(|(&at, _)| at).filter(|&at| range.contains(at));
+                    let gone: Vec<_> = gone.collect();
+                    for at in gone {
+                        lane.remove(&at);
+                    }
                 }
             }
             Op::Requeue { queue, position, attempts } => {

@@ -8,8 +8,6 @@ mod open_groups;
 mod shard;
 mod start;
 mod store;
-#[cfg(test)]
-mod tests;
 
 pub use catalog::{CatalogInput, CatalogOwner};
 pub use connection::Conversation;
