@@ -10,7 +10,7 @@ use crate::model::ids::Position;
 const SLACK: usize = 32;
 /// A run that was longer gives memory back once it is nearly empty: there may be very many queues, and one message to all
 /// of them is a slot in each.
-const LARGE: usize = 128;
+const LARGE: usize = 1024;
 
 /// A place in the run. One that was taken out of the middle stays as a mark, so that nothing has to move.
 #[derive(Debug)]

@@ -68,7 +68,7 @@ fn many_messages_that_come_and_go_leave_no_room_behind() {
         let mut holdings = Holdings::default();
         desk.queue.holdings(&mut holdings);
         let head = holdings.iter().find(|holding| holding.name == "lane: head");
-        assert!(head.is_some_and(|head| head.capacity <= 256), "{head:?}");
+        assert!(head.is_some_and(|head| head.capacity <= 1024), "{head:?}");
     }
 }
 
