@@ -153,6 +153,13 @@ pub struct VerifyConfig {
     /// Deletes the messages of the unknown queue ID, instead of reading everything.
     #[arg(long, value_name = "ID", value_parser = parse_queue)]
     pub drop: Option<QueueId>,
+    /// Copies what is sound in damaged journal files, message by message, into a new one; the damaged ones are kept as
+    /// `.damaged`.
+    #[arg(long, conflicts_with_all = ["restore", "drop"])]
+    pub salvage: bool,
+    /// Salvages also where confirmed messages are lost for good.
+    #[arg(long, requires = "salvage")]
+    pub accept_loss: bool,
 }
 
 /// What is to become of messages that are kept apart.

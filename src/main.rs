@@ -38,6 +38,9 @@ fn verify(config: &VerifyConfig) -> anyhow::Result<ExitCode> {
         }
         return Ok(ExitCode::SUCCESS);
     }
+    if config.salvage {
+        println!("{}", leveret::store::salvage(&config.data_dir, config.accept_loss)?);
+    }
     let report = server::verify(&config.data_dir)?;
     println!("{report}");
     Ok(if report.is_sound() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

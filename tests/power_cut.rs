@@ -8,9 +8,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::cast_possible_truncation)]
 
+// Parts of both are for tests/damage.rs alone.
 #[path = "power_cut/disk.rs"]
+#[allow(dead_code)]
 mod disk;
 #[path = "power_cut/model.rs"]
+#[allow(dead_code)]
 mod model;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -311,12 +314,25 @@ fn every_operation_fails_once(options: &StoreOptions) {
     assert!(errors > operations / 2 && full > errors / 2, "{errors} errors, {full} of {operations}");
 }
 
+/// Before a start repairs anything, and after it.
 #[test]
 fn verify_finds_nothing_wrong_after_power_cuts() {
-    let mut life = Life::new(99);
-    life.live(10, false).unwrap();
-    let disk: Arc<dyn Disk> = Arc::new(life.disk.clone());
-    let report = verify_on(&disk).unwrap();
-    assert!(report.is_sound(), "{report}");
-    assert_eq!(report.queues.values().sum::<u64>(), life.model.messages());
+    let verify = |disk: &SimulatedDisk| verify_on(&(Arc::new(disk.clone()) as Arc<dyn Disk>)).unwrap();
+    for seed in 99..109 {
+        let mut life = Life::new(seed);
+        for _ in 0..10 {
+            life.disk.trouble(Trouble { cut_after: Some(1 + life.random.below(300)), ..Trouble::default() });
+            life.until_the_cut().unwrap();
+            life.disk = life.disk.after_power_cut(&mut life.random);
+            let report = verify(&life.disk);
+            assert!(report.is_sound(), "seed {seed}: {report}");
+            let (_, recovered) = open(&SimulatedDisk::holding(&life.disk.files()), &LOGGED).unwrap();
+            assert_eq!(report.queues.values().sum::<u64>(), recovered.messages, "seed {seed}: {report}");
+            assert_eq!(report.catalog, recovered.catalog, "seed {seed}");
+        }
+        life.reopen().unwrap();
+        let report = verify(&life.disk);
+        assert!(report.is_sound(), "seed {seed}: {report}");
+        assert_eq!(report.queues.values().sum::<u64>(), life.model.messages());
+    }
 }

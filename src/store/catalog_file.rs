@@ -8,6 +8,7 @@ use super::disk::Disk;
 use super::engine::{FORMAT, meta};
 use super::error::StoreError;
 use super::redb::DataFile;
+use super::salvage::RawFile;
 use crate::model::op::CatalogOp;
 
 pub(super) const CATALOG: &str = "catalog.redb";
@@ -59,32 +60,79 @@ pub(super) struct Contents {
     tally: Tally,
 }
 
+/// The rows of a catalog's file, as they were read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct CatalogRows {
+    pub(super) format: Option<u64>,
+    /// What the file says of its rows: how many they are, and the sum of their checksums.
+    pub(super) count: Option<u64>,
+    pub(super) sum: Option<u64>,
+    /// One may come twice, the newer one first.
+    pub(super) rows: CatalogRecords,
+    /// No page of them is lost.
+    pub(super) whole: bool,
+}
+
+impl CatalogRows {
+    fn of(data: &DataFile) -> Result<CatalogRows, StoreError> {
+        Ok(CatalogRows {
+            format: data.meta(meta::FORMAT)?,
+            count: data.meta(meta::ROWS)?,
+            sum: data.meta(meta::SUM)?,
+            rows: data.records()?,
+            whole: true,
+        })
+    }
+
+    /// What can be read of a file by hand.
+    pub(super) fn read(raw: &RawFile) -> CatalogRows {
+        let (rows, whole) = raw.records();
+        CatalogRows {
+            format: raw.meta(meta::FORMAT),
+            count: raw.meta(meta::ROWS),
+            sum: raw.meta(meta::SUM),
+            rows,
+            whole,
+        }
+    }
+}
+
 impl Contents {
-    /// Reads all of it.
-    pub(super) fn read(data: &DataFile) -> Result<Contents, StoreError> {
-        let is_checked = data.meta(meta::FORMAT)?.is_some_and(|format| format >= CHECKED_FORMAT);
+    pub(super) fn of(read: CatalogRows) -> Contents {
+        let is_checked = read.format.is_none_or(|format| format >= CHECKED_FORMAT);
         let mut contents = Contents { is_checked, ..Contents::default() };
-        for (key, row) in data.records()? {
+        let mut rows = BTreeMap::new();
+        for (key, row) in read.rows {
+            let is_sound = |row: &[u8]| !is_checked || value_of(&key, row).is_some();
+            if rows.get(&key).is_none_or(|known: &Vec<u8>| !is_sound(known) && is_sound(&row)) {
+                rows.insert(key, row);
+            }
+        }
+        for (key, row) in rows {
             if !is_checked {
                 contents.records.push((key, row));
                 continue;
             }
-            contents.tally.take_in(&row);
             match value_of(&key, &row).map(<[u8]>::to_vec) {
                 Some(value) => contents.records.push((key, value)),
+                // What a damaged page says is no row.
+                None if !read.whole => continue,
                 None => contents.damaged.push(key),
             }
+            contents.tally.take_in(&row);
         }
-        if is_checked && let (Some(rows), Some(sum)) = (data.meta(meta::ROWS)?, data.meta(meta::SUM)?) {
-            let written = Tally { rows, sum };
-            contents.rows = match rows.saturating_sub(contents.tally.rows) {
+        let written = read.count.zip(read.sum).map(|(rows, sum)| Tally { rows, sum });
+        contents.rows = match written {
+            Some(written) if is_checked => match written.rows.saturating_sub(contents.tally.rows) {
                 // A damaged row explains another sum.
                 0 if contents.tally == written || !contents.damaged.is_empty() => Rows::Whole,
                 0 => Rows::Replaced,
                 vanished => Rows::Vanished(vanished),
-            };
-        }
-        Ok(contents)
+            },
+            _ if read.whole => Rows::Whole,
+            _ => Rows::Replaced,
+        };
+        contents
     }
 }
 
@@ -106,6 +154,22 @@ impl CatalogFile {
         let fill = |data: &DataFile| data.apply_catalog(&BTreeMap::new(), &meta, manifest);
         let data = DataFile::create(disk, CATALOG, CATALOG_CACHE, fill)?;
         Ok(CatalogFile { data, tally: Tally::default() })
+    }
+
+    /// Puts a new file in the place of a damaged one, of which this is left.
+    pub(super) fn replace(
+        disk: &dyn Disk,
+        contents: &Contents,
+        meta: &[(&'static str, u64)],
+    ) -> Result<CatalogFile, StoreError> {
+        let mut tally = Tally::default();
+        let rows = contents.records.iter().map(|(key, value)| (&key[..], Some(checked(key, value))));
+        let rows: BTreeMap<_, _> = rows.collect();
+        rows.values().flatten().for_each(|row| tally.take_in(row));
+        let meta = [meta, &tallied(tally)].concat();
+        let fill = |data: &DataFile| data.apply_catalog(&rows, &meta, None);
+        let data = DataFile::create(disk, CATALOG, CATALOG_CACHE, fill)?;
+        Ok(CatalogFile { data, tally })
     }
 
     /// Goes on with one that was read. What `contents` found missing is missed no more. `applied`: the last change in it.
@@ -147,7 +211,7 @@ impl CatalogFile {
     }
 
     pub(super) fn records(&self) -> Result<CatalogRecords, StoreError> {
-        Ok(Contents::read(&self.data)?.records)
+        Ok(Contents::of(CatalogRows::of(&self.data)?).records)
     }
 
     /// Closes cleanly.
@@ -189,7 +253,6 @@ fn checksum_of(row: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::super::disk::Folder;
-    use super::super::redb::Mode;
     use super::*;
 
     fn put(key: u8, value: &[u8]) -> CatalogOp {
@@ -197,7 +260,11 @@ mod tests {
     }
 
     fn reopened(folder: &Folder) -> DataFile {
-        DataFile::open(folder, CATALOG, CATALOG_CACHE, Mode::Write).unwrap().unwrap()
+        DataFile::open(folder, CATALOG, CATALOG_CACHE).unwrap().unwrap()
+    }
+
+    fn read_back(data: &DataFile) -> Contents {
+        Contents::of(CatalogRows::of(data).unwrap())
     }
 
     /// A catalog of the records 1 to 3, one of which was written twice and one deleted.
@@ -213,7 +280,7 @@ mod tests {
     fn records_come_back_and_are_tallied() {
         let directory = tempfile::tempdir().unwrap();
         let folder = Folder::create(directory.path()).unwrap();
-        let contents = Contents::read(&stored(&folder)).unwrap();
+        let contents = read_back(&stored(&folder));
         let expected = [(1, &b"one"[..]), (2, b"two"), (3, b"three")];
         assert_eq!(contents.records, expected.map(|(key, value)| (vec![key], value.to_vec())));
         assert_eq!((contents.damaged.len(), contents.rows), (0, Rows::Whole));
@@ -231,11 +298,11 @@ mod tests {
             let folder = Folder::create(directory.path()).unwrap();
             let data = stored(&folder);
             data.apply_catalog(&BTreeMap::from([(&[1][..], row.map(<[u8]>::to_vec))]), &[], None).unwrap();
-            let contents = Contents::read(&data).unwrap();
-            assert_eq!((contents.damaged.len(), contents.rows), (damaged, rows));
+            let found = read_back(&data);
+            assert_eq!((found.damaged.len(), found.rows), (damaged, rows));
             // Whoever goes on takes it as it is.
-            CatalogFile::open(data, &contents, 1).unwrap().apply(&[put(1, b"new")], &[], None).unwrap();
-            let contents = Contents::read(&reopened(&folder)).unwrap();
+            CatalogFile::open(data, &found, 1).unwrap().apply(&[put(1, b"new")], &[], None).unwrap();
+            let contents = read_back(&reopened(&folder));
             assert_eq!((contents.records.len(), contents.damaged.len(), contents.rows), (3, 0, Rows::Whole));
         }
     }
@@ -248,10 +315,10 @@ mod tests {
         let plain = [1, 2, 3].map(|key| (vec![key], vec![key; 3]));
         let rows = plain.iter().map(|(key, value)| (&key[..], Some(value.clone()))).collect();
         data.apply_catalog(&rows, &[(meta::FORMAT, 2)], None).unwrap();
-        let contents = Contents::read(&data).unwrap();
+        let contents = read_back(&data);
         assert_eq!(contents.records, plain);
         drop(CatalogFile::open(data, &contents, 1).unwrap());
-        let contents = Contents::read(&reopened(&folder)).unwrap();
+        let contents = read_back(&reopened(&folder));
         assert!(contents.is_checked);
         assert_eq!((contents.records, contents.rows), (plain.to_vec(), Rows::Whole));
     }

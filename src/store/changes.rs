@@ -33,6 +33,8 @@ pub(super) struct Changes {
     pub(super) trash: Rows,
     /// Catalog operations of this transaction, until they are in the catalog's own file.
     pub(super) pending: Rows,
+    /// Files of which it is accepted that something is lost.
+    pub(super) accepted: Rows,
     pub(super) meta: Vec<(&'static str, u64)>,
     /// The list of journal files, where it has changed.
     pub(super) manifest: Option<Vec<u8>>,
@@ -48,6 +50,8 @@ impl Changes {
             && self.blobs.is_empty()
             && self.meta.is_empty()
             && self.manifest.is_none()
-            && [&self.notes, &self.gone, &self.trash, &self.pending].iter().all(|rows| rows.is_empty())
+            && [&self.notes, &self.gone, &self.trash, &self.pending, &self.accepted]
+                .iter()
+                .all(|rows| rows.is_empty())
     }
 }

@@ -122,6 +122,24 @@ pub enum Damage {
         queue: QueueId,
         messages: u64,
     },
+    /// Pages of the catalog are not what was written. What is sound in it is written anew.
+    CatalogRebuilt,
+    /// Bytes of a file were wrong, and it is known what they were.
+    Corrected {
+        file: String,
+    },
+    /// Pages of a file are not what was written. Nothing is written to it any more; what is sound in it is served.
+    SetAside {
+        file: String,
+    },
+    /// Among the pages that are lost are some that said which messages there are.
+    RunsLost {
+        file: String,
+    },
+    /// Among them are some that said what was settled.
+    SettledLost {
+        file: String,
+    },
 }
 
 impl Damage {
@@ -134,14 +152,19 @@ impl Damage {
             | Damage::LogFile { may_lose: true, .. }
             | Damage::CatalogMissing
             | Damage::CatalogOlder { .. }
-            | Damage::CatalogVanished { .. } => Consequence::Lost,
-            Damage::JournalGivenUp { .. } | Damage::CatalogRecord { .. } | Damage::UnknownQueue { .. } => {
-                Consequence::Quarantined
-            }
+            | Damage::CatalogVanished { .. }
+            | Damage::RunsLost { .. } => Consequence::Lost,
+            Damage::JournalGivenUp { .. }
+            | Damage::CatalogRecord { .. }
+            | Damage::UnknownQueue { .. }
+            | Damage::SetAside { .. } => Consequence::Quarantined,
             Damage::JournalBehind { .. }
             | Damage::Manifest { .. }
             | Damage::LogFile { may_lose: false, .. }
-            | Damage::Witness { .. } => Consequence::Repaired,
+            | Damage::Witness { .. }
+            | Damage::CatalogRebuilt
+            | Damage::Corrected { .. } => Consequence::Repaired,
+            Damage::SettledLost { .. } => Consequence::Redelivers,
         }
     }
 }
@@ -215,6 +238,30 @@ impl fmt::Display for Damage {
                 "{messages} messages of queue {queue}, which {CATALOG} does not know, are kept apart: give them to a queue \
                  with `leveret verify --restore {queue}=NAME`, or delete them with `leveret verify --drop {queue}`"
             ),
+            Damage::CatalogRebuilt => write!(
+                f,
+                "{CATALOG} has damaged pages: what is sound in it is written anew, the damaged file is kept as \
+                 {CATALOG}.damaged"
+            ),
+            Damage::Corrected { file } => {
+                write!(
+                    f,
+                    "{file}: single bytes were wrong and are corrected; look after the disk and its cables"
+                )
+            }
+            Damage::SetAside { file } => write!(
+                f,
+                "{file} has damaged pages: what is sound in it is served, nothing is written to it any more; \
+                 `leveret verify --salvage` copies what is sound into a new file and puts this one aside"
+            ),
+            Damage::RunsLost { file } => write!(
+                f,
+                "{file}: pages that listed messages are lost, and confirmed messages with them: restore the data \
+                 directory from a backup, or accept it"
+            ),
+            Damage::SettledLost { file } => {
+                write!(f, "{file}: pages that said what was settled are lost: settled messages come again")
+            }
         }
     }
 }

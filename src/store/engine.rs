@@ -210,8 +210,30 @@ impl RedbStore {
         if self.tail.queues.get(&fetch.queue).is_some_and(|asked| asked.puts_in(fetch.range)) {
             self.take_over()?;
         }
+        match self.read(fetch) {
+            Err(error @ (StoreError::Damaged(_) | StoreError::Io(_)))
+                if !self.shelf.active.failed_to_write() =>
+            {
+                self.set_active_aside(&error)?;
+                self.read(fetch)
+            }
+            read => read,
+        }
+    }
+
+    fn read(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
         let asked = self.tail.queues.get(&fetch.queue);
         reading::fetch(&self.index, &mut self.shelf, self.suspect_below, asked, fetch)
+    }
+
+    /// Where the active file cannot be read, it is sealed as it is: what can be read of it is read by hand, and nothing is
+    /// written to it any more. All that is noted of it is in memory too.
+    pub(super) fn set_active_aside(&mut self, why: &StoreError) -> Result<(), StoreError> {
+        let file = self.index.files.last().map_or(0, |active| active.file);
+        tracing::error!(file = journal_name(file), "it cannot be read and is set aside: {why}");
+        // The changes of the catalog that it holds are in the catalog by now.
+        self.begin_next_file(Vec::new())?.abandon();
+        Ok(())
     }
 
     /// Takes over into the journal what was committed since the last time, as one transaction.
@@ -375,8 +397,14 @@ impl RedbStore {
         }
     }
 
-    /// Seals the active file and begins the next, which takes over what is noted of all files.
+    /// Seals the active file and begins the next.
     pub(super) fn rotate(&mut self) -> Result<(), StoreError> {
+        let pending = self.shelf.active.rows(RowsOf::Pending)?;
+        self.begin_next_file(pending)?.close()
+    }
+
+    /// Begins the next file, which takes over what is noted of all files. Returns the one that was active.
+    fn begin_next_file(&mut self, pending: Vec<(u64, Vec<u8>)>) -> Result<DataFile, StoreError> {
         let file = self.index.files.last().map_or(1, |active| active.file + 1);
         let first_number = self.index.next_number;
         self.index.changed.gone.clear();
@@ -386,7 +414,6 @@ impl RedbStore {
         }
         self.manifest.files.push(Listed { file, first_number, sealed_at: None, held: Census::default() });
         let manifest = self.next_manifest();
-        let pending = self.shelf.active.rows(RowsOf::Pending)?;
         let mut first = Changes {
             meta: vec![
                 (meta::FORMAT, FORMAT),
@@ -399,6 +426,7 @@ impl RedbStore {
             ],
             pending: pending.into_iter().map(|(number, row)| (number, Some(row))).collect(),
             manifest: manifest.clone(),
+            accepted: self.index.accepted(),
             ..Changes::default()
         };
         self.index.changed.notes.extend(self.index.notes.keys());
@@ -414,11 +442,26 @@ impl RedbStore {
             live_runs: 0,
             touched: self.index.commits,
             kept: false,
+            accepted: false,
         });
-        self.shelf.rotate(file, first_number, active).close()?;
+        let sealed = self.shelf.rotate(file, first_number, active);
         self.recent.clear();
         (self.allocated, self.most_allocated, self.sparse_for) = (0, 0, 0);
-        self.catalog.apply(&[], &[], manifest.as_deref())
+        self.catalog.apply(&[], &[], manifest.as_deref())?;
+        Ok(sealed)
+    }
+
+    /// Gives a sealed file, of which nothing is needed any more, another name.
+    pub(super) fn put_file_aside(&mut self, file: u64, name: &str) -> Result<(), StoreError> {
+        self.shelf.forget(file);
+        self.manifest.files.retain(|listed| listed.file != file);
+        let manifest = self.next_manifest();
+        self.shelf.active.apply(&Changes { manifest: manifest.clone(), ..Changes::default() })?;
+        self.catalog.apply(&[], &[], manifest.as_deref())?;
+        self.disk.rename(&journal_name(file), name)?;
+        self.disk.sync()?;
+        self.index.files.retain(|known| known.file != file);
+        Ok(())
     }
 
     /// The list of files under the next epoch, as a row: for the journal first, then for the catalog.

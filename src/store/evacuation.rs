@@ -13,7 +13,7 @@ use super::index::{EntrySource, FileRuns};
 use super::pack::{self, Item, Location, Record};
 use super::reading::{self, Found};
 use super::record;
-use super::run::RunKey;
+use super::run::{Entry, RunKey};
 use crate::model::ids::{Position, PositionRange};
 
 /// Bytes of records copied forward with one commit, about.
@@ -30,10 +30,13 @@ pub(super) struct Evacuation {
     blobs: VecDeque<(u64, Vec<(RunKey, u64)>)>,
 }
 
+/// A record as it lies, and where.
+type Lying = (Found, Vec<Bytes>);
+
 /// What a blob's runs still hold, with the records as they lie.
 struct Survivors {
     runs: Vec<(RunKey, u64)>,
-    records: Vec<(Found, Vec<Bytes>)>,
+    records: Vec<Lying>,
 }
 
 /// Copies some survivors of a nearly empty file forward, where there is one.
@@ -70,14 +73,56 @@ fn begin(store: &RedbStore) -> Option<Evacuation> {
     }
     let (file, numbers) =
         worth_emptying(store).find(|(file, _)| file.touched + quiet <= store.index.commits)?;
+    let evacuation = of_file(store, file.file, numbers);
+    let blobs = evacuation.blobs.len();
+    tracing::debug!(file = file.file, blobs, "copying what is left of a sealed file forward");
+    Some(evacuation)
+}
+
+fn of_file(store: &RedbStore, file: u64, numbers: Range<u64>) -> Evacuation {
     let mut blobs: BTreeMap<u64, Vec<(RunKey, u64)>> = BTreeMap::new();
     for (key, first) in store.index.runs_in(numbers) {
         if let Some(run) = store.index.run(key, first) {
             blobs.entry(run.blob).or_default().push((key, first));
         }
     }
-    tracing::debug!(file = file.file, blobs = blobs.len(), "copying what is left of a sealed file forward");
-    Some(Evacuation { file: file.file, blobs: blobs.into_iter().collect() })
+    Evacuation { file, blobs: blobs.into_iter().collect() }
+}
+
+/// Copies all that is sound in a sealed file forward, a transaction for each blob, and lets go of the rest. Returns how many
+/// messages were copied, and how many are lost.
+pub(super) fn empty(store: &mut RedbStore, file: u64) -> Result<(u64, u64), StoreError> {
+    let files = &store.index.files;
+    let Some(at) = files.iter().position(|known| known.file == file) else { return Ok((0, 0)) };
+    let from = files[at].first_number;
+    let to = files.get(at + 1).map_or(u64::MAX, |next| next.first_number);
+    store.evacuation = None;
+    let (mut copied, mut lost) = (0, 0);
+    for (_, runs) in of_file(store, file, from..to).blobs {
+        let live = runs.iter().filter_map(|&(key, first)| store.index.run(key, first));
+        let live: u64 = live.map(|run| u64::from(run.live)).sum();
+        let survivors = sound(store, &runs)?;
+        copied += survivors.len() as u64;
+        lost += live.saturating_sub(survivors.len() as u64);
+        for (key, first) in runs {
+            store.index.drop_run(key, first);
+        }
+        let mut changes = Changes::default();
+        copy(store, survivors, &mut changes)?;
+        store.collect(&mut changes);
+        store.shelf.active.apply(&changes)?;
+    }
+    Ok((copied, lost))
+}
+
+/// What can still be read in these runs of one blob.
+fn sound(store: &mut RedbStore, runs: &[(RunKey, u64)]) -> Result<Vec<Lying>, StoreError> {
+    let mut all = Vec::new();
+    for &(key, first) in runs {
+        // Where the list of a run is damaged there is nothing to find its messages by.
+        all.extend(listed(store, key, first)?.unwrap_or_default());
+    }
+    Ok(read(store, &all)?.0)
 }
 
 /// The sealed files that have little left in them, with the numbers in each.
@@ -98,29 +143,38 @@ pub(super) fn is_wanted(store: &RedbStore) -> bool {
 
 /// What is left in these runs of one blob; None where anything of it is damaged, which is then left where it is.
 fn survivors(store: &mut RedbStore, runs: Vec<(RunKey, u64)>) -> Result<Option<Survivors>, StoreError> {
-    let mut live = Survivors { runs: Vec::new(), records: Vec::new() };
     let mut all = Vec::new();
-    for (key, first) in runs {
-        let Some(run) = store.index.run(key, first) else { continue };
-        let (number, Some(blob)) = (run.blob, store.index.blob(run.blob)) else { continue };
-        let Some(entries) = store.shelf.entries(key)? else { return Ok(None) };
-        let settled =
-            store.index.notes.get(&key.number).map(|notes| notes.settled.clone()).unwrap_or_default();
-        for (place, entry) in entries.iter().enumerate().filter(|(place, _)| !settled.contains(*place as u64))
-        {
-            let mut entry = *entry;
-            entry.meta = reading::meta_now(&store.index, key, place, &entry, store.suspect_below);
-            all.push(Found { key, place, blob: number, blob_len: blob.len, entry });
-        }
-        live.runs.push((key, first));
+    for &(key, first) in &runs {
+        let Some(found) = listed(store, key, first)? else { return Ok(None) };
+        all.extend(found);
     }
-    let mut sound = true;
-    reading::read(&mut store.shelf, &all, |found, pieces| {
+    let (records, sound) = read(store, &all)?;
+    Ok(sound.then_some(Survivors { runs, records }))
+}
+
+/// What is left in a run; None where its list is damaged.
+fn listed(store: &mut RedbStore, key: RunKey, first: u64) -> Result<Option<Vec<Found>>, StoreError> {
+    let Some(run) = store.index.run(key, first) else { return Ok(Some(Vec::new())) };
+    let (number, Some(blob)) = (run.blob, store.index.blob(run.blob)) else { return Ok(Some(Vec::new())) };
+    let Some(entries) = store.shelf.entries(key)? else { return Ok(None) };
+    let settled = store.index.notes.get(&key.number).map(|notes| notes.settled.clone()).unwrap_or_default();
+    let live = entries.iter().enumerate().filter(|(place, _)| !settled.contains(*place as u64));
+    let found = live.map(|(place, entry)| {
+        let meta = reading::meta_now(&store.index, key, place, entry, store.suspect_below);
+        Found { key, place, blob: number, blob_len: blob.len, entry: Entry { meta, ..*entry } }
+    });
+    Ok(Some(found.collect()))
+}
+
+/// The records of these that are sound, and whether all are.
+fn read(store: &mut RedbStore, all: &[Found]) -> Result<(Vec<Lying>, bool), StoreError> {
+    let (mut records, mut sound) = (Vec::new(), true);
+    reading::read(&mut store.shelf, all, |found, pieces| {
         let checked = pieces.and_then(|pieces| record::check(&pieces).map(|()| pieces));
         sound &= checked.is_ok();
-        checked.map(|pieces| live.records.push((*found, pieces)))
+        checked.map(|pieces| records.push((*found, pieces)))
     })?;
-    Ok(sound.then_some(live))
+    Ok((records, sound))
 }
 
 fn keep(store: &mut RedbStore, file: u64) {
@@ -130,11 +184,7 @@ fn keep(store: &mut RedbStore, file: u64) {
 }
 
 /// Writes records anew, for the same queues and positions.
-fn copy(
-    store: &mut RedbStore,
-    mut records: Vec<(Found, Vec<Bytes>)>,
-    changes: &mut Changes,
-) -> Result<(), StoreError> {
+fn copy(store: &mut RedbStore, mut records: Vec<Lying>, changes: &mut Changes) -> Result<(), StoreError> {
     if records.is_empty() {
         return Ok(());
     }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::changes::Rows;
 use super::error::StoreError;
 use super::ranges::RangeSet;
 use super::run::{Entry, Header, Notes, RunKey};
@@ -83,6 +84,8 @@ pub(super) struct FileRuns {
     pub(super) touched: u64,
     /// Not to be emptied or removed: something in it is damaged, or removing it failed.
     pub(super) kept: bool,
+    /// Something in it is lost, and the operator has accepted that.
+    pub(super) accepted: bool,
 }
 
 /// What changed in memory and is to be written.
@@ -155,6 +158,11 @@ impl Index {
     /// The first number of the active file.
     pub(super) fn active_from(&self) -> u64 {
         self.files.last().map_or(0, |file| file.first_number)
+    }
+
+    /// What is lost and accepted, as rows.
+    pub(super) fn accepted(&self) -> Rows {
+        self.files.iter().filter(|file| file.accepted).map(|file| (file.file, Some(Vec::new()))).collect()
     }
 
     /// The place in `files` of the file with this number in it.

@@ -10,7 +10,6 @@
 //! left it at the right place.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -213,7 +212,7 @@ pub(super) fn replay(disk: &dyn Disk, taken_over: u64, salt: u64) -> Result<Repl
     replay.found = Found::There(len);
     // A commit is written only when the one before it is durable. So where a record is newer than the one that should
     // come next, that one was durable, and is lost; otherwise what cannot be read was never confirmed.
-    for (sequence, (payload, end)) in newer_records(&*file, len, taken_over, salt)? {
+    for (sequence, (payload, end)) in newer_records(&*file, len, taken_over, salt) {
         let commit = log_record::decode(payload);
         let first_lost = replay.last + 1;
         let last_lost = if commit.is_some() { sequence - 1 } else { sequence };
@@ -227,17 +226,12 @@ pub(super) fn replay(disk: &dyn Disk, taken_over: u64, salt: u64) -> Result<Repl
 }
 
 /// By sequence number, the operations of all whole records beyond `taken_over`, and where each ends.
-fn newer_records(
-    file: &dyn DiskFile,
-    len: u64,
-    taken_over: u64,
-    salt: u64,
-) -> io::Result<BTreeMap<u64, (Bytes, u64)>> {
+fn newer_records(file: &dyn DiskFile, len: u64, taken_over: u64, salt: u64) -> BTreeMap<u64, (Bytes, u64)> {
     let mut reader = LogReader { file, len, window: Vec::new(), at: 0 };
     let mut records = BTreeMap::new();
     let mut at = 0;
     while at < len {
-        let found = reader.record(at, salt)?.filter(|(sequence, _)| *sequence > taken_over);
+        let found = reader.record(at, salt).filter(|(sequence, _)| *sequence > taken_over);
         at += match found {
             None => BLOCK as u64,
             Some((sequence, payload)) => {
@@ -247,7 +241,7 @@ fn newer_records(
             }
         };
     }
-    Ok(records)
+    records
 }
 
 /// Reads a log from its beginning to its end, a window at a time: what is not a record takes no memory, whatever it
@@ -262,32 +256,39 @@ struct LogReader<'a> {
 
 impl LogReader<'_> {
     /// The sequence number and the operations of the record that begins here, where it is whole.
-    fn record(&mut self, at: u64, salt: u64) -> io::Result<Option<(u64, Bytes)>> {
-        let Some(mut header) = self.bytes(at, HEADER_LEN)? else { return Ok(None) };
+    fn record(&mut self, at: u64, salt: u64) -> Option<(u64, Bytes)> {
+        let mut header = self.bytes(at, HEADER_LEN)?;
         let mut magic = [0; MAGIC.len()];
         header.copy_to_slice(&mut magic);
         let (len, sequence) = (header.get_u32_le() as usize, header.get_u64_le());
         if magic != MAGIC || header.get_u64_le() != salt || !(HEADER_LEN..=MOST_LOGGED).contains(&len) {
-            return Ok(None);
+            return None;
         }
-        let Some(bytes) = self.bytes(at, len)? else { return Ok(None) };
+        let bytes = self.bytes(at, len)?;
         let is_whole = checksum(bytes) == bytes[CHECKSUM];
-        Ok(is_whole.then(|| (sequence, Bytes::copy_from_slice(&bytes[HEADER_LEN..]))))
+        is_whole.then(|| (sequence, Bytes::copy_from_slice(&bytes[HEADER_LEN..])))
     }
 
-    /// So many bytes of the file; None where it ends before.
-    fn bytes(&mut self, at: u64, len: usize) -> io::Result<Option<&[u8]>> {
+    /// So many bytes of the file; None where it ends before. A block that cannot be read is as good as an empty one: what
+    /// was in it is missed.
+    fn bytes(&mut self, at: u64, len: usize) -> Option<&[u8]> {
         let left = usize::try_from(self.len.saturating_sub(at)).unwrap_or(usize::MAX);
         if len > left {
-            return Ok(None);
+            return None;
         }
         if at < self.at || at + len as u64 > self.at + self.window.len() as u64 {
             self.window.resize(len.max(WINDOW).min(left), 0);
-            self.file.read(at, &mut self.window)?;
+            if self.file.read(at, &mut self.window).is_err() {
+                for (at, block) in (at..).step_by(BLOCK).zip(self.window.chunks_mut(BLOCK)) {
+                    if self.file.read(at, block).is_err() {
+                        block.fill(0);
+                    }
+                }
+            }
             self.at = at;
         }
         let from = usize::try_from(at - self.at).unwrap_or(usize::MAX);
-        Ok(self.window.get(from..).and_then(|rest| rest.get(..len)))
+        self.window.get(from..)?.get(..len)
     }
 }
 
@@ -301,6 +302,7 @@ fn checksum(record: &[u8]) -> [u8; 4] {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::super::testing::{message, put};
@@ -362,7 +364,7 @@ mod tests {
     /// The sequence numbers that are found, and the longest read.
     fn found(bytes: Vec<u8>) -> (Vec<u64>, usize) {
         let file = Watched { bytes, ..Watched::default() };
-        let records = newer_records(&file, file.len().unwrap(), 1, SALT).unwrap();
+        let records = newer_records(&file, file.len().unwrap(), 1, SALT);
         let ends = records.values().map(|(_, end)| *end).collect::<Vec<_>>();
         assert!(ends.is_sorted() && ends.iter().all(|end| end % BLOCK as u64 == 0));
         (records.into_keys().collect(), file.longest.into_inner())

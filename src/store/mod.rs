@@ -3,9 +3,9 @@
 //! The store decides nothing about messages: it keeps what queues and the catalog tell it to keep.
 //!
 //! `engine` carries out commits (in the `log`, and from time to time many of them as one transaction of the journal),
-//! `recovery` opens a directory, `reading` answers fetches, `evacuation` and `housekeeping` give disk space back; `index` is what they all
+//! `examine` finds out what a directory holds, `recovery` opens it, `reading` answers fetches, `evacuation` and `housekeeping` give disk space back; `index` is what they all
 //! look into. Below them: `intake` and `pack` (what commits come down to), `run`, `record`, `chunk`, `pending`,
-//! `log_record` (what it looks like on disk), `shelf`, `redb`, `disk` (files).
+//! `log_record` (what it looks like on disk), `shelf`, `redb`, `salvage` (which reads files without redb), `disk` (files).
 
 mod catalog_file;
 mod changes;
@@ -15,6 +15,7 @@ pub mod disk;
 mod engine;
 mod error;
 mod evacuation;
+mod examine;
 mod housekeeping;
 mod index;
 mod intake;
@@ -22,7 +23,7 @@ mod log;
 mod log_record;
 mod manifest;
 mod memory;
-mod overlay;
+mod opening;
 mod pack;
 mod pending;
 mod ranges;
@@ -30,7 +31,9 @@ mod reading;
 mod record;
 mod recovery;
 mod redb;
+mod rescue;
 mod run;
+mod salvage;
 mod shelf;
 mod survey;
 #[cfg(test)]
@@ -51,6 +54,7 @@ pub use damage::{Census, Consequence, Damage, DamageReport};
 pub use engine::RedbStore;
 pub use error::{OpenError, StoreError};
 pub use memory::MemoryStore;
+pub use rescue::{SalvageReport, SalvagedFile};
 pub use verify::{FileReport, VerifyReport};
 
 /// Where operations become durable. Synchronous and single-threaded: the server drives it from one thread, and
@@ -168,4 +172,16 @@ pub fn verify(directory: &Path) -> Result<VerifyReport, OpenError> {
 /// The same on any disk.
 pub fn verify_on(disk: &Arc<dyn disk::Disk>) -> Result<VerifyReport, OpenError> {
     verify::verify(disk)
+}
+
+/// Copies what is sound in damaged journal files into a new one and puts them aside. Refused while the directory is in use,
+/// and, unless `accept_loss`, where more is lost than what could be salvaged.
+pub fn salvage(directory: &Path, accept_loss: bool) -> Result<SalvageReport, OpenError> {
+    let options = StoreOptions { accept_loss, ..StoreOptions::default() };
+    salvage_on(&(Arc::new(disk::Folder::existing(directory)?) as Arc<dyn disk::Disk>), &options)
+}
+
+/// The same on any disk.
+pub fn salvage_on(disk: &Arc<dyn disk::Disk>, options: &StoreOptions) -> Result<SalvageReport, OpenError> {
+    rescue::salvage(disk, options)
 }

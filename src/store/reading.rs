@@ -12,7 +12,7 @@ use super::index::{EntrySource, Index};
 use super::intake::Asked;
 use super::record::{self, BadRecord};
 use super::run::{Entry, RunKey};
-use super::shelf::{self, Shelf};
+use super::shelf::{self, Shelf, View};
 use super::wire;
 use crate::model::ids::{Position, PositionRange};
 use crate::model::message::Message;
@@ -179,20 +179,34 @@ pub(super) fn read(
         rest = after;
         let file = shelf.file_of(first.blob);
         if view.as_ref().is_none_or(|(viewed, _)| *viewed != file) {
-            view = Some((file, shelf.blobs(first.blob)?));
+            view = Some((file, shelf.view(first.blob)?));
         }
-        let start = u64::from(first.entry.offset);
-        let len: u64 = group.iter().map(|found| u64::from(found.entry.len)).sum();
-        let pieces = match &view {
-            Some((_, Some(blobs))) => blobs.read(first.blob, first.blob_len, start..start + len)?,
-            _ => None,
+        let view = view.as_ref().and_then(|(_, view)| view.as_ref());
+        let read = |entry: &Entry, len: u64| {
+            let start = u64::from(entry.offset);
+            let read = |view: &View| view.read(first.blob, first.blob_len, start..start + len);
+            view.map_or(Ok(None), read)
         };
+        let pieces = read(&first.entry, group.iter().map(|found| u64::from(found.entry.len)).sum())?;
         let mut at = 0;
         for found in group {
             let record = at..at + found.entry.len as usize;
             at = record.end;
-            let pieces = pieces.as_ref().map(|pieces| shelf::cut(pieces, record));
-            if let Err(why) = each(found, pieces.ok_or(BadRecord::Unreadable("its blob"))) {
+            let pieces = match &pieces {
+                Some(pieces) => Some(shelf::cut(pieces, record)),
+                // A block that cannot be read is damage of the messages in it, not of their neighbours.
+                None => read(&found.entry, u64::from(found.entry.len))?,
+            };
+            let mut result = each(found, pieces.ok_or(BadRecord::Unreadable("its blob")));
+            if result.is_err() {
+                let start = u64::from(found.entry.offset);
+                let range = start..start + u64::from(found.entry.len);
+                shelf.second_look(first.blob, first.blob_len, range, |pieces| {
+                    result = each(found, Ok(pieces));
+                    result.is_ok()
+                });
+            }
+            if let Err(why) = result {
                 shelf.quarantine(found.key, found.place as u64, why);
             }
         }

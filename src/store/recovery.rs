@@ -1,25 +1,27 @@
 //! Opening a data directory: which files are there, what is left in them, and the first transaction, which says
 //! that the directory is in use. Reads the rows of runs and never a body.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use super::catalog_file::{CATALOG, CATALOG_CACHE, CatalogFile};
 use super::changes::Changes;
 use super::damage::{Census, Damage, DamageReport};
 use super::disk::Disk;
 use super::engine::{FORMAT, RedbStore, Trash, meta};
 use super::error::{OpenError, StoreError};
+use super::examine::{Examined, Look, examine};
 use super::index::{EntrySource, FileRuns, Index};
 use super::intake::Intake;
 use super::log::{Log, Logged};
 use super::manifest::{Listed, Manifest};
+use super::opening::{self, Outcome, Ready};
 use super::pack::Recent;
 use super::ranges::RangeSet;
-use super::redb::{DataFile, Mode, RowsOf};
+use super::redb::RowsOf;
 use super::run::{self, Keeps, Notes, RunKey};
+use super::salvage::Depth;
 use super::shelf::{Shelf, journal_name};
-use super::survey::{self, CatalogSays, JournalSays, Survey};
+use super::survey::Survey;
 use super::wire::{self, Reader};
 use super::{Recovered, StoreOptions, chunk};
 
@@ -29,36 +31,26 @@ const MOST_BLOB: u64 = 8 << 30;
 /// Opens the store on a disk, which is made ready where it is empty.
 pub(super) fn open(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<(RedbStore, Recovered), OpenError> {
     let lock = disk.lock()?.ok_or(OpenError::Locked)?;
-    let names = disk.list()?;
-    for name in names.iter().filter(|name| name.ends_with(".redb.tmp")) {
+    // redb looks at every page of a file that was not closed. Only where it finds one that is not what was written are
+    // they all looked at here.
+    let mut looks = (Look::Structure, Look::Structure);
+    let mut corrected = Vec::new();
+    let (found, ready) = loop {
+        let mut found = examine(&*disk, looks.0, looks.1)?;
+        // What an earlier look has corrected is right by now.
+        corrected.into_iter().for_each(|damage| found.damage.add(damage));
+        accepted(&found.damage, options)?;
+        match opening::open(&*disk, options.cache_bytes, looks, &mut found)? {
+            Outcome::Ready(ready) => break (found, ready),
+            Outcome::Again(journal, catalog) => looks = (journal, catalog),
+        }
+        let is_corrected = |damage: &Damage| matches!(damage, Damage::Corrected { .. });
+        corrected = found.damage.found.into_iter().filter(is_corrected).collect();
+    };
+    for name in disk.list()?.iter().filter(|name| name.ends_with(".redb.tmp")) {
         disk.remove(name)?;
     }
-    let mut damage = DamageReport::default();
-    let mut files = journal_files(&names);
-    let catalog = if names.iter().any(|name| name == CATALOG) {
-        let catalog = open_to_write(&*disk, CATALOG, CATALOG_CACHE)?;
-        check_format(&catalog)?;
-        Some(catalog)
-    } else {
-        None
-    };
-    let catalog_says = catalog.as_ref().map(CatalogSays::read).transpose()?;
-    let active = match files.last() {
-        Some(&newest) => open_to_write(&*disk, &journal_name(newest), options.cache_bytes)?,
-        None => {
-            let (file, first_number) = survey::no_journal(&*disk, catalog_says.as_ref(), &mut damage)?;
-            accepted(&damage, options)?;
-            files.push(file);
-            create_journal(&*disk, options, file, first_number)?
-        }
-    };
-    check_format(&active)?;
-    if catalog.is_none() && !survey::is_new(&files, &active)? {
-        damage.add(Damage::CatalogMissing);
-    }
-    let says = JournalSays::read(&active)?;
-    let survey = survey::survey(&*disk, &files, says, catalog_says, &mut damage)?;
-    let mut opening = Opening::begin(disk, lock, active, catalog, options, survey, damage)?;
+    let mut opening = Opening::begin(disk, lock, ready, options, found)?;
     opening.read_rows()?;
     opening.drop_what_does_not_last()?;
     let recovered = opening.finish()?;
@@ -71,61 +63,14 @@ fn accepted(damage: &DamageReport, options: &StoreOptions) -> Result<(), OpenErr
     if damage.has_losses() && !options.accept_loss { Err(OpenError::Lost(damage.clone())) } else { Ok(()) }
 }
 
-/// The numbers of the journal files among these names, in order.
-pub(super) fn journal_files(names: &[String]) -> Vec<u64> {
-    let number = |name: &String| name.strip_prefix("journal-")?.strip_suffix(".redb")?.parse().ok();
-    let mut files: Vec<u64> = names.iter().filter_map(number).collect();
-    files.sort_unstable();
-    files
-}
-
-/// Refuses what a newer version wrote.
-pub(super) fn check_format(data: &DataFile) -> Result<(), OpenError> {
-    match data.meta(meta::FORMAT)? {
-        Some(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
-        Some(_) => Ok(()),
-        None => Err(damaged("a file of the store", "it does not say its format")),
-    }
-}
-
 fn damaged(file: &str, why: &str) -> OpenError {
     OpenError::Damaged { file: file.to_owned(), why: why.to_owned() }
-}
-
-fn open_to_write(disk: &dyn Disk, name: &str, cache: usize) -> Result<DataFile, OpenError> {
-    match DataFile::open(disk, name, cache, Mode::Write) {
-        Ok(Some(data)) => Ok(data),
-        Ok(None) => Err(damaged(name, "it could not be repaired")),
-        Err(StoreError::Damaged(why)) => Err(damaged(name, &why)),
-        Err(StoreError::Io(error)) => Err(match Arc::try_unwrap(error) {
-            Ok(error) => error.into(),
-            Err(error) => StoreError::Io(error).into(),
-        }),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// The journal is made before the catalog: a catalog without one has lost it.
-fn create_journal(
-    disk: &dyn Disk,
-    options: &StoreOptions,
-    file: u64,
-    first_number: u64,
-) -> Result<DataFile, OpenError> {
-    let meta = vec![
-        (meta::FORMAT, FORMAT),
-        (meta::FIRST_NUMBER, first_number),
-        (meta::CLEAN, 1),
-        (meta::SUSPECT_BELOW, 0),
-    ];
-    let first = Changes { meta, ..Changes::default() };
-    let name = journal_name(file);
-    Ok(DataFile::create(disk, &name, options.cache_bytes, |data| data.make_journal(&first))?)
 }
 
 struct Opening {
     store: RedbStore,
     survey: Survey,
+    given_up: Vec<(u64, bool)>,
     damaged_runs: u64,
     damage: DamageReport,
     /// Runs (with their first position) of which not all lasts, or nothing is left.
@@ -136,42 +81,27 @@ impl Opening {
     fn begin(
         disk: Arc<dyn Disk>,
         lock: Box<dyn std::any::Any + Send + Sync>,
-        active: DataFile,
-        catalog: Option<DataFile>,
+        ready: Ready,
         options: &StoreOptions,
-        survey: Survey,
-        mut damage: DamageReport,
+        found: Examined,
     ) -> Result<Opening, OpenError> {
-        let files = &survey.inventory.files;
-        let newest = files.last().copied().unwrap_or(1);
+        let Ready { active, catalog } = ready;
+        let Examined { newest, sealed, given_up, survey, damage, .. } = found;
         let suspect_below = active.meta(meta::SUSPECT_BELOW)?.unwrap_or(0);
         let mut index = Index::default();
-        let mut spans = Vec::new();
         let mut manifest = Manifest { epoch: survey.epoch(), files: Vec::new() };
-        // Sealed files are opened through a shelf that knows them by name only, to ask for their first numbers.
-        let mut shelf = Shelf::new(Arc::clone(&disk), active, files.iter().map(|&file| (file, 0)).collect());
-        for &file in files {
-            let data = shelf.data(file).map_err(|error| damaged_file(file, error))?;
-            let mut sealed_at = None;
-            if file != newest {
-                check_format(data)?;
-                let logged = data.meta(meta::LOGGED)?.unwrap_or(0);
-                survey.judge_sealed(file, logged).into_iter().for_each(|older| damage.add(older));
-                sealed_at = Some(logged);
-            }
-            let first = data.meta(meta::FIRST_NUMBER)?;
-            let first_number =
-                first.ok_or_else(|| damaged(&journal_name(file), "its first number is lost"))?;
-            spans.push((file, first_number));
-            index.files.push(FileRuns { file, first_number, live_runs: 0, touched: 0, kept: false });
+        let sealed_files = sealed
+            .into_iter()
+            .map(|known| (known.file, known.first_number, Some(known.logged), known.accepted));
+        for (file, first_number, sealed_at, accepted) in
+            sealed_files.chain([(newest.0, newest.1, None, false)])
+        {
+            let (live_runs, touched, kept) = (0, 0, false);
+            index.files.push(FileRuns { file, first_number, live_runs, touched, kept, accepted });
             manifest.files.push(Listed { file, first_number, sealed_at, held: Census::default() });
         }
-        shelf.set_files(spans);
-        accepted(&damage, options)?;
-        let catalog = match catalog {
-            Some(data) => CatalogFile::open(data, &survey.contents, survey.applied)?,
-            None => CatalogFile::create(&*disk, &[(meta::APPLIED, 0)], None)?,
-        };
+        let spans = index.files.iter().map(|known| (known.file, known.first_number)).collect();
+        let shelf = Shelf::new(Arc::clone(&disk), active, spans);
         let log = Log::open(&*disk, options.log_bytes, &survey.replay, survey.testimony, survey.last)?;
         // Above whatever is said about numbers, also where nothing is left of what had them.
         index.next_number = index.active_from().max(suspect_below).max(survey.next_number);
@@ -196,13 +126,13 @@ impl Opening {
             latched: None,
             lock,
         };
-        Ok(Opening { store, survey, damaged_runs: 0, damage, to_check: Vec::new() })
+        Ok(Opening { store, survey, given_up, damaged_runs: 0, damage, to_check: Vec::new() })
     }
 
     /// Reads what the active file notes, then the runs of all files.
     fn read_rows(&mut self) -> Result<(), OpenError> {
         let store = &mut self.store;
-        let files = self.survey.inventory.files.clone();
+        let files: Vec<u64> = store.index.files.iter().map(|known| known.file).collect();
         let newest = files.last().copied().unwrap_or(1);
         let mut notes = HashMap::new();
         for (number, row) in store.shelf.active.rows(RowsOf::Notes)? {
@@ -236,8 +166,10 @@ impl Opening {
         let Opening { store, to_check, .. } = self;
         let RedbStore { shelf, index, .. } = store;
         let mut bad = 0u64;
+        let mut seen = HashSet::new();
         let each = |key: RunKey, row: &[u8]| {
-            if index.is_gone(key.number) {
+            // Where pages are lost a row may come twice.
+            if index.is_gone(key.number) || !seen.insert(key.number) {
                 return;
             }
             match run::decode_row(row) {
@@ -256,9 +188,14 @@ impl Opening {
                 }
             }
         };
-        let data = shelf.data(file).map_err(|error| damaged_file(file, error))?;
-        data.runs(each).map_err(|error| damaged_file(file, error))?;
-        if bad > 0 {
+        let whole = if shelf.is_active(file) {
+            shelf.active.runs(each).map_err(|error| damaged_file(file, error))?;
+            true
+        } else {
+            let sealed = shelf.sealed(file)?;
+            sealed.runs(each) && sealed.check_rows(Depth::Structure)
+        };
+        if bad > 0 || !whole {
             self.damaged_runs += bad;
             for known in self.store.index.files.iter_mut().filter(|known| known.file == file) {
                 known.kept = true;
@@ -327,6 +264,7 @@ impl Opening {
                 (meta::SALT, store.log.salt()),
                 (meta::LOG_BYTES, store.log.len()),
             ],
+            accepted: store.index.accepted(),
             ..Changes::default()
         };
         // The last row stays: a catalog that loses its last transaction is repaired from it.
@@ -347,20 +285,8 @@ impl Opening {
     /// Removes files that are not listed any more, which a crash left there. One with something left in it was put
     /// back by somebody: it is left alone.
     fn remove_what_was_given_up(&mut self) -> Result<(), OpenError> {
-        let store = &mut self.store;
-        for &file in &self.survey.inventory.given_up {
-            let name = journal_name(file);
-            let data = DataFile::open(&*store.disk, &name, CATALOG_CACHE, Mode::Inspect);
-            let mut settled = matches!(data, Ok(Some(_)));
-            if let Ok(Some(data)) = data {
-                let read = data.runs(|key, _| settled &= store.index.is_gone(key.number));
-                settled &= read.is_ok();
-            }
-            if settled {
-                store.disk.remove(&name)?;
-            } else {
-                self.damage.add(Damage::JournalGivenUp { file: name });
-            }
+        for &(file, _) in self.given_up.iter().filter(|(_, settled)| *settled) {
+            self.store.disk.remove(&journal_name(file))?;
         }
         Ok(())
     }

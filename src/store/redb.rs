@@ -1,10 +1,13 @@
-//! The files of the store as redb databases: tables, transactions, reads. All that is known of redb is here, and
-//! nothing of what the rows mean.
+//! The files of the store as redb databases: tables, transactions, reads. All that is known of redb's interface is here
+//! (its pages are read by hand in `salvage`), and nothing of what the rows mean. redb panics where it meets bytes it did not
+//! write: here a panic becomes the error that the file is damaged.
 
+use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,24 +22,33 @@ use super::changes::{Changes, NewBlob, Rows};
 use super::chunk;
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
-use super::overlay::Overlay;
 use super::run::RunKey;
 use crate::model::ids::QueueId;
 
 type Numbered = TableDefinition<'static, u64, &'static [u8]>;
 
+/// What the tables are called.
+pub(super) mod names {
+    pub(in crate::store) const CHUNKS: &str = "chunks";
+    pub(in crate::store) const RUNS: &str = "runs";
+    pub(in crate::store) const NOTES: &str = "notes";
+    pub(in crate::store) const GONE: &str = "gone";
+    pub(in crate::store) const TRASH: &str = "trash";
+    pub(in crate::store) const PENDING: &str = "pending";
+    pub(in crate::store) const ACCEPTED: &str = "accepted";
+    pub(in crate::store) const META: &str = "meta";
+    pub(in crate::store) const MANIFEST: &str = "manifest";
+    pub(in crate::store) const RECORDS: &str = "records";
+}
+
 /// Blobs and long entries, by number and place of the chunk.
-const CHUNKS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new("chunks");
+const CHUNKS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new(names::CHUNKS);
 /// Runs by queue, lane and number.
-const RUNS: TableDefinition<(u64, u8, u64), &[u8]> = TableDefinition::new("runs");
-const NOTES: Numbered = TableDefinition::new("notes");
-const GONE: Numbered = TableDefinition::new("gone");
-const TRASH: Numbered = TableDefinition::new("trash");
-const PENDING: Numbered = TableDefinition::new("pending");
-const META: TableDefinition<&str, u64> = TableDefinition::new("meta");
+const RUNS: TableDefinition<(u64, u8, u64), &[u8]> = TableDefinition::new(names::RUNS);
+const META: TableDefinition<&str, u64> = TableDefinition::new(names::META);
 /// The list of journal files, in one row.
-const MANIFEST: Numbered = TableDefinition::new("manifest");
-const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new("records");
+const MANIFEST: Numbered = TableDefinition::new(names::MANIFEST);
+const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new(names::RECORDS);
 
 /// A table of numbered rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,28 +57,24 @@ pub(super) enum RowsOf {
     Gone,
     Trash,
     Pending,
+    /// Files of which the operator has accepted that something is lost.
+    Accepted,
 }
 
 impl RowsOf {
-    fn table(self) -> Numbered {
+    pub(super) fn name(self) -> &'static str {
         match self {
-            RowsOf::Notes => NOTES,
-            RowsOf::Gone => GONE,
-            RowsOf::Trash => TRASH,
-            RowsOf::Pending => PENDING,
+            RowsOf::Notes => names::NOTES,
+            RowsOf::Gone => names::GONE,
+            RowsOf::Trash => names::TRASH,
+            RowsOf::Pending => names::PENDING,
+            RowsOf::Accepted => names::ACCEPTED,
         }
     }
-}
 
-/// How a file is opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Mode {
-    /// To be written; repaired first where that is needed.
-    Write,
-    /// Only to be read; None where it was not closed cleanly.
-    Sealed,
-    /// Only to be read, repaired in memory where that is needed.
-    Inspect,
+    fn table(self) -> Numbered {
+        TableDefinition::new(self.name())
+    }
 }
 
 /// An open database file.
@@ -75,17 +83,22 @@ pub(super) struct DataFile {
     db: Option<Database>,
     file: Arc<dyn DiskFile>,
     failed: Arc<AtomicBool>,
+    abandoned: Arc<AtomicBool>,
 }
 
-/// redb's view of a file. Remembers that something failed: closing reports no errors of its own.
+/// redb's view of a file. Remembers that it could not be written: closing reports no errors of its own.
 #[derive(Debug)]
 struct Backend {
     file: Arc<dyn DiskFile>,
     failed: Arc<AtomicBool>,
+    /// Nothing more is written, also not by closing.
+    abandoned: Arc<AtomicBool>,
 }
 
 impl Backend {
-    fn noting<T>(&self, result: io::Result<T>) -> io::Result<T> {
+    fn writing<T>(&self, step: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
+        let allowed = !self.abandoned.load(Ordering::Relaxed);
+        let result = if allowed { step() } else { Err(io::Error::other("the file is abandoned")) };
         if result.is_err() {
             self.failed.store(true, Ordering::Relaxed);
         }
@@ -95,23 +108,23 @@ impl Backend {
 
 impl StorageBackend for Backend {
     fn len(&self) -> io::Result<u64> {
-        self.noting(self.file.len())
+        self.file.len()
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.noting(self.file.read(offset, out))
+        self.file.read(offset, out)
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.noting(self.file.set_len(len))
+        self.writing(|| self.file.set_len(len))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.noting(self.file.sync())
+        self.writing(|| self.file.sync())
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.noting(self.file.write(offset, data))
+        self.writing(|| self.file.write(offset, data))
     }
 }
 
@@ -125,7 +138,7 @@ impl DataFile {
         fill: impl FnOnce(&DataFile) -> Result<(), StoreError>,
     ) -> Result<DataFile, StoreError> {
         let temporary = format!("{name}.tmp");
-        let data = DataFile::with(disk.create(&temporary)?, &builder(cache, name, true))?;
+        let data = DataFile::with(disk.create(&temporary)?, &builder(cache, name))?;
         let Some(data) = data else { return Err(StoreError::Damaged(format!("{name} is new and damaged"))) };
         fill(&data)?;
         data.file.sync()?;
@@ -135,26 +148,25 @@ impl DataFile {
         Ok(data)
     }
 
-    /// Opens a database; None where `mode` forbids the repair it needs.
-    pub(super) fn open(
-        disk: &dyn Disk,
-        name: &str,
-        cache: usize,
-        mode: Mode,
-    ) -> Result<Option<DataFile>, StoreError> {
-        let file = disk.open(name)?;
-        let file = if mode == Mode::Write { file } else { Arc::new(Overlay::new(file)?) };
-        DataFile::with(file, &builder(cache, name, mode != Mode::Sealed))
+    /// Opens a database with its newest commit; None where that is not whole. Which one is the newest was found out by
+    /// then.
+    pub(super) fn open(disk: &dyn Disk, name: &str, cache: usize) -> Result<Option<DataFile>, StoreError> {
+        DataFile::with(disk.open(name)?, &builder(cache, name))
     }
 
     fn with(file: Arc<dyn DiskFile>, builder: &Builder) -> Result<Option<DataFile>, StoreError> {
         let failed = Arc::new(AtomicBool::new(false));
-        let backend = Backend { file: Arc::clone(&file), failed: Arc::clone(&failed) };
-        match builder.create_with_backend(backend) {
-            Ok(db) => Ok(Some(DataFile { db: Some(db), file, failed })),
+        let abandoned = Arc::new(AtomicBool::new(false));
+        let backend = Backend {
+            file: Arc::clone(&file),
+            failed: Arc::clone(&failed),
+            abandoned: Arc::clone(&abandoned),
+        };
+        guarded(|| match builder.create_with_backend(backend) {
+            Ok(db) => Ok(Some(DataFile { db: Some(db), file, failed, abandoned })),
             Err(DatabaseError::RepairAborted) => Ok(None),
             Err(error) => Err(fault(error)),
-        }
+        })
     }
 
     fn db(&self) -> Result<&Database, StoreError> {
@@ -171,40 +183,46 @@ impl DataFile {
         Ok(transaction)
     }
 
+    /// Whether redb could not write, or sync: what is on disk is not what it thinks.
+    pub(super) fn failed_to_write(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Closes it without writing another byte.
+    pub(super) fn abandon(self) {
+        self.abandoned.store(true, Ordering::Relaxed);
+    }
+
     /// Closes cleanly, so that the next opening needs no repair.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        drop(self.db.take());
+        close(self.db.take())?;
         if self.failed.load(Ordering::Relaxed) {
             return Err(StoreError::Io(Arc::new(io::Error::other("closing a file of the store failed"))));
         }
         Ok(())
     }
 
-    /// Reads every page and compares its checksum. What it repairs it repairs in memory only, so this is for
-    /// files opened to be inspected.
-    pub(super) fn check(&mut self) -> Result<bool, StoreError> {
-        let db = self.db.as_mut();
-        let db = db.ok_or_else(|| StoreError::Damaged("the file is closed".to_owned()))?;
-        db.check_integrity().map_err(fault)
-    }
-
     /// Makes the tables of a journal.
     pub(super) fn make_journal(&self, first: &Changes) -> Result<(), StoreError> {
-        let transaction = self.begin_write()?;
-        transaction.open_table(CHUNKS).map_err(fault)?;
-        transaction.open_table(RUNS).map_err(fault)?;
-        for rows in [RowsOf::Notes, RowsOf::Gone, RowsOf::Trash, RowsOf::Pending] {
-            transaction.open_table(rows.table()).map_err(fault)?;
-        }
-        write(&transaction, first)?;
-        transaction.commit().map_err(fault)
+        guarded(|| {
+            let transaction = self.begin_write()?;
+            transaction.open_table(CHUNKS).map_err(fault)?;
+            transaction.open_table(RUNS).map_err(fault)?;
+            for rows in [RowsOf::Notes, RowsOf::Gone, RowsOf::Trash, RowsOf::Pending, RowsOf::Accepted] {
+                transaction.open_table(rows.table()).map_err(fault)?;
+            }
+            write(&transaction, first)?;
+            transaction.commit().map_err(fault)
+        })
     }
 
     /// One durable transaction on a journal.
     pub(super) fn apply(&self, changes: &Changes) -> Result<(), StoreError> {
-        let transaction = self.begin_write()?;
-        write(&transaction, changes)?;
-        transaction.commit().map_err(fault)
+        guarded(|| {
+            let transaction = self.begin_write()?;
+            write(&transaction, changes)?;
+            transaction.commit().map_err(fault)
+        })
     }
 
     /// One durable transaction on a catalog: rows of records, None where one goes, beside the rest.
@@ -214,81 +232,91 @@ impl DataFile {
         meta: &[(&'static str, u64)],
         manifest: Option<&[u8]>,
     ) -> Result<(), StoreError> {
-        let transaction = self.begin_write()?;
-        {
-            let mut table = transaction.open_table(RECORDS).map_err(fault)?;
-            for (&key, row) in records {
-                match row {
-                    Some(row) => table.insert(key, &row[..]).map_err(fault)?,
-                    None => table.remove(key).map_err(fault)?,
-                };
+        guarded(|| {
+            let transaction = self.begin_write()?;
+            {
+                let mut table = transaction.open_table(RECORDS).map_err(fault)?;
+                for (&key, row) in records {
+                    match row {
+                        Some(row) => table.insert(key, &row[..]).map_err(fault)?,
+                        None => table.remove(key).map_err(fault)?,
+                    };
+                }
             }
-        }
-        write_meta(&transaction, meta)?;
-        write_manifest(&transaction, manifest)?;
-        transaction.commit().map_err(fault)
+            write_meta(&transaction, meta)?;
+            write_manifest(&transaction, manifest)?;
+            transaction.commit().map_err(fault)
+        })
     }
 
     /// The row of a record.
     pub(super) fn record(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
-        Ok(table.get(key).map_err(fault)?.map(|row| row.value().to_vec()))
+        guarded(|| {
+            let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
+            Ok(table.get(key).map_err(fault)?.map(|row| row.value().to_vec()))
+        })
     }
 
     /// All rows of the records of a catalog, in order of key.
     pub(super) fn records(&self) -> Result<CatalogRecords, StoreError> {
-        let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
-        let mut records = Vec::new();
-        for row in table.iter().map_err(fault)? {
-            let (key, value) = row.map_err(fault)?;
-            records.push((key.value().to_vec(), value.value().to_vec()));
-        }
-        Ok(records)
+        guarded(|| {
+            let table = self.begin_read()?.open_table(RECORDS).map_err(fault)?;
+            let mut records = Vec::new();
+            for row in table.iter().map_err(fault)? {
+                let (key, value) = row.map_err(fault)?;
+                records.push((key.value().to_vec(), value.value().to_vec()));
+            }
+            Ok(records)
+        })
     }
 
     pub(super) fn meta(&self, name: &str) -> Result<Option<u64>, StoreError> {
-        let Some(table) = there(self.begin_read()?.open_table(META))? else { return Ok(None) };
-        Ok(table.get(name).map_err(fault)?.map(|value| value.value()))
-    }
-
-    /// The row of the list of files; None where none was ever written.
-    pub(super) fn manifest(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        let Some(table) = there(self.begin_read()?.open_table(MANIFEST))? else { return Ok(None) };
-        Ok(table.get(0).map_err(fault)?.map(|row| row.value().to_vec()))
+        guarded(|| {
+            let Some(table) = there(self.begin_read()?.open_table(META))? else { return Ok(None) };
+            Ok(table.get(name).map_err(fault)?.map(|value| value.value()))
+        })
     }
 
     /// Calls `each` for every run's row.
     pub(super) fn runs(&self, mut each: impl FnMut(RunKey, &[u8])) -> Result<(), StoreError> {
-        let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
-        for row in table.iter().map_err(fault)? {
-            let (key, value) = row.map_err(fault)?;
-            let (queue, lane, number) = key.value();
-            each(RunKey { queue: QueueId(queue), lane, number }, value.value());
-        }
-        Ok(())
+        guarded(|| {
+            let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
+            for row in table.iter().map_err(fault)? {
+                let (key, value) = row.map_err(fault)?;
+                let (queue, lane, number) = key.value();
+                each(RunKey { queue: QueueId(queue), lane, number }, value.value());
+            }
+            Ok(())
+        })
     }
 
     /// All rows of a numbered table.
     pub(super) fn rows(&self, rows: RowsOf) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
-        let table = self.begin_read()?.open_table(rows.table()).map_err(fault)?;
-        let mut all = Vec::new();
-        for row in table.iter().map_err(fault)? {
-            let (key, value) = row.map_err(fault)?;
-            all.push((key.value(), value.value().to_vec()));
-        }
-        Ok(all)
+        guarded(|| {
+            let Some(table) = there(self.begin_read()?.open_table(rows.table()))? else {
+                return Ok(Vec::new());
+            };
+            let mut all = Vec::new();
+            for row in table.iter().map_err(fault)? {
+                let (key, value) = row.map_err(fault)?;
+                all.push((key.value(), value.value().to_vec()));
+            }
+            Ok(all)
+        })
     }
 
     /// The row of a run.
     pub(super) fn run(&self, key: RunKey) -> Result<Option<Vec<u8>>, StoreError> {
-        let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
-        let row = table.get((key.queue.0, key.lane, key.number)).map_err(fault)?;
-        Ok(row.map(|row| row.value().to_vec()))
+        guarded(|| {
+            let table = self.begin_read()?.open_table(RUNS).map_err(fault)?;
+            let row = table.get((key.queue.0, key.lane, key.number)).map_err(fault)?;
+            Ok(row.map(|row| row.value().to_vec()))
+        })
     }
 
     /// A view of the blobs as they are now. Pages are not used again while it lives: drop it soon.
     pub(super) fn blobs(&self) -> Result<Blobs, StoreError> {
-        Ok(Blobs(self.begin_read()?.open_table(CHUNKS).map_err(fault)?))
+        guarded(|| Ok(Blobs(self.begin_read()?.open_table(CHUNKS).map_err(fault)?)))
     }
 }
 
@@ -304,33 +332,64 @@ impl Blobs {
         blob_len: u64,
         range: Range<u64>,
     ) -> Result<Option<Vec<Bytes>>, StoreError> {
-        let mut pieces = Vec::new();
-        for (part, chunk) in (0u32..).zip(chunk::chunks(blob_len)) {
-            let (start, end) = (range.start.max(chunk.start), range.end.min(chunk.end));
-            if start >= end {
-                continue;
+        guarded(|| {
+            let mut pieces = Vec::new();
+            for (part, chunk) in (0u32..).zip(chunk::chunks(blob_len)) {
+                let (start, end) = (range.start.max(chunk.start), range.end.min(chunk.end));
+                if start >= end {
+                    continue;
+                }
+                let Some(value) = self.0.get((number, part)).map_err(fault)? else { return Ok(None) };
+                let value = value.value();
+                let within = |at: u64| usize::try_from(at - chunk.start).ok();
+                let piece = within(start).zip(within(end)).and_then(|(start, end)| value.get(start..end));
+                let Some(piece) = piece.filter(|_| value.len() as u64 == chunk.end - chunk.start) else {
+                    return Ok(None);
+                };
+                pieces.push(Bytes::copy_from_slice(piece));
             }
-            let Some(value) = self.0.get((number, part)).map_err(fault)? else { return Ok(None) };
-            let value = value.value();
-            let within = |at: u64| usize::try_from(at - chunk.start).ok();
-            let piece = within(start).zip(within(end)).and_then(|(start, end)| value.get(start..end));
-            let Some(piece) = piece.filter(|_| value.len() as u64 == chunk.end - chunk.start) else {
-                return Ok(None);
-            };
-            pieces.push(Bytes::copy_from_slice(piece));
-        }
-        Ok((range.end <= blob_len).then_some(pieces))
+            Ok((range.end <= blob_len).then_some(pieces))
+        })
     }
 }
 
-fn builder(cache: usize, name: &str, repair: bool) -> Builder {
+impl Drop for DataFile {
+    fn drop(&mut self) {
+        let db = self.db.take();
+        // Whoever wants to know how closing went calls `close`.
+        let _ = close(db);
+    }
+}
+
+fn close(db: Option<Database>) -> Result<(), StoreError> {
+    guarded(|| {
+        drop(db);
+        Ok(())
+    })
+}
+
+/// Runs a step of redb's; a panic in it says that the file is damaged.
+fn guarded<T>(step: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
+        Err(StoreError::Damaged(format!("the database could make no sense of it ({})", told(&*panic))))
+    })
+}
+
+fn told(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it does not say why")
+}
+
+fn builder(cache: usize, name: &str) -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(cache);
     let name = name.to_owned();
     let reported = Cell::new(0.0);
     builder.set_repair_callback(move |session| {
         let progress = session.progress();
-        if !repair {
+        // Having begun and with less than half done, redb asks whether to go back to the commit before.
+        let goes_back = progress > 0.0 && progress < 0.5;
+        if goes_back {
             session.abort();
         } else if progress == 0.0 || progress >= reported.get() + 0.1 {
             reported.set(progress);
@@ -361,10 +420,11 @@ fn write(transaction: &WriteTransaction, changes: &Changes) -> Result<(), StoreE
             table.insert((key.queue.0, key.lane, key.number), &row[..]).map_err(fault)?;
         }
     }
-    write_rows(transaction, NOTES, &changes.notes)?;
-    write_rows(transaction, GONE, &changes.gone)?;
-    write_rows(transaction, TRASH, &changes.trash)?;
-    write_rows(transaction, PENDING, &changes.pending)?;
+    write_rows(transaction, RowsOf::Notes, &changes.notes)?;
+    write_rows(transaction, RowsOf::Gone, &changes.gone)?;
+    write_rows(transaction, RowsOf::Trash, &changes.trash)?;
+    write_rows(transaction, RowsOf::Pending, &changes.pending)?;
+    write_rows(transaction, RowsOf::Accepted, &changes.accepted)?;
     write_manifest(transaction, changes.manifest.as_deref())?;
     write_meta(transaction, &changes.meta)
 }
@@ -395,11 +455,11 @@ fn write_blob(table: &mut Table<'_, (u64, u32), &'static [u8]>, blob: &NewBlob) 
     Ok(())
 }
 
-fn write_rows(transaction: &WriteTransaction, table: Numbered, rows: &Rows) -> Result<(), StoreError> {
+fn write_rows(transaction: &WriteTransaction, of: RowsOf, rows: &Rows) -> Result<(), StoreError> {
     if rows.is_empty() {
         return Ok(());
     }
-    let mut table = transaction.open_table(table).map_err(fault)?;
+    let mut table = transaction.open_table(of.table()).map_err(fault)?;
     for (number, row) in rows {
         match row {
             None => table.remove(number).map_err(fault)?,
@@ -438,7 +498,48 @@ fn there<T>(opened: Result<T, redb::TableError>) -> Result<Option<T>, StoreError
 /// An error of redb in our words.
 fn fault(error: impl Into<redb::Error>) -> StoreError {
     match error.into() {
-        redb::Error::Io(error) => error.into(),
+        redb::Error::Io(error) => match error.kind() {
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
+                StoreError::Damaged(error.to_string())
+            }
+            _ => error.into(),
+        },
         error => StoreError::Damaged(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::disk::Folder;
+    use super::*;
+
+    #[test]
+    fn a_panic_in_the_database_is_an_error_with_its_message() {
+        let number = 7;
+        let formatted = guarded::<()>(|| panic!("page {number} makes no sense")).unwrap_err();
+        let plain = guarded::<()>(|| panic!("no sense")).unwrap_err();
+        assert!(formatted.to_string().contains("page 7 makes no sense"), "{formatted}");
+        assert!(matches!(plain, StoreError::Damaged(why) if why.contains("no sense")));
+    }
+
+    /// Where the head of a page with rows is another, redb does not come back with an error of its own.
+    #[test]
+    fn pages_that_were_changed_under_it_are_errors_wherever_it_meets_them() {
+        let directory = tempfile::tempdir().unwrap();
+        let folder = Folder::create(directory.path()).unwrap();
+        let notes = |from: u64| (from..from + 500).map(|number| (number, Some(vec![7; 100]))).collect();
+        let first = Changes { notes: notes(0), ..Changes::default() };
+        let data = DataFile::create(&folder, "file", 1 << 20, |data| data.make_journal(&first)).unwrap();
+        data.close().unwrap();
+        let file = folder.open("file").unwrap();
+        let pages = file.len().unwrap() / 4096;
+        for page in 1..pages {
+            file.write(page * 4096, &[9, 0xff, 0xff, 0xff, 0xff]).unwrap();
+        }
+        if let Ok(Some(data)) = DataFile::open(&folder, "file", 1 << 20) {
+            assert!(data.rows(RowsOf::Notes).is_err());
+            assert!(data.apply(&Changes { notes: notes(250), ..Changes::default() }).is_err());
+            assert!(data.close().is_err());
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! The journal files: the active one, the sealed ones that were read lately, and the entries of runs that were used
-//! lately. Answers where a number lies and reads what lies there; what is damaged is reported once and counted.
+//! lately. Answers where a number lies and reads what lies there; what is damaged is reported once and counted. Sealed files
+//! are read by hand (`salvage`), so that nothing in them is an error: what cannot be read is None.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Range;
@@ -13,13 +14,14 @@ use super::disk::Disk;
 use super::error::StoreError;
 use super::index::EntrySource;
 use super::record::BadRecord;
-use super::redb::{Blobs, DataFile, Mode};
+use super::redb::{Blobs, DataFile};
 use super::run::{self, Entry, RunKey};
+use super::salvage::RawFile;
 
 /// Sealed files held open.
 const OPEN_SEALED: usize = 4;
-/// redb's cache for a sealed file, in bytes.
-const SEALED_CACHE: usize = 2 << 20;
+/// Times that the active file is read by hand in vain for what was found damaged in it (0.5 s each, at most).
+const MOST_IN_VAIN: u32 = 16;
 /// Entries held in memory (about 50 bytes each).
 const CACHED_ENTRIES: usize = 64 * 1024;
 
@@ -30,9 +32,10 @@ pub(super) struct Shelf {
     /// All files by number, with the first number in each; the last one is active.
     files: Vec<(u64, u64)>,
     /// The one used last at the end.
-    sealed: Vec<(u64, DataFile)>,
+    sealed: Vec<(u64, Arc<RawFile>)>,
     cache: EntryCache,
     quarantined: HashSet<(u64, u64)>,
+    looks_in_vain: u32,
 }
 
 /// The name of a journal file.
@@ -49,11 +52,12 @@ impl Shelf {
             sealed: Vec::new(),
             cache: EntryCache::default(),
             quarantined: HashSet::new(),
+            looks_in_vain: 0,
         }
     }
 
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Shelf { disk: _, active: _, files: _, sealed, cache, quarantined: _ } = self;
+        let Shelf { disk: _, active: _, files: _, sealed, cache, quarantined: _, looks_in_vain: _ } = self;
         let EntryCache { runs, by_use, uses: _, entries } = cache;
         into.in_use("store: sealed files open", sealed);
         into.in_use("store: runs in memory", runs);
@@ -64,11 +68,6 @@ impl Shelf {
     /// Records and runs found damaged since the store was opened.
     pub(super) fn quarantined(&self) -> u64 {
         self.quarantined.len() as u64
-    }
-
-    /// Says which number each file begins with, once that was read from them.
-    pub(super) fn set_files(&mut self, files: Vec<(u64, u64)>) {
-        self.files = files;
     }
 
     /// Makes `active` the active file and returns the one that was.
@@ -101,40 +100,32 @@ impl Shelf {
         Some(self.files[at].0)
     }
 
-    /// An open file. A sealed one that was not closed cleanly (a crash came between) is repaired first.
-    pub(super) fn data(&mut self, file: u64) -> Result<&DataFile, StoreError> {
-        if self.files.last().is_none_or(|last| last.0 == file) {
-            return Ok(&self.active);
-        }
+    /// Whether this file is the active one.
+    pub(super) fn is_active(&self, file: u64) -> bool {
+        self.files.last().is_none_or(|last| last.0 == file)
+    }
+
+    /// A sealed file, opened to be read.
+    pub(super) fn sealed(&mut self, file: u64) -> Result<Arc<RawFile>, StoreError> {
         let opened = match self.sealed.iter().position(|known| known.0 == file) {
             Some(at) => self.sealed.remove(at).1,
-            None => self.open_sealed(file)?,
+            None => Arc::new(RawFile::open_sealed(self.disk.open(&journal_name(file))?)?),
         };
         if self.sealed.len() == OPEN_SEALED {
             self.sealed.remove(0);
         }
-        self.sealed.push((file, opened));
-        Ok(self.sealed.last().map_or(&self.active, |last| &last.1))
+        self.sealed.push((file, Arc::clone(&opened)));
+        Ok(opened)
     }
 
-    fn open_sealed(&self, file: u64) -> Result<DataFile, StoreError> {
-        let name = journal_name(file);
-        if let Some(data) = DataFile::open(&*self.disk, &name, SEALED_CACHE, Mode::Sealed)? {
-            return Ok(data);
-        }
-        if let Some(data) = DataFile::open(&*self.disk, &name, SEALED_CACHE, Mode::Write)? {
-            data.close()?;
-        }
-        DataFile::open(&*self.disk, &name, SEALED_CACHE, Mode::Sealed)?
-            .ok_or_else(|| StoreError::Damaged(format!("{name} could not be repaired")))
-    }
-
-    /// The blobs of the file with this number in it; None (reported by the caller) where a sealed file is
-    /// damaged. The active one must be sound.
-    pub(super) fn blobs(&mut self, number: u64) -> Result<Option<Blobs>, StoreError> {
+    /// What the file with this number in it holds, to be read; None where there is no such file.
+    pub(super) fn view(&mut self, number: u64) -> Result<Option<View>, StoreError> {
         let Some(file) = self.file_of(number) else { return Ok(None) };
-        let sealed = self.files.last().is_some_and(|last| last.0 != file);
-        soft(sealed, self.data(file).and_then(DataFile::blobs))
+        if self.is_active(file) {
+            return self.active.blobs().map(|blobs| Some(View::Active(blobs)));
+        }
+        // That a file cannot be opened (too many are, say) is no damage: its messages are not left out for that.
+        self.sealed(file).map(|sealed| Some(View::Sealed(sealed)))
     }
 
     /// Reports something damaged: `place` in the run `number`. Once.
@@ -150,15 +141,70 @@ impl Shelf {
     }
 
     fn read_entries(&mut self, key: RunKey) -> Result<Option<Vec<Entry>>, StoreError> {
-        let Some(file) = self.file_of(key.number) else { return Ok(None) };
-        let row = self.data(file)?.run(key)?;
+        let Some(view) = self.view(key.number)? else { return Ok(None) };
+        let row = match &view {
+            View::Active(_) => self.active.run(key)?,
+            View::Sealed(sealed) => sealed.run(key),
+        };
         let Some((header, inline)) = row.as_deref().and_then(run::decode_row) else { return Ok(None) };
         if header.entries_len == 0 {
             return Ok(run::decode_entries(&header, inline));
         }
-        let blobs = self.data(file)?.blobs()?;
-        let pieces = blobs.read(key.number, header.entries_len, 0..header.entries_len)?;
-        Ok(pieces.and_then(|pieces| run::decode_entries(&header, &joined(&pieces))))
+        let all = 0..header.entries_len;
+        let decoded = |pieces: Vec<Bytes>| run::decode_entries(&header, &joined(&pieces));
+        let mut entries = view.read(key.number, header.entries_len, all.clone())?.and_then(decoded);
+        if entries.is_none() {
+            self.second_look(key.number, header.entries_len, all, |pieces| {
+                entries = decoded(pieces);
+                entries.is_some()
+            });
+        }
+        Ok(entries)
+    }
+
+    /// A range of a blob of the active file that is not what was written is read once more by hand, where one wrong byte in
+    /// a page can be corrected. `is_sound` takes what was found. Given up after it was in vain too often.
+    pub(super) fn second_look(
+        &mut self,
+        number: u64,
+        blob_len: u64,
+        range: Range<u64>,
+        is_sound: impl FnOnce(Vec<Bytes>) -> bool,
+    ) {
+        let Some(file) = self.file_of(number).filter(|&file| self.is_active(file)) else { return };
+        if self.looks_in_vain == MOST_IN_VAIN {
+            return;
+        }
+        let raw = self.disk.open(&journal_name(file)).and_then(RawFile::open).ok();
+        let found = raw.and_then(|mut raw| {
+            raw.try_hard();
+            raw.blob(number, blob_len, range)
+        });
+        if !found.is_some_and(is_sound) {
+            self.looks_in_vain += 1;
+        }
+    }
+}
+
+/// The blobs of a file, as they are now. Pages of the active one are not used again while it lives: drop it soon.
+pub(super) enum View {
+    Active(Blobs),
+    Sealed(Arc<RawFile>),
+}
+
+impl View {
+    /// A range of a blob of `blob_len` bytes; None where any of it is damaged. The active file must be readable: what can be
+    /// done where it is not is for the engine to decide.
+    pub(super) fn read(
+        &self,
+        number: u64,
+        blob_len: u64,
+        range: Range<u64>,
+    ) -> Result<Option<Vec<Bytes>>, StoreError> {
+        match self {
+            View::Active(blobs) => blobs.read(number, blob_len, range),
+            View::Sealed(sealed) => Ok(sealed.blob(number, blob_len, range)),
+        }
     }
 }
 
@@ -167,9 +213,7 @@ impl EntrySource for Shelf {
         if let Some(entries) = self.cache.get(key.number) {
             return Ok(Some(entries));
         }
-        let sealed = self.file_of(key.number) != self.files.last().map(|last| last.0);
-        let entries = self.read_entries(key);
-        let Some(entries) = soft(sealed, entries)?.flatten() else {
+        let Some(entries) = self.read_entries(key)? else {
             self.quarantine(key, u64::MAX, BadRecord::Unreadable("its entries"));
             return Ok(None);
         };
@@ -178,18 +222,6 @@ impl EntrySource for Shelf {
             self.cache.insert(key.number, Arc::clone(&entries));
         }
         Ok(Some(entries))
-    }
-}
-
-/// Damage is None in a sealed file and an error in the active one, where writing on would make it worse.
-fn soft<T>(sealed: bool, result: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(StoreError::Damaged(why)) if sealed => {
-            tracing::error!("a sealed file of the store is damaged: {why}");
-            Ok(None)
-        }
-        Err(error) => Err(error),
     }
 }
 

@@ -1,7 +1,9 @@
 //! What a data directory says of itself, held against what it must hold by its own word: the list of journal files, the
 //! numbers of commits, the last changes of the catalog. A start and `verify` look at it alike. Nothing is changed here.
 
-use super::catalog_file::{CATALOG, Contents, Rows};
+use std::collections::BTreeMap;
+
+use super::catalog_file::{CATALOG, CatalogRows, Contents, Rows};
 use super::damage::{Census, Damage, DamageReport};
 use super::disk::Disk;
 use super::engine::meta;
@@ -9,7 +11,8 @@ use super::error::StoreError;
 use super::log::{self, Found, Replay};
 use super::manifest::{Inventory, Listed, Manifest};
 use super::pending::{self, Pending};
-use super::redb::{DataFile, RowsOf};
+use super::redb::RowsOf;
+use super::salvage::RawFile;
 use super::shelf::journal_name;
 use super::witness::{self, Testimony};
 use crate::model::op::CatalogOp;
@@ -41,24 +44,33 @@ pub(super) struct Survey {
 pub(super) struct JournalSays {
     pub(super) manifest: Option<Vec<u8>>,
     pub(super) clean: bool,
-    pub(super) logged: u64,
-    pub(super) salt: u64,
+    /// None where that is lost, or never was there.
+    pub(super) logged: Option<u64>,
+    pub(super) salt: Option<u64>,
     /// None in files of earlier versions.
     pub(super) log_bytes: Option<u64>,
     /// The rows of changes of the catalog.
     pub(super) pending: Vec<(u64, Vec<u8>)>,
+    /// Pages of it are lost that may have said something else.
+    pub(super) damaged: bool,
 }
 
 impl JournalSays {
-    pub(super) fn read(data: &DataFile) -> Result<JournalSays, StoreError> {
-        Ok(JournalSays {
-            manifest: data.manifest()?,
-            clean: data.meta(meta::CLEAN)? == Some(1),
-            logged: data.meta(meta::LOGGED)?.unwrap_or(0),
-            salt: data.meta(meta::SALT)?.unwrap_or(0),
-            log_bytes: data.meta(meta::LOG_BYTES)?,
-            pending: data.rows(RowsOf::Pending)?,
-        })
+    pub(super) fn read(raw: &RawFile, damaged: bool) -> JournalSays {
+        JournalSays {
+            manifest: raw.manifest(),
+            clean: raw.meta(meta::CLEAN) == Some(1),
+            logged: raw.meta(meta::LOGGED),
+            salt: raw.meta(meta::SALT),
+            log_bytes: raw.meta(meta::LOG_BYTES),
+            pending: raw.rows(RowsOf::Pending).0,
+            damaged,
+        }
+    }
+
+    /// As one does that was just made.
+    pub(super) fn nothing() -> JournalSays {
+        JournalSays { clean: true, logged: Some(0), salt: Some(0), ..JournalSays::default() }
     }
 }
 
@@ -72,13 +84,13 @@ pub(super) struct CatalogSays {
 }
 
 impl CatalogSays {
-    pub(super) fn read(data: &DataFile) -> Result<CatalogSays, StoreError> {
-        Ok(CatalogSays {
-            manifest: data.manifest()?,
-            applied: data.meta(meta::APPLIED)?.unwrap_or(0),
-            salt: data.meta(meta::SALT)?.unwrap_or(0),
-            contents: Contents::read(data)?,
-        })
+    pub(super) fn read(raw: &RawFile) -> CatalogSays {
+        CatalogSays {
+            manifest: raw.manifest(),
+            applied: raw.meta(meta::APPLIED).unwrap_or(0),
+            salt: raw.meta(meta::SALT).unwrap_or(0),
+            contents: Contents::of(CatalogRows::read(raw)),
+        }
     }
 }
 
@@ -91,8 +103,7 @@ pub(super) fn survey(
     catalog: Option<CatalogSays>,
     report: &mut DamageReport,
 ) -> Result<Survey, StoreError> {
-    let newest = on_disk.last().copied().unwrap_or(1);
-    let file = journal_name(newest);
+    let file = journal_name(on_disk.last().copied().unwrap_or(1));
     let catalog_there = catalog.is_some();
     let catalog = catalog.unwrap_or_default();
     let own = manifest_of(&file, active.manifest.as_deref(), report);
@@ -104,11 +115,14 @@ pub(super) fn survey(
     judge_files(&inventory, manifest.as_ref(), report);
     let is_active_there = !inventory.missing.iter().any(|missing| missing.sealed_at.is_none());
 
-    let JournalSays { clean, logged, log_bytes, .. } = active;
-    // What marks the records of the log is known although the file that said so is gone.
-    let salt = if is_active_there || !catalog_there { active.salt } else { catalog.salt };
-    let mut replay = log::replay(disk, logged, salt)?;
+    let JournalSays { clean, log_bytes, .. } = active;
     let testimony = witness::read(disk)?;
+    // A damaged file may say less than it did. What the witness says was true in any case.
+    let known = if active.damaged { testimony.sequence().taken_over } else { 0 };
+    let logged = active.logged.unwrap_or(0).max(known);
+    // What marks the records of the log is known although the file that said so is gone.
+    let own_salt = active.salt.filter(|_| is_active_there || !catalog_there);
+    let mut replay = log::replay(disk, logged, own_salt.unwrap_or(catalog.salt))?;
     let last = replay.last.max(testimony.sequence().durable);
     let (lacks, lost) = gaps(&replay, testimony);
     let lags = logged < testimony.sequence().taken_over;
@@ -131,11 +145,7 @@ pub(super) fn survey(
     // A catalog of an earlier version did not count all its changes; that it had some is known from now on.
     let applied = if catalog_there && !contents.is_checked { applied.max(1) } else { applied };
     judge_contents(&contents, report);
-    let mut changes = Vec::new();
-    for (number, row) in active.pending {
-        let damaged = || StoreError::Damaged(format!("{file}: changes of the catalog cannot be read"));
-        changes.push((number, pending::decode(&row).ok_or_else(damaged)?));
-    }
+    let mut changes = changes_of(active.pending, applied, report);
     if catalog_there && is_active_there {
         judge_applied(applied, &changes, report);
         let known = changes.last().map(|(number, _)| *number);
@@ -169,6 +179,18 @@ pub(super) fn survey(
     })
 }
 
+/// Whether something is lost where these files are what there is.
+pub(super) fn falls_short(
+    disk: &dyn Disk,
+    on_disk: &[u64],
+    active: JournalSays,
+    catalog: Option<CatalogSays>,
+) -> Result<bool, StoreError> {
+    let mut report = DamageReport::default();
+    survey(disk, on_disk, active, catalog, &mut report)?;
+    Ok(report.has_losses())
+}
+
 impl Survey {
     /// That of the list which is believed.
     pub(super) fn epoch(&self) -> u64 {
@@ -185,10 +207,11 @@ impl Survey {
 }
 
 /// Whether a directory without a catalog, and with these journal files, is one that a crash left while it was made.
-pub(super) fn is_new(files: &[u64], active: &DataFile) -> Result<bool, StoreError> {
-    let mut holds_any = !active.rows(RowsOf::Pending)?.is_empty();
-    active.runs(|_, _| holds_any = true)?;
-    Ok(files == [1] && !holds_any && active.manifest()?.is_none())
+pub(super) fn is_new(files: &[u64], active: &RawFile) -> bool {
+    let (pending, whole) = active.rows(RowsOf::Pending);
+    let mut holds_any = !pending.is_empty();
+    let whole = active.runs(|_, _| holds_any = true) && whole;
+    files == [1] && whole && !holds_any && active.manifest().is_none()
 }
 
 /// Looks at a directory without any journal file. Returns the number that the next one has, and its first number.
@@ -219,6 +242,22 @@ pub(super) fn no_journal(
     }
     let (file, first) = manifest.files.last().map_or((0, 0), |last| (last.file, last.first_number));
     Ok((file + 1, first.max(catalog.applied) + 1))
+}
+
+/// The changes of the catalog that the journal has, in order.
+fn changes_of(rows: Vec<(u64, Vec<u8>)>, applied: u64, report: &mut DamageReport) -> Vec<(u64, Pending)> {
+    let (mut changes, mut damaged) = (BTreeMap::new(), Vec::new());
+    for (number, row) in rows {
+        match pending::decode(&row) {
+            Some(change) => drop(changes.entry(number).or_insert(change)),
+            None => damaged.push(number),
+        }
+    }
+    // What is in the catalog is not lost with its row.
+    for number in damaged.into_iter().filter(|number| *number > applied && !changes.contains_key(number)) {
+        report.add(Damage::CatalogOlder { holds: applied, must_hold: number });
+    }
+    changes.into_iter().collect()
 }
 
 /// The list in a file.

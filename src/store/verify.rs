@@ -1,28 +1,25 @@
 //! Reading everything there is in a data directory, to say whether it is sound. Nothing on disk is changed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
 use super::catalog_file::CATALOG;
-use super::damage::{Damage, DamageReport};
+use super::damage::DamageReport;
 use super::disk::Disk;
-use super::engine::meta;
-use super::error::{OpenError, StoreError};
+use super::error::OpenError;
+use super::examine::{Examined, Look, Noted, Sealed, State, Written, examine};
 use super::intake::Intake;
 use super::log::{Found, LOG, Logged};
-use super::ranges::RangeSet;
-use super::recovery::{check_format, journal_files};
-use super::redb::{Blobs, DataFile, Mode, RowsOf};
-use super::run::{self, Entry, Header, Keeps, Notes, RunKey};
-use super::shelf::{cut, journal_name};
-use super::survey::{self, CatalogSays, JournalSays, Survey};
-use super::wire::{self, Reader};
-use super::{CatalogRecords, index, record};
+use super::run::{self, Entry, Header, Keeps, RunKey};
+use super::salvage::{Depth, RawFile};
+use super::shelf::journal_name;
+use super::survey::Survey;
+use super::{CatalogRecords, record};
 use crate::model::ids::QueueId;
 use crate::model::op::CatalogOp;
 
-const CACHE: usize = 8 << 20;
+const WRONG_PAGES: &str = "some of its pages are not what was written";
 
 /// What was found in one file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -83,74 +80,58 @@ impl fmt::Display for VerifyReport {
     }
 }
 
-/// What the active file and the log say about all files.
-#[derive(Default)]
-struct Noted {
-    notes: BTreeMap<u64, Notes>,
-    gone: BTreeMap<u64, RangeSet>,
-    logged: Intake,
-}
-
-impl Noted {
-    fn is_gone(&self, key: RunKey) -> bool {
-        self.gone.get(&(key.number / index::BUCKET)).is_some_and(|gone| gone.contains(key.number))
-    }
-}
-
 pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
     let _lock = disk.lock()?.ok_or(OpenError::Locked)?;
-    let names = disk.list()?;
-    let mut report = VerifyReport::default();
-    let catalog_there = names.iter().any(|name| name == CATALOG);
-    let mut found_catalog = FileReport { name: CATALOG.to_owned(), ..FileReport::default() };
-    let catalog = if catalog_there { open(disk, CATALOG, &mut found_catalog)? } else { None };
-    let catalog = match catalog.as_ref().map(CatalogSays::read).transpose() {
-        Ok(says) => says,
-        Err(StoreError::Damaged(why)) => {
-            found_catalog.damage.push(why);
-            None
-        }
-        Err(error) => return Err(error.into()),
-    };
-    let files = journal_files(&names);
-    let Some(&newest) = files.last() else {
-        survey::no_journal(&**disk, catalog.as_ref(), &mut report.damage)?;
-        report.files.extend(catalog_there.then_some(found_catalog));
-        return Ok(report);
-    };
-    let name = journal_name(newest);
-    let mut found = FileReport { name: name.clone(), ..FileReport::default() };
-    let mut noted = Noted::default();
-    let mut survey = None;
-    if let Some(active) = open(disk, &name, &mut found)? {
-        if !catalog_there && !survey::is_new(&files, &active)? {
-            report.damage.add(Damage::CatalogMissing);
-        }
-        let says = JournalSays::read(&active);
-        let surveyed =
-            says.and_then(|says| survey::survey(&**disk, &files, says, catalog, &mut report.damage));
-        match surveyed {
-            Ok(surveyed) => {
-                noted = read_noted(&active, &mut found)?;
-                noted.logged = verify_log(disk, &surveyed, &mut report)?;
-                survey = Some(surveyed);
-            }
-            Err(StoreError::Damaged(why)) => found.damage.push(why),
-            Err(error) => return Err(error.into()),
-        }
-        verify_journal(&active, &noted, &mut found, &mut report.queues);
+    let Examined { catalog, active, newest, noted, sealed, given_up, survey, damage } =
+        examine(&**disk, Look::Everything, Look::Everything)?;
+    let mut report = VerifyReport { damage, clean: survey.clean, ..VerifyReport::default() };
+    let logged = verify_log(disk, &survey, &mut report)?;
+    let settled = Settled { noted, logged };
+    if let Some(Written { raw, state }) = &catalog {
+        let mut found = found_in(CATALOG, raw);
+        check_pages(raw, *state, &mut found);
+        report.files.push(found);
     }
-    report.files.push(found);
-    report.files.extend(catalog_there.then_some(found_catalog));
-    for &file in files.iter().filter(|&&file| file != newest) {
-        verify_sealed(disk, file, survey.as_ref(), &noted, &mut report)?;
+    if let Some(Written { raw, state }) = &active {
+        let mut found = found_in(&journal_name(newest.0), raw);
+        check_pages(raw, *state, &mut found);
+        settled.verify_journal(raw, &mut found, &mut report.queues);
+        report.files.push(found);
     }
-    if let Some(survey) = survey {
-        report.clean = survey.clean;
-        report.catalog = catalog_of(survey, noted.logged.catalog);
+    for Sealed { file, .. } in sealed {
+        let name = journal_name(file);
+        let raw = RawFile::open_sealed(disk.open(&name)?)?;
+        let mut found = found_in(&name, &raw);
+        check_rows(&raw, &mut found);
+        settled.verify_journal(&raw, &mut found, &mut report.queues);
+        report.files.push(found);
     }
+    for (file, _) in given_up {
+        let name = journal_name(file);
+        report.files.push(found_in(&name, &RawFile::open(disk.open(&name)?)?));
+    }
+    report.catalog = catalog_of(survey, settled.logged.catalog);
     report.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(report)
+}
+
+fn found_in(name: &str, raw: &RawFile) -> FileReport {
+    let (name, bytes, closed_cleanly) = (name.to_owned(), raw.len(), raw.was_closed());
+    FileReport { name, bytes, closed_cleanly, ..FileReport::default() }
+}
+
+/// Looks at every page of a file that a start would open to be written.
+fn check_pages(raw: &RawFile, state: State, found: &mut FileReport) {
+    if state == State::Damaged || !raw.check(Depth::Everything) {
+        found.damage.push(WRONG_PAGES.to_owned());
+    }
+}
+
+/// Looks at every page of a sealed file that anybody needs.
+fn check_rows(raw: &RawFile, found: &mut FileReport) {
+    if !raw.check_rows(Depth::Everything) {
+        found.damage.push(WRONG_PAGES.to_owned());
+    }
 }
 
 /// The records as they are with what is not in their file yet.
@@ -164,36 +145,6 @@ fn catalog_of(survey: Survey, logged: Vec<CatalogOp>) -> CatalogRecords {
         }
     }
     records.into_iter().collect()
-}
-
-fn verify_sealed(
-    disk: &Arc<dyn Disk>,
-    file: u64,
-    survey: Option<&Survey>,
-    noted: &Noted,
-    report: &mut VerifyReport,
-) -> Result<(), OpenError> {
-    let name = journal_name(file);
-    let mut found = FileReport { name: name.clone(), ..FileReport::default() };
-    let data = open(disk, &name, &mut found)?;
-    if survey.is_some_and(|survey| survey.inventory.given_up.contains(&file)) {
-        let mut settled = data.is_some();
-        if let Some(data) = data {
-            let read = data.runs(|key, _| settled &= noted.is_gone(key));
-            settled &= read.is_ok();
-        }
-        if !settled {
-            report.damage.add(Damage::JournalGivenUp { file: name });
-        }
-    } else if let Some(data) = data {
-        if let Some(survey) = survey {
-            let logged = data.meta(meta::LOGGED)?.unwrap_or(0);
-            survey.judge_sealed(file, logged).into_iter().for_each(|older| report.damage.add(older));
-        }
-        verify_journal(&data, noted, &mut found, &mut report.queues);
-    }
-    report.files.push(found);
-    Ok(())
 }
 
 /// Counts what the log holds beyond the journal.
@@ -216,114 +167,63 @@ fn verify_log(disk: &Arc<dyn Disk>, survey: &Survey, report: &mut VerifyReport) 
     Ok(logged)
 }
 
-/// Opens a file and checks its pages; None where that cannot be done.
-fn open(disk: &Arc<dyn Disk>, name: &str, found: &mut FileReport) -> Result<Option<DataFile>, OpenError> {
-    found.bytes = disk.open(name)?.len()?;
-    let opened = DataFile::open(&**disk, name, CACHE, Mode::Sealed).and_then(|sealed| match sealed {
-        Some(data) => {
-            found.closed_cleanly = true;
-            Ok(Some(data))
-        }
-        None => DataFile::open(&**disk, name, CACHE, Mode::Inspect),
-    });
-    let mut data = match opened {
-        Ok(Some(data)) => data,
-        Ok(None) => {
-            found.damage.push("it could not be opened".to_owned());
-            return Ok(None);
-        }
-        Err(StoreError::Damaged(why)) => {
-            found.damage.push(why);
-            return Ok(None);
-        }
-        Err(error) => return Err(error.into()),
-    };
-    check_format(&data)?;
-    match data.check() {
-        Ok(true) => (),
-        Ok(false) => found.damage.push("pages do not fit their checksums".to_owned()),
-        Err(error) => {
-            found.damage.push(format!("pages do not fit their checksums: {error}"));
-            // The check discards what it cannot trust; the rows are read from a fresh view.
-            return Ok(DataFile::open(&**disk, name, CACHE, Mode::Inspect).ok().flatten());
-        }
-    }
-    Ok(Some(data))
+/// What the newest file and the log say is settled in all files.
+struct Settled {
+    noted: Noted,
+    logged: Intake,
 }
 
-fn read_noted(data: &DataFile, found: &mut FileReport) -> Result<Noted, OpenError> {
-    let mut noted = Noted::default();
-    for (number, row) in data.rows(RowsOf::Notes)? {
-        match Notes::decode(&row) {
-            Some(notes) => drop(noted.notes.insert(number, notes)),
-            None => found.damage.push(format!("run {number}: what was settled of it is damaged")),
-        }
-    }
-    for (bucket, row) in data.rows(RowsOf::Gone)? {
-        match wire::unsealed(&row).and_then(|row| RangeSet::decode(&mut Reader(row))) {
-            Some(set) => drop(noted.gone.insert(bucket, set)),
-            None => found.damage.push(format!("bucket {bucket} of settled runs is damaged")),
-        }
-    }
-    Ok(noted)
-}
-
-fn verify_journal(
-    data: &DataFile,
-    noted: &Noted,
-    found: &mut FileReport,
-    queues: &mut BTreeMap<QueueId, u64>,
-) {
-    let result = data.blobs().and_then(|blobs| {
-        data.runs(|key, row| {
-            if noted.is_gone(key) {
+impl Settled {
+    fn verify_journal(&self, raw: &RawFile, found: &mut FileReport, queues: &mut BTreeMap<QueueId, u64>) {
+        // Where pages are lost a row may come twice.
+        let mut seen = HashSet::new();
+        raw.runs(|key, row| {
+            if self.noted.is_gone(key) || !seen.insert(key.number) {
                 return;
             }
             let Some((header, inline)) = run::decode_row(row) else {
                 found.damage.push(format!("queue {}, run {}: its row is damaged", key.queue, key.number));
                 return;
             };
-            let asked = noted.logged.queues.get(&key.queue);
+            let asked = self.logged.queues.get(&key.queue);
             if header.keeps == Keeps::None || asked.is_some_and(|asked| asked.deleted) {
                 return;
             }
-            match entries_of(&blobs, key, &header, inline) {
-                Some(entries) => {
-                    let settled = noted.notes.get(&key.number).map(|notes| &notes.settled);
-                    let wanted = |place: u64, entry: &Entry| {
-                        entry.durable
-                            && !settled.is_some_and(|settled| settled.contains(place))
-                            && !asked.is_some_and(|asked| asked.settles(entry.position))
-                    };
-                    let wanted = (0..).zip(&entries).filter(|(place, entry)| wanted(*place, entry));
-                    let wanted = wanted.map(|(_, entry)| entry);
-                    let sound = verify_run(&blobs, key, &header, wanted, &mut found.damage);
-                    found.messages += sound;
-                    *queues.entry(key.queue).or_default() += sound;
-                }
-                None => found.damage.push(format!(
+            let settled = self.noted.notes.get(&key.number).map(|notes| &notes.settled);
+            if settled.is_some_and(|settled| settled.len() >= u64::from(header.count)) {
+                return;
+            }
+            let Some(entries) = entries_of(raw, key, &header, inline) else {
+                found.damage.push(format!(
                     "queue {}, run {}: the list of its {} messages is damaged",
                     key.queue, key.number, header.count
-                )),
-            }
-        })
-    });
-    if let Err(error) = result {
-        found.damage.push(error.to_string());
+                ));
+                return;
+            };
+            let wanted = |place: u64, entry: &Entry| {
+                entry.durable
+                    && !settled.is_some_and(|settled| settled.contains(place))
+                    && !asked.is_some_and(|asked| asked.settles(entry.position))
+            };
+            let wanted = (0..).zip(&entries).filter(|(place, entry)| wanted(*place, entry));
+            let sound = verify_run(raw, key, &header, wanted.map(|(_, entry)| entry), &mut found.damage);
+            found.messages += sound;
+            *queues.entry(key.queue).or_default() += sound;
+        });
     }
 }
 
-fn entries_of(blobs: &Blobs, key: RunKey, header: &Header, inline: &[u8]) -> Option<Vec<Entry>> {
+fn entries_of(raw: &RawFile, key: RunKey, header: &Header, inline: &[u8]) -> Option<Vec<Entry>> {
     if header.entries_len == 0 {
         return run::decode_entries(header, inline);
     }
-    let pieces = blobs.read(key.number, header.entries_len, 0..header.entries_len).ok()??;
+    let pieces = raw.blob(key.number, header.entries_len, 0..header.entries_len)?;
     run::decode_entries(header, &pieces.concat())
 }
 
 /// Reads these messages of a run; how many are sound.
 fn verify_run<'a>(
-    blobs: &Blobs,
+    raw: &RawFile,
     key: RunKey,
     header: &Header,
     wanted: impl Iterator<Item = &'a Entry>,
@@ -332,13 +232,10 @@ fn verify_run<'a>(
     let mut sound = 0;
     for entry in wanted {
         let start = u64::from(entry.offset);
-        let read = blobs.read(header.blob, header.blob_len, start..start + u64::from(entry.len));
-        let result = match read {
-            Ok(Some(pieces)) => {
-                record::check(&cut(&pieces, 0..entry.len as usize)).map_err(|why| why.to_string())
-            }
-            Ok(None) => Err("its blob is not whole".to_owned()),
-            Err(error) => Err(error.to_string()),
+        let pieces = raw.blob(header.blob, header.blob_len, start..start + u64::from(entry.len));
+        let result = match pieces {
+            Some(pieces) => record::check(&pieces).map_err(|why| why.to_string()),
+            None => Err("its blob is not whole".to_owned()),
         };
         match result {
             Ok(()) => sound += 1,

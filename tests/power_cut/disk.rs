@@ -1,9 +1,10 @@
 //! A disk that exists in memory, forgets what was not synced when its power is cut, and can be made to fail one
-//! operation or to lie about syncing. What is written on it is not its business.
+//! operation, to lie about syncing, or to hold blocks that cannot be read. What is written on it is not its business.
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::io;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use leveret::store::disk::{Disk, DiskFile};
@@ -69,6 +70,8 @@ enum NameChange {
 }
 
 type Names = BTreeMap<String, usize>;
+/// Files by name, with their bytes.
+pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 fn apply_name(names: &mut Names, change: &NameChange) {
     match change {
@@ -105,6 +108,8 @@ struct State {
     off: bool,
     locked: bool,
     operations: u64,
+    /// Part of a file that cannot be read.
+    unreadable: Option<(String, Range<usize>)>,
 }
 
 /// The disk; clones are the same disk.
@@ -126,6 +131,33 @@ impl SimulatedDisk {
 
     pub(crate) fn operations(&self) -> u64 {
         self.state().operations
+    }
+
+    /// A disk that holds these files, synced.
+    pub(crate) fn holding(files: &Files) -> SimulatedDisk {
+        let contents = files.values().map(|bytes| Content {
+            seen: bytes.clone(),
+            synced: bytes.clone(),
+            unsynced: Vec::new(),
+        });
+        let names: Names = files.keys().cloned().zip(0..).collect();
+        SimulatedDisk(Arc::new(Mutex::new(State {
+            files: contents.collect(),
+            synced_names: names.clone(),
+            names,
+            ..State::default()
+        })))
+    }
+
+    /// All files as they are seen now.
+    pub(crate) fn files(&self) -> Files {
+        let state = self.state();
+        state.names.iter().map(|(name, &file)| (name.clone(), state.files[file].seen.clone())).collect()
+    }
+
+    /// Makes reading of this part of a file fail.
+    pub(crate) fn break_blocks(&self, name: &str, part: Range<usize>) {
+        self.state().unreadable = Some((name.to_owned(), part));
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -276,6 +308,14 @@ impl SimulatedFile {
     fn change(&self, change: Change) -> io::Result<()> {
         let mut state = self.disk.state();
         state.operate(true)?;
+        if let (Change::Write { offset, data }, Some((name, part))) = (&change, &state.unreadable)
+            && state.names.get(name) == Some(&self.file)
+            && *offset <= part.start
+            && part.end <= offset + data.len()
+        {
+            // A block that is written as a whole lies somewhere else from then on.
+            state.unreadable = None;
+        }
         let content = &mut state.files[self.file];
         apply(&mut content.seen, &change);
         content.unsynced.push(change);
@@ -294,6 +334,13 @@ impl DiskFile for SimulatedFile {
         let mut state = self.disk.state();
         state.operate(false)?;
         let offset = offset as usize;
+        if let Some((name, part)) = &state.unreadable
+            && state.names.get(name) == Some(&self.file)
+            && offset < part.end
+            && part.start < offset + out.len()
+        {
+            return Err(io::Error::other("this block cannot be read"));
+        }
         let content = state.files[self.file].seen.get(offset..offset + out.len());
         out.copy_from_slice(content.ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())

@@ -13,8 +13,8 @@ use leveret_codec::properties::Properties;
 use crate::disk::Random;
 
 /// Queues that are in use at a time.
-const QUEUES: usize = 5;
-const LANES: u64 = 2;
+pub(crate) const QUEUES: usize = 5;
+pub(crate) const LANES: u64 = 2;
 
 #[derive(Clone, Debug, PartialEq)]
 struct Held {
@@ -68,6 +68,18 @@ impl Model {
             held.values_mut().for_each(|(_, held)| held.meta.redelivered |= !clean);
         }
         self.queues.retain(|_, held| !held.is_empty());
+    }
+
+    /// Every message: its queue, lane and position, and its body.
+    pub(crate) fn bodies(&self) -> BTreeMap<(QueueId, Lane, Position), Bytes> {
+        let held = self.queues.iter().flat_map(|(&queue, held)| {
+            held.iter().map(move |(&position, (lane, held))| ((queue, *lane, position), held.body.clone()))
+        });
+        held.collect()
+    }
+
+    pub(crate) fn catalog(&self) -> &BTreeMap<Vec<u8>, Vec<u8>> {
+        &self.catalog
     }
 
     pub(crate) fn messages(&self) -> u64 {
@@ -149,9 +161,10 @@ impl Model {
     }
 }
 
-type Read = (Position, Bytes, EntryMeta);
+pub(crate) type Read = (Position, Bytes, EntryMeta);
 
-fn read_lane(
+/// Reads all of a lane, in parts of random size.
+pub(crate) fn read_lane(
     store: &mut RedbStore,
     queue: QueueId,
     lane: Lane,

@@ -4,12 +4,13 @@ use std::fs;
 
 use super::*;
 
-/// Finds `needle` in the file and flips a bit in the middle of it.
-fn flip(path: &Path, needle: &[u8]) {
+/// Finds `needle` in the file and changes two bytes of it: one would be corrected.
+fn spoil(path: &Path, needle: &[u8]) {
     let mut bytes = fs::read(path).unwrap();
     let at =
         bytes.windows(needle.len()).position(|window| window == needle).expect("it lies there in one piece");
     bytes[at + needle.len() / 2] ^= 1;
+    bytes[at + needle.len() / 2 + 1] ^= 1;
     fs::write(path, bytes).unwrap();
 }
 
@@ -25,7 +26,7 @@ fn stored(path: &Path) {
 fn a_damaged_record_is_left_out_and_counted() {
     let folder = tempfile::tempdir().unwrap();
     stored(folder.path());
-    flip(&folder.path().join("journal-00000001.redb"), b"body number 4");
+    spoil(&folder.path().join("journal-00000001.redb"), b"body number 4");
     let (mut store, recovered) = start(folder.path());
     assert_eq!(recovered.messages, 9);
     for _ in 0..2 {
@@ -49,7 +50,7 @@ fn verify_finds_it_and_changes_nothing() {
     assert_eq!((report.queues[&QueueId(1)], report.catalog.len() as u64), (9, 1));
     assert!(fs::read(&journal).unwrap() == before);
 
-    flip(&journal, b"body number 4");
+    spoil(&journal, b"body number 4");
     let damaged = fs::read(&journal).unwrap();
     let report = verify(folder.path()).unwrap();
     assert!(!report.is_sound());
@@ -86,7 +87,7 @@ fn damage_in_a_sealed_file_is_never_copied_forward_or_removed() {
         store.commit(vec![put(2, at, &message(&vec![at as u8; 20_000]))], vec![]).unwrap();
     }
     close(store);
-    flip(&folder.path().join("journal-00000001.redb"), b"to be damaged");
+    spoil(&folder.path().join("journal-00000001.redb"), b"to be damaged");
     let (mut store, _) = open(folder.path(), &tiny()).unwrap();
     store.commit(vec![range(2, 1, 40)], vec![]).unwrap();
     for at in 1..=20 {

@@ -4,7 +4,7 @@ use super::*;
 use crate::model::holdings::{Holdings, While};
 use crate::store::changes::Changes;
 use crate::store::disk::{Disk, Folder};
-use crate::store::redb::{DataFile, Mode};
+use crate::store::redb::DataFile;
 
 fn journals(path: &Path) -> Vec<String> {
     let mut names = Folder::existing(path).unwrap().list().unwrap();
@@ -162,7 +162,7 @@ fn a_newer_format_is_refused() {
 }
 
 fn set_format(path: &Path, name: &str, format: u64) {
-    let data = DataFile::open(&Folder::existing(path).unwrap(), name, 1 << 20, Mode::Write).unwrap().unwrap();
+    let data = DataFile::open(&Folder::existing(path).unwrap(), name, 1 << 20).unwrap().unwrap();
     data.apply(&Changes { meta: vec![("format", format)], ..Changes::default() }).unwrap();
     data.close().unwrap();
 }

@@ -41,7 +41,14 @@ impl Pure {
 
     fn rotate(&mut self) {
         let (file, first_number) = (self.index.files.len() as u64 + 1, self.index.next_number);
-        self.index.files.push(FileRuns { file, first_number, live_runs: 0, touched: 0, kept: false });
+        self.index.files.push(FileRuns {
+            file,
+            first_number,
+            live_runs: 0,
+            touched: 0,
+            kept: false,
+            accepted: false,
+        });
     }
 
     fn commit(&mut self, ops: &[Op]) {
