@@ -20,10 +20,7 @@ const AFTERMATH: Duration = Duration::from_secs(30);
 /// Memory is the machine's: one attack at a time.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
-/// Attacks that succeed, and why they do; each is printed. Empty is what is wanted.
-const KNOWN_TO_SUCCEED: &[(&str, &str)] = &[];
-
-/// `LEVERET_ATTACKS=long`: as large as they get. Any other value carries out the small ones that are known to succeed, too.
+/// `LEVERET_ATTACKS=long`: as large as they get.
 pub(crate) fn is_long() -> bool {
     std::env::var("LEVERET_ATTACKS").is_ok_and(|value| value == "long")
 }
@@ -58,25 +55,14 @@ impl<'a> Attack<'a> {
         Attack { arguments, ..self }
     }
 
-    /// The attack; an error says how it succeeded. One that is known to succeed is carried out where all are wanted.
+    /// The attack; an error says how it succeeded.
     pub(crate) fn carry_out(self, attack: impl FnOnce(&Stage) -> Result<(), String>) {
-        let known = KNOWN_TO_SUCCEED.iter().find(|(name, _)| *name == self.name);
-        if let Some((name, why)) = known.filter(|_| std::env::var_os("LEVERET_ATTACKS").is_none()) {
-            return println!("known to succeed, not carried out: {name}, because {why}");
-        }
         let outcome = {
             let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             catch_unwind(AssertUnwindSafe(|| self.measure(attack)))
         };
         let outcome = outcome.unwrap_or_else(|_| vec!["it panicked".into()]);
-        match (outcome.is_empty(), known) {
-            (true, None) => {}
-            (true, Some(_)) => println!("attack {}: did not succeed, though known to", self.name),
-            (false, Some((_, why))) => {
-                println!("known to succeed: {}, because {why}: {outcome:?}", self.name);
-            }
-            (false, None) => panic!("attack {} succeeds: {}", self.name, outcome.join("; ")),
-        }
+        assert!(outcome.is_empty(), "attack {} succeeds: {}", self.name, outcome.join("; "));
     }
 
     fn command(self) -> Command {
