@@ -108,8 +108,8 @@ struct State {
     off: bool,
     locked: bool,
     operations: u64,
-    /// Part of a file that cannot be read.
-    unreadable: Option<(String, Range<usize>)>,
+    /// Part of a file that cannot be read, whatever the file is called by then.
+    unreadable: Option<(usize, Range<usize>)>,
 }
 
 /// The disk; clones are the same disk.
@@ -157,7 +157,8 @@ impl SimulatedDisk {
 
     /// Makes reading of this part of a file fail.
     pub(crate) fn break_blocks(&self, name: &str, part: Range<usize>) {
-        self.state().unreadable = Some((name.to_owned(), part));
+        let mut state = self.state();
+        state.unreadable = state.names.get(name).map(|&file| (file, part));
     }
 
     pub(crate) fn names(&self) -> Vec<String> {
@@ -308,8 +309,8 @@ impl SimulatedFile {
     fn change(&self, change: Change) -> io::Result<()> {
         let mut state = self.disk.state();
         state.operate(true)?;
-        if let (Change::Write { offset, data }, Some((name, part))) = (&change, &state.unreadable)
-            && state.names.get(name) == Some(&self.file)
+        if let (Change::Write { offset, data }, Some((file, part))) = (&change, &state.unreadable)
+            && *file == self.file
             && *offset <= part.start
             && part.end <= offset + data.len()
         {
@@ -334,8 +335,8 @@ impl DiskFile for SimulatedFile {
         let mut state = self.disk.state();
         state.operate(false)?;
         let offset = offset as usize;
-        if let Some((name, part)) = &state.unreadable
-            && state.names.get(name) == Some(&self.file)
+        if let Some((file, part)) = &state.unreadable
+            && *file == self.file
             && offset < part.end
             && part.start < offset + out.len()
         {

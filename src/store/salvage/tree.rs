@@ -16,8 +16,11 @@ const DEEPEST: usize = 16;
 /// Pages of a file that are searched for a wrong byte in vain.
 const MOST_TRIES: u32 = 8;
 
+/// Bytes by which the rest of a page is found. Where one of them is wrong, a page may seem to have nothing else.
+const TYPE_AND_COUNT: usize = 4;
+
 /// What a page of one chunk has besides the chunk, at most.
-const NOT_THE_VALUE: u64 = 32;
+const NOT_THE_VALUE: usize = 32;
 
 /// The pages of a file.
 #[derive(Debug)]
@@ -156,7 +159,12 @@ impl Pages {
         let node = Node::parse(&bytes, widths);
         let most = node.map_or(PAGE, |node| {
             let head = node.head();
-            if root.page.is_large() { head } else { node.end().unwrap_or(head).max(head) }
+            let most = if root.page.is_large() {
+                head.min(NOT_THE_VALUE)
+            } else {
+                node.end().unwrap_or(head).max(head)
+            };
+            most.max(TYPE_AND_COUNT)
         });
         let before = bytes.clone();
         let fits = |bytes: &[u8]| checksum(bytes, widths) == Some(root.checksum);
@@ -231,7 +239,7 @@ impl Pages {
         value.is_some_and(|value| {
             let end = value.end as u64;
             let len = range.end - range.start;
-            let least = len - len / 8 - NOT_THE_VALUE;
+            let least = len - len / 8 - NOT_THE_VALUE as u64;
             value.start == leaf.key_section() && range.end <= self.len && (least..=len).contains(&end)
         })
     }
