@@ -16,8 +16,14 @@ const SMALL: usize = 256;
 
 /// What a turn leads to is gathered in buffers that are used again. They give room back from a MiB on
 /// (`model::sparse`), which no turn here needs.
-const USED_AGAIN: &[&str] =
-    &["queue effects", "shard effects", "shard: to", "shard: dead letters to be sent", "catalog effects"];
+const USED_AGAIN: &[&str] = &[
+    "queue effects",
+    "shard effects",
+    "shard: to",
+    "shard: dead letters to be sent",
+    "confirms: waiting",
+    "catalog effects",
+];
 
 impl World {
     /// Nothing of this kind is held.
