@@ -133,6 +133,11 @@ impl Stage {
         memory(&self.broker, "VmRSS")
     }
 
+    /// MiB of it that are not of files, as the broker's own.
+    pub(crate) fn own_memory(&self) -> u64 {
+        memory(&self.broker, "RssAnon")
+    }
+
     /// How many sockets the broker's process has open.
     pub(crate) fn sockets(&self) -> usize {
         let descriptors =
