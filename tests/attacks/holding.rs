@@ -137,21 +137,23 @@ fn transactions_without_a_commit() {
 /// All of a backlog is delivered, and none of it acked.
 #[test]
 fn a_backlog_read_and_never_acked() {
-    Attack::new("a backlog read and never acked", 90)
+    let (batches, each) = (sized(120, 1_000), 20);
+    let backlog = Queue { name: "backlog", durable: true, ..Queue::default() };
+    let publish_backlog = |port| {
+        let mut publisher = Client::open(port);
+        publisher.ask(&backlog.declare(1), wire::QUEUE_DECLARE_OK);
+        publisher.ask(&wire::select_confirms(1), wire::CONFIRM_SELECT_OK);
+        let message = Message { key: "backlog", persistent: true, body: 50_000, ..Message::default() };
+        let publish = message.publish(1).repeat(each);
+        for batch in 1..=batches {
+            publisher.send(&publish);
+            publisher.hear_confirm((batch * each) as u64);
+        }
+    };
+    Attack::new("a backlog read and never acked", 50)
         .with(&["--message-memory", sized("16", "256")])
-        .carry_out(|stage| {
+        .carry_out_after(publish_backlog, |stage| {
             let mut consumer = Client::open(stage.port());
-            let queue = Queue { name: "backlog", durable: true, ..Queue::default() };
-            consumer.ask(&queue.declare(1), wire::QUEUE_DECLARE_OK);
-            let mut publisher = Client::open(stage.port());
-            publisher.ask(&wire::select_confirms(1), wire::CONFIRM_SELECT_OK);
-            let (batches, each) = (sized(120, 1_000), 20);
-            let message = Message { key: "backlog", persistent: true, body: 50_000, ..Message::default() };
-            let publish = message.publish(1).repeat(each);
-            for batch in 1..=batches {
-                publisher.send(&publish);
-                publisher.hear_confirm((batch * each) as u64);
-            }
             consumer.ask(&wire::consume(1, "backlog", "", false), wire::CONSUME_OK);
             consumer.hear(wire::DELIVER, batches * each);
             stage.linger();

@@ -57,9 +57,23 @@ impl<'a> Attack<'a> {
 
     /// The attack; an error says how it succeeded.
     pub(crate) fn carry_out(self, attack: impl FnOnce(&Stage) -> Result<(), String>) {
+        self.stage(None::<fn(u16)>, attack);
+    }
+
+    /// An attack on what somebody left in the broker, which gets its port. The broker is started again in between, so
+    /// that what the preparation took of its memory is not mistaken for what the attack takes.
+    pub(crate) fn carry_out_after(
+        self,
+        preparation: impl FnOnce(u16),
+        attack: impl FnOnce(&Stage) -> Result<(), String>,
+    ) {
+        self.stage(Some(preparation), attack);
+    }
+
+    fn stage(self, preparation: Option<impl FnOnce(u16)>, attack: impl FnOnce(&Stage) -> Result<(), String>) {
         let outcome = {
             let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            catch_unwind(AssertUnwindSafe(|| self.measure(attack)))
+            catch_unwind(AssertUnwindSafe(|| self.measure(preparation, attack)))
         };
         let outcome = outcome.unwrap_or_else(|_| vec!["it panicked".into()]);
         assert!(outcome.is_empty(), "attack {} succeeds: {}", self.name, outcome.join("; "));
@@ -72,12 +86,21 @@ impl<'a> Attack<'a> {
         command
     }
 
-    fn measure(self, attack: impl FnOnce(&Stage) -> Result<(), String>) -> Vec<String> {
+    fn measure(
+        self,
+        preparation: Option<impl FnOnce(u16)>,
+        attack: impl FnOnce(&Stage) -> Result<(), String>,
+    ) -> Vec<String> {
         let management = free_port();
         let (limit, listen) = (self.limit, format!("127.0.0.1:{management}"));
         let mut arguments = vec!["--memory-limit", limit, "--management-listen", &listen];
         arguments.extend(self.arguments);
-        let broker = Broker::start_by(self.command(), &arguments);
+        let mut broker = Broker::start_by(self.command(), &arguments);
+        if let Some(prepare) = preparation {
+            prepare(broker.port());
+            assert!(broker.terminate(), "the broker ends after the preparation");
+            broker.restart();
+        }
         let bystander = Bystander::start(broker.port());
         while bystander.rounds() < 20 {
             std::thread::sleep(Duration::from_millis(5));
