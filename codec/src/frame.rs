@@ -1,4 +1,4 @@
-//! Frames: type, channel, size, payload, end octet (AMQP 0-9-1 section 2.3; semantics.md 2.1). Reading borrows from
+//! Frames: type, channel, size, payload, end octet (semantics 2.1). Reading borrows from
 //! the buffer and copies nothing.
 
 use thiserror::Error;
@@ -9,7 +9,7 @@ pub const HEADER_LEN: usize = 7;
 pub const OVERHEAD: usize = 8;
 /// The last octet of every frame.
 pub const END: u8 = 0xCE;
-/// The smallest frame_max that may be negotiated (section 4.2.2 of the specification; semantics.md 1.4).
+/// The smallest frame_max that may be negotiated (semantics 1.4): what the specification says in 4.2.2.
 pub const MIN_FRAME_MAX: u32 = 4096;
 /// What a client sends first, and what a server answers to any other version.
 pub const PROTOCOL_HEADER: [u8; 8] = *b"AMQP\x00\x00\x09\x01";
@@ -39,7 +39,7 @@ impl Frame<'_> {
     }
 }
 
-/// What makes the rest of the stream unreadable: 501, and nothing more is read (semantics.md 0.9).
+/// What makes the rest of the stream unreadable: 501, and nothing more is read (semantics 0.9).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FrameError {
     #[error(

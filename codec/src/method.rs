@@ -20,7 +20,7 @@ pub struct MethodId {
 }
 
 impl MethodId {
-    /// 0/0: no method is at fault (semantics.md 0.2).
+    /// 0/0: no method is at fault (semantics 0.2).
     pub const NONE: MethodId = MethodId { class: 0, method: 0 };
 }
 

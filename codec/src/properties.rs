@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::table::{self, AMQPValue, FieldTable, TableError};
 
-/// The fields, in the order of their flag bits from 15 downward (semantics.md 2.6).
+/// The fields, in the order of their flag bits from 15 downward (semantics 2.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u16)]
 pub enum Field {

@@ -54,7 +54,7 @@ impl Part {
     }
 }
 
-/// The arguments in order; None for a method that does not exist (semantics.md section 25). Methods that only a
+/// The arguments in order; None for a method that does not exist (semantics section 25). Methods that only a
 /// server sends are among them: a client may send their bytes all the same.
 fn shape(id: MethodId) -> Option<&'static [Part]> {
     use Part::{Long, LongLong, LongString, Octet, Short, ShortString, Table};

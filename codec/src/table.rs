@@ -1,4 +1,4 @@
-//! Field tables in RabbitMQ's dialect (semantics.md 2.8): `s` is a short int, `L` reads as `l`, `x` is a byte array.
+//! Field tables in RabbitMQ's dialect (semantics 2.8): `s` is a short int, `L` reads as `l`, `x` is a byte array.
 //! A walk that allocates nothing and goes no deeper than [`MAX_DEPTH`] checks a table before amq-protocol's parser,
 //! which recurses without a limit, is handed it.
 
@@ -30,7 +30,7 @@ pub enum TableError {
     Name,
 }
 
-/// Whether field names are held to UTF-8. RabbitMQ passes message headers on whatever their names (semantics.md 2.9);
+/// Whether field names are held to UTF-8. RabbitMQ passes message headers on whatever their names (semantics 2.9);
 /// the tables of methods are read by amq-protocol, whose names are strings.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Names {

@@ -207,8 +207,8 @@ impl Output {
         self.tail.put_u32(size(payload_len));
     }
 
-    /// Header frame and body frames, split by `frame_max` (0: no bound; semantics.md 2.7). An empty body has no body
-    /// frame (2.4).
+    /// Header frame and body frames, split by `frame_max` (semantics 2.7); 0: no bound. An empty body has no body
+    /// frame (semantics 2.4).
     fn content<'a>(
         &mut self,
         channel: u16,

@@ -12,7 +12,7 @@ use crate::test::Test;
 /// One promise, and how to see whether it is kept.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Case {
-    /// `s7_03_exclusive_locked`: the statement of semantics.md, and a word on it.
+    /// `s7_03_exclusive_locked`: the statement of docs/semantics.md, and a word on it.
     pub(crate) name: &'static str,
     /// What must be so, in one line.
     pub(crate) about: &'static str,

@@ -54,7 +54,7 @@ impl Payload {
         self.raw(&long_string(text.as_ref()))
     }
 
-    /// Up to eight bits in an octet, the first one lowest (semantics.md 2.11).
+    /// Up to eight bits in an octet, the first one lowest (semantics 2.11).
     pub(crate) fn bits(self, bits: &[bool]) -> Payload {
         let octet = bits.iter().rev().fold(0, |octet, &bit| octet << 1 | u8::from(bit));
         self.octet(octet)

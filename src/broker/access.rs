@@ -1,4 +1,4 @@
-//! Permissions: patterns over names, and the refusals (semantics.md section 16). Who has which permissions is in the
+//! Permissions: patterns over names, and the refusals (semantics section 16). Who has which permissions is in the
 //! view.
 
 use crate::model::administration::{PermissionSpec, TopicPermissionSpec};
@@ -58,7 +58,7 @@ impl Permissions {
     }
 }
 
-/// What a user may do with the topics of one exchange (16.5).
+/// What a user may do with the topics of one exchange (semantics 16.5).
 #[derive(Clone, Debug)]
 pub(super) struct TopicPermissions {
     spec: TopicPermissionSpec,
@@ -90,7 +90,7 @@ impl TopicPermissions {
     }
 }
 
-/// Checks one topic of an exchange; 403 where it is refused (16.3). No permissions refuse nothing.
+/// Checks one topic of an exchange; 403 where it is refused (semantics 16.3). No permissions refuse nothing.
 pub(super) fn check_topic(
     permissions: Option<&TopicPermissions>,
     user: &str,
@@ -107,8 +107,8 @@ pub(super) fn check_topic(
     ))
 }
 
-/// Checks one operation; 403 where it is refused (16.3). The default exchange is checked as `amq.default` (9.1), and
-/// printed so, too.
+/// Checks one operation; 403 where it is refused (semantics 16.3). The default exchange is checked as `amq.default`
+/// (semantics 9.1), and printed so, too.
 pub(super) fn check(
     permissions: Option<&Permissions>,
     user: &str,

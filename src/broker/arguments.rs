@@ -1,5 +1,5 @@
-//! Argument values as RabbitMQ names, prints and compares them (semantics.md 5.5, 7.4; texts checked against 4.3).
-//! Which arguments exist and what they may be is with queues and exchanges.
+//! Argument values as RabbitMQ names, prints and compares them (semantics 5.5, 7.4). Which arguments exist and what
+//! they may be is with queues and exchanges.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 
@@ -43,7 +43,7 @@ fn described(value: &AMQPValue) -> String {
     format!("the value '{}' of type '{}'", printed(value), type_name(value))
 }
 
-/// 406: a flag of a redeclare differs (5.5, 7.4).
+/// 406: a flag of a redeclare differs (semantics 5.5, 7.4).
 pub(super) fn inequivalent(
     property: &str,
     resource: Resource<'_>,
@@ -89,7 +89,7 @@ pub(super) fn check_argument(
     }
 }
 
-/// Names in methods lose their carriage returns and line feeds (5.3, 7.1).
+/// Names in methods lose their carriage returns and line feeds (semantics 5.3, 7.1).
 pub(super) fn without_line_ends(name: &crate::model::ids::Name) -> crate::model::ids::Name {
     if name.contains(['\r', '\n']) { name.replace(['\r', '\n'], "").into() } else { name.clone() }
 }

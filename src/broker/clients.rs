@@ -1,5 +1,5 @@
 //! Who is connected: the user and vhost of every open connection, how many channels it has, and whether there are
-//! enough of them (semantics.md 1.20, 4.2, section 18). Ports write it, the catalog reads it to know whose connections
+//! enough of them (semantics 1.20, 4.2, section 18). Ports write it, the catalog reads it to know whose connections
 //! a deletion ends.
 
 use parking_lot::Mutex;

@@ -153,7 +153,7 @@ impl ShardCommand {
 pub struct QueueDeclare {
     pub connection: ConnectionId,
     pub vhost: Name,
-    /// The broker made the name (semantics.md 7.1): reserved prefixes do not matter.
+    /// The broker made the name (semantics 7.1): reserved prefixes do not matter.
     pub server_named: bool,
     pub request: DeclareQueue,
     /// The user may not send dead letters where the arguments say: it matters where the queue does not exist yet.

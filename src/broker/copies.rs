@@ -1,4 +1,4 @@
-//! The keys that a message is routed by: its own, and those in its CC and BCC headers (semantics.md 5.24). That nobody
+//! The keys that a message is routed by: its own, and those in its CC and BCC headers (semantics 5.24). That nobody
 //! sees BCC is the message's own affair.
 
 use std::collections::BTreeMap;

@@ -1,5 +1,5 @@
-//! What a dead letter looks like: its headers, its keys, and whether it goes in a circle (semantics.md 12.4 to 12.6,
-//! 12.9; shape checked against RabbitMQ 4.3). Where it goes is the shard's.
+//! What a dead letter looks like: its headers, its keys, and whether it goes in a circle (semantics 12.4 to 12.6,
+//! 12.9). Where it goes is the shard's.
 
 use bytes::BytesMut;
 use leveret_codec::properties::{Field, Properties};
@@ -62,7 +62,7 @@ pub(super) fn edit(message: &Message, death: &Death<'_>, target: &DeadLetterTarg
 }
 
 /// Whether a dead letter that enters this queue would have gone in a circle without anybody having rejected it
-/// (12.6).
+/// (semantics 12.6).
 pub(super) fn is_cycle(deaths: &[FieldTable], queue: &str) -> bool {
     for death in deaths {
         if is_text(death, "reason", DeathReason::Rejected.as_str()) {

@@ -1,4 +1,4 @@
-//! What a message looks like once its delay is over (semantics.md 5.29). Where it waited is the keeper of the exchange;
+//! What a message looks like once its delay is over (semantics 5.29). Where it waited is the keeper of the exchange;
 //! where it goes then is the shard's.
 
 use bytes::BytesMut;

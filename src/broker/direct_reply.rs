@@ -1,4 +1,4 @@
-//! Direct reply-to addresses (semantics.md section 15): which are open, and to whom they lead. The only part of what
+//! Direct reply-to addresses (semantics section 15): which are open, and to whom they lead. The only part of what
 //! ports share that is not the catalog's: an address opens and closes with its consumer, at once.
 
 use parking_lot::RwLock;

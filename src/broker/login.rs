@@ -1,4 +1,4 @@
-//! Logging in: SASL responses read, passwords checked (semantics.md 1.8 to 1.16, 16.7). Users are in the view.
+//! Logging in: SASL responses read, passwords checked (semantics 1.8 to 1.16, 16.7). Users are in the view.
 
 use leveret_codec::table::{self, AMQPValue};
 use md5::Md5;
@@ -18,7 +18,7 @@ pub(super) struct PasswordHash(Vec<u8>);
 const SALT: usize = PASSWORD_SALT;
 
 impl PasswordHash {
-    /// The hash of a password. An empty password gives a hash that no password fits (1.14).
+    /// The hash of a password. An empty password gives a hash that no password fits (semantics 1.14).
     pub(super) fn new(salt: [u8; SALT], password: &str) -> PasswordHash {
         if password.is_empty() {
             return PasswordHash(Vec::new());
@@ -140,7 +140,8 @@ impl WrongLogin {
     }
 }
 
-/// Reads a SASL response. 503 for a mechanism that does not exist (1.13), 502 for a response that cannot be read.
+/// Reads a SASL response. 503 for a mechanism that does not exist (semantics 1.13), 502 for a response that cannot be
+/// read.
 pub(super) fn read_response(mechanism: &str, response: &[u8]) -> Result<Credentials, LoginRefused> {
     let malformed = LoginRefused::Malformed;
     let (user, password) = match mechanism {
@@ -159,7 +160,7 @@ pub(super) fn read_response(mechanism: &str, response: &[u8]) -> Result<Credenti
     }
 }
 
-/// NUL user NUL password (1.8). What was sent is not echoed: it holds a password.
+/// NUL user NUL password (semantics 1.8). What was sent is not echoed: it holds a password.
 fn read_plain(response: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let mut parts = response.split(|&byte| byte == 0);
     match (parts.next(), parts.next(), parts.next(), parts.next()) {
@@ -168,7 +169,7 @@ fn read_plain(response: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     }
 }
 
-/// A field table without its length (1.9).
+/// A field table without its length (semantics 1.9).
 fn read_amqplain(response: &[u8]) -> Result<(Vec<u8>, Vec<u8>), Fault> {
     let malformed = |text| Fault::new(ReplyCode::SyntaxError, text);
     let len = u32::try_from(response.len()).map_err(|_| malformed("AMQPLAIN auth info is too long"))?;

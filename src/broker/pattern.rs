@@ -37,7 +37,7 @@ impl Pattern {
         Pattern::parse(expression).unwrap_or(Pattern::Nothing)
     }
 
-    /// An expression of a permission: the empty one allows the empty name alone (semantics.md 16.1).
+    /// An expression of a permission: the empty one allows the empty name alone (semantics 16.1).
     pub(super) fn of_permission(expression: &str) -> Pattern {
         Pattern::new(if expression.is_empty() { "^$" } else { expression })
     }

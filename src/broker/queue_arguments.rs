@@ -1,5 +1,5 @@
-//! The arguments of `queue.declare`: which there are, what they may be, and the settings they make (semantics.md
-//! 7.13 to 7.15; texts checked against 4.3). How a queue obeys its settings is the queue's.
+//! The arguments of `queue.declare`: which there are, what they may be, and the settings they make (semantics
+//! 7.13 to 7.15). How a queue obeys its settings is the queue's.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 
@@ -121,7 +121,7 @@ impl Argument {
     }
 }
 
-/// The names of the arguments that a redeclare compares (7.4), but for the type.
+/// The names of the arguments that a redeclare compares (semantics 7.4), but for the type.
 pub(super) fn compared(queue_type: QueueType) -> impl Iterator<Item = &'static str> {
     ARGUMENTS.iter().filter(move |argument| argument.fits(queue_type)).map(|argument| argument.name)
 }
@@ -214,7 +214,7 @@ fn check_arguments(arguments: &FieldTable, queue: Resource<'_>, queue_type: Queu
     Ok(())
 }
 
-/// What a quorum queue cannot be (7.15); the order is RabbitMQ's.
+/// What a quorum queue cannot be (semantics 7.15); the order is RabbitMQ's.
 fn check_quorum(declare: &DeclareQueue, queue: Resource<'_>, server_named: bool) -> Result<(), Fault> {
     if server_named {
         return Err(Fault::precondition("Cannot declare a server-named queue for type rabbit_quorum_queue"));
@@ -277,7 +277,7 @@ fn invalid(name: &str, queue: Resource<'_>, reason: impl std::fmt::Display) -> F
     Fault::precondition(format!("invalid arg '{name}' for {queue}: {reason}"))
 }
 
-/// 406: an argument that names an exchange is no text (5.7, 7.13).
+/// 406: an argument that names an exchange is no text (semantics 5.7, 7.13).
 pub(super) fn invalid_type(name: &str, value: &AMQPValue, resource: Resource<'_>) -> Fault {
     Fault::precondition(format!("invalid type '{}' for arg '{name}' in {resource}", type_name(value)))
 }
@@ -298,7 +298,7 @@ impl Values<'_> {
         matches!(self.0.inner().get(name), Some(AMQPValue::Boolean(true)))
     }
 
-    /// Quorum queues take `reject-publish-dlx` for `drop-head`, as in RabbitMQ (12.3).
+    /// Quorum queues take `reject-publish-dlx` for `drop-head`, as in RabbitMQ (semantics 12.3).
     fn overflow(&self, queue_type: QueueType) -> Overflow {
         self.text("x-overflow").and_then(|word| Overflow::parse(&word, queue_type)).unwrap_or_default()
     }

@@ -171,7 +171,7 @@ pub struct Vhost {
     pub(super) topic_permissions: Map<Name, Map<Name, TopicPermissions>>,
     pub policies: Policies,
     pub metadata: VhostMetadata,
-    /// Publishes and deliveries are copied to `amq.rabbitmq.trace` (semantics.md 19.1).
+    /// Publishes and deliveries are copied to `amq.rabbitmq.trace` (semantics 19.1).
     pub tracing: bool,
     pub limits: VhostLimits,
 }
@@ -218,7 +218,7 @@ pub struct Exchange {
     pub durable: bool,
     pub auto_delete: bool,
     pub internal: bool,
-    /// Where messages go that nothing matched; it may not exist (semantics.md 5.7).
+    /// Where messages go that nothing matched; it may not exist (semantics 5.7).
     pub alternate: Option<Name>,
     pub policies: Applying,
     pub arguments: FieldTable,
@@ -242,7 +242,7 @@ impl Exchange {
 pub struct Queue {
     pub at: QueueRef,
     pub label: QueueLabel,
-    /// The one connection that may use it (semantics.md 7.9).
+    /// The one connection that may use it (semantics 7.9).
     pub exclusive_to: Option<ConnectionId>,
     /// What it obeys. Durability and the auto-delete flag are among them.
     pub settings: QueueSettings,
@@ -264,7 +264,7 @@ impl Queue {
         QueueSettings { durable: self.is_recorded(), ..self.settings.clone() }
     }
 
-    /// 405 where it is exclusive to another connection (7.9).
+    /// 405 where it is exclusive to another connection (semantics 7.9).
     pub(super) fn check_owner(&self, connection: ConnectionId) -> Result<(), Fault> {
         match self.exclusive_to {
             Some(owner) if owner != connection => Err(Fault::locked(self.label.resource())),
@@ -278,7 +278,7 @@ pub struct User {
     pub name: Name,
     pub(super) password: PasswordHash,
     pub tags: Vec<Name>,
-    /// May log in from loopback addresses only (semantics.md 1.16).
+    /// May log in from loopback addresses only (semantics 1.16).
     pub loopback_only: bool,
     pub limits: UserLimits,
 }
@@ -290,7 +290,7 @@ impl User {
         self.password.as_bytes()
     }
 
-    /// May publish in the name of others (semantics.md 9.4).
+    /// May publish in the name of others (semantics 9.4).
     #[must_use]
     pub fn is_impersonator(&self) -> bool {
         self.tags.iter().any(|tag| &**tag == "impersonator")
@@ -483,7 +483,7 @@ impl ViewState {
         Some(exchange)
     }
 
-    /// Adds a queue, and with it its binding to the default exchange (semantics.md 5.9).
+    /// Adds a queue, and with it its binding to the default exchange (semantics 5.9).
     pub(super) fn add_queue(&mut self, queue: Queue) {
         let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) else { return };
         vhost.queues.insert(&queue.label.name, queue.at.queue);

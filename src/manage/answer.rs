@@ -1,4 +1,4 @@
-//! What is said to a request: status codes and bodies (semantics.md 20.1, 20.2; checked against 4.3). Which of them is
+//! What is said to a request: status codes and bodies (semantics 20.1, 20.2). Which of them is
 //! said is the resources'.
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
-//! Who asks, and whether they may (semantics.md 16.6, 20.1; texts checked against 4.3). Tags say what a user may do
-//! here, and permissions which vhosts it sees.
+//! Who asks, and whether they may (semantics 16.6, 20.1). Tags say what a user may do here, and permissions which
+//! vhosts it sees.
 
 use std::net::IpAddr;
 

@@ -1,4 +1,4 @@
-//! Connections of clients: listed and closed (semantics.md 16.8).
+//! Connections of clients: listed and closed (semantics 16.8).
 
 use std::net::SocketAddr;
 

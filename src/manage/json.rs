@@ -1,4 +1,4 @@
-//! AMQP field tables as JSON and back (semantics.md 20.12).
+//! AMQP field tables as JSON and back (semantics 20.12).
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;

@@ -1,4 +1,4 @@
-//! Limits of vhosts and of users (semantics.md section 18; texts checked against 4.3).
+//! Limits of vhosts and of users (semantics section 18).
 
 use serde_json::{Map, Value, json};
 

@@ -1,5 +1,5 @@
 //! The path of a request, taken apart. A name is decoded after it was split off, for it may hold slashes: the vhost
-//! `/` is `%2F` (semantics.md 20.3).
+//! `/` is `%2F` (semantics 20.3).
 
 use super::answer::Refusal;
 

@@ -1,4 +1,4 @@
-//! What users may do in vhosts (semantics.md 16.1).
+//! What users may do in vhosts (semantics 16.1).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Policies and operator policies (semantics.md section 17; texts checked against 4.3).
+//! Policies and operator policies (semantics section 17).
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! What users may do with the topics of exchanges (semantics.md 16.5).
+//! What users may do with the topics of exchanges (semantics 16.5).
 
 use serde_json::{Value, json};
 

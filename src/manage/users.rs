@@ -1,4 +1,4 @@
-//! Users: listed, made, changed, deleted; passwords come plain or hashed (semantics.md 16.7, 20.9).
+//! Users: listed, made, changed, deleted; passwords come plain or hashed (semantics 16.7, 20.9).
 
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -12,7 +12,7 @@ use crate::broker::view::{User, ViewState};
 use crate::model::administration::{Change, HashingAlgorithm, Password, UserSpec};
 use crate::model::ids::Name;
 
-/// Who may log in from loopback addresses only, unless it is said otherwise (semantics.md 1.16).
+/// Who may log in from loopback addresses only, unless it is said otherwise (semantics 1.16).
 const GUEST: &str = "guest";
 
 pub(super) async fn whoami(call: &Call<'_>) -> Outcome {

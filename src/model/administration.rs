@@ -17,7 +17,7 @@ pub enum Change {
         name: Name,
         metadata: VhostMetadata,
     },
-    /// Deletes a vhost with all in it and closes its connections (semantics.md 16.8).
+    /// Deletes a vhost with all in it and closes its connections (semantics 16.8).
     DeleteVhost {
         name: Name,
     },
@@ -26,7 +26,7 @@ pub enum Change {
         name: Name,
         user: UserSpec,
     },
-    /// Deletes a user with all permissions and closes its connections (16.8).
+    /// Deletes a user with all permissions and closes its connections (semantics 16.8).
     DeleteUser {
         name: Name,
     },
@@ -40,7 +40,7 @@ pub enum Change {
         vhost: Name,
         user: Name,
     },
-    /// Sets what a user may do with the topics of an exchange (16.5).
+    /// Sets what a user may do with the topics of an exchange (semantics 16.5).
     PutTopicPermissions {
         vhost: Name,
         user: Name,
@@ -53,7 +53,7 @@ pub enum Change {
         user: Name,
         exchange: Option<Name>,
     },
-    /// Adds or replaces a policy; queues and exchanges obey at once (17.4).
+    /// Adds or replaces a policy; queues and exchanges obey at once (semantics 17.4).
     PutPolicy {
         vhost: Name,
         kind: PolicyKind,
@@ -77,7 +77,7 @@ pub enum Change {
         value: Option<i64>,
     },
     SetNodeLimits(NodeLimits),
-    /// Turns the firehose of a vhost on or off (19.1).
+    /// Turns the firehose of a vhost on or off (semantics 19.1).
     SetTracing {
         vhost: Name,
         on: bool,
@@ -127,7 +127,7 @@ impl AdministrationError {
 pub struct VhostMetadata {
     pub description: String,
     pub tags: Vec<Name>,
-    /// What `queue.declare` makes where it names no type (semantics.md 7.12).
+    /// What `queue.declare` makes where it names no type (semantics 7.12).
     pub default_queue_type: Option<QueueType>,
 }
 
@@ -136,23 +136,23 @@ pub struct VhostMetadata {
 pub struct UserSpec {
     pub password: Password,
     pub tags: Vec<Name>,
-    /// May log in from loopback addresses only (semantics.md 1.16).
+    /// May log in from loopback addresses only (semantics 1.16).
     pub loopback_only: bool,
 }
 
 /// How a user's password is given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Password {
-    /// Empty: cannot log in by password (semantics.md 1.14).
+    /// Empty: cannot log in by password (semantics 1.14).
     Plain(String),
-    /// Salt, and the hash of salt and password (16.7), or nothing: cannot log in by password.
+    /// Salt, and the hash of salt and password (semantics 16.7), or nothing: cannot log in by password.
     Hash(Vec<u8>),
 }
 
 /// Bytes of salt before a password's hash.
 pub const PASSWORD_SALT: usize = 4;
 
-/// What a password was hashed with (semantics.md 16.7). MD5 is of times past, and still in old definitions.
+/// What a password was hashed with (semantics 16.7). MD5 is of times past, and still in old definitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HashingAlgorithm {
     Md5,
@@ -197,7 +197,7 @@ impl HashingAlgorithm {
     }
 }
 
-/// Three regular expressions, searched for without anchors (semantics.md 16.1).
+/// Three regular expressions, searched for without anchors (semantics 16.1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PermissionSpec {
     pub configure: Name,
@@ -205,18 +205,19 @@ pub struct PermissionSpec {
     pub read: Name,
 }
 
-/// Two regular expressions over routing keys, in which `{username}` and `{vhost}` stand for the user's (16.5).
+/// Two regular expressions over routing keys, in which `{username}` and `{vhost}` stand for the user's (semantics
+/// 16.5).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicPermissionSpec {
     pub write: Name,
     pub read: Name,
 }
 
-/// Of each kind at most one policy applies to a queue or exchange (semantics.md 17.1).
+/// Of each kind at most one policy applies to a queue or exchange (semantics 17.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PolicyKind {
     Regular,
-    /// Bounds what regular policies and arguments ask for (17.2).
+    /// Bounds what regular policies and arguments ask for (semantics 17.2).
     Operator,
 }
 
@@ -228,7 +229,7 @@ pub struct PolicySpec {
     pub apply_to: ApplyTo,
     /// The highest of those that match applies.
     pub priority: i64,
-    /// Keys and values of semantics.md 17.3.
+    /// Keys and values of policies (semantics 17.3).
     pub definition: FieldTable,
 }
 
@@ -278,7 +279,7 @@ pub enum VhostLimit {
     MaxQueues,
 }
 
-/// The limits of a vhost (semantics.md section 18), as they were given: a negative one is none.
+/// The limits of a vhost (semantics section 18), as they were given: a negative one is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VhostLimits {
     pub max_connections: Option<i64>,
@@ -291,14 +292,14 @@ pub enum UserLimit {
     MaxChannels,
 }
 
-/// The limits of a user (semantics.md section 18), as they were given: a negative one is none.
+/// The limits of a user (semantics section 18), as they were given: a negative one is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UserLimits {
     pub max_connections: Option<i64>,
     pub max_channels: Option<i64>,
 }
 
-/// The limits of the whole broker (semantics.md section 18). None: no limit.
+/// The limits of the whole broker (semantics section 18). None: no limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeLimits {
     pub connections: Option<u64>,

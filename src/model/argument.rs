@@ -1,4 +1,4 @@
-//! Argument and header values as RabbitMQ names their types, and integers whatever their width (semantics.md 7.4).
+//! Argument and header values as RabbitMQ names their types, and integers whatever their width (semantics 7.4).
 
 use leveret_codec::table::AMQPValue;
 

@@ -8,7 +8,7 @@ use super::ids::{ConsumerNumber, Name, Position, QueueId, QueueRef};
 use super::message::Message;
 use super::op::Attempts;
 
-/// What a consumer asked for (`basic.consume`, semantics.md section 10).
+/// What a consumer asked for in `basic.consume` (semantics section 10).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConsumeOptions {
     /// Deliveries are settled as they are sent, and prefetch does not bound them.
@@ -20,7 +20,7 @@ pub struct ConsumeOptions {
     pub priority: i32,
     /// `x-consumer-timeout`: how long it may hold a delivery, in milliseconds; None: as the queue says.
     pub timeout: Option<u64>,
-    /// An argument that only streams take (10.6).
+    /// An argument that only streams take (semantics 10.6).
     pub of_streams: Option<&'static str>,
 }
 
@@ -55,7 +55,7 @@ impl Delivery {
     }
 }
 
-/// What becomes of unacked messages (semantics.md section 11).
+/// What becomes of unacked messages (semantics section 11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
     /// Done; the message leaves the queue.
@@ -69,7 +69,7 @@ pub enum Settlement {
     Release,
 }
 
-/// Why a message was dead-lettered; the `reason` of `x-death` (semantics.md 12.4).
+/// Why a message was dead-lettered; the `reason` of `x-death` (semantics 12.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DeathReason {
     Rejected,

@@ -1,4 +1,4 @@
-//! The `x-delay` header: how long an exchange of type x-delayed-message keeps a message (semantics.md 5.29). Exchanges,
+//! The `x-delay` header: how long an exchange of type x-delayed-message keeps a message (semantics 5.29). Exchanges,
 //! and the queues they keep messages in, read it alike. Who keeps what is theirs.
 
 use leveret_codec::properties::Properties;

@@ -12,7 +12,7 @@ use super::request::Reply;
 pub struct ConfirmToken {
     pub channel: ChannelNumber,
     pub epoch: u32,
-    /// The publish sequence number on the channel, from 1 (semantics.md 9.20); 0 for a barrier.
+    /// The publish sequence number on the channel, from 1 (semantics 9.20); 0 for a barrier.
     pub sequence: u64,
 }
 
@@ -29,7 +29,7 @@ pub enum SessionEvent {
     Reply(Reply),
     /// The queue of this consumer is gone.
     ConsumerCancelled(ConsumerNumber),
-    /// This consumer held a delivery for longer than `timeout` milliseconds and is one no more (semantics.md 11.7). With
+    /// This consumer held a delivery for longer than `timeout` milliseconds and is one no more (semantics 11.7). With
     /// `closes_channel`, and where it is the gets of a channel, the channel goes, too.
     ConsumerTimedOut {
         consumer: ConsumerNumber,
@@ -42,7 +42,7 @@ pub enum SessionEvent {
     Alarm(Alarms),
 }
 
-/// What the broker runs short of (semantics.md 13.1).
+/// What the broker runs short of (semantics 13.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Alarms {
     pub memory: bool,

@@ -1,6 +1,6 @@
-//! What a peer did wrong (or what we cannot do), with the reply code that goes on the wire and the scope it
-//! closes (AMQP 0-9-1 section 1.2 reply codes; semantics.md section 0). Texts that one room alone produces are
-//! made in that room; the ones several rooms need are constructors here.
+//! What a peer did wrong (or what we cannot do), with the reply code that goes on the wire and the scope it closes
+//! (semantics section 0). Texts that one room alone produces are made in that room; the ones several rooms need are
+//! constructors here.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use thiserror::Error;
 
 use super::resource::Resource;
 
-/// Every reply code a broker sends, by its name in the specification (semantics.md 0.3).
+/// Every reply code a broker sends, by its name in the specification (semantics 0.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum ReplyCode {
@@ -45,7 +45,7 @@ impl ReplyCode {
         self as u16
     }
 
-    /// The name that starts every reply text (semantics.md 0.1).
+    /// The name that starts every reply text (semantics 0.1).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -69,7 +69,7 @@ impl ReplyCode {
         }
     }
 
-    /// What this code closes where nothing else is said (semantics.md 0.3).
+    /// What this code closes where nothing else is said (semantics 0.3).
     #[must_use]
     pub fn default_scope(self) -> Scope {
         match self {
@@ -99,8 +99,7 @@ impl Fault {
         Fault { code, scope: code.default_scope(), explanation: explanation.into() }
     }
 
-    /// The reply text: `NAME - explanation`, cut to 255 bytes, the last of them `...` then (semantics.md 0.1; as 4.3
-    /// cuts).
+    /// The reply text: `NAME - explanation`, cut to 255 bytes, the last of them `...` then (semantics 0.1).
     #[must_use]
     pub fn text(&self) -> String {
         let mut text = format!("{} - {}", self.code.name(), self.explanation);
@@ -118,7 +117,7 @@ impl Fault {
         Fault::new(ReplyCode::NotFound, format!("no {resource}"))
     }
 
-    /// 405: the queue is exclusive to another connection (semantics.md 7.3).
+    /// 405: the queue is exclusive to another connection (semantics 7.3).
     #[must_use]
     pub fn locked(resource: Resource<'_>) -> Fault {
         Fault::new(
@@ -131,13 +130,13 @@ impl Fault {
         )
     }
 
-    /// 403: the queue has, or is asked to have, an exclusive consumer (semantics.md 10.3).
+    /// 403: the queue has, or is asked to have, an exclusive consumer (semantics 10.3).
     #[must_use]
     pub fn exclusive_use(resource: Resource<'_>) -> Fault {
         Fault::new(ReplyCode::AccessRefused, format!("{resource} in exclusive use"))
     }
 
-    /// 405: a get from a quorum queue that has a single active consumer (semantics.md 10.10).
+    /// 405: a get from a quorum queue that has a single active consumer (semantics 10.10).
     #[must_use]
     pub fn single_active_get(resource: Resource<'_>) -> Fault {
         let text = format!(

@@ -6,14 +6,14 @@ use bytes::{Bytes, BytesMut};
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table;
 
-/// The header whose keys no receiver may see (semantics.md 5.24).
+/// The header whose keys no receiver may see (semantics 5.24).
 pub const BCC: &str = "BCC";
 
 /// Bodies up to this many bytes are copied beside their envelope, so that a small message that stays never pins
 /// the large read buffer it arrived in.
 pub const COPIED_BODY: usize = 2048;
 
-/// How the deaths of a message are known (semantics.md 12.5).
+/// How the deaths of a message are known (semantics 12.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     /// Published by a client: an `x-death` header it may carry is the client's own and says nothing.
@@ -228,7 +228,7 @@ impl Message {
         self.origin
     }
 
-    /// Delivery mode 2 (semantics.md 9.7).
+    /// Delivery mode 2 (semantics 9.7).
     #[must_use]
     pub fn is_persistent(&self) -> bool {
         self.persistent
@@ -262,7 +262,7 @@ fn without_bcc(properties: Properties<'_>) -> Option<Box<[u8]>> {
     Some(properties.with(&[(Field::Headers, Some(headers))]).into())
 }
 
-/// Decimal milliseconds, digits only but for a plus sign (semantics.md 9.3).
+/// Decimal milliseconds, digits only but for a plus sign (semantics 9.3).
 fn parse_expiration(text: &[u8]) -> Option<u64> {
     let digits = text.strip_prefix(b"+").unwrap_or(text);
     if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {

@@ -1,5 +1,5 @@
-//! What must become durable (DESIGN sections 4 and 5): the few, serialisable operations that queues and the
-//! catalog emit and the store carries out in the order they were emitted.
+//! What must become durable: the few, serialisable operations that queues and the catalog emit and the store carries
+//! out in the order they were emitted.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use super::message::Message;
 /// queue and lane, so that each lane of a long queue can be read in order.
 pub type Lane = u8;
 
-/// How often a message was handed out before, where its queue counts that (semantics.md 11.5).
+/// How often a message was handed out before, where its queue counts that (semantics 11.5).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Attempts {
     /// How often it came back, for whatever reason.
@@ -56,7 +56,7 @@ pub enum Op {
 }
 
 /// What marks the batches of operations, of each of `parts` shards, that have to become durable together: those of a
-/// transaction (semantics.md section 14).
+/// transaction (semantics section 14).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Group {
     pub connection: ConnectionId,

@@ -21,7 +21,7 @@ impl fmt::Display for Ends {
     }
 }
 
-/// The host of an address as events have it: its parts as an Erlang tuple (semantics.md 19.2).
+/// The host of an address as events have it: its parts as an Erlang tuple (semantics 19.2).
 #[must_use]
 pub fn host_tuple(address: SocketAddr) -> String {
     let parts: Vec<String> = match address.ip() {

@@ -21,7 +21,7 @@ pub struct RoutedPublish {
     pub message: Arc<Message>,
     /// Every queue once.
     pub queues: SmallVec<[QueueRef; 2]>,
-    /// The direct reply-to consumers it answers, each once (semantics.md 15.3).
+    /// The direct reply-to consumers it answers, each once (semantics 15.3).
     pub direct_replies: SmallVec<[(ConnectionId, ConsumerNumber); 1]>,
 }
 
@@ -36,7 +36,7 @@ impl RoutedPublish {
         self.message.footprint() + fan_out(self.queues.len())
     }
 
-    /// Whether it reaches nobody (basic.return when mandatory, semantics.md 9.5).
+    /// Whether it reaches nobody and is returned when mandatory (semantics 9.5).
     #[must_use]
     pub fn is_unroutable(&self) -> bool {
         self.queues.is_empty() && self.direct_replies.is_empty()
@@ -58,7 +58,7 @@ pub enum Progress {
     Pending,
 }
 
-/// Why a login was refused. The client is told only that it was (semantics.md 1.15).
+/// Why a login was refused. The client is told only that it was (semantics 1.15).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LoginRefused {
     /// Name, password or address do not fit; the text is for the log.
@@ -69,10 +69,10 @@ pub enum LoginRefused {
 
 /// The broker as one connection sees it.
 pub trait BrokerPort {
-    /// The SASL mechanisms that are offered, separated by spaces (semantics.md 1.5).
+    /// The SASL mechanisms that are offered, separated by spaces (semantics 1.5).
     fn mechanisms(&self) -> &'static str;
 
-    /// Checks a SASL response and remembers the user (semantics.md 1.8 to 1.16). `loopback`: the peer's address is a
+    /// Checks a SASL response and remembers the user (semantics 1.8 to 1.16). `loopback`: the peer's address is a
     /// loopback one.
     fn authenticate(
         &mut self,
@@ -85,13 +85,13 @@ pub trait BrokerPort {
     /// Opens a vhost for the user (connection.open; 530 where it is missing or refused).
     fn open_vhost(&mut self, now: Timestamp, vhost: &str, client: Introduction) -> Result<(), Fault>;
 
-    /// Opens a channel; 530 where the user or the broker has enough (semantics.md 4.2).
+    /// Opens a channel; 530 where the user or the broker has enough (semantics 4.2).
     fn open_channel(&mut self, now: Timestamp, channel: ChannelNumber) -> Result<(), Fault>;
 
     /// A channel that was opened is gone, and so many consumers ended with it.
     fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize);
 
-    /// How many consumers a channel may have; None: as many as the session's own limits allow (semantics.md 10.5).
+    /// How many consumers a channel may have; None: as many as the session's own limits allow (semantics 10.5).
     fn most_consumers(&self) -> Option<u64>;
 
     /// A consumer of a queue has begun.
@@ -103,7 +103,7 @@ pub trait BrokerPort {
     /// The name of the user who logged in.
     fn user(&self) -> &Name;
 
-    /// Checks and routes a publish (semantics.md 9.1, but for the size, which the session checked).
+    /// Checks and routes a publish (semantics 9.1), but for the size, which the session checked.
     fn route(
         &mut self,
         now: Timestamp,
@@ -145,7 +145,7 @@ pub trait BrokerPort {
     /// port since the session was last called becomes durable together. Returns how many confirms will come.
     fn barrier(&mut self, token: ConfirmToken) -> usize;
 
-    /// Opens this connection's direct reply-to address for a consumer (semantics.md 15.1) and returns it.
+    /// Opens this connection's direct reply-to address for a consumer (semantics 15.1) and returns it.
     fn open_direct_reply(&mut self, consumer: ConsumerNumber) -> Name;
 
     /// Closes it again; answers to it are unroutable from now on.
@@ -153,6 +153,6 @@ pub trait BrokerPort {
 
     /// A new secret came (connection.update-secret), and any is taken: it means something only to users whose secrets
     /// expire. Of these consumers, those that the user may not have any more are cancelled, and come as
-    /// `SessionEvent::ConsumerCancelled` (semantics.md 1.22).
+    /// `SessionEvent::ConsumerCancelled` (semantics 1.22).
     fn update_secret(&mut self, consumers: &[(QueueRef, ConsumerNumber)]);
 }

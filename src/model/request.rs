@@ -62,7 +62,7 @@ pub struct DeclareExchange {
 
 #[derive(Clone, Debug)]
 pub struct DeclareQueue {
-    /// Empty: the broker makes a name (semantics.md 7.1).
+    /// Empty: the broker makes a name (semantics 7.1).
     pub name: Name,
     pub passive: bool,
     pub durable: bool,

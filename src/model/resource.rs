@@ -1,4 +1,4 @@
-//! How a resource is printed in texts that clients read (semantics.md, head: `Q` and `X`).
+//! How a resource is printed in texts that clients read (`Q` and `X` in docs/semantics.md).
 
 use std::fmt;
 

@@ -5,14 +5,14 @@ use serde::{Deserialize, Serialize};
 
 use super::ids::Name;
 
-/// The default delivery limit of quorum queues (semantics.md 7.13).
+/// The default delivery limit of quorum queues (semantics 7.13).
 pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
 
-/// The highest priority in a quorum queue, and that of a message without one (semantics.md 12.3).
+/// The highest priority in a quorum queue, and that of a message without one (semantics 12.3).
 pub const QUORUM_MAX_PRIORITY: u8 = 31;
 pub const QUORUM_DEFAULT_PRIORITY: u8 = 4;
 
-/// The default consumer timeout of quorum queues, in milliseconds (semantics.md 11.7).
+/// The default consumer timeout of quorum queues, in milliseconds (semantics 11.7).
 pub const QUORUM_CONSUMER_TIMEOUT: u64 = 30 * 60 * 1000;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,10 +28,10 @@ pub enum QueueRole {
     /// Clients declared it, and read from it.
     #[default]
     Clients,
-    /// It belongs to an exchange of type x-delayed-message: its messages leave when their delay is over (semantics.md
+    /// It belongs to an exchange of type x-delayed-message: its messages leave when their delay is over (semantics
     /// 5.29), and all of them are kept durably where the exchange is durable.
     Delays,
-    /// It belongs to an exchange of type x-recent-history: the last messages, for later bindings (5.28).
+    /// It belongs to an exchange of type x-recent-history: the last messages, for later bindings (semantics 5.28).
     Remembers,
 }
 
@@ -46,7 +46,7 @@ impl QueueType {
     }
 }
 
-/// What happens to a message that arrives at a full queue (semantics.md 12.3).
+/// What happens to a message that arrives at a full queue (semantics 12.3).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Overflow {
     #[default]
@@ -57,7 +57,7 @@ pub enum Overflow {
 
 impl Overflow {
     /// Reads the word of an argument or a policy; None where there is none such. Quorum queues take
-    /// `reject-publish-dlx` for `drop-head`, as in RabbitMQ (12.3).
+    /// `reject-publish-dlx` for `drop-head`, as in RabbitMQ (semantics 12.3).
     #[must_use]
     pub fn parse(word: &str, queue_type: QueueType) -> Option<Overflow> {
         match (word, queue_type) {
@@ -71,7 +71,7 @@ impl Overflow {
 
 impl QueueSettings {
     /// By the word of an argument or a policy. A queue that drops its head when it is full cannot keep what nobody takes
-    /// (semantics.md 7.13), so overflow and dead-letter exchange have to be set before.
+    /// (semantics 7.13), so overflow and dead-letter exchange have to be set before.
     pub fn set_dead_letter_strategy(&mut self, strategy: Option<&str>) {
         self.dead_letters_at_least_once = strategy == Some("at-least-once")
             && self.dead_letter.is_some()
@@ -79,7 +79,7 @@ impl QueueSettings {
     }
 }
 
-/// Where dead letters of a queue go (semantics.md 12.4).
+/// Where dead letters of a queue go (semantics 12.4).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DeadLetterTarget {
     /// The dead-letter exchange; empty is the default exchange.
@@ -105,7 +105,7 @@ pub struct QueueSettings {
     pub max_length_bytes: Option<u64>,
     pub overflow: Overflow,
     pub dead_letter: Option<DeadLetterTarget>,
-    /// Its dead letters stay with it until every target has taken them (semantics.md 12.7). Not recorded: the arguments
+    /// Its dead letters stay with it until every target has taken them (semantics 12.7). Not recorded: the arguments
     /// say it.
     #[serde(skip)]
     pub dead_letters_at_least_once: bool,
@@ -127,7 +127,7 @@ impl QueueSettings {
         if self.queue_type == QueueType::Quorum { QUORUM_DEFAULT_PRIORITY } else { 0 }
     }
 
-    /// Whether messages go to consumers only (semantics.md 10.10).
+    /// Whether messages go to consumers only (semantics 10.10).
     #[must_use]
     pub fn refuses_get(&self) -> bool {
         self.queue_type == QueueType::Quorum && self.single_active_consumer

@@ -1,4 +1,4 @@
-//! The consumers of a queue: who is next, who has credit, who may consume at all (semantics.md section 10). What they
+//! The consumers of a queue: who is next, who has credit, who may consume at all (semantics section 10). What they
 //! are given is decided elsewhere. Those who only `get` have a record too while they hold something, but do not count.
 //!
 //! Whatever one of them does costs about the same however many there are: a client may have 100,000 on one queue, and
@@ -156,7 +156,7 @@ impl Consumers {
         None
     }
 
-    /// Adds a consumer. An exclusive one wants to be, and to stay, the only one (semantics.md 10.3).
+    /// Adds a consumer. An exclusive one wants to be, and to stay, the only one (semantics 10.3).
     pub(super) fn register(
         &mut self,
         key: ConsumerKey,
@@ -421,7 +421,7 @@ impl Consumers {
         (self.get(slot)?.credit() > 0 && !self.refused.contains(&slot)).then_some(slot)
     }
 
-    /// Whose turn it is where only one has it (semantics.md 10.15): the first registered one that is still here, or of
+    /// Whose turn it is where only one has it (semantics 10.15): the first registered one that is still here, or of
     /// those with the highest priority the first. One of a higher priority takes over once nothing is in flight.
     fn only_one(&self, turns: Turns) -> Option<Slot> {
         if turns != Turns::HighestPriority {

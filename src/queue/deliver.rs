@@ -12,7 +12,7 @@ use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
 use crate::model::op;
 
-/// Whether connections take more: their outboxes are bounded by bytes (DESIGN section 3).
+/// Whether connections take more: their outboxes are bounded by bytes.
 pub trait Gate {
     /// Whether this connection can take a message of this footprint. Yes means that it will get it.
     fn admits(&mut self, connection: ConnectionId, bytes: usize) -> bool;

@@ -18,14 +18,14 @@ pub enum Pushed {
     Stored,
     /// In the queue; there is nothing to wait for.
     Accepted,
-    /// Refused by a full queue (semantics.md 12.3): the publisher gets a nack.
+    /// Refused by a full queue (semantics 12.3): the publisher gets a nack.
     Rejected,
 }
 
 /// Why `consume` was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ConsumeRefused {
-    /// 403: the queue has, or is asked to have, an exclusive consumer (semantics.md 10.3).
+    /// 403: the queue has, or is asked to have, an exclusive consumer (semantics 10.3).
     #[error("the queue is in exclusive use")]
     ExclusiveUse,
 }
@@ -43,7 +43,7 @@ pub struct DeadLetter {
 }
 
 /// A consumer (or getter) that held a delivery for longer than `timeout` milliseconds: it is no consumer any more, and
-/// what it held is ready again (semantics.md 11.7).
+/// what it held is ready again (semantics 11.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut {
     pub key: ConsumerKey,

@@ -1,4 +1,4 @@
-//! Expiry: of messages, wherever they stand (semantics.md 12.1, 12.2), and of the queue itself (8.5).
+//! Expiry: of messages, wherever they stand (semantics 12.1, 12.2), and of the queue itself (semantics 8.5).
 
 use super::effects::QueueEffects;
 use super::entry::Expiry;

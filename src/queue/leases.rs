@@ -1,5 +1,5 @@
-//! Leases: how long a consumer, or whoever used `basic.get`, may hold a delivery unacked (semantics.md 11.7). Who holds what is in `consumers.rs`;
-//! what the client is told is the session's.
+//! Leases: how long a consumer, or whoever used `basic.get`, may hold a delivery unacked (semantics 11.7). Who holds
+//! what is in `consumers.rs`; what the client is told is the session's.
 //!
 //! Every unacked message knows since when it is held. A consumer that holds something has one deadline in the queue's
 //! list, made for the oldest delivery of that time; when it has come, what is the oldest now is looked for. So a

@@ -1,6 +1,7 @@
 //! Dead letters that a queue keeps until they are safe at their targets: those handed out, and those that wait in the
-//! store alone for their turn or, because nothing else of them was kept in memory, for being read. A source that insists (semantics.md 12.7) may have to keep any number for any time, so
-//! no more of them are in memory than a fetch would bring. How they travel is the shard's.
+//! store alone for their turn or, because nothing else of them was kept in memory, for being read. A source that
+//! insists (semantics 12.7) may have to keep any number for any time, so no more of them are in memory than a fetch
+//! would bring. How they travel is the shard's.
 
 use std::collections::BTreeMap;
 

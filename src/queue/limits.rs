@@ -1,4 +1,4 @@
-//! Length limits (semantics.md 12.3): which messages are refused at the door, and which are dropped from the head. Only
+//! Length limits (semantics 12.3): which messages are refused at the door, and which are dropped from the head. Only
 //! ready messages count.
 
 use super::effects::QueueEffects;

@@ -54,7 +54,7 @@ use ready::Ready;
 use unacked::{Unacked, UnackedMemory};
 use wall_clock::WallClock;
 
-/// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics.md 10.11).
+/// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics 10.11).
 const QUORUM_PREFETCH: u16 = 2000;
 
 /// How many messages that leave by themselves (expired, over a limit, lost with a lease) one call lets go of. A queue has
@@ -78,13 +78,13 @@ pub struct Queue {
     gets: VecDeque<PendingGet>,
     next_position: Position,
     /// Messages from here on were pushed since the last pump: they do not expire before it, so that even those with
-    /// a TTL of 0 may meet a consumer (semantics.md 12.2).
+    /// a TTL of 0 may meet a consumer (semantics 12.2).
     fresh_from: Position,
     /// One of them had expired when it came.
     born_expired: bool,
     window: Window,
     wall_clock: WallClock,
-    /// When it was last declared, asked by a get, or left by its last consumer (semantics.md 8.5).
+    /// When it was last declared, asked by a get, or left by its last consumer (semantics 8.5).
     last_used: Timestamp,
     /// The shard has been told to delete it.
     gone: bool,
@@ -157,7 +157,7 @@ impl Queue {
         &self.settings
     }
 
-    /// Obeys other settings from now on: a policy changed (semantics.md 17.4). A lower length limit drops at once; a
+    /// Obeys other settings from now on: a policy changed (semantics 17.4). A lower length limit drops at once; a
     /// TTL applies to messages that arrive from now on. Type, durability and highest priority never change.
     pub fn set_settings(&mut self, _now: Timestamp, settings: QueueSettings, fx: &mut QueueEffects) {
         self.settings = settings;
@@ -177,7 +177,7 @@ impl Queue {
         self.wall_clock.set(self.next_position, millis);
     }
 
-    /// Takes a message in, or refuses it where the queue is full and rejects (semantics.md 12.3).
+    /// Takes a message in, or refuses it where the queue is full and rejects (semantics 12.3).
     pub fn push(&mut self, now: Timestamp, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
         // Dead letters that nobody may ever take are kept, and have to end somewhere.
         let kept = if self.settings.dead_letters_at_least_once { self.letters.len() } else { 0 };
@@ -236,7 +236,7 @@ impl Queue {
     }
 
     /// Adds a consumer. Deliveries begin with the next pump. Quorum queues ignore that one wants to be exclusive, as
-    /// in RabbitMQ (semantics.md 10.3).
+    /// in RabbitMQ (semantics 10.3).
     pub fn consume(
         &mut self,
         _now: Timestamp,
@@ -278,7 +278,7 @@ impl Queue {
         }
     }
 
-    /// Drops all ready messages and returns how many there were. They are no dead letters (semantics.md 8.4).
+    /// Drops all ready messages and returns how many there were. They are no dead letters (semantics 8.4).
     pub fn purge(&mut self, _now: Timestamp, fx: &mut QueueEffects) -> u32 {
         self.remove_stored_ready(fx);
         let (count, purged) = self.ready.clear();
@@ -287,7 +287,7 @@ impl Queue {
     }
 
     /// Ends the queue with all it holds and returns how many messages were ready. Nothing is dead-lettered
-    /// (semantics.md 8.3).
+    /// (semantics 8.3).
     pub fn delete(self, fx: &mut QueueEffects) -> u32 {
         fx.got.extend(self.gets.iter().map(|get| Got { key: get.key, found: None }));
         fx.released.extend(self.gets.iter().map(|get| (self.id.queue, get.key)));
@@ -300,7 +300,7 @@ impl Queue {
         count
     }
 
-    /// The queue was declared: x-expires starts anew (semantics.md 8.5).
+    /// The queue was declared: x-expires starts anew (semantics 8.5).
     pub fn touch(&mut self, now: Timestamp) {
         self.last_used = now;
         self.gone = false;
@@ -357,7 +357,7 @@ impl Queue {
         into.declared("queue: times the wall clock was set", &wall_clock.len());
     }
 
-    /// The last consumer's leaving makes an auto-delete queue go (semantics.md 7.10) and starts x-expires.
+    /// The last consumer's leaving makes an auto-delete queue go (semantics 7.10) and starts x-expires.
     fn consumer_left(&mut self, now: Timestamp, fx: &mut QueueEffects) {
         if !self.consumers.is_empty() {
             return;
@@ -388,13 +388,13 @@ impl Queue {
         });
     }
 
-    /// Whether a message has to outlive the process here (DESIGN section 4).
+    /// Whether a message has to outlive the process here.
     fn must_survive(&self, message: &Message) -> bool {
         let all = self.settings.queue_type == QueueType::Quorum || self.settings.role == QueueRole::Delays;
         self.settings.durable && (all || message.is_persistent())
     }
 
-    /// Who gets deliveries (semantics.md 10.15).
+    /// Who gets deliveries (semantics 10.15).
     fn turns(&self) -> Turns {
         match (self.settings.single_active_consumer, self.settings.queue_type) {
             (false, _) => Turns::All,

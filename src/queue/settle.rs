@@ -1,5 +1,5 @@
-//! What becomes of messages that leave ready or unacked: acked, requeued, dead-lettered, dropped (semantics.md
-//! sections 11 and 12.4), and the removals the store hears of.
+//! What becomes of messages that leave ready or unacked: acked, requeued, dead-lettered, dropped (semantics
+//! section 11, 12.4), and the removals the store hears of.
 
 use super::Queue;
 use super::consumers::Slot;
@@ -10,7 +10,7 @@ use crate::model::consuming::{DeathReason, Settlement};
 use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};
 use crate::model::op::Op;
 
-/// What comes back from a lost consumer has failed; what was only held for too long has not (semantics.md 11.5).
+/// What comes back from a lost consumer has failed; what was only held for too long has not (semantics 11.5).
 pub(super) const FAILED: bool = true;
 pub(super) const FORGIVEN: bool = false;
 
@@ -174,7 +174,7 @@ impl Queue {
         count
     }
 
-    /// Back to its place as redelivered; one that has failed too often leaves instead (semantics.md 11.5).
+    /// Back to its place as redelivered; one that has failed too often leaves instead (semantics 11.5).
     fn requeue(&mut self, position: Position, mut held: Unacked, failed: bool, fx: &mut QueueEffects) {
         if self.settings.counts_deliveries() {
             held.returns.count(failed);

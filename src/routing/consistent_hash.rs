@@ -1,5 +1,5 @@
 //! The consistent hash exchange: a hash of the routing key, a header or a property decides between destinations, each
-//! with the weight that its binding key says (semantics.md 5.25; texts checked against 4.3).
+//! with the weight that its binding key says (semantics 5.25).
 //!
 //! Every destination draws a number from the hash and its own name, stretched by its weight, and the lowest wins
 //! (weighted rendezvous hashing). So a destination that comes takes its share and one that goes leaves its share to

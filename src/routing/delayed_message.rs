@@ -1,4 +1,4 @@
-//! The delayed message exchange: another type, which matches once the delay of a message is over (semantics.md 5.29).
+//! The delayed message exchange: another type, which matches once the delay of a message is over (semantics 5.29).
 //! Which messages wait is in `model::delay`; where they wait is a queue that belongs to the exchange.
 
 use leveret_codec::table::{AMQPValue, FieldTable};

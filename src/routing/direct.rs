@@ -1,4 +1,4 @@
-//! The direct exchange: a binding matches where its key equals the routing key (semantics.md 5.20).
+//! The direct exchange: a binding matches where its key equals the routing key (semantics 5.20).
 
 use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;

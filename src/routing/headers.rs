@@ -1,5 +1,5 @@
-//! The headers exchange: the arguments of a binding are compared with the headers of the message (semantics.md 5.22
-//! and 5.23). Bindings are filed under a header they need, so that a message looks only at those that one of its
+//! The headers exchange: the arguments of a binding are compared with the headers of the message (semantics 5.22,
+//! 5.23). Bindings are filed under a header they need, so that a message looks only at those that one of its
 //! own headers speaks for.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

@@ -1,5 +1,5 @@
 //! L2, routing: which destinations a message reaches. One small file per exchange type, the table of bindings,
-//! and the walk from exchange to exchange (semantics.md sections 5 and 6). Pure: names, permissions, durability
+//! and the walk from exchange to exchange (semantics section 5, section 6). Pure: names, permissions, durability
 //! and the default exchange's implicit bindings are the catalog's; nothing here knows a queue beyond its address.
 //!
 //! A new exchange type is one file that implements [`Matcher`], a variant of [`ExchangeKind`] and its arm in
@@ -96,7 +96,7 @@ const KINDS: [ExchangeKind; 10] = [
 ];
 
 impl ExchangeKind {
-    /// The type of this name, as `exchange.declare` gives it; None for a type that does not exist (5.4).
+    /// The type of this name, as `exchange.declare` gives it; None for a type that does not exist (semantics 5.4).
     #[must_use]
     pub fn parse(name: &str) -> Option<ExchangeKind> {
         KINDS.into_iter().find(|kind| kind.as_str() == name)
@@ -173,7 +173,7 @@ struct Binding<'a> {
     encoded_arguments: &'a [u8],
 }
 
-/// Which of a message's routing keys a type tries: its own, and those of CC and BCC (semantics.md 5.24).
+/// Which of a message's routing keys a type tries: its own, and those of CC and BCC (semantics 5.24).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Keys {
     None,
@@ -262,8 +262,9 @@ impl ExchangeRoutes {
         self.kind
     }
 
-    /// Adds a binding; false where it was there already: destination, routing key and arguments together are what
-    /// a binding is known by (6.1). 406 where the exchange type does not take such a binding (5.21, 5.22).
+    /// Adds a binding; false where it was there already: destination, routing key and arguments together are what a
+    /// binding is known by (semantics 6.1). 406 where the exchange type does not take such a binding (semantics 5.21,
+    /// 5.22).
     pub fn bind<'a>(
         &mut self,
         end: impl Into<End<'a>>,

@@ -1,5 +1,5 @@
 //! The modulus hash exchange: the hash of the routing key decides between all bindings, whose keys say nothing
-//! (semantics.md 5.26).
+//! (semantics 5.26).
 
 use leveret_codec::properties::Properties;
 

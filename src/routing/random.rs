@@ -1,4 +1,4 @@
-//! The random exchanges: chance decides between all bindings (semantics.md 5.27). The local one takes classic queues
+//! The random exchanges: chance decides between all bindings (semantics 5.27). The local one takes classic queues
 //! alone; on one node all of them are local.
 
 use leveret_codec::properties::Properties;

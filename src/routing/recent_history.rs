@@ -1,5 +1,5 @@
-//! The recent history exchange: a fanout that remembers its last messages for those who are bound later (semantics.md
-//! 5.28; texts checked against 4.3). Here is which messages and how many; who remembers them is the shard's.
+//! The recent history exchange: a fanout that remembers its last messages for those who are bound later (semantics
+//! 5.28). Here is which messages and how many; who remembers them is the shard's.
 
 use leveret_codec::properties::Properties;
 use leveret_codec::table::{AMQPValue, FieldTable};

@@ -10,7 +10,7 @@ use crate::model::ids::Name;
 
 use super::{Binding, Destination, End};
 
-/// What a binding of an exchange is known by, besides its destination (semantics.md 6.1).
+/// What a binding of an exchange is known by, besides its destination (semantics 6.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Identity {
     routing_key: Name,

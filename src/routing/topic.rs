@@ -1,4 +1,4 @@
-//! The topic exchange: keys are words between dots, `*` stands for one word, `#` for any number (semantics.md
+//! The topic exchange: keys are words between dots, `*` stands for one word, `#` for any number (semantics
 //! 5.21). The bindings are a trie by word, so that a message costs what its own words and the wildcards they meet
 //! cost, however many bindings there are.
 //!

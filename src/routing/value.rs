@@ -1,4 +1,4 @@
-//! How header values compare (semantics.md 5.23): by value, whatever the width of a number or the kind of a string.
+//! How header values compare (semantics 5.23): by value, whatever the width of a number or the kind of a string.
 //! An integer never equals a float, nor anything a string; what is nested compares with its type tags.
 
 use leveret_codec::table::{AMQPValue, FieldTable, encode};

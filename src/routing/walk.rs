@@ -1,4 +1,4 @@
-//! The walk over exchanges (semantics.md 5.8): from the exchange of a publish through bindings between exchanges and
+//! The walk over exchanges (semantics 5.8): from the exchange of a publish through bindings between exchanges and
 //! alternate exchanges to the queues. Every exchange is visited once, so cycles end; every queue is found once.
 
 use std::collections::BTreeSet;
@@ -28,7 +28,7 @@ pub trait Exchanges {
 /// What a message is routed by.
 #[derive(Clone, Copy, Debug)]
 pub struct Envelope<'a> {
-    /// The routing key and those of CC and BCC (5.24).
+    /// The routing key and those of CC and BCC (semantics 5.24).
     pub keys: &'a [&'a [u8]],
     pub properties: Properties<'a>,
     /// A random number, for the types that leave the choice to chance.

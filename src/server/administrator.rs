@@ -37,7 +37,7 @@ impl Administrator {
         self.ask(change).blocking_recv().unwrap_or(Err(AdministrationError::Stopping))
     }
 
-    /// Closes a connection with 320 and this reason (semantics.md 16.8). One that has gone already is passed over.
+    /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
         self.hub.send(&mut vec![(connection, SessionEvent::Close(fault))]);

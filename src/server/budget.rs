@@ -1,7 +1,7 @@
-//! How much of a connection's published work may wait for queues and store before its socket is not read any more
-//! (DESIGN section 3): each batch travels with a ticket, and the bytes are free again when the last owner that
-//! worked on the batch drops it. And how much of what clients have begun and not ended (contents that are not complete,
-//! transactions that are not committed) all connections may hold together.
+//! How much of a connection's published work may wait for queues and store before its socket is not read any more:
+//! each batch travels with a ticket, and the bytes are free again when the last owner that worked on the batch drops
+//! it. And how much of what clients have begun and not ended (contents that are not complete, transactions that are
+//! not committed) all connections may hold together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
 //! The one answer a connection may be waiting for: what was asked, and what is said once it came. While there is
 //! one, no further input of the connection is acted on, which is what keeps every channel in strict order
-//! (semantics.md 0.11).
+//! (semantics 0.11).
 
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::{AMQPClass, basic, queue};

@@ -1,4 +1,4 @@
-//! What an alarm does to a connection (semantics.md section 13): who publishes is blocked, and told so. Unlike in
+//! What an alarm does to a connection (semantics section 13): who publishes is blocked, and told so. Unlike in
 //! RabbitMQ a blocked connection is read on: its publishes, and what comes after them on their channels, are kept aside
 //! up to a bound, so that acks and other channels, which make room, go on.
 
@@ -111,7 +111,7 @@ impl<P: BrokerPort> Session<P> {
         stays
     }
 
-    /// Says it to clients that can hear it (semantics.md 1.7).
+    /// Says it to clients that can hear it (semantics 1.7).
     fn tell(&mut self, method: AMQPMethod) {
         if let Phase::Running(connection) = &self.phase
             && connection.shared.client.hears_blocked

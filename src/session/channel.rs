@@ -20,7 +20,7 @@ pub(super) struct Channel {
     pub content: Content,
     pub mode: Mode,
     pub unacked: UnackedTags,
-    /// The delivery tag given out last (semantics.md 4.6).
+    /// The delivery tag given out last (semantics 4.6).
     pub last_tag: u64,
     /// By tag.
     pub consumers: BTreeMap<Name, ConsumerNumber>,
@@ -29,12 +29,12 @@ pub(super) struct Channel {
     /// basic.qos with global=false: for consumers to come.
     pub prefetch: u16,
     pub shared_prefetch: SharedPrefetch,
-    /// The queue declared last (semantics.md 6.2).
+    /// The queue declared last (semantics 6.2).
     pub last_queue: Option<Name>,
     pub direct_reply: Option<DirectReply>,
 }
 
-/// What publishes and acks of the channel mean. The modes exclude each other (semantics.md 9.20, 14.1).
+/// What publishes and acks of the channel mean. The modes exclude each other (semantics 9.20, 14.1).
 #[derive(Debug, Default)]
 pub(super) enum Mode {
     #[default]
@@ -43,7 +43,7 @@ pub(super) enum Mode {
     Transaction(Transaction),
 }
 
-/// The prefetch that all consumers of the channel share (basic.qos with global=true, semantics.md 10.11).
+/// The prefetch that all consumers of the channel share, by basic.qos with global=true (semantics 10.11).
 #[derive(Debug)]
 pub(super) struct SharedPrefetch {
     pub limit: usize,
@@ -53,7 +53,7 @@ pub(super) struct SharedPrefetch {
     pub paused: bool,
 }
 
-/// The channel's consumer of direct replies (semantics.md 15.1).
+/// The channel's consumer of direct replies (semantics 15.1).
 #[derive(Debug)]
 pub(super) struct DirectReply {
     pub consumer: ConsumerNumber,
@@ -111,7 +111,7 @@ impl Channel {
 }
 
 impl<P: BrokerPort> Turn<'_, P> {
-    /// Closes the channel for a failure: says so and gives all back at once (semantics.md 0.6).
+    /// Closes the channel for a failure: says so and gives all back at once (semantics 0.6).
     pub(super) fn close_with(&mut self, failure: &Failure) {
         self.flush_confirms();
         self.out.say_channel_close(self.number, failure);

@@ -1,4 +1,4 @@
-//! What a client said of itself in connection.start-ok (semantics.md 1.7).
+//! What a client said of itself in connection.start-ok (semantics 1.7).
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! The end of a connection: whose answer is still awaited, and what is done with what arrives meanwhile (semantics.md
+//! The end of a connection: whose answer is still awaited, and what is done with what arrives meanwhile (semantics
 //! 0.7, 0.9).
 
 use leveret_codec::frame::{Frame, FrameKind};

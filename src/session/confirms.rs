@@ -1,5 +1,5 @@
 //! The unconfirmed publishes of a channel in confirm mode, and what is said of them to the publisher: each exactly
-//! once, acks as `multiple` where nothing before them is open (semantics.md 9.20 to 9.22). Whether a publish is
+//! once, acks as `multiple` where nothing before them is open (semantics 9.20 to 9.22). Whether a publish is
 //! durable is known elsewhere.
 
 use std::collections::VecDeque;

@@ -46,7 +46,7 @@ pub(super) struct Connection {
 #[derive(Debug)]
 enum Slot {
     Open(Box<Channel>),
-    /// We sent channel.close; all but its answer is swallowed (semantics.md 0.5).
+    /// We sent channel.close; all but its answer is swallowed (semantics 0.5).
     Closing,
 }
 
@@ -162,7 +162,7 @@ impl Connection {
         })
     }
 
-    /// A confirm, of a channel that may be gone by now (semantics.md 9.24).
+    /// A confirm, of a channel that may be gone by now (semantics 9.24).
     pub(super) fn confirm<P: BrokerPort>(
         &mut self,
         token: ConfirmToken,
@@ -310,7 +310,7 @@ impl Connection {
         }
     }
 
-    /// A frame for a channel that is not open: only channel.open has a place there (semantics.md 0.8, 4.1).
+    /// A frame for a channel that is not open: only channel.open has a place there (semantics 0.8, 4.1).
     fn open_channel<P: BrokerPort>(&mut self, frame: Frame<'_>, out: &mut Outside<P>) -> Result<(), Failure> {
         if frame.kind != FrameKind::Method {
             return Err(unexpected_frame("expected method frame, got non method frame instead"));
@@ -338,7 +338,7 @@ impl Connection {
         Ok(())
     }
 
-    /// A frame for a channel whose channel.close was not answered yet (semantics.md 0.5).
+    /// A frame for a channel whose channel.close was not answered yet (semantics 0.5).
     fn swallow<P>(&mut self, frame: Frame<'_>, out: &mut Outside<P>) -> Result<(), Failure> {
         if frame.kind != FrameKind::Method {
             return Ok(());

@@ -1,5 +1,5 @@
-//! Consumers: how one starts, goes, is cancelled by the broker (semantics.md section 10), and the direct reply-to
-//! pseudo-queue (section 15). Where deliveries go is in `delivering.rs`.
+//! Consumers: how one starts, goes, is cancelled by the broker (semantics section 10), and the direct reply-to
+//! pseudo-queue (semantics section 15). Where deliveries go is in `delivering.rs`.
 
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::{AMQPClass, basic};
@@ -19,7 +19,7 @@ use super::channel::DirectReply;
 use super::outside::short;
 use super::turn::Turn;
 
-/// The pseudo-queue of direct replies (semantics.md 15.1).
+/// The pseudo-queue of direct replies (semantics 15.1).
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// Consumer arguments that RabbitMQ knows of streams only.
@@ -38,7 +38,7 @@ pub(super) struct Consumer {
 }
 
 impl<P: BrokerPort> Turn<'_, P> {
-    /// basic.consume (semantics.md 10.1 to 10.6).
+    /// basic.consume (semantics 10.1 to 10.6).
     pub(super) fn consume(&mut self, method: &basic::Consume, id: MethodId) -> Result<(), Fault> {
         if method.queue.as_str() == REPLY_TO {
             return self.consume_direct_replies(method);
@@ -59,7 +59,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         self.ask(request, id, method.nowait, Question::Consume { consumer, asked })
     }
 
-    /// The queue accepted the consumer: consume-ok comes before its first delivery (semantics.md 10.2).
+    /// The queue accepted the consumer: consume-ok comes before its first delivery (semantics 10.2).
     pub(super) fn consuming(
         &mut self,
         asked: NewConsumer,
@@ -77,7 +77,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         self.add_consumer(number, Consumer { channel: self.number, tag, queue, queue_name, no_ack }, nowait);
     }
 
-    /// basic.cancel. An unknown tag is answered as a known one (semantics.md 10.8).
+    /// basic.cancel. An unknown tag is answered as a known one (semantics 10.8).
     pub(super) fn cancel(&mut self, method: &basic::Cancel, id: MethodId) -> Result<(), Fault> {
         let tag = Name::from(method.consumer_tag.as_str());
         let number = self.channel.consumers.get(&tag).copied();
@@ -93,7 +93,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         Ok(())
     }
 
-    /// The queue of a consumer is gone; the client is told where it can hear it (semantics.md 10.9).
+    /// The queue of a consumer is gone; the client is told where it can hear it (semantics 10.9).
     pub(super) fn consumer_cancelled(&mut self, tag: &Name) {
         self.forget_consumer(tag);
         if self.shared.client.consumer_cancel_notify {
@@ -103,7 +103,7 @@ impl<P: BrokerPort> Turn<'_, P> {
     }
 
     /// A delivery was held for too long, and the queue took it back. The client is told that the consumer is cancelled
-    /// where it can hear it; else, or where there is no consumer to cancel, the channel is closed with 406 (semantics.md
+    /// where it can hear it; else, or where there is no consumer to cancel, the channel is closed with 406 (semantics
     /// 11.7).
     pub(super) fn consumer_timed_out(&mut self, tag: Option<&Name>, timeout: u64) -> Result<(), Fault> {
         let Some(tag) = tag.filter(|_| self.shared.client.consumer_cancel_notify) else {
@@ -162,8 +162,8 @@ impl<P: BrokerPort> Turn<'_, P> {
         self.shared.consumers.insert(number, consumer);
     }
 
-    /// The tag of a new consumer, made up where it is empty. 530 where it is taken (semantics.md 10.1), or where
-    /// the channel has consumers enough (10.5).
+    /// The tag of a new consumer, made up where it is empty. 530 where it is taken (semantics 10.1), or where
+    /// the channel has consumers enough (semantics 10.5).
     fn new_tag(&mut self, asked: &str) -> Result<Name, Fault> {
         if self.channel.consumers.contains_key(asked) {
             let text = format!("attempt to reuse consumer tag '{asked}'");
@@ -179,14 +179,14 @@ impl<P: BrokerPort> Turn<'_, P> {
     }
 }
 
-/// `x-priority`, cut to what we tell apart. 406 where it is no integer (semantics.md 10.6).
+/// `x-priority`, cut to what we tell apart. 406 where it is no integer (semantics 10.6).
 fn priority(arguments: &FieldTable, queue: &str, vhost: &str) -> Result<i32, Fault> {
     let Some(number) = number(arguments, "x-priority", queue, vhost)? else { return Ok(0) };
     let within = number.clamp(i64::from(i32::MIN), i64::from(i32::MAX));
     Ok(i32::try_from(within).unwrap_or_default())
 }
 
-/// `x-consumer-timeout` in milliseconds. 406 where it is no integer, or negative (11.7).
+/// `x-consumer-timeout` in milliseconds. 406 where it is no integer, or negative (semantics 11.7).
 fn timeout(arguments: &FieldTable, queue: &str, vhost: &str) -> Result<Option<u64>, Fault> {
     let Some(number) = number(arguments, "x-consumer-timeout", queue, vhost)? else { return Ok(None) };
     u64::try_from(number).map(Some).map_err(|_| {

@@ -1,4 +1,4 @@
-//! Puts the content of a channel together: basic.publish, its header, its body frames (semantics.md 2.3 to 2.6).
+//! Puts the content of a channel together: basic.publish, its header, its body frames (semantics 2.3 to 2.6).
 //! Nothing is allocated for an announced size. What the message then does is in `methods/publish.rs`.
 
 use bytes::BytesMut;
@@ -14,7 +14,7 @@ use super::input::Frames;
 
 /// basic.publish.
 pub(super) const PUBLISH: MethodId = MethodId { class: 60, method: 40 };
-/// The size no body may announce (semantics.md 2.5), bytes.
+/// The size no body may announce (semantics 2.5), bytes.
 const HARD_MAX: u64 = 512 * 1024 * 1024;
 /// Parts of a body below this many bytes are gathered in one piece, so that a body in a million tiny frames takes
 /// no more memory than another.

@@ -1,5 +1,5 @@
 //! The way out: deliveries get their tag, are remembered as unacked and written; and the prefetch that the consumers
-//! of a channel share (semantics.md 4.6, 10.10 to 10.12, 11.6).
+//! of a channel share (semantics 4.6, 10.10 to 10.12, 11.6).
 
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{self, AMQPValue};
@@ -97,7 +97,7 @@ impl<P: BrokerPort> Turn<'_, P> {
     }
 }
 
-/// The properties with what was counted in their headers, where something was (semantics.md 11.6).
+/// The properties with what was counted in their headers, where something was (semantics 11.6).
 fn counted_properties(delivery: &Delivery) -> Option<Vec<u8>> {
     let Attempts { acquired, failed } = delivery.attempts;
     if acquired == 0 {

@@ -5,7 +5,7 @@ use leveret_codec::method::{MethodError, MethodId, method_id};
 
 use crate::model::fault::{Fault, ReplyCode};
 
-/// What goes into channel.close or connection.close (semantics.md 0.2).
+/// What goes into channel.close or connection.close (semantics 0.2).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Failure {
     pub fault: Fault,
@@ -27,13 +27,13 @@ impl Failure {
     }
 }
 
-/// A stream that cannot be read on (501, semantics.md 2.1).
+/// 501: a stream that cannot be read on (semantics 2.1).
 pub(super) fn unreadable(error: FrameError) -> Failure {
     Failure::unblamed(ReplyCode::FrameError, error.to_string())
 }
 
 /// A method that could not be read. Unknown ones are 540: RabbitMQ drops the socket without a word there
-/// (semantics.md 0.10).
+/// (semantics 0.10).
 pub(super) fn undecodable(error: &MethodError, payload: &[u8]) -> Failure {
     let (code, method) = match error {
         MethodError::Unknown(id) => (ReplyCode::NotImplemented, *id),
@@ -56,7 +56,7 @@ pub(super) fn heartbeat_with_payload(len: usize) -> Failure {
     Failure::unblamed(ReplyCode::FrameError, format!("heartbeat frame with a payload of {len} bytes"))
 }
 
-/// A method that has no place in this state of the connection (504, semantics.md 1.21).
+/// 504: a method that has no place in this state of the connection (semantics 1.21).
 pub(super) fn unexpected_method(state: &str, method: MethodId) -> Failure {
     let text = format!("unexpected method in connection state {state}");
     Failure::new(Fault::new(ReplyCode::ChannelError, text), method)

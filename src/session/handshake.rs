@@ -1,4 +1,4 @@
-//! From the protocol header to connection.open (semantics.md section 1). Every state is a type whose `handle`
+//! From the protocol header to connection.open (semantics section 1). Every state is a type whose `handle`
 //! consumes it and says what comes next. No mechanism needs a challenge, so connection.secure is never sent.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use super::failure::{
 use super::limits::PeerInfo;
 use super::outside::{Outside, short};
 
-/// AMQP 0-9, which RabbitMQ takes for 0-9-1 (semantics.md 1.1).
+/// AMQP 0-9, which RabbitMQ takes for 0-9-1 (semantics 1.1).
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
 const LOCALES: &str = "en_US";
 const CAPABILITIES: [&str; 9] = [
@@ -36,7 +36,7 @@ const CAPABILITIES: [&str; 9] = [
     "per_consumer_qos",
     "direct_reply_to",
 ];
-/// Clients branch on product and version (semantics.md 1.6, ecosystem.md A1); `information` says who it really is.
+/// Clients branch on product and version (semantics 1.6); `information` says who it really is.
 const SERVER_PROPERTIES: [(&str, &str); 6] = [
     ("cluster_name", "leveret@localhost"),
     ("copyright", "Copyright (c) the Leveret authors"),
@@ -83,7 +83,7 @@ pub(super) struct Opened {
     pub tuned: Tuned,
 }
 
-/// connection.tune-ok: the client's word, within our limits (semantics.md 1.18).
+/// connection.tune-ok: the client's word, within our limits (semantics 1.18).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tuned {
     pub channel_max: u16,
@@ -92,7 +92,7 @@ pub(super) struct Tuned {
 }
 
 impl Handshake {
-    /// The state as texts name it (semantics.md 1.21).
+    /// The state as texts name it (semantics 1.21).
     pub(super) fn name(&self) -> &'static str {
         match self {
             Handshake::Header(_) | Handshake::Start(_) => "starting",
@@ -142,7 +142,7 @@ impl Handshake {
 pub(super) struct AwaitHeader;
 
 impl AwaitHeader {
-    /// The first eight bytes. Any other protocol is answered with the one we speak (semantics.md 1.1).
+    /// The first eight bytes. Any other protocol is answered with the one we speak (semantics 1.1).
     pub(super) fn handle<P: BrokerPort>(self, header: [u8; 8], out: &mut Outside<P>) -> Next {
         if header != PROTOCOL_HEADER && header != HEADER_0_9 {
             out.output.raw(&PROTOCOL_HEADER);
@@ -249,7 +249,7 @@ impl AwaitOpen {
     }
 }
 
-/// 530 where a value is out of the range that was offered; 0 is no limit (semantics.md 1.18).
+/// 530 where a value is out of the range that was offered; 0 is no limit (semantics 1.18).
 fn check_tuned(name: &str, wanted: u32, most: u32, least: u32) -> Result<(), Fault> {
     let refuse = |text: String| Err(Fault::new(ReplyCode::NotAllowed, text));
     if most != 0 && wanted == 0 {

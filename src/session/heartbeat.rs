@@ -1,4 +1,4 @@
-//! Heartbeats both ways (semantics.md section 3): ours after silence on our side, and the count of the intervals in
+//! Heartbeats both ways (semantics section 3): ours after silence on our side, and the count of the intervals in
 //! which nothing was heard from the peer.
 
 use crate::model::ids::Timestamp;
@@ -50,7 +50,7 @@ impl Heartbeats {
         self.sent = !self.beating;
     }
 
-    /// Any byte counts (semantics.md 3.2).
+    /// Any byte counts (semantics 3.2).
     pub(super) fn note_heard(&mut self) {
         self.heard = true;
     }

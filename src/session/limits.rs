@@ -6,28 +6,28 @@ use crate::model::names::Seed;
 /// The bounds of a connection. The defaults are RabbitMQ's where it has one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionLimits {
-    /// Most open channels; 0: 65535 (semantics.md 1.17, 4.1).
+    /// Most open channels; 0: 65535 (semantics 1.17, 4.1).
     pub channel_max: u16,
-    /// Most bytes of a frame, offered in connection.tune; 0: no bound (semantics.md 1.17).
+    /// Most bytes of a frame, offered in connection.tune; 0: no bound (semantics 1.17).
     pub frame_max: u32,
-    /// The heartbeat interval offered in connection.tune, in seconds; the client's answer wins (semantics.md 1.18).
+    /// The heartbeat interval offered in connection.tune, in seconds; the client's answer wins (semantics 1.18).
     pub heartbeat_seconds: u16,
-    /// Most bytes of a message body (semantics.md 2.5).
+    /// Most bytes of a message body (semantics 2.5).
     pub max_message_size: u64,
-    /// From the first byte to connection.open, in milliseconds (semantics.md 1.3).
+    /// From the first byte to connection.open, in milliseconds (semantics 1.3).
     pub handshake_timeout_ms: u64,
-    /// Most bytes of a frame before connection.tune-ok (semantics.md 1.4).
+    /// Most bytes of a frame before connection.tune-ok (semantics 1.4).
     pub initial_frame_max: u32,
     /// Most bytes that wait to be sent before no more input is acted on; one answer or message may exceed it.
     pub unwritten_bytes: usize,
     /// How long a client may take nothing of what waits to be sent, in milliseconds.
     pub send_timeout_ms: u64,
-    /// How long a connection that ends waits each time for the client to take or answer something (semantics.md 0.7), in
+    /// How long a connection that ends waits each time for the client to take or answer something (semantics 0.7), in
     /// milliseconds.
     pub last_words_ms: u64,
     /// How long its end may take in all, in milliseconds.
     pub close_timeout_ms: u64,
-    /// Most consumers of one channel (semantics.md 10.5).
+    /// Most consumers of one channel (semantics 10.5).
     pub consumers_per_channel: usize,
     /// Most unacked deliveries of the consumers of one channel: deliveries pause there, as at a global prefetch.
     pub unacked_per_channel: usize,
@@ -59,7 +59,7 @@ impl Default for SessionLimits {
 /// What the server knows of the peer when it connects.
 #[derive(Clone, Copy, Debug)]
 pub struct PeerInfo {
-    /// The peer's address is a loopback one (semantics.md 1.16).
+    /// The peer's address is a loopback one (semantics 1.16).
     pub loopback: bool,
     /// What generated names of this connection grow from (`amq.ctag-`); random, chosen by the server.
     pub seed: Seed,

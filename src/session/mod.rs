@@ -58,7 +58,7 @@ pub use ending::{End, Tally};
 pub use limits::{PeerInfo, SessionLimits};
 
 /// How long a peer that we cannot understand any more, or that never opened the connection, may take to read why, in
-/// milliseconds (semantics.md 0.9).
+/// milliseconds (semantics 0.9).
 const STRANGER_TIMEOUT_MS: u64 = 3_000;
 
 /// One client connection. Input is acted on in order; while the broker owes an answer, the rest of the input is
@@ -277,7 +277,7 @@ impl<P: BrokerPort> Session<P> {
     }
 
     /// Tells whether the server reads the socket at all. While it does not, the peer's silence is not held against
-    /// it (semantics.md 3.2).
+    /// it (semantics 3.2).
     pub fn set_reading(&mut self, reading: bool) {
         self.reading = reading;
     }
@@ -320,7 +320,7 @@ impl<P: BrokerPort> Session<P> {
         self.connection().map(|connection| &*connection.shared.client.properties)
     }
 
-    /// The name the application gave the connection (`connection_name`, semantics.md 1.7).
+    /// The name the application gave the connection in `connection_name` (semantics 1.7).
     #[must_use]
     pub fn connection_name(&self) -> Option<&str> {
         self.connection().and_then(|connection| connection.shared.client.connection_name())
@@ -400,7 +400,7 @@ impl<P: BrokerPort> Session<P> {
         }
     }
 
-    /// Closes the connection for a failure. All it holds is given back at once (semantics.md 0.6).
+    /// Closes the connection for a failure. All it holds is given back at once (semantics 0.6).
     fn close(&mut self, failure: &Failure) {
         self.close_within(failure, self.out.limits.last_words_ms, false);
     }
@@ -421,7 +421,7 @@ impl<P: BrokerPort> Session<P> {
         self.phase = Phase::Closing(Closing::Ours { unreadable, stale });
     }
 
-    /// connection.close came: answered when the broker is done with it (semantics.md 0.7).
+    /// connection.close came: answered when the broker is done with it (semantics 0.7).
     fn client_closes(&mut self) {
         if let Phase::Running(connection) = &mut self.phase {
             connection.flush_confirms(&mut self.out);

@@ -1,4 +1,4 @@
-//! basic.ack, nack, reject, recover (semantics.md section 11): delivery tags become runs of positions.
+//! basic.ack, nack, reject, recover (semantics section 11): delivery tags become runs of positions.
 
 use crate::model::consuming::Settlement;
 use crate::model::fault::Fault;
@@ -25,7 +25,7 @@ impl Shared {
 }
 
 impl<P: BrokerPort> Turn<'_, P> {
-    /// 406 where the tag is not outstanding (semantics.md 11.1); so do nack and reject.
+    /// 406 where the tag is not outstanding (semantics 11.1); so do nack and reject.
     pub(super) fn ack(&mut self, tag: u64, multiple: bool) -> Result<(), Fault> {
         self.settle_tag(tag, multiple, Settlement::Ack)
     }
@@ -40,7 +40,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         self.settle_tag(tag, false, settlement)
     }
 
-    /// basic.recover and recover-async: requeues all that is unacked (semantics.md 11.4).
+    /// basic.recover and recover-async: requeues all that is unacked (semantics 11.4).
     pub(super) fn recover(&mut self, requeue: bool) -> Result<(), Fault> {
         if !requeue {
             return Err(Fault::not_implemented("requeue=false"));

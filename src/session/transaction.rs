@@ -1,4 +1,4 @@
-//! What a channel in tx mode keeps until commit: publishes that were routed, and settlements (semantics.md section
+//! What a channel in tx mode keeps until commit: publishes that were routed, and settlements (semantics section
 //! 14). Its memory is bounded: publishes by what a connection may hold, settlements by what was unacked. Carrying it out is in
 //! `methods/tx.rs`.
 

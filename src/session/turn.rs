@@ -177,8 +177,8 @@ impl<P: BrokerPort> Turn<'_, P> {
         self.out.say(self.number, method);
     }
 
-    /// The queue a method names: an empty name is the one declared last on this channel (404 where there is none,
-    /// semantics.md 6.2).
+    /// The queue a method names: an empty name is the one declared last on this channel, 404 where there is none
+    /// (semantics 6.2).
     pub(super) fn named_queue(&self, name: &str) -> Result<Name, Fault> {
         if !name.is_empty() {
             return Ok(Name::from(name));

@@ -1,5 +1,5 @@
 //! The unacked deliveries of a channel by delivery tag, and the runs of adjacent positions in which they are
-//! settled (semantics.md 11.1). Tags are given out by the channel; what a settlement does is the queue's.
+//! settled (semantics 11.1). Tags are given out by the channel; what a settlement does is the queue's.
 
 use std::collections::VecDeque;
 
@@ -25,7 +25,7 @@ pub(super) struct Unacked {
     pub counted: bool,
 }
 
-/// A tag that is not outstanding (406, semantics.md 11.1).
+/// 406: a tag that is not outstanding (semantics 11.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct UnknownTag;
 

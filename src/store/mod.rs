@@ -1,6 +1,6 @@
-//! L2, the store: durable operations in, messages read back out, on a folder of redb files (ARCHITECTURE.md, DESIGN
-//! section 4). One commit is one transaction with one fsync; what it holds survives a power cut once it returned.
-//! The store decides nothing about messages: it keeps what queues and the catalog tell it to keep.
+//! L2, the store: durable operations in, messages read back out, on a folder of redb files (ARCHITECTURE.md). One
+//! commit is one transaction with one fsync; what it holds survives a power cut once it returned. The store decides
+//! nothing about messages: it keeps what queues and the catalog tell it to keep.
 //!
 //! `engine` carries out commits (in the `log`, and from time to time many of them as one transaction of the journal),
 //! `examine` finds out what a directory holds, `recovery` opens it, `reading` answers fetches, `evacuation` and `housekeeping` give disk space back; `index` is what they all

@@ -1,4 +1,4 @@
-//! All cases, section by section of semantics.md.
+//! All cases, section by section of docs/semantics.md.
 
 mod node_limits;
 mod restarts;

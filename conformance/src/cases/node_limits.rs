@@ -1,4 +1,4 @@
-//! Limits of the whole node that are no default (5.14, 7.17, 10.5). Needs an operator who sets them.
+//! Limits of the whole node that are no default (semantics 5.14, 7.17, 10.5). Needs an operator who sets them.
 
 use crate::entity::{Consume, Exchange, Queue};
 use crate::operator::{Limit, Operator};

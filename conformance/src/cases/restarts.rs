@@ -1,4 +1,4 @@
-//! What outlives a restart of the broker (5.13, 9.7). Needs an operator who restarts it.
+//! What outlives a restart of the broker (semantics 5.13, 9.7). Needs an operator who restarts it.
 
 use crate::channel::Delivery;
 use crate::connection::{PATIENCE, check_close};

@@ -1,4 +1,4 @@
-//! Section 5, delayed messages (5.29). A broker without the exchange type has the cases skipped.
+//! Section 5, delayed messages (semantics 5.29). A broker without the exchange type has the cases skipped.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -1,5 +1,5 @@
-//! Section 18: limits of vhosts and users; also the default queue type of a vhost (7.12). Needs the management
-//! interface.
+//! Section 18: limits of vhosts and users; also the default queue type of a vhost (semantics 7.12). Needs the
+//! management interface.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! Messages that the broker itself publishes: what happens in it, to `amq.rabbitmq.event` (semantics.md 19.2), and the
-//! copies of the firehose, to `amq.rabbitmq.trace` (19.1). Both cost nothing while nobody is bound there. What is told is
-//! decided where it happens.
+//! Messages that the broker itself publishes: what happens in it, to `amq.rabbitmq.event` (semantics 19.2), and the
+//! copies of the firehose, to `amq.rabbitmq.trace` (semantics 19.1). Both cost nothing while nobody is bound there.
+//! What is told is decided where it happens.
 
 mod terms;
 

@@ -1,4 +1,4 @@
-//! Policies applied to what is there, in pieces (semantics.md 17.4). Matching is what takes the time, and is done while
+//! Policies applied to what is there, in pieces (semantics 17.4). Matching is what takes the time, and is done while
 //! everybody may read the view; only what came of it is written.
 
 use crate::model::ids::{ExchangeId, Name, QueueId};

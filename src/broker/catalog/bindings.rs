@@ -1,5 +1,5 @@
 //! Bindings: made, removed one by one, and what goes with them: auto-delete exchanges that lose their last one, records of
-//! those between durable ends (semantics.md section 6, 5.10, 5.13). How a binding matches is routing's; those of what is
+//! those between durable ends (semantics section 6, 5.10, 5.13). How a binding matches is routing's; those of what is
 //! deleted go in `removal`.
 
 use std::collections::BTreeSet;
@@ -209,8 +209,8 @@ impl Catalog {
         bound
     }
 
-    /// Removes a binding. One that does not exist, or has no ends, is passed over (6.1), also one of somebody's
-    /// exclusive queue, which is 405 where it exists (6.4). Returns whether the view has changed.
+    /// Removes a binding. One that does not exist, or has no ends, is passed over (semantics 6.1), also one of
+    /// somebody's exclusive queue, which is 405 where it exists (semantics 6.4). Returns whether the view has changed.
     pub(super) fn unbind(
         &mut self,
         state: &mut ViewState,

@@ -1,4 +1,4 @@
-//! Exchanges: declared, compared, deleted (semantics.md section 5). What follows from a deletion for bindings is in
+//! Exchanges: declared, compared, deleted (semantics section 5). What follows from a deletion for bindings is in
 //! `removal`.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
@@ -22,8 +22,8 @@ use crate::broker::view::{Exchange, ViewState};
 
 const ALTERNATE: &str = "alternate-exchange";
 
-/// Predeclared in every vhost (5.1): name, type, internal. They are made anew at every start and never recorded.
-/// The last one is in one vhost alone.
+/// Predeclared in every vhost (semantics 5.1): name, type, internal. They are made anew at every start and never
+/// recorded. The last one is in one vhost alone.
 const PREDECLARED: [(&str, ExchangeKind, bool); 8] = [
     ("", ExchangeKind::Direct, false),
     ("amq.direct", ExchangeKind::Direct, false),
@@ -156,23 +156,23 @@ impl Catalog {
     }
 }
 
-/// Where messages go that nothing matched: what the arguments say, or else what a policy does (5.7, 17.2).
+/// Where messages go that nothing matched: what the arguments say, or else what a policy does (semantics 5.7, 17.2).
 pub(in crate::broker) fn alternate(arguments: &FieldTable, policies: &Applying) -> Option<Name> {
     let declared = arguments.inner().get(ALTERNATE).and_then(string).map(Name::from);
     declared.or_else(|| policies.alternate())
 }
 
-/// The type of this name; 406 where there is none (5.4).
+/// The type of this name; 406 where there is none (semantics 5.4).
 pub(in crate::broker) fn kind(name: &str) -> Result<ExchangeKind, Fault> {
     ExchangeKind::parse(name).ok_or_else(|| Fault::precondition(format!("unknown exchange type '{name}'")))
 }
 
-/// 403: only the broker makes names that start with `amq.` (5.3, 7.2).
+/// 403: only the broker makes names that start with `amq.` (semantics 5.3, 7.2).
 pub(super) fn reserved(what: &str, name: &str) -> Fault {
     Fault::new(ReplyCode::AccessRefused, format!("{what} name '{name}' contains reserved prefix 'amq.*'"))
 }
 
-/// Compares a declare with the exchange that exists (5.5).
+/// Compares a declare with the exchange that exists (semantics 5.5).
 fn check_equivalent(exchange: &Exchange, kind: ExchangeKind, declare: &DeclareExchange) -> Result<(), Fault> {
     let resource = exchange.resource();
     if kind != exchange.kind() {

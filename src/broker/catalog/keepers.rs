@@ -1,4 +1,4 @@
-//! Keepers: the queues that belong to exchanges which keep messages (semantics.md 5.28, 5.29). They have no name that a
+//! Keepers: the queues that belong to exchanges which keep messages (semantics 5.28, 5.29). They have no name that a
 //! client could use, come and go with their exchange, and what they keep outlives a restart where the exchange does.
 
 use crate::model::ids::{ExchangeId, QueueId};

@@ -1,4 +1,4 @@
-//! Limits of vhosts, users and the whole broker (semantics.md section 18): set here, and kept to where the catalog
+//! Limits of vhosts, users and the whole broker (semantics section 18): set here, and kept to where the catalog
 //! makes queues and exchanges. Those of connections and channels are kept to by the port.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
@@ -104,7 +104,7 @@ fn told(limits: VhostLimits) -> Fields {
     all.into_iter().filter_map(|(name, most)| Some((name, number(most?)))).collect()
 }
 
-/// 406 where the vhost or the broker has queues enough (7.17).
+/// 406 where the vhost or the broker has queues enough (semantics 7.17).
 pub(super) fn check_queue_limits(state: &ViewState, vhost: &str, name: &str) -> Result<(), Fault> {
     let of_vhost = state.vhost(vhost).and_then(|vhost| {
         let most = bound(vhost.limits.max_queues)?;
@@ -123,7 +123,7 @@ pub(super) fn check_queue_limits(state: &ViewState, vhost: &str, name: &str) -> 
     }
 }
 
-/// 406 where the broker has exchanges enough (5.14).
+/// 406 where the broker has exchanges enough (semantics 5.14).
 pub(super) fn check_exchange_limit(state: &ViewState, exchange: Resource<'_>) -> Result<(), Fault> {
     match state.node_limits().exchanges {
         Some(most) if state.exchanges().count() as u64 >= most => Err(Fault::precondition(format!(

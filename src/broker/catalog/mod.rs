@@ -58,7 +58,7 @@ pub struct CatalogEffects {
     pub finished: Vec<(ChangeNumber, Applied)>,
     /// Vhosts and names of policies whose pattern was given up on a name: it takes too long to match.
     pub given_up: Vec<(Name, Name)>,
-    /// What happened, for those who are bound for it (semantics.md 19.2).
+    /// What happened, for those who are bound for it (semantics 19.2).
     events: Vec<Event>,
     /// Who did it, where that is known.
     actor: Option<Name>,

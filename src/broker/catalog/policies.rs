@@ -1,4 +1,4 @@
-//! Policies put and deleted, and applied to the queues and exchanges that are there (semantics.md 17.4).
+//! Policies put and deleted, and applied to the queues and exchanges that are there (semantics 17.4).
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 

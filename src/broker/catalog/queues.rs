@@ -1,4 +1,4 @@
-//! Queues as the catalog knows them: declared, compared, deleted by name (semantics.md sections 7 and 8). Where a
+//! Queues as the catalog knows them: declared, compared, deleted by name (semantics section 7, section 8). Where a
 //! queue exists, its shard has the last word: it answers declares and deletes, for it alone knows its counts.
 
 use leveret_codec::table::{AMQPValue, FieldTable};
@@ -49,7 +49,8 @@ impl Catalog {
     ) -> bool {
         let connection = declare.connection;
         if declare.request.name.starts_with("amq.") && !declare.server_named {
-            // Also where it exists: only a passive declare, which does not come here, may name it again (7.2).
+            // Also where it exists: only a passive declare, which does not come here, may name it again (semantics
+            // 7.2).
             fx.reply(connection, Reply::Refused(reserved("queue", &declare.request.name)));
             return false;
         }
@@ -129,7 +130,7 @@ impl Catalog {
         self.begin(Task::Remove(removal), answer, fx);
     }
 
-    /// Deletes the exclusive queues of a connection that goes (7.9), which is answered then where it asks.
+    /// Deletes the exclusive queues of a connection that goes (semantics 7.9), which is answered then where it asks.
     pub(super) fn drop_exclusive_queues(
         &mut self,
         connection: ConnectionId,
@@ -220,7 +221,8 @@ impl Catalog {
     }
 }
 
-/// Asks the shard of a queue to delete it; a queue that does not exist counts as deleted, with nothing in it (8.1).
+/// Asks the shard of a queue to delete it; a queue that does not exist counts as deleted, with nothing in it
+/// (semantics 8.1).
 pub(super) fn delete_queue(
     state: &ViewState,
     connection: ConnectionId,
@@ -247,8 +249,8 @@ pub(super) fn delete_queue(
     Ok(())
 }
 
-/// The type that the vhost has for queues whose declare names none (7.12). Quorum queues are durable and everybody's:
-/// what is not is classic.
+/// The type that the vhost has for queues whose declare names none (semantics 7.12). Quorum queues are durable and
+/// everybody's: what is not is classic.
 fn put_default_type(declare: &mut DeclareQueue, default: Option<QueueType>) {
     let Some(default) = default else { return };
     if declare.arguments.inner().contains_key("x-queue-type") {
@@ -259,7 +261,7 @@ fn put_default_type(declare: &mut DeclareQueue, default: Option<QueueType>) {
     declare.arguments.insert("x-queue-type".into(), AMQPValue::LongString(made.as_str().into()));
 }
 
-/// Compares a declare with the queue that exists (7.3, 7.4).
+/// Compares a declare with the queue that exists (semantics 7.3, 7.4).
 fn check_equivalent(queue: &Queue, connection: ConnectionId, declare: &DeclareQueue) -> Result<(), Fault> {
     let resource = queue.label.resource();
     queue.check_owner(connection)?;

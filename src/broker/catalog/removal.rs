@@ -1,5 +1,5 @@
 //! Queues, exchanges and vhosts removed with all that hangs on them, in pieces: their bindings first, so that records never
-//! speak of what is not there any more, and their names last (semantics.md 5.10, 6.7, 7.9, 16.8). Until then they are
+//! speak of what is not there any more, and their names last (semantics 5.10, 6.7, 7.9, 16.8). Until then they are
 //! found, and commands about them wait.
 
 use std::collections::btree_set;
@@ -125,8 +125,8 @@ impl Removal {
 impl Catalog {
     /// Does a piece of a removal. Returns whether it was the last one.
     ///
-    /// Auto-delete exchanges that lose their last binding by it are doomed, too, and so on upstream (5.10). A list, not
-    /// a recursion: clients decide how long such a chain is.
+    /// Auto-delete exchanges that lose their last binding by it are doomed, too, and so on upstream (semantics 5.10).
+    /// A list, not a recursion: clients decide how long such a chain is.
     pub(super) fn remove_some(
         &mut self,
         state: &mut ViewState,

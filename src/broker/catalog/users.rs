@@ -1,4 +1,4 @@
-//! Users and their permissions: added, changed, deleted (semantics.md section 16). Checking them is the port's.
+//! Users and their permissions: added, changed, deleted (semantics section 16). Checking them is the port's.
 
 use crate::model::administration::{
     AdministrationError, Applied, Password, PermissionSpec, TopicPermissionSpec, UserLimits, UserSpec,

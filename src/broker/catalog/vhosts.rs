@@ -1,4 +1,4 @@
-//! Vhosts: made, changed, deleted with all in them (semantics.md 7.12, 16.8, 19.1).
+//! Vhosts: made, changed, deleted with all in them (semantics 7.12, 16.8, 19.1).
 
 use leveret_codec::table::AMQPValue;
 

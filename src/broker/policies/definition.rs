@@ -1,5 +1,4 @@
-//! What the definition of a policy may hold, and which of two values holds (semantics.md 17.2 to 17.4; texts checked
-//! against 4.3).
+//! What the definition of a policy may hold, and which of two values holds (semantics 17.2 to 17.4).
 
 use leveret_codec::table::AMQPValue;
 
@@ -40,7 +39,7 @@ const fn operator_key(name: &'static str, what: &'static str, check: Check) -> K
     Key { name, what, check, operator: true }
 }
 
-/// All keys (17.3). Some have no effect here: they are of streams, of clusters, or of times past.
+/// All keys (semantics 17.3). Some have no effect here: they are of streams, of clusters, or of times past.
 const KEYS: &[Key] = &[
     operator_key("expires", "queue expiry", Check::AtLeast(1)),
     operator_key("message-ttl", "message TTL", Check::AtLeast(0)),
@@ -90,7 +89,7 @@ const KEYS: &[Key] = &[
     key("stream-filter-size-bytes", "filter size. Valid range is 16-255", Check::Within(16, 255)),
 ];
 
-/// Checks a policy before it is taken (17.4).
+/// Checks a policy before it is taken (semantics 17.4).
 pub(in crate::broker) fn check(kind: PolicyKind, policy: &PolicySpec) -> Result<(), AdministrationError> {
     if let Err(why) = Pattern::parse(&policy.pattern) {
         return Err(AdministrationError::validation(format!(
@@ -175,7 +174,7 @@ pub fn printed(value: &AMQPValue) -> String {
     }
 }
 
-/// The value that holds where an operator policy has a key that a regular one has, too (17.2).
+/// The value that holds where an operator policy has a key that a regular one has, too (semantics 17.2).
 pub(super) fn bounded<'a>(key: &str, asked: &'a AMQPValue, bound: &'a AMQPValue) -> &'a AMQPValue {
     match (integer(asked), integer(bound)) {
         // A negative delivery limit is none.

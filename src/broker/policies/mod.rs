@@ -1,4 +1,4 @@
-//! Policies and operator policies: what administrators ask of queues and exchanges by name (semantics.md section 17).
+//! Policies and operator policies: what administrators ask of queues and exchanges by name (semantics section 17).
 //! Which of them apply, and what they say together. What a definition may hold is in `definition`, what it makes of a
 //! queue's own settings in `settings`; when they are applied anew is the catalog's.
 
@@ -75,7 +75,7 @@ pub struct Policies {
     operator: BTreeMap<Name, Policy>,
 }
 
-/// The policies that apply to a queue or exchange, and what they say together (17.5).
+/// The policies that apply to a queue or exchange, and what they say together (semantics 17.5).
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Applying {
     pub regular: Option<Name>,
@@ -121,7 +121,7 @@ impl Policies {
         self.iter().map(|(_, policy)| policy).filter(is_news).map(|policy| policy.name.clone())
     }
 
-    /// What applies to a queue or exchange of this name (17.1).
+    /// What applies to a queue or exchange of this name (semantics 17.1).
     pub(super) fn applying(&self, subject: Subject, name: &str) -> Applying {
         let regular = strongest(&self.regular, subject, name);
         let operator = strongest(&self.operator, subject, name);

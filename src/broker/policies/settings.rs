@@ -1,4 +1,4 @@
-//! What a queue obeys: its own arguments and its policies, merged (semantics.md 17.2).
+//! What a queue obeys: its own arguments and its policies, merged (semantics 17.2).
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 
@@ -45,7 +45,8 @@ pub(in crate::broker) fn effective(
     settings
 }
 
-/// Exchange and routing key each come from the argument where it is given, and from the policy otherwise (12.8).
+/// Exchange and routing key each come from the argument where it is given, and from the policy otherwise (semantics
+/// 12.8).
 fn dead_letter(declared: Option<&DeadLetterTarget>, policy: Definition<'_>) -> Option<DeadLetterTarget> {
     let exchange = declared
         .map(|target| target.exchange.clone())

@@ -1,4 +1,4 @@
-//! What happens to a connection, its channels and consumers, for those who are bound to the event exchange (semantics.md
+//! What happens to a connection, its channels and consumers, for those who are bound to the event exchange (semantics
 //! 19.2). RabbitMQ tells them apart by the ids of processes; here a name stands where it has one, the same in all events.
 
 use leveret_codec::table::AMQPValue;

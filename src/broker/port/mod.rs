@@ -33,7 +33,7 @@ use super::view::View;
 
 use tracing::Traced;
 
-/// The mechanism that asks for nothing (semantics.md 1.11).
+/// The mechanism that asks for nothing (semantics 1.11).
 const ANONYMOUS: &str = "ANONYMOUS";
 
 /// What a connection has to say to others. The server empties the lists; the order within each is binding.
@@ -123,7 +123,7 @@ impl Port {
         self
     }
 
-    /// The same port, where this user needs no password to log in (semantics.md 1.11).
+    /// The same port, where this user needs no password to log in (semantics 1.11).
     #[must_use]
     pub fn with_anonymous(mut self, user: Option<Name>) -> Port {
         self.anonymous = user;

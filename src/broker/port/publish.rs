@@ -1,4 +1,4 @@
-//! Publishing: the checks in their order, and the way to the queues (semantics.md 9.1 to 9.4, 5.24, 15.3). The size of
+//! Publishing: the checks in their order, and the way to the queues (semantics 9.1 to 9.4, 5.24, 15.3). The size of
 //! a message was checked by the session.
 
 use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Port {
         access::check(state.permissions(&self.vhost, &self.user), &self.user, operation, resource)
     }
 
-    /// Whether the user of this connection may do this with a topic of an exchange; 403 (16.5).
+    /// Whether the user of this connection may do this with a topic of an exchange; 403 (semantics 16.5).
     pub(super) fn check_topic(
         &self,
         state: &ViewState,
@@ -105,7 +105,7 @@ impl Port {
         access::check_topic(of_user.get(&*name), &self.user, operation, &topic, resource)
     }
 
-    /// `expiration` and `user_id` (9.3, 9.4), in this order.
+    /// `expiration` and `user_id` (semantics 9.3, 9.4), in this order.
     fn check_properties(&self, message: &Message) -> Result<(), Fault> {
         let properties = message.properties();
         if let Some(text) = properties.expiration()
@@ -227,7 +227,7 @@ fn is_time(millis: Option<u64>) -> bool {
     millis.and_then(|millis| i64::try_from(millis).ok()).is_some_and(|millis| millis <= LONGEST_TIME)
 }
 
-/// 406, in RabbitMQ's words (9.3).
+/// 406, in RabbitMQ's words (semantics 9.3).
 fn invalid_expiration(text: &[u8]) -> Fault {
     let text = String::from_utf8_lossy(text);
     let digits = text.strip_prefix(['-', '+']).unwrap_or(&text);

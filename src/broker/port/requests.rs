@@ -1,5 +1,5 @@
 //! Requests: names cleaned, permissions and owners checked, then answered from the view or sent to the owner
-//! (semantics.md sections 5 to 8, 10, 16.2).
+//! (semantics section 5 to 8, section 10, 16.2).
 
 use leveret_codec::table::FieldTable;
 
@@ -107,13 +107,14 @@ impl Port {
         Progress::Pending
     }
 
-    /// Any permission will do for a passive declare, whether there is something or not (7.5).
+    /// Any permission will do for a passive declare, whether there is something or not (semantics 7.5).
     fn check_any(&self, state: &ViewState, resource: Resource<'_>) -> Result<(), Fault> {
         let may = |operation| self.check(state, operation, resource);
         may(Operation::Read).or_else(|_| may(Operation::Write)).or_else(|_| may(Operation::Configure))
     }
 
-    /// Whether messages may go from a new queue or exchange to the exchange that this argument names (5.7, 7.11).
+    /// Whether messages may go from a new queue or exchange to the exchange that this argument names (semantics 5.7,
+    /// 7.11).
     fn check_way_on(
         &self,
         state: &ViewState,
@@ -133,8 +134,8 @@ impl Port {
         Ok(self.ask_catalog(CatalogRequest::DeleteExchange { name, if_unused }))
     }
 
-    /// Write on the destination, read on the source, neither of them the default exchange (6.3), nor an address of
-    /// direct reply-to (6.4).
+    /// Write on the destination, read on the source, neither of them the default exchange (semantics 6.3), nor an
+    /// address of direct reply-to (semantics 6.4).
     fn check_binding(&self, to: BindingEnds, binding: Binding) -> Result<Binding, Fault> {
         let source = without_line_ends(&binding.source);
         let destination = without_line_ends(&binding.destination);
@@ -190,7 +191,8 @@ impl Port {
         Ok(Progress::Pending)
     }
 
-    /// The pseudo-queue of direct reply-to, or an address of it, is declared to see whether somebody is there (15.3).
+    /// The pseudo-queue of direct reply-to, or an address of it, is declared to see whether somebody is there
+    /// (semantics 15.3).
     fn inspect_direct_reply(&self, name: &Name) -> Result<Option<Reply>, Fault> {
         let is_address = direct_reply::is_address(name.as_bytes());
         if !is_address && &**name != PSEUDO_QUEUE {
@@ -248,7 +250,7 @@ impl Port {
         Progress::Pending
     }
 
-    /// A name for a queue that was given none (7.1).
+    /// A name for a queue that was given none (semantics 7.1).
     fn make_up_name(&mut self) -> Name {
         loop {
             let name: Name = self.names.name("amq.gen-");
@@ -259,7 +261,7 @@ impl Port {
     }
 }
 
-/// 403: the default exchange is as it is (5.2, 5.9).
+/// 403: the default exchange is as it is (semantics 5.2, 5.9).
 fn check_not_default(exchange: &str) -> Result<(), Fault> {
     if exchange.is_empty() {
         return Err(Fault::new(ReplyCode::AccessRefused, "operation not permitted on the default exchange"));

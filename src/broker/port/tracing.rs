@@ -1,4 +1,4 @@
-//! The firehose (semantics.md 19.1): copies of what a connection publishes and is sent, while its vhost is traced.
+//! The firehose (semantics 19.1): copies of what a connection publishes and is sent, while its vhost is traced.
 
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{AMQPValue, FieldArray, FieldTable};

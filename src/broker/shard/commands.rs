@@ -248,7 +248,7 @@ impl Shard {
         Some(reply)
     }
 
-    /// Deletes a queue for a connection (semantics.md 8.1). The reply comes from the catalog, once it has forgotten
+    /// Deletes a queue for a connection (semantics 8.1). The reply comes from the catalog, once it has forgotten
     /// the queue.
     fn delete_queue(
         &mut self,

@@ -1,6 +1,6 @@
 //! The way of dead letters: from a queue of this shard over the dead-letter exchange to queues of this and other
 //! shards, and the word back to the source, which keeps a message until all its targets have it, and sends it again
-//! where it has to and one did not take it (semantics.md 12.4 to 12.7, DESIGN section 5). What a dead letter looks like is in `dead_letter`.
+//! where it has to and one did not take it (semantics 12.4 to 12.7). What a dead letter looks like is in `dead_letter`.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -197,7 +197,7 @@ impl Shard {
     }
 
     /// The message as it leaves, and where it goes. None where the queue has no dead-letter exchange (any more), or
-    /// that exchange does not exist (12.7).
+    /// that exchange does not exist (semantics 12.7).
     fn address(&self, now: Timestamp, slot: &Slot, letter: &DeadLetter, draw: u64) -> Option<Addressed> {
         let target = slot.queue.settings().dead_letter.as_ref()?;
         let state = self.view.read();

@@ -1,4 +1,4 @@
-//! What exchanges of type x-recent-history remember, and how it reaches those who are bound later (semantics.md 5.28).
+//! What exchanges of type x-recent-history remember, and how it reaches those who are bound later (semantics 5.28).
 //! A history is bounded by count and by bytes and stays in memory; what is persistent in it is in the store too, and is
 //! read back once after a start.
 

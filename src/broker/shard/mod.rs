@@ -550,7 +550,7 @@ impl Shard {
         Some(slot)
     }
 
-    /// Puts a message into a queue. One that was deleted meanwhile takes everything (semantics.md 9.25).
+    /// Puts a message into a queue. One that was deleted meanwhile takes everything (semantics 9.25).
     fn push(&mut self, now: Timestamp, queue: QueueId, message: Arc<Message>) -> Pushed {
         self.put_in(queue, |queue, fx| queue.push(now, message, fx))
     }

@@ -1,7 +1,6 @@
-//! What is on its way from this shard to each connection, in bytes, so that a slow consumer is bounded (DESIGN
-//! section 3); and what each connection has to do with the queues here, for when it is gone. What is known of a queue
-//! goes with the connection's last consumer or getter there, so nothing grows with what a connection does again and
-//! again.
+//! What is on its way from this shard to each connection, in bytes, so that a slow consumer is bounded; and what each
+//! connection has to do with the queues here, for when it is gone. What is known of a queue goes with the connection's
+//! last consumer or getter there, so nothing grows with what a connection does again and again.
 
 use std::collections::{BTreeMap, BTreeSet, btree_map, btree_set};
 

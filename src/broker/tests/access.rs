@@ -1,4 +1,4 @@
-//! Logging in, vhosts and permissions (semantics.md 1.8 to 1.20, section 16).
+//! Logging in, vhosts and permissions (semantics 1.8 to 1.20, section 16).
 
 use super::harness::{
     Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, headers, int, message,

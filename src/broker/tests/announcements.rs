@@ -1,4 +1,4 @@
-//! What the broker publishes of its own: the firehose and the events (semantics.md section 19).
+//! What the broker publishes of its own: the firehose and the events (semantics section 19).
 
 use leveret_codec::properties::Field;
 use leveret_codec::table::AMQPValue;

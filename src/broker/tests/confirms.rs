@@ -1,4 +1,4 @@
-//! Confirms: what they wait for, over shards, refusals and deletions (semantics.md 9.20 to 9.25, 14.2).
+//! Confirms: what they wait for, over shards, refusals and deletions (semantics 9.20 to 9.25, 14.2).
 
 use super::harness::{
     Broker, SHARDS, binding, declare_queue, delete_queue, int, message, persistent, queue_with, text,

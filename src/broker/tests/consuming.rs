@@ -1,4 +1,4 @@
-//! The way out over the shard: consumers, gets, outboxes and memory (semantics.md section 10, DESIGN section 3).
+//! The way out over the shard: consumers, gets, outboxes and memory (semantics section 10).
 
 use super::harness::{Broker, declare_queue, message, persistent, sized};
 use crate::model::consuming::{ConsumeOptions, Settlement};

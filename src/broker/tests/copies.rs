@@ -1,4 +1,4 @@
-//! CC and BCC over all ways that a message takes: both route, also later, and nobody sees BCC (semantics.md 5.24, 12.4).
+//! CC and BCC over all ways that a message takes: both route, also later, and nobody sees BCC (semantics 5.24, 12.4).
 
 use leveret_codec::properties::Field;
 use leveret_codec::table::AMQPValue;

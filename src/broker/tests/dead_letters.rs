@@ -1,4 +1,4 @@
-//! Dead letters: where they go, what they carry, and that none is lost on the way (semantics.md 12.4 to 12.7).
+//! Dead letters: where they go, what they carry, and that none is lost on the way (semantics 12.4 to 12.7).
 
 use leveret_codec::properties::Field;
 use leveret_codec::table::{AMQPValue, FieldTable};

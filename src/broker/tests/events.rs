@@ -1,4 +1,4 @@
-//! What events say (semantics.md 19.2): keys and fields as RabbitMQ 4.3 has them. Who hears of them is in
+//! What events say (semantics 19.2): keys and fields as RabbitMQ 4.3 has them. Who hears of them is in
 //! `announcements`.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! Exchanges and bindings (semantics.md sections 5 and 6). Texts as RabbitMQ 4.3 gives them.
+//! Exchanges and bindings (semantics section 5, section 6). Texts as RabbitMQ 4.3 gives them.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
-//! Exchanges that keep messages: delayed ones and those with a history, over crashes (semantics.md 5.28, 5.29); and the
-//! types that choose by the names of what is bound (5.25, 5.27).
+//! Exchanges that keep messages: delayed ones and those with a history, over crashes (semantics 5.28, 5.29); and the
+//! types that choose by the names of what is bound (semantics 5.25, 5.27).
 
 use leveret_codec::table::AMQPValue;
 

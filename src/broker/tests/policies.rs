@@ -1,4 +1,4 @@
-//! Policies at work on queues and exchanges that are there and that come (semantics.md section 17).
+//! Policies at work on queues and exchanges that are there and that come (semantics section 17).
 
 use leveret_codec::table::AMQPValue;
 

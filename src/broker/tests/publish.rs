@@ -1,4 +1,4 @@
-//! Publishing: checks, routes and what is remembered of them, direct reply-to (semantics.md 9.1 to 9.5, section
+//! Publishing: checks, routes and what is remembered of them, direct reply-to (semantics 9.1 to 9.5, section
 //! 15). Keys in CC and BCC are in `copies`.
 
 use leveret_codec::properties::Field;

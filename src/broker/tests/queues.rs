@@ -1,4 +1,4 @@
-//! Queues: declare, compare, delete, exclusive owners (semantics.md sections 7 and 8). Texts as RabbitMQ 4.3 gives
+//! Queues: declare, compare, delete, exclusive owners (semantics section 7, section 8). Texts as RabbitMQ 4.3 gives
 //! them.
 
 use leveret_codec::table::AMQPValue;

@@ -1,5 +1,5 @@
 //! What comes together is carried out as if each method came by itself: what a client looks at shows neither what a limit
-//! would have dropped nor what has expired at once (semantics.md 12.1 to 12.3).
+//! would have dropped nor what has expired at once (semantics 12.1 to 12.3).
 
 use leveret_codec::properties::Field;
 use leveret_codec::table::AMQPValue;

@@ -1,5 +1,5 @@
-//! Consumers that hold a delivery for too long (semantics.md 11.7); and what else quorum queues do of their own with
-//! consumers (10.11, 10.15).
+//! Consumers that hold a delivery for too long (semantics 11.7); and what else quorum queues do of their own with
+//! consumers (semantics 10.11, 10.15).
 
 use super::support::{Spec, message};
 use crate::model::consuming::{ConsumeOptions, Settlement};

@@ -1,4 +1,4 @@
-//! The exchange types that keep messages: what reaches their keepers (semantics.md 5.28, 5.29). Texts of x-recent-history
+//! The exchange types that keep messages: what reaches their keepers (semantics 5.28, 5.29). Texts of x-recent-history
 //! as RabbitMQ 4.3 gives them.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! The exchange types that choose one destination: by hash or by chance (semantics.md 5.25 to 5.27). Texts as RabbitMQ
+//! The exchange types that choose one destination: by hash or by chance (semantics 5.25 to 5.27). Texts as RabbitMQ
 //! 4.3 gives them.
 
 use leveret_codec::properties::encode_short_string;

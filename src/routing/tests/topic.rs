@@ -1,4 +1,5 @@
-//! Topic matching: the cases of semantics.md 5.21, and the trie held against a matcher that compares word by word.
+//! Topic matching: what is promised of it (semantics 5.21), and the trie held against a matcher that compares word by
+//! word.
 
 use proptest::prelude::*;
 

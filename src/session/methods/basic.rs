@@ -1,4 +1,4 @@
-//! Class basic but for publish, consumers and acks: qos, get, recover (semantics.md 10.10, 10.11, 11.4).
+//! Class basic but for publish, consumers and acks: qos, get, recover (semantics 10.10, 10.11, 11.4).
 
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::AMQPClass;
@@ -30,13 +30,13 @@ impl<P: BrokerPort> Turn<'_, P> {
                 self.say(&AMQPClass::Basic(AMQPMethod::RecoverOk(RecoverOk {})));
                 Ok(())
             }
-            // The answer to a cancel of ours, which asked for none (semantics.md 10.9).
+            // The answer to a cancel of ours, which asked for none (semantics 10.9).
             AMQPMethod::CancelOk(_) => Ok(()),
             _ => Err(unimplemented()),
         }
     }
 
-    /// basic.qos: of consumers to come, or shared by the channel (semantics.md 10.11).
+    /// basic.qos: of consumers to come, or shared by the channel (semantics 10.11).
     fn qos(&mut self, qos: &Qos, payload: &[u8]) -> Result<(), Fault> {
         let size = prefetch_size(payload);
         if size != 0 {

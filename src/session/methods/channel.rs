@@ -1,4 +1,4 @@
-//! Classes channel and access (semantics.md section 4). Opening a channel is the connection's.
+//! Classes channel and access (semantics section 4). Opening a channel is the connection's.
 
 use leveret_codec::method::amqp::channel::{AMQPMethod, CloseOk, FlowOk};
 use leveret_codec::method::amqp::{AMQPClass, access};
@@ -31,7 +31,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         Ok(Step::Goes)
     }
 
-    /// Any realm is granted ticket 1 (semantics.md 4.4).
+    /// Any realm is granted ticket 1 (semantics 4.4).
     pub(in crate::session) fn access_method(&mut self, method: &access::AMQPMethod) -> Result<(), Fault> {
         match method {
             access::AMQPMethod::Request(_) => {

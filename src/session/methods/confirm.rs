@@ -1,4 +1,4 @@
-//! Class confirm (semantics.md 9.20).
+//! Class confirm (semantics 9.20).
 
 use leveret_codec::method::amqp::AMQPClass;
 use leveret_codec::method::amqp::confirm::{AMQPMethod, SelectOk};

@@ -1,4 +1,4 @@
-//! Class exchange (semantics.md sections 5 and 6): each method is a request to the broker.
+//! Class exchange (semantics section 5, section 6): each method is a request to the broker.
 
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::AMQPClass;

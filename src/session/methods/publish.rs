@@ -1,4 +1,4 @@
-//! A published message on its way in: reply-to, routing, basic.return, confirm or transaction (semantics.md 9.1 to
+//! A published message on its way in: reply-to, routing, basic.return, confirm or transaction (semantics 9.1 to
 //! 9.25, 15.2).
 
 use std::sync::Arc;
@@ -54,7 +54,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         Ok(())
     }
 
-    /// Submits outside of a transaction. A return goes out before the confirm (semantics.md 9.5).
+    /// Submits outside of a transaction. A return goes out before the confirm (semantics 9.5).
     fn send(&mut self, routed: RoutedPublish, mandatory: bool) {
         if routed.is_unroutable() && mandatory {
             self.give_back(&routed.message);
@@ -77,7 +77,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         }
     }
 
-    /// basic.return, 312 (semantics.md 9.5, 9.6).
+    /// basic.return, 312 (semantics 9.5, 9.6).
     pub(in crate::session) fn give_back(&mut self, message: &Message) {
         let body = message.body();
         self.out.output.basic_return(

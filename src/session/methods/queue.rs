@@ -1,4 +1,4 @@
-//! Class queue (semantics.md sections 6 to 8): requests to the broker, with the channel's last declared queue put in
+//! Class queue (semantics section 6 to 8): requests to the broker, with the channel's last declared queue put in
 //! where a method names none.
 
 use leveret_codec::method::MethodId;
@@ -59,7 +59,7 @@ impl<P: BrokerPort> Turn<'_, P> {
     }
 
     /// A queue's binding. Where neither queue nor routing key is named, the last declared queue's name is both
-    /// (semantics.md 6.2).
+    /// (semantics 6.2).
     fn binding(
         &self,
         queue: &str,

@@ -1,4 +1,4 @@
-//! Class tx (semantics.md section 14): publishes were routed when they came; commit submits them, settles, and
+//! Class tx (semantics section 14): publishes were routed when they came; commit submits them, settles, and
 //! answers once all of it is confirmed. After a crash all of a transaction is there or nothing (RabbitMQ promises that for
 //! no more than one queue).
 
@@ -79,7 +79,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         self.finish_commit()
     }
 
-    /// Answers tx.commit when nothing is waited for any more; 406 where a queue refused a publish (14.3).
+    /// Answers tx.commit when nothing is waited for any more; 406 where a queue refused a publish (semantics 14.3).
     fn finish_commit(&mut self) -> Result<(), Fault> {
         let Some(Awaiting { question: Question::Commit { waiting: 0, refused }, .. }) = self.shared.awaiting
         else {
@@ -93,7 +93,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         Ok(())
     }
 
-    /// Drops the publishes; what was acked is unacked again, and not redelivered (14.2).
+    /// Drops the publishes; what was acked is unacked again, and not redelivered (semantics 14.2).
     fn rollback(&mut self) -> Result<(), Fault> {
         let transaction = self.take_transaction()?;
         let entries = transaction.settlements.into_iter().flat_map(|(entries, _)| entries);

@@ -1,4 +1,4 @@
-//! semantics.md section 13: what an alarm keeps a client from, and what it does not.
+//! What an alarm keeps a client from, and what it does not (semantics section 13).
 
 use super::peer::{Peer, frame_bytes, header_frame, publish_frames, publish_method, raw_method};
 use crate::model::event::{Alarms, SessionEvent};

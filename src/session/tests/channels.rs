@@ -1,4 +1,4 @@
-//! semantics.md sections 0.5, 0.6, 0.8 and 4: channels open, fail, close, and are used again.
+//! Channels open, fail, close, and are used again (semantics 0.5, 0.6, 0.8, section 4).
 
 use super::peer::{Peer, frame_bytes, header_frame, publish_frames, raw_method};
 use crate::model::event::SessionEvent;

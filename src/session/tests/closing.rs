@@ -1,4 +1,4 @@
-//! semantics.md sections 0.4, 0.7, 0.9, 1.22 and the ways a connection ends; and input that waits for an answer.
+//! The ways a connection ends (semantics 0.4, 0.7, 0.9, 1.22), and input that waits for an answer.
 
 use leveret_codec::method::amqp::{AMQPClass, connection};
 

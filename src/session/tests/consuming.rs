@@ -1,4 +1,4 @@
-//! semantics.md sections 10 and 15: consumers, deliveries, get, qos, direct replies.
+//! Consumers, deliveries, get, qos, direct replies (semantics section 10, section 15).
 
 use leveret_codec::method::amqp::basic::{AMQPMethod, Cancel, Consume, Get, Qos};
 use leveret_codec::properties::{Field, Properties, encode_short_string};

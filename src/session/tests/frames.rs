@@ -1,4 +1,4 @@
-//! semantics.md sections 0.8 to 0.10, 2 and 3: frames, content assembly, heartbeats.
+//! Frames, content assembly, heartbeats (semantics 0.8 to 0.10, section 2, section 3).
 
 use super::peer::{Peer, frame_bytes, header_frame, publish_frames, publish_method, raw_method};
 use crate::session::SessionLimits;
@@ -257,7 +257,7 @@ fn a_peer_that_is_silent_for_two_intervals_is_gone() {
     let mut peer = Peer::running();
     peer.pass(60_000);
     peer.pass(59_999);
-    // One byte of a frame is a sign of life (semantics.md 3.2, 3.3).
+    // One byte of a frame is a sign of life (semantics 3.2, 3.3).
     peer.send_bytes(&[8]);
     peer.pass(1);
     peer.said();

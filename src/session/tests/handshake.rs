@@ -1,4 +1,4 @@
-//! semantics.md section 1: from the first byte to connection.open.
+//! From the first byte to connection.open (semantics section 1).
 
 use leveret_codec::method::amqp::connection::{AMQPMethod, Close, SecureOk, Start, StartOk};
 use leveret_codec::method::amqp::{AMQPClass, parse_class};

@@ -1,4 +1,4 @@
-//! semantics.md sections 5 to 8 as far as they are the session's: what becomes of each method's fields, and nowait.
+//! What becomes of each method's fields, and nowait as far as it is the session's (semantics section 5 to 8).
 
 use super::peer::{Peer, raw_method};
 use crate::model::request::Reply;

@@ -1,5 +1,5 @@
 //! Scenarios of a session: a client that speaks frames on one side, a scripted broker on the other. One file per
-//! part of semantics.md; the tools are in `peer.rs` and `port.rs`.
+//! part of docs/semantics.md; the tools are in `peer.rs` and `port.rs`.
 
 mod blocking;
 mod channels;

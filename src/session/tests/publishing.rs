@@ -1,4 +1,4 @@
-//! semantics.md section 9: publishes, returns, confirms.
+//! Publishes, returns, confirms (semantics section 9).
 
 use bytes::BytesMut;
 use leveret_codec::method::amqp::{AMQPClass, confirm};

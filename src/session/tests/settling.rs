@@ -1,4 +1,4 @@
-//! semantics.md section 11: ack, nack, reject, recover.
+//! Ack, nack, reject, recover (semantics section 11).
 
 use super::peer::{Peer, delivery};
 use crate::model::event::SessionEvent;

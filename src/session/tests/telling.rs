@@ -1,4 +1,4 @@
-//! What the port is told of consumers and clients, for the event exchange (semantics.md 19.2): each consumer that began
+//! What the port is told of consumers and clients, for the event exchange (semantics 19.2): each consumer that began
 //! ends once, whatever ends it.
 
 use leveret_codec::method::amqp::basic::{AMQPMethod, Cancel};

@@ -1,4 +1,4 @@
-//! semantics.md section 14: transactions.
+//! Transactions (semantics section 14).
 
 use super::peer::{Peer, publish_frames, raw_method};
 use crate::model::event::SessionEvent;

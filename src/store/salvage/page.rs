@@ -1,4 +1,4 @@
-//! redb's pages as they lie in a file (file format 3, redb's `docs/design.md`): where a page is, what a leaf and a branch
+//! redb's pages as they lie in a file (file format 3, as redb describes it): where a page is, what a leaf and a branch
 //! say. No byte of them is believed: whatever does not add up is None. Where pages come from is not known here.
 
 use std::ops::Range;

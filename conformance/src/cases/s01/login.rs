@@ -1,4 +1,4 @@
-//! Section 1, the first half: protocol header, connection.start, and who may log in (1.1 to 1.15).
+//! Section 1, the first half: protocol header, connection.start, and who may log in (semantics 1.1 to 1.15).
 
 use std::time::{Duration, Instant};
 

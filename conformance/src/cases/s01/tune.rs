@@ -1,4 +1,4 @@
-//! Section 1, the second half: limits, vhosts, methods out of order, and update-secret (1.17 to 1.22).
+//! Section 1, the second half: limits, vhosts, methods out of order, and update-secret (semantics 1.17 to 1.22).
 
 use super::{refused, start_ok, tuned, unopened};
 use crate::connection::{Connection, Input, Login, PATIENCE, Tune};

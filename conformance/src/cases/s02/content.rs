@@ -1,4 +1,4 @@
-//! Section 2: content headers, properties and bodies (2.4 to 2.7).
+//! Section 2: content headers, properties and bodies (semantics 2.4 to 2.7).
 
 use leveret_codec::table::AMQPValue;
 

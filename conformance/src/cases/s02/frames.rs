@@ -1,4 +1,4 @@
-//! Section 2: frames as such, their order, and method payloads that cannot be read (2.1 to 2.3, 2.12).
+//! Section 2: frames as such, their order, and method payloads that cannot be read (semantics 2.1 to 2.3, 2.12).
 
 use std::time::Duration;
 

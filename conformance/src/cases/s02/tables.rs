@@ -1,4 +1,4 @@
-//! Section 2: the types of field tables, strings and bits (2.8 to 2.11).
+//! Section 2: the types of field tables, strings and bits (semantics 2.8 to 2.11).
 
 use leveret_codec::table::AMQPValue;
 

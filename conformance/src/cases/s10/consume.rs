@@ -1,4 +1,5 @@
-//! Consumers come and go: tags, exclusive ones, arguments, cancel by the client and by the broker (10.1 to 10.9, 10.14).
+//! Consumers come and go: tags, exclusive ones, arguments, cancel by the client and by the broker (semantics 10.1 to
+//! 10.9, 10.14).
 
 use crate::channel::{Channel, delete};
 use crate::connection::{PATIENCE, check_close};

@@ -1,5 +1,5 @@
-//! Who is sent what: prefetch, consumer priorities, turns, single active consumers, the redelivered flag (10.7, 10.11 to
-//! 10.13, 10.15, 10.16).
+//! Who is sent what: prefetch, consumer priorities, turns, single active consumers, the redelivered flag (semantics 10.7,
+//! 10.11 to 10.13, 10.15, 10.16).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! basic.get (10.10).
+//! basic.get (semantics 10.10).
 
 use crate::channel::get;
 use crate::connection::{Input, PATIENCE};

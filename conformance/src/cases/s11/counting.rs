@@ -1,4 +1,4 @@
-//! How quorum queues count deliveries, and what too many of them or too slow an ack leads to (11.5 to 11.7).
+//! How quorum queues count deliveries, and what too many of them or too slow an ack leads to (semantics 11.5 to 11.7).
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Messages that go back to their queue: where to, by which methods, in which order (11.2 to 11.4, 11.8).
+//! Messages that go back to their queue: where to, by which methods, in which order (semantics 11.2 to 11.4, 11.8).
 
 use crate::channel::Channel;
 use crate::entity::{Message, Queue};

@@ -1,4 +1,4 @@
-//! Which delivery tags may be settled, and how many at once (11.1); messages without acks (11.9).
+//! Which delivery tags may be settled, and how many at once (semantics 11.1); messages without acks (semantics 11.9).
 
 use crate::channel::Channel;
 use crate::entity::Consume;

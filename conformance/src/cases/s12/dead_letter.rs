@@ -1,4 +1,4 @@
-//! Where dead letters go, and what else of a message stays as it was (12.4, 12.7 to 12.9).
+//! Where dead letters go, and what else of a message stays as it was (semantics 12.4, 12.7 to 12.9).
 
 use std::time::Duration;
 

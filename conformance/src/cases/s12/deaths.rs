@@ -1,5 +1,5 @@
-//! What dead letters say of their deaths: x-death, x-first-death-*, x-last-death-* (12.4, 12.5), and which of them go in
-//! a circle (12.6).
+//! What dead letters say of their deaths: x-death, x-first-death-*, x-last-death-* (semantics 12.4, 12.5), and which
+//! of them go in a circle (semantics 12.6).
 
 use super::{Death, Dying, deaths, header};
 use crate::channel::{Channel, Delivery};

@@ -1,4 +1,4 @@
-//! Queues that are full (12.3). Priority queues that are full are in `priority`.
+//! Queues that are full (semantics 12.3). Priority queues that are full are in `priority`.
 
 use super::Dying;
 use crate::channel::Channel;

@@ -1,4 +1,4 @@
-//! Message priorities: the order of delivery, and which messages a full priority queue drops (12.3).
+//! Message priorities: the order of delivery, and which messages a full priority queue drops (semantics 12.3).
 
 use super::Dying;
 use crate::channel::Channel;

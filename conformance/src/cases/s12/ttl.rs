@@ -1,4 +1,4 @@
-//! Messages that expire (12.1, 12.2). What the dead letter says of it is in `deaths`.
+//! Messages that expire (semantics 12.1, 12.2). What the dead letter says of it is in `deaths`.
 
 use std::thread::sleep;
 use std::time::Duration;
