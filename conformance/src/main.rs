@@ -6,6 +6,8 @@ mod admin;
 mod cases;
 mod channel;
 mod connection;
+#[cfg(test)]
+mod differences;
 mod entity;
 mod operator;
 mod outcome;
@@ -44,7 +46,7 @@ struct Arguments {
     /// the cases that need this are skipped. It concerns everybody on the broker.
     #[arg(long, value_name = "COMMAND")]
     operator: Option<String>,
-    /// Only the cases of this section of semantics.md; may be given more than once.
+    /// Only the cases of this section of docs/semantics.md; may be given more than once.
     #[arg(long)]
     section: Vec<u32>,
     /// Only cases whose name contains this; may be given more than once.

@@ -1,0 +1,96 @@
+//! docs/differences.md is what the cases say of where Leveret differs from RabbitMQ, with a head that is written here.
+//! Written anew by `LEVERET_WRITE_DOCS=1 cargo test -p leveret-conformance differences`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::cases::{SECTIONS, all, section};
+use crate::runner::Case;
+
+#[path = "../../tests/support/page.rs"]
+mod page;
+
+/// What RabbitMQ answered.
+const VERDICTS: &str = include_str!("../verdicts/rabbitmq-4.3.json");
+
+const HEAD: &str = "\
+Where Leveret answers otherwise than RabbitMQ 4.3 on purpose, and why. What both do is in [semantics.md](semantics.md).
+
+Made from the cases of the [conformance suite](../conformance/README.md) by `LEVERET_WRITE_DOCS=1 cargo test -p \
+leveret-conformance differences`; a test fails where this page says something else. Each row is a case that sends something and \
+tells the two answers apart: either of them passes, a third one fails. Whatever is not listed and stands in docs/semantics.md is meant to be \
+the same; where it is not, that is a bug.
+";
+
+/// Differences that no case can tell apart by frames, or that are of the whole.
+const BEYOND: [&str; 8] = [
+    "**A confirm means that the message is on disk**: written and fsynced, in all queues that it was routed to, for every persistent \
+     message to a durable queue. RabbitMQ's classic queues confirm after the write (semantics 9.23).",
+    "**A transaction is there as a whole or not at all**, whatever queues it concerns and whenever the process ends. RabbitMQ \
+     promises that for one queue (semantics 14.3).",
+    "**Quorum queues run on this one node.** They keep their rules (delivery limits, priorities, counters); there is no clustering \
+     and no replication.",
+    "**No streams**: `x-queue-type: stream` is refused with 540.",
+    "**Nobody gets in without credentials** unless `--anonymous-user` says as whom; RabbitMQ offers ANONYMOUS by default \
+     (semantics 1.11).",
+    "**Content that is not complete, and what is not committed, is bounded**: a channel that holds more than its connection's \
+     share is closed with 311 (see [bounds.md](bounds.md)).",
+    "**A client that takes nothing of what it is sent is closed** after `--send-timeout` seconds.",
+    "**The management API is a part of RabbitMQ's**: administration is complete; definitions, messages, rates and pages for \
+     people are not there. There is no TLS.",
+];
+
+#[test]
+fn the_page_says_what_the_cases_say() {
+    page::must_be(Path::new("../docs/differences.md"), &page());
+}
+
+fn page() -> String {
+    let verdicts: Value = serde_json::from_str(VERDICTS).unwrap();
+    let mut sections: BTreeMap<u32, Vec<Case>> = BTreeMap::new();
+    for case in all().filter(|case| case.difference.is_some()) {
+        sections.entry(section(&case)).or_default().push(case);
+    }
+    let mut text = String::from("# Differences\n\n");
+    for line in page::wrapped(HEAD) {
+        writeln!(text, "{line}").unwrap();
+    }
+    text.push_str("\n## Of the whole\n\n");
+    for difference in BEYOND {
+        let mut indent = "- ";
+        for line in page::wrapped(difference) {
+            writeln!(text, "{indent}{line}").unwrap();
+            indent = "  ";
+        }
+    }
+    for (number, mut cases) in sections {
+        let name = SECTIONS.iter().find(|(section, _)| *section == number).map_or("", |(_, name)| name);
+        writeln!(text, "\n## {number} {name}\n").unwrap();
+        text.push_str("| statement | what is asked | RabbitMQ | Leveret | why |\n|---|---|---|---|---|\n");
+        cases.sort_by_key(Case::statement);
+        for case in cases {
+            writeln!(text, "{}", row(&case, &verdicts)).unwrap();
+        }
+    }
+    text
+}
+
+fn row(case: &Case, verdicts: &Value) -> String {
+    let (section, number) = case.statement();
+    let two = case.difference.expect("a case with two answers");
+    // Whether it may be refused is a matter of configuration where 4.3.6 itself answers as Leveret does.
+    let seen = verdicts["cases"][case.name]["answer"].as_str();
+    let rabbitmq = match seen.filter(|seen| *seen != two.rabbitmq) {
+        Some(seen) => format!("{} (4.3.6 as it comes: {seen})", two.rabbitmq),
+        None => two.rabbitmq.to_owned(),
+    };
+    let statement = format!("{section}.{number}");
+    let about = case.about.replace('|', "\\|");
+    format!(
+        "| [{statement}](semantics.md#{statement}) | {about} (`{}`) | {rabbitmq} | {} | {} |",
+        case.name, two.leveret, two.why
+    )
+}
