@@ -1,4 +1,4 @@
-//! Who may do what: credentials, tags, vhosts (semantics.md 16.6, 20.1). What is expected was seen of RabbitMQ 4.3.
+//! Who may do what: credentials, tags, vhosts (semantics 16.6, 20.1). What is expected was seen of RabbitMQ 4.3.
 
 use serde_json::{Value, json};
 

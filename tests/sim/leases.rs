@@ -1,5 +1,5 @@
 //! Leases: who holds a message of such a queue for too long loses it, and is told: the consumer is cancelled, or its
-//! channel closed (semantics.md 11.7). Nobody else is.
+//! channel closed (semantics 11.7). Nobody else is.
 //!
 //! The ledger knows of no delivery when exactly it was made, only that it was not before its consumer was asked for. So a
 //! lease may be over sooner than the client would think; that it is over once all is quiet is certain.
