@@ -1,4 +1,4 @@
-//! L2, the store: durable operations in, messages read back out, on a folder of redb files (ARCHITECTURE.md). One
+//! L2, the store: durable operations in, messages read back out, on a folder of redb files (docs/format.md). One
 //! commit is one transaction with one fsync; what it holds survives a power cut once it returned. The store decides
 //! nothing about messages: it keeps what queues and the catalog tell it to keep.
 //!
