@@ -77,6 +77,9 @@ fn the_house_is_in_order() {
         add(path, citations::citations_of_page(&repository, &text));
         add(path, references::references_of_page(&repository, path, &text));
     }
+    for path in repository.paths.iter().filter(|path| is_script(path)) {
+        add(path, references::references_of_script(&repository, path, &read(path)));
+    }
     violations.extend(files::long_files_exist(|path| sources.keys().any(|source| *source == path)));
     for root in CRATES {
         let inner = sources.iter().filter(|(path, _)| path.starts_with(&format!("{root}/")));
@@ -84,6 +87,14 @@ fn the_house_is_in_order() {
         violations.extend(circles::circles(root, &inner));
     }
     assert!(violations.is_empty(), "\n{}\n", violations.join("\n"));
+}
+
+/// What CI and operators run, and the manifests.
+fn is_script(path: &str) -> bool {
+    [".ci/", "conformance/operators/", "conformance/clients/run", "bench/results"]
+        .iter()
+        .any(|script| path.starts_with(script))
+        || path.ends_with("Cargo.toml")
 }
 
 fn is_test_path(path: &str) -> bool {

@@ -18,14 +18,8 @@ pub(crate) fn references_of_page(repository: &Repository, path: &str, text: &str
     let mut violations = names(repository, path, &page);
     for (at, _) in page.text.match_indices("](") {
         let target = page.text[at + 2..].split([')', ' ']).next().unwrap_or("");
-        let file = target.split('#').next().unwrap_or("");
         let outside = ["https://", "http://", "mailto:"].iter().any(|scheme| target.starts_with(scheme));
-        if outside {
-            continue;
-        }
-        let leads = file.is_empty() || repository.has_link(path, file);
-        let anchor = target.split_once('#').filter(|(file, _)| file.ends_with("semantics.md"));
-        if !leads || anchor.is_some_and(|(_, statement)| !repository.statements.contains(statement)) {
+        if !outside && !repository.has_link(path, target) {
             violations.push((page.line(at), format!("the link leads to {target}, which is not there")));
         }
     }
@@ -61,8 +55,14 @@ fn is_file(name: &str) -> bool {
         || ROOTS.iter().any(|root| name.len() > root.len() && name.starts_with(root))
 }
 
+/// Files that a script or a manifest names, in whatever it says.
+pub(crate) fn references_of_script(repository: &Repository, path: &str, text: &str) -> Vec<Violation> {
+    names(repository, path, &Passage::of_page(text))
+}
+
 fn planted_names() -> Repository {
     planted(&[
+        "README.md",
         "docs/bounds.md",
         "docs/semantics.md",
         "src/queue/lane.rs",
@@ -93,6 +93,7 @@ fn a_file_that_is_not_there_is_found() {
     }
     assert_eq!(found("src/queue/mod.rs", "// one\n// two, late.rs\n// three"), [2]);
     let anchor = "\n[x](docs/semantics.md#7.2)";
+    assert_eq!(references_of_script(&planted_names(), ".ci/run", "\nrun src/none\n").len(), 1);
     for text in ["\n[x](docs/none.md)", "\n[x](bounds.md#a)", "\n`src/none`", "\n[x](../x)", anchor] {
         let violations = references_of_page(&planted_names(), "README.md", text);
         assert_eq!(violations.iter().map(|(line, _)| *line).collect::<Vec<_>>(), [2], "{text}");
@@ -111,6 +112,6 @@ fn files_that_are_there_are_let_in_as_they_are_called() {
         assert!(found("src/queue/mod.rs", text).is_empty(), "{text}");
     }
     assert!(found("tests/kill.rs", "// `client.rs`").is_empty(), "the file's own modules");
-    let page = "[a](docs/bounds.md#b), [7.1](docs/semantics.md#7.1), [c](#d), [e](https://example.org/none.md), [f](src), `queue/lane.rs`";
+    let page = "[a](docs/bounds.md#b), [7.1](docs/semantics.md#7.1), [c](#one-two-3), [e](https://example.org/none.md), [f](src), `queue/lane.rs`";
     assert!(references_of_page(&planted_names(), "README.md", page).is_empty());
 }

@@ -1,7 +1,7 @@
 //! The repository as laws see it that ask whether something exists: its files, and the statements of
 //! docs/semantics.md. And what stands where, as far as a reader would look for it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 
@@ -12,6 +12,8 @@ const MADE: [&str; 8] =
 pub(crate) struct Repository {
     /// Every file and folder, from the root, with slashes.
     pub(crate) paths: BTreeSet<String>,
+    /// What can be linked to within each page.
+    pub(crate) anchors: BTreeMap<String, BTreeSet<String>>,
     /// The numbers of sections (`7`) and statements (`7.13`) of docs/semantics.md.
     pub(crate) statements: BTreeSet<String>,
 }
@@ -20,13 +22,23 @@ impl Repository {
     pub(crate) fn read(root: &Path) -> Repository {
         let mut paths = BTreeSet::new();
         walk(root, "", &mut paths);
-        let page = fs::read_to_string(root.join("docs/semantics.md")).expect("the page of semantics");
-        Repository { paths, statements: anchors(&page) }
+        let pages = paths.iter().filter(|path| path.ends_with(".md"));
+        let pages: Vec<(&str, String)> = pages
+            .map(|path| (&**path, fs::read_to_string(root.join(path)).expect("a page of text")))
+            .collect();
+        let (anchors, statements) = anchors(&pages);
+        Repository { paths, anchors, statements }
     }
 
-    /// What a link in this file leads to, from the folder that the file is in.
+    /// Whether a link in this page leads to something: a file or folder, from the folder that the page is in, and an
+    /// anchor in it where the link names one.
     pub(crate) fn has_link(&self, path: &str, target: &str) -> bool {
-        join(folder(path), target).is_some_and(|target| target.is_empty() || self.paths.contains(&target))
+        let (file, anchor) = target.split_once('#').map_or((target, None), |(file, at)| (file, Some(at)));
+        let file = if file.is_empty() { Some(path.to_owned()) } else { join(folder(path), file) };
+        let Some(file) = file.filter(|file| file.is_empty() || self.paths.contains(file)) else {
+            return false;
+        };
+        anchor.is_none_or(|anchor| self.anchors.get(&file).is_none_or(|anchors| anchors.contains(anchor)))
     }
 
     /// Whether there is what text in this file calls so: from the root, from the file's own folder or one that it is in
@@ -80,16 +92,36 @@ fn join(folder: &str, path: &str) -> Option<String> {
     Some(parts.join("/"))
 }
 
-/// The anchors of a page: `<a id="7.13"></a>`.
-pub(crate) fn anchors(page: &str) -> BTreeSet<String> {
-    let anchors = page.split("<a id=\"").skip(1);
-    anchors.filter_map(|rest| rest.split_once('"').map(|(anchor, _)| anchor.to_owned())).collect()
+/// The anchors of each page: those it has as such, `<a id="7.13"></a>`, and its headings. And the former of
+/// docs/semantics.md.
+fn anchors(pages: &[(&str, String)]) -> (BTreeMap<String, BTreeSet<String>>, BTreeSet<String>) {
+    let mut all = BTreeMap::new();
+    let mut statements = BTreeSet::new();
+    for (path, page) in pages {
+        let named = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"'));
+        let mut anchors: BTreeSet<String> = named.map(|(anchor, _)| anchor.to_owned()).collect();
+        if *path == "docs/semantics.md" {
+            statements.clone_from(&anchors);
+        }
+        let headings = page.lines().filter(|line| line.starts_with('#'));
+        anchors.extend(headings.map(|heading| slug(heading.trim_start_matches('#').trim())));
+        all.insert((*path).to_owned(), anchors);
+    }
+    (all, statements)
 }
 
-/// A repository for tests of laws.
+/// What a heading is linked to by: small letters, digits, and a hyphen for each space.
+fn slug(heading: &str) -> String {
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter.to_ascii_lowercase() }).collect()
+}
+
+/// A repository for tests of laws: these files, and a page of semantics.
 pub(crate) fn planted(paths: &[&str]) -> Repository {
-    let statements =
-        anchors("## <a id=\"7\"></a>7. Q\n- <a id=\"7.1\"></a>**7.1** ..\n<a id=\"7.13\"></a><a id=\"8\">");
+    let semantics =
+        "## <a id=\"7\"></a>7. Q\n- <a id=\"7.1\"></a>**7.1** ..\n<a id=\"7.13\"></a><a id=\"8\">";
+    let pages = [("docs/semantics.md", semantics.to_owned()), ("README.md", "# One, `two` 3\n".to_owned())];
+    let (anchors, statements) = anchors(&pages);
     let mut all = BTreeSet::new();
     for path in paths {
         let mut path = *path;
@@ -98,19 +130,24 @@ pub(crate) fn planted(paths: &[&str]) -> Repository {
             path = folder(path);
         }
     }
-    Repository { paths: all, statements }
+    Repository { paths: all, anchors, statements }
 }
 
 #[test]
 fn links_lead_from_the_folder_of_their_file() {
-    let repository = planted(&["docs/bounds.md", "README.md", "src/queue/lane.rs"]);
+    let repository = planted(&["docs/semantics.md", "README.md", "src/queue/lane.rs"]);
     for (path, target, there) in [
-        ("README.md", "docs/bounds.md", true),
+        ("README.md", "docs/semantics.md", true),
+        ("README.md", "docs/semantics.md#7.13", true),
+        ("README.md", "docs/semantics.md#7.2", false),
+        ("README.md", "#one-two-3", true),
+        ("README.md", "#one", false),
         ("README.md", "docs", true),
-        ("docs/bounds.md", "../README.md", true),
-        ("docs/bounds.md", "README.md", false),
-        ("docs/bounds.md", "../../README.md", false),
-        ("README.md", "bounds.md", false),
+        ("docs/semantics.md", "../README.md", true),
+        ("docs/semantics.md", "../README.md#one-two-3", true),
+        ("docs/semantics.md", "README.md", false),
+        ("docs/semantics.md", "../../README.md", false),
+        ("README.md", "semantics.md", false),
     ] {
         assert_eq!(repository.has_link(path, target), there, "{target} in {path}");
     }
