@@ -122,6 +122,10 @@ pub trait BrokerPort {
     /// little input may become very much.
     fn fanned_out(&self) -> usize;
 
+    /// How many steps were spent on searching the queues of publishes, since what was submitted was taken away: some ten
+    /// nanoseconds each.
+    fn searched(&self) -> usize;
+
     /// Asks for something that is answered.
     fn request(&mut self, now: Timestamp, request: Request) -> Progress;
 

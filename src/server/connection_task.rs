@@ -13,6 +13,7 @@ use bytes::BytesMut;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio::time::sleep_until;
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::CancellationToken;
@@ -149,7 +150,10 @@ impl Connection {
             if goodbye.is_some_and(|end| end <= tokio::time::Instant::now()) {
                 return Ok(());
             }
-            if !self.session().can_go_on() {
+            if self.session().can_go_on() {
+                // Whom it has woken may wait on this very thread.
+                yield_now().await;
+            } else {
                 self.wait(goodbye).await?;
             }
         }

@@ -12,6 +12,9 @@ use crate::model::port::BrokerPort;
 use super::closing::Closing;
 use super::{Phase, Session};
 
+/// Steps of searching after which a connection lets others go first: about a millisecond.
+const SEARCHED_TOGETHER: usize = 50_000;
+
 /// Why a connection ended. The server logs it; texts of the client are in it as they came.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum End {
@@ -110,6 +113,11 @@ impl<P: BrokerPort> Session<P> {
     #[must_use]
     pub fn is_laden(&self) -> bool {
         self.out.port.fanned_out() >= self.fan_out_limit
+    }
+
+    /// Whether its publishes were searched for so long that others come first.
+    pub(super) fn has_searched_much(&self) -> bool {
+        self.out.port.searched() >= SEARCHED_TOGETHER
     }
 
     /// The socket took `sent` bytes of the output, perhaps none.

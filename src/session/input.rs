@@ -120,6 +120,7 @@ impl<P: BrokerPort> Session<P> {
     pub(super) fn is_held_up(&self) -> bool {
         self.is_full()
             || self.is_laden()
+            || self.has_searched_much()
             || match &self.phase {
                 Phase::Running(connection) => connection.shared.awaiting.is_some(),
                 _ => false,

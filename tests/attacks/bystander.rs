@@ -29,6 +29,8 @@ struct Shared {
 pub(crate) struct Seen {
     /// Round trips that no alarm held up, and what others would have waited meanwhile, in microseconds.
     micros: Vec<u64>,
+    /// When the slowest of them was over, since the bystander began.
+    pub(crate) slowest_at: Duration,
     /// How long it was blocked by an alarm, over all.
     pub(crate) blocked: Duration,
     /// All round trips.
@@ -98,7 +100,8 @@ fn work(mut client: Client, shared: &Shared) {
             [message.publish(1), wire::get(1, &name, true)]
         })
         .collect();
-    let mut due = Instant::now();
+    let since = Instant::now();
+    let (mut due, mut slowest) = (since, Duration::ZERO);
     for [publish, get] in rounds.iter().cycle() {
         if shared.stop.load(Ordering::Relaxed) {
             return;
@@ -118,6 +121,10 @@ fn work(mut client: Client, shared: &Shared) {
             seen.blocked += took;
             due = due.max(Instant::now());
         } else {
+            if took > slowest {
+                slowest = took;
+                seen.slowest_at = since.elapsed();
+            }
             let waited = (0..=others).map(|other| took - EVERY * other);
             seen.micros.extend(waited.map(|waited| u64::try_from(waited.as_micros()).unwrap_or(u64::MAX)));
         }

@@ -119,11 +119,12 @@ impl<'a> Attack<'a> {
                 let (p99, slowest) = (seen.percentile(99), seen.percentile(100));
                 println!(
                     "attack {}: {before} MiB before, {peak} at the most, {now} in the end (bound {most}); bystander {} \
-                     round trips, p99 {:.1?}, slowest {:.1?}, blocked {:.1?}; {:.1?}",
+                     round trips, p99 {:.1?}, slowest {:.1?} after {:.1?}, blocked {:.1?}; {:.1?}",
                     self.name,
                     seen.count(),
                     p99,
                     slowest,
+                    seen.slowest_at,
                     seen.blocked,
                     since.elapsed()
                 );

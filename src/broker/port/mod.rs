@@ -46,6 +46,8 @@ pub struct Outgoing {
     pub direct: Vec<(ConnectionId, Delivery)>,
     /// Bytes that publishes to several queues take beyond themselves.
     fanned_out: usize,
+    /// Steps spent on searching the queues of messages.
+    searched: usize,
 }
 
 impl Outgoing {
@@ -145,7 +147,7 @@ impl Port {
             vhost: _,
             traced: _,
             cache,
-            outgoing: Outgoing { shards, catalog, direct, fanned_out: _ },
+            outgoing: Outgoing { shards, catalog, direct, fanned_out: _, searched: _ },
             draws: _,
             groups: _,
             direct_replies,
@@ -161,6 +163,7 @@ impl Port {
     /// What was said since the lists were last emptied.
     pub fn take_outgoing(&mut self) -> &mut Outgoing {
         self.outgoing.fanned_out = 0;
+        self.outgoing.searched = 0;
         &mut self.outgoing
     }
 }
@@ -283,6 +286,10 @@ impl BrokerPort for Port {
 
     fn fanned_out(&self) -> usize {
         self.outgoing.fanned_out
+    }
+
+    fn searched(&self) -> usize {
+        self.outgoing.searched
     }
 
     fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {

@@ -160,8 +160,9 @@ impl Port {
         self.draws = self.draws.wrapping_add(1);
         let draw = self.draws;
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
-        let Walked { by_keys_alone, histories, is_cut_short, refusal, effort: _ } =
+        let Walked { by_keys_alone, histories, is_cut_short, refusal, effort } =
             route(&*state, exchange.id, envelope, &mut targets);
+        self.outgoing.searched += effort;
         if is_cut_short {
             return Err(too_much(exchange.resource(), keys.len()));
         }

@@ -41,6 +41,9 @@ pub(super) struct FakePort {
     /// What each publish becomes by going to several queues, and what all have become.
     pub fan_out: usize,
     pub fanned_out: usize,
+    /// Steps that searching the queues of each publish takes, and all together.
+    pub search: usize,
+    pub searched: usize,
     user: Name,
 }
 
@@ -60,6 +63,8 @@ impl Default for FakePort {
             client: Introduction::default(),
             fan_out: 0,
             fanned_out: 0,
+            search: 0,
+            searched: 0,
             user: Name::from(""),
         }
     }
@@ -150,6 +155,7 @@ impl BrokerPort for FakePort {
             (_, b"nowhere") => smallvec![],
             _ => smallvec![QUEUE],
         };
+        self.searched += self.search;
         self.messages.push(message.clone());
         Ok(RoutedPublish { message, queues, direct_replies: smallvec![] })
     }
@@ -160,6 +166,10 @@ impl BrokerPort for FakePort {
 
     fn fanned_out(&self) -> usize {
         self.fanned_out
+    }
+
+    fn searched(&self) -> usize {
+        self.searched
     }
 
     fn submit(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {

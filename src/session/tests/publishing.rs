@@ -272,6 +272,23 @@ fn a_message_that_is_small_against_the_buffer_it_came_in_does_not_keep_it() {
 }
 
 #[test]
+fn publishes_that_are_searched_for_long_leave_room_for_others_in_between() {
+    let mut peer = Peer::running();
+    peer.session.port().search = 20_000;
+    let all: Vec<u8> = (0..10).flat_map(|_| publish_frames(1, "", "q", &[0, 0], b"body", false)).collect();
+    peer.send_bytes(&all);
+    for left in [7, 4, 1] {
+        assert_eq!(peer.calls().len(), 3, "the third one makes it too much");
+        assert!(!peer.session.can_go_on(), "{left} wait until what was submitted is taken away");
+        peer.session.port().searched = 0;
+        assert!(peer.session.can_go_on());
+        peer.send_bytes(&[]);
+    }
+    assert_eq!(peer.calls().len(), 1);
+    assert!(peer.session.wants_input());
+}
+
+#[test]
 fn what_goes_to_very_many_queues_waits_until_there_is_room_for_it() {
     let mut peer = Peer::running();
     peer.session.port().fan_out = 100;
