@@ -12,6 +12,7 @@ mod copies;
 mod dead_letter;
 mod delayed;
 mod direct_reply;
+mod fair_lock;
 pub mod login;
 mod named;
 mod pattern;

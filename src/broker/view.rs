@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use leveret_codec::table::FieldTable;
-use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use parking_lot::RwLockReadGuard;
 
 use crate::model::administration::{
     NodeLimits, PermissionSpec, TopicPermissionSpec, UserLimits, VhostLimits, VhostMetadata,
@@ -25,6 +25,7 @@ use super::catalog::alternate;
 use super::clients::{Client, Clients};
 use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
+use super::fair_lock::{Changing, FairLock};
 use super::login::{Credentials, PasswordHash};
 use super::named::Named;
 use super::policies::{self, Applying, Policies, Subject};
@@ -34,7 +35,7 @@ use super::route_cache::RememberedRoutes;
 #[derive(Debug, Default)]
 pub struct View {
     generation: AtomicU64,
-    state: RwLock<ViewState>,
+    state: FairLock<ViewState>,
     /// The catalog has made records that are not on disk yet.
     unwritten: AtomicBool,
     /// By how many milliseconds the wall clock is ahead of the broker's time.
@@ -135,7 +136,7 @@ impl View {
     }
 
     /// The state, for the catalog.
-    pub(super) fn write(&self) -> RwLockWriteGuard<'_, ViewState> {
+    pub(super) fn write(&self) -> Changing<'_, ViewState> {
         self.state.write()
     }
 
