@@ -12,14 +12,13 @@ use crate::model::administration::{
     NodeLimits, PermissionSpec, TopicPermissionSpec, UserLimits, VhostLimits, VhostMetadata,
 };
 use crate::model::fault::Fault;
-use crate::model::holdings::Holdings;
+use crate::model::holdings::{Collection, Holdings};
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef, Timestamp};
 use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::{Destination, ExchangeKind, ExchangeRoutes, Exchanges};
 
-use super::Map;
 use super::access::{Permissions, TopicPermissions};
 use super::catalog::alternate;
 use super::clients::{Client, Clients};
@@ -30,6 +29,7 @@ use super::login::{Credentials, PasswordHash};
 use super::named::Named;
 use super::policies::{self, Applying, Policies, Subject};
 use super::route_cache::RememberedRoutes;
+use super::{GrowingMap, Map};
 
 /// The state and its generation.
 #[derive(Debug, Default)]
@@ -79,7 +79,7 @@ impl View {
         into.declared("view: queues", queues);
         // The others are made with their vhost, and never deleted.
         let made = exchanges.values().filter(|exchange| !is_predeclared(&exchange.name));
-        into.declared("view: exchanges", &(made.count(), exchanges.capacity()));
+        into.declared("view: exchanges", &(made.count(), exchanges.size().1));
         let bindings = exchanges.values().map(|exchange| exchange.routes.len());
         into.declared("view: bindings", &bindings.sum::<usize>());
         for vhost in vhosts.values() {
@@ -154,9 +154,8 @@ fn is_predeclared(exchange: &str) -> bool {
 #[derive(Debug, Default)]
 pub struct ViewState {
     vhosts: Map<Name, Vhost>,
-    exchanges: Map<ExchangeId, Exchange>,
-    /// In boxes: where the table grows, all of it is moved in one turn.
-    queues: Map<QueueId, Box<Queue>>,
+    exchanges: GrowingMap<ExchangeId, Exchange>,
+    queues: GrowingMap<QueueId, Box<Queue>>,
     users: Map<Name, User>,
     node_limits: NodeLimits,
 }

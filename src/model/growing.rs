@@ -2,7 +2,7 @@
 //! look at every key again: with 200,000 names that takes tens of milliseconds, for which everybody waits.
 
 use std::borrow::Borrow;
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map};
 use std::hash::{BuildHasher, Hash};
 
 use super::holdings::Collection;
@@ -34,6 +34,26 @@ impl<K: Eq + Hash, V, S: BuildHasher + Clone> Growing<K, V, S> {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    pub fn contains_key<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        self.get(key).is_some()
+    }
+
+    /// All that is in it, in no order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&K, &V)> {
+        Iter { map: self.map.iter(), old: self.old.as_ref().map(HashMap::iter) }
+    }
+
+    pub fn keys(&self) -> impl ExactSizeIterator<Item = &K> {
+        self.iter().map(|(key, _)| key)
+    }
+
+    pub fn values(&self) -> impl ExactSizeIterator<Item = &V> {
+        self.iter().map(|(_, value)| value)
     }
 
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
@@ -86,6 +106,27 @@ impl<K: Eq + Hash, V, S: BuildHasher + Clone> Growing<K, V, S> {
     }
 }
 
+/// What has been moved, then the rest.
+struct Iter<'a, K, V> {
+    map: hash_map::Iter<'a, K, V>,
+    old: Option<hash_map::Iter<'a, K, V>>,
+}
+
+impl<'a, K, V> Iterator for Iter<'a, K, V> {
+    type Item = (&'a K, &'a V);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.map.next().or_else(|| self.old.as_mut()?.next())
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.map.len() + self.old.as_ref().map_or(0, ExactSizeIterator::len);
+        (len, Some(len))
+    }
+}
+
+impl<K, V> ExactSizeIterator for Iter<'_, K, V> {}
+
 impl<K: Eq + Hash, V, S: BuildHasher + Clone> ShrinkIfSparse for Growing<K, V, S> {
     fn shrink_if_sparse(&mut self) {
         if self.old.is_none() && is_sparse(self.map.len(), self.map.capacity(), size_of::<(K, V)>() + 1) {
@@ -116,6 +157,7 @@ mod tests {
             was_growing |= map.old.is_some();
             if number % 50 == 0 {
                 assert_eq!(map.len() as u64, number + 1);
+                assert!(map.contains_key(&number) && !map.contains_key(&(number + 1)));
                 for known in [0, number / 3, number / 2, number] {
                     assert_eq!(map.get(&known), Some(&known));
                     assert_eq!(map.get_mut(&known), Some(&mut known.clone()));
@@ -123,6 +165,13 @@ mod tests {
             }
         }
         assert!(was_growing);
+        while map.old.is_none() {
+            map.insert(map.len() as u64, 0);
+        }
+        assert_eq!((map.keys().len(), map.values().count()), (map.len(), map.len()), "each once");
+        for number in 200_000..map.len() as u64 {
+            map.remove(&number);
+        }
         for number in 0..200_000 {
             assert_eq!(map.insert(number, number + 1), Some(number), "it is there once");
         }

@@ -5,7 +5,8 @@
 //! What comes behind the last `#` of a binding has a known length, so it is looked for at the end of the message's key
 //! alone. Behind another `#` every place has to be tried.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ops::{Index, IndexMut};
 
 use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;
@@ -13,6 +14,8 @@ use leveret_codec::table::FieldTable;
 use smallvec::{SmallVec, smallvec};
 
 use crate::model::fault::Fault;
+use crate::model::growing::Growing;
+use crate::model::sparse::ShrinkIfSparse;
 
 use super::destinations::Destinations;
 use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
@@ -22,16 +25,116 @@ const MAX_HASHES: usize = 2;
 
 const ROOT: usize = 0;
 
+/// Nodes that lie together: no more than these are moved where one is added.
+const CHUNK: usize = 256;
+
 /// Nodes refer to each other by index, so that nothing recurses however long a key is.
 #[derive(Clone, Debug)]
 pub(super) struct Topic {
-    nodes: Vec<Node>,
+    nodes: Nodes,
     free: Vec<usize>,
+}
+
+/// All nodes, in chunks of [`CHUNK`], of which the last one may be shorter.
+#[derive(Clone, Debug, Default)]
+struct Nodes(Vec<Vec<Node>>);
+
+impl Nodes {
+    fn len(&self) -> usize {
+        self.0.last().map_or(0, |last| (self.0.len() - 1) * CHUNK + last.len())
+    }
+
+    /// Adds a node; returns its index.
+    fn add(&mut self) -> usize {
+        let index = self.len();
+        match self.0.last_mut() {
+            Some(last) if last.len() < CHUNK => last.push(Node::default()),
+            Some(_) => {
+                let mut next = Vec::with_capacity(CHUNK);
+                next.push(Node::default());
+                self.0.push(next);
+            }
+            None => self.0.push(vec![Node::default()]),
+        }
+        index
+    }
+}
+
+impl Index<usize> for Nodes {
+    type Output = Node;
+
+    fn index(&self, index: usize) -> &Node {
+        &self.0[index / CHUNK][index % CHUNK]
+    }
+}
+
+impl IndexMut<usize> for Nodes {
+    fn index_mut(&mut self, index: usize) -> &mut Node {
+        &mut self.0[index / CHUNK][index % CHUNK]
+    }
+}
+
+/// The words behind a node, and where they lead. Most nodes have one, some have very many.
+#[derive(Clone, Debug, Default)]
+enum Words {
+    #[default]
+    None,
+    One(Box<[u8]>, usize),
+    Many(Box<Growing<Box<[u8]>, usize, RandomState>>),
+}
+
+impl Words {
+    fn get(&self, word: &[u8]) -> Option<usize> {
+        match self {
+            Words::None => None,
+            Words::One(only, next) => (**only == *word).then_some(*next),
+            Words::Many(all) => all.get(word).copied(),
+        }
+    }
+
+    /// Adds a word that is not there.
+    fn insert(&mut self, word: &[u8], next: usize) {
+        match std::mem::take(self) {
+            Words::None => *self = Words::One(word.into(), next),
+            Words::One(only, of_only) => {
+                let mut all = Box::<Growing<_, _, _>>::default();
+                all.insert(only, of_only);
+                all.insert(word.into(), next);
+                *self = Words::Many(all);
+            }
+            Words::Many(mut all) => {
+                all.insert(word.into(), next);
+                *self = Words::Many(all);
+            }
+        }
+    }
+
+    fn remove(&mut self, word: &[u8]) {
+        match self {
+            Words::None => {}
+            Words::One(only, _) => {
+                if **only == *word {
+                    *self = Words::None;
+                }
+            }
+            Words::Many(all) => {
+                all.remove(word);
+                all.shrink_if_sparse();
+                if all.is_empty() {
+                    *self = Words::None;
+                }
+            }
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        matches!(self, Words::None)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Node {
-    words: HashMap<Box<[u8]>, usize, RandomState>,
+    words: Words,
     star: Option<usize>,
     /// A `#` with another one behind it.
     hash: Option<usize>,
@@ -46,7 +149,9 @@ struct Node {
 
 impl Default for Topic {
     fn default() -> Self {
-        Topic { nodes: vec![Node::default()], free: Vec::new() }
+        let mut nodes = Nodes::default();
+        nodes.add();
+        Topic { nodes, free: Vec::new() }
     }
 }
 
@@ -83,7 +188,7 @@ impl Node {
             Part::Star => self.star,
             Part::Hash => self.hash,
             Part::LastHash => self.last_hash,
-            Part::Word(word) => self.words.get(word).copied(),
+            Part::Word(word) => self.words.get(word),
         }
     }
 
@@ -92,8 +197,8 @@ impl Node {
             (Part::Star, _) => self.star = next,
             (Part::Hash, _) => self.hash = next,
             (Part::LastHash, _) => self.last_hash = next,
-            (Part::Word(word), Some(next)) => _ = self.words.insert(word.into(), next),
-            (Part::Word(word), None) => _ = self.words.remove(word),
+            (Part::Word(word), Some(next)) => self.words.insert(word, next),
+            (Part::Word(word), None) => self.words.remove(word),
         }
     }
 
@@ -117,10 +222,7 @@ impl Topic {
         if let Some(next) = self.nodes[from].next(part) {
             return next;
         }
-        let next = self.free.pop().unwrap_or_else(|| {
-            self.nodes.push(Node::default());
-            self.nodes.len() - 1
-        });
+        let next = self.free.pop().unwrap_or_else(|| self.nodes.add());
         self.nodes[next].below_hash =
             self.nodes[from].below_hash || matches!(part, Part::Hash | Part::LastHash);
         self.nodes[from].set_next(part, Some(next));
@@ -141,7 +243,7 @@ impl Topic {
                 None => node.destinations.report(found),
                 Some(&word) => {
                     pending.extend(node.star.map(|star| (star, at + 1)));
-                    pending.extend(node.words.get(word).map(|&next| (next, at + 1)));
+                    pending.extend(node.words.get(word).map(|next| (next, at + 1)));
                 }
             }
             if let Some(hash) = node.hash {
@@ -318,6 +420,27 @@ mod tests {
     fn a_trailing_hash_is_one_visit_however_long_the_key() {
         let topic = topic_of(["a.#".to_owned()]);
         assert_eq!(visits(&topic, &vec!["a"; 100].join(".")), 3);
+    }
+
+    #[test]
+    fn one_binding_more_moves_few_nodes_and_all_are_found_again() {
+        let keys = |count: usize| (0..count).map(|n| format!("a.{n}.b"));
+        let mut topic = topic_of(keys(20_000));
+        assert_eq!(topic.nodes.len(), 2 + 2 * 20_000);
+        assert!(topic.nodes.0.iter().all(|chunk| chunk.capacity() <= CHUNK));
+        for number in [0, 127, 128, 9_999, 19_999] {
+            assert_eq!(visits(&topic, &format!("a.{number}.b")), 4);
+        }
+        for (number, key) in (0..).zip(keys(20_000)) {
+            topic.remove(&Binding {
+                name: "",
+                destination: Destination::Exchange(ExchangeId(number)),
+                routing_key: &Arc::from(key),
+                arguments: &FieldTable::default(),
+                encoded_arguments: &[],
+            });
+        }
+        assert!(topic.nodes[ROOT].is_leaf());
     }
 
     #[test]
