@@ -22,10 +22,15 @@ impl Catalog {
         change: Change,
         fx: &mut CatalogEffects,
     ) -> Result<Outcome, AdministrationError> {
+        // Before anybody has to wait for it.
+        let pattern = match &change {
+            Change::PutPolicy { policy, .. } => Pattern::parse(&policy.pattern),
+            _ => Ok(Pattern::Nothing),
+        };
         let view = self.view.clone();
         let mut state = view.write();
         let changes = fx.ops.len();
-        let outcome = self.apply(&mut state, change, fx);
+        let outcome = self.apply(&mut state, change, pattern, fx);
         if outcome.is_ok() {
             view.changed();
         }
@@ -41,6 +46,7 @@ impl Catalog {
         &mut self,
         state: &mut ViewState,
         change: Change,
+        pattern: Result<Pattern, String>,
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
         if let Some(vhost) = vhost_of(&change).filter(|vhost| self.is_leaving(vhost)) {
@@ -64,7 +70,7 @@ impl Catalog {
                 Catalog::clear_topic_permissions(state, &vhost, &user, exchange.as_deref(), fx)
             }
             Change::PutPolicy { vhost, kind, name, policy } => {
-                self.put_policy(state, &vhost, kind, &name, &policy, fx)
+                self.put_policy(state, &vhost, (kind, &name), &policy, pattern, fx)
             }
             Change::DeletePolicy { vhost, kind, name } => self.delete_policy(state, &vhost, kind, &name, fx),
             Change::SetVhostLimit { vhost, limit, value } => {

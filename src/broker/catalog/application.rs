@@ -9,7 +9,7 @@ use crate::broker::named::Named;
 use crate::broker::view::View;
 
 /// Patterns that a piece matches, about: each takes some tens of microseconds at the most.
-const MATCHED: usize = 128;
+const MATCHED: usize = 64;
 
 /// Names that a piece looks at, matched or not.
 const LOOKED_AT: usize = 4096;
@@ -84,8 +84,7 @@ impl Application {
                 break;
             }
         }
-        let names = vhost.policies.take_given_up();
-        fx.given_up.extend(names.map(|policy| (self.vhost.clone(), policy)));
+        fx.tell_given_up(vhost);
         drop(state);
         let mut state = view.write();
         for (id, policies) in exchanges {

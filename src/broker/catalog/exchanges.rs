@@ -76,6 +76,7 @@ impl Catalog {
         refused_if_new.map_or(Ok(()), Err)?;
         check_exchange_limit(state, Resource::exchange(&declare.name, vhost))?;
         let mut exchange = self.new_exchange(state, vhost, kind, declare)?;
+        state.vhost(vhost).into_iter().for_each(|vhost| fx.tell_given_up(vhost));
         if exchange.durable {
             fx.ops.push(record(&exchange).put());
         }

@@ -35,7 +35,7 @@ use super::Map;
 use super::announce::{self, ACTOR, Event, Fields, ITSELF, text};
 use super::clients::NODE;
 use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
-use super::view::{View, ViewState};
+use super::view::{Vhost, View, ViewState};
 
 use bindings::Sources;
 pub(super) use exchanges::{alternate, kind};
@@ -86,6 +86,12 @@ impl CatalogEffects {
 
     fn reply(&mut self, connection: ConnectionId, reply: Reply) {
         self.to_connections.push((connection, SessionEvent::Reply(reply)));
+    }
+
+    /// Tells of policies that were given up on a name.
+    fn tell_given_up(&mut self, vhost: &Vhost) {
+        let names = vhost.policies.take_given_up();
+        self.given_up.extend(names.into_iter().map(|policy| (vhost.name.clone(), policy)));
     }
 
     /// Something happened. Its fields are asked for where somebody would hear of it.

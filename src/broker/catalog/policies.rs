@@ -11,6 +11,7 @@ use super::records::{self, EncodedTable, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
 use crate::broker::announce::{Fields, definition, number, text};
+use crate::broker::pattern::Pattern;
 use crate::broker::policies::{self, Policy};
 use crate::broker::view::ViewState;
 
@@ -22,14 +23,14 @@ impl Catalog {
         &mut self,
         state: &mut ViewState,
         vhost: &Name,
-        kind: PolicyKind,
-        name: &Name,
+        (kind, name): (PolicyKind, &Name),
         policy: &PolicySpec,
+        pattern: Result<Pattern, String>,
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
         let of_vhost = known_vhost(state, vhost)?;
         check_name("policy", name)?;
-        policies::check(kind, policy)?;
+        let pattern = policies::check(kind, policy, pattern)?;
         let record = Record::Policy {
             vhost: of_vhost.name.clone(),
             kind,
@@ -40,7 +41,7 @@ impl Catalog {
             definition: EncodedTable::new(&policy.definition),
         };
         fx.ops.push(record.put());
-        let was_there = of_vhost.policies.put(kind, Policy::new(name.clone(), policy.clone()));
+        let was_there = of_vhost.policies.put(kind, Policy::new(name.clone(), policy.clone(), pattern));
         if kind == PolicyKind::Operator {
             fx.event(state, "parameter.set", || {
                 let mut value = FieldTable::default();

@@ -99,10 +99,10 @@ impl Catalog {
         let label = QueueLabel { vhost, name: request.name };
         let exclusive_to = request.exclusive.then_some(connection);
         let subject = Subject::Queue(declared.queue_type);
-        let policies = state
-            .vhost(&label.vhost)
-            .map(|vhost| vhost.policies.applying(subject, &label.name))
-            .unwrap_or_default();
+        let of_vhost = state.vhost(&label.vhost);
+        let policies =
+            of_vhost.map(|vhost| vhost.policies.applying(subject, &label.name)).unwrap_or_default();
+        of_vhost.into_iter().for_each(|vhost| fx.tell_given_up(vhost));
         let settings = policies::effective(&declared, &request.arguments, &policies.definition);
         if exclusive_to.is_some() {
             self.exclusive.entry(connection).or_default().insert(at.queue);

@@ -150,7 +150,7 @@ impl Catalog {
                 let vhost = state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?;
                 let definition = definition.decode()?;
                 let spec = PolicySpec { pattern, apply_to, priority, definition };
-                vhost.policies.put(kind, Policy::new(name, spec));
+                vhost.policies.put(kind, Policy::recovered(name, spec));
             }
             Record::Binding { vhost, source, destination, routing_key, arguments } => {
                 let arguments: FieldTable = arguments.decode()?;

@@ -89,13 +89,16 @@ const KEYS: &[Key] = &[
     key("stream-filter-size-bytes", "filter size. Valid range is 16-255", Check::Within(16, 255)),
 ];
 
-/// Checks a policy before it is taken (semantics 17.4).
-pub(in crate::broker) fn check(kind: PolicyKind, policy: &PolicySpec) -> Result<(), AdministrationError> {
-    if let Err(why) = Pattern::parse(&policy.pattern) {
-        return Err(AdministrationError::validation(format!(
-            "pattern should be regular expression but is invalid: {why}"
-        )));
-    }
+/// Checks a policy before it is taken (semantics 17.4), whose pattern was read. Returns that.
+pub(in crate::broker) fn check(
+    kind: PolicyKind,
+    policy: &PolicySpec,
+    pattern: Result<Pattern, String>,
+) -> Result<Pattern, AdministrationError> {
+    let pattern = pattern.map_err(|why| {
+        let what = "pattern should be regular expression but is invalid";
+        AdministrationError::validation(format!("{what}: {why}"))
+    })?;
     let definition = policy.definition.inner();
     if definition.is_empty() {
         return Err(AdministrationError::validation("no policy provided"));
@@ -127,7 +130,7 @@ pub(in crate::broker) fn check(kind: PolicyKind, policy: &PolicySpec) -> Result<
             )));
         }
     }
-    Ok(())
+    Ok(pattern)
 }
 
 fn is_valid(check: &Check, value: &AMQPValue) -> bool {
@@ -200,7 +203,10 @@ mod tests {
             definition.insert((*name).into(), value.clone());
         }
         let policy = PolicySpec { pattern: pattern.into(), apply_to: ApplyTo::All, priority: 0, definition };
-        check(kind, &policy).err().map(|error| error.to_string()).unwrap_or_default()
+        check(kind, &policy, Pattern::parse(&policy.pattern))
+            .err()
+            .map(|error| error.to_string())
+            .unwrap_or_default()
     }
 
     fn regular(name: &str, value: AMQPValue) -> String {

@@ -5,13 +5,14 @@
 mod definition;
 mod settings;
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use leveret_codec::table::FieldTable;
 
 use super::arguments::string;
-use super::pattern::{GaveUp, Pattern};
+use super::pattern::{Budget, GaveUp, Pattern};
 use crate::model::administration::{ApplyTo, PolicyKind, PolicySpec};
 use crate::model::ids::Name;
 use crate::model::settings::QueueType;
@@ -36,15 +37,15 @@ const UNTOLD: u8 = 1;
 const TOLD: u8 = 2;
 
 impl Policy {
-    pub(super) fn new(name: Name, spec: PolicySpec) -> Policy {
-        Policy { name, pattern: Pattern::new(&spec.pattern), spec, given_up: AtomicU8::new(NEVER) }
+    /// One whose expression was read before, which may take a while.
+    pub(super) fn new(name: Name, spec: PolicySpec, pattern: Pattern) -> Policy {
+        Policy { name, pattern, spec, given_up: AtomicU8::new(NEVER) }
     }
 
-    fn matches(&self, name: &str) -> bool {
-        self.pattern.search(name).unwrap_or_else(|GaveUp| {
-            let _ = self.given_up.compare_exchange(NEVER, UNTOLD, Ordering::Relaxed, Ordering::Relaxed);
-            false
-        })
+    /// One that was checked when it was put.
+    pub(super) fn recovered(name: Name, spec: PolicySpec) -> Policy {
+        let pattern = Pattern::new(&spec.pattern);
+        Policy::new(name, spec, pattern)
     }
 }
 
@@ -71,8 +72,54 @@ impl Subject {
 /// The policies of a vhost.
 #[derive(Debug, Default)]
 pub struct Policies {
-    regular: BTreeMap<Name, Policy>,
-    operator: BTreeMap<Name, Policy>,
+    regular: Ranked,
+    operator: Ranked,
+    /// One of them was given up on a name, and nobody has been told so.
+    has_news: AtomicBool,
+}
+
+/// Policies of a kind.
+#[derive(Debug, Default)]
+struct Ranked {
+    by_name: BTreeMap<Name, Policy>,
+    /// The one that applies before all others is the first.
+    ranks: BTreeSet<(Reverse<i64>, Name)>,
+}
+
+impl Ranked {
+    fn put(&mut self, policy: Policy) -> bool {
+        let was_there = self.remove(&policy.name);
+        self.ranks.insert((Reverse(policy.spec.priority), policy.name.clone()));
+        self.by_name.insert(policy.name.clone(), policy);
+        was_there
+    }
+
+    fn remove(&mut self, name: &str) -> bool {
+        let Some(policy) = self.by_name.remove(name) else { return false };
+        self.ranks.remove(&(Reverse(policy.spec.priority), policy.name));
+        true
+    }
+
+    /// The one of the highest priority that matches, of the first name among equals.
+    fn strongest(
+        &self,
+        subject: Subject,
+        name: &str,
+        budget: &mut Budget,
+        has_news: &AtomicBool,
+    ) -> Option<&Policy> {
+        self.ranks.iter().filter_map(|(_, policy)| self.by_name.get(policy)).find(|policy| {
+            let is_meant = subject.is_meant(policy.spec.apply_to);
+            is_meant
+                && policy.pattern.search(name, budget).unwrap_or_else(|GaveUp| {
+                    let (old, new, order) = (NEVER, UNTOLD, Ordering::Relaxed);
+                    if policy.given_up.compare_exchange(old, new, order, order).is_ok() {
+                        has_news.store(true, Ordering::Relaxed);
+                    }
+                    false
+                })
+        })
+    }
 }
 
 /// The policies that apply to a queue or exchange, and what they say together (semantics 17.5).
@@ -86,45 +133,51 @@ pub struct Applying {
 impl Policies {
     /// Adds or replaces a policy. Returns whether there was one of this name.
     pub(super) fn put(&mut self, kind: PolicyKind, policy: Policy) -> bool {
-        self.of(kind).insert(policy.name.clone(), policy).is_some()
+        self.of(kind).put(policy)
     }
 
     pub(super) fn remove(&mut self, kind: PolicyKind, name: &str) -> bool {
-        self.of(kind).remove(name).is_some()
+        self.of(kind).remove(name)
     }
 
     #[must_use]
     pub fn get(&self, kind: PolicyKind, name: &str) -> Option<&Policy> {
         match kind {
-            PolicyKind::Regular => self.regular.get(name),
-            PolicyKind::Operator => self.operator.get(name),
+            PolicyKind::Regular => self.regular.by_name.get(name),
+            PolicyKind::Operator => self.operator.by_name.get(name),
         }
     }
 
     /// All policies, in order of kind and name.
     pub fn iter(&self) -> impl Iterator<Item = (PolicyKind, &Policy)> {
-        let regular = self.regular.values().map(|policy| (PolicyKind::Regular, policy));
-        regular.chain(self.operator.values().map(|policy| (PolicyKind::Operator, policy)))
+        let regular = self.regular.by_name.values().map(|policy| (PolicyKind::Regular, policy));
+        regular.chain(self.operator.by_name.values().map(|policy| (PolicyKind::Operator, policy)))
     }
 
     /// How many there are.
     pub(super) fn len(&self) -> usize {
-        self.regular.len() + self.operator.len()
+        self.regular.by_name.len() + self.operator.by_name.len()
     }
 
     /// Those whose pattern was given up on a name, which counts as no match; each is told of once.
-    pub(super) fn take_given_up(&self) -> impl Iterator<Item = Name> {
+    pub(super) fn take_given_up(&self) -> Vec<Name> {
+        if !self.has_news.load(Ordering::Relaxed) {
+            return Vec::new();
+        }
+        self.has_news.store(false, Ordering::Relaxed);
         let is_news = |policy: &&Policy| {
             policy.given_up.load(Ordering::Relaxed) == UNTOLD
                 && policy.given_up.swap(TOLD, Ordering::Relaxed) == UNTOLD
         };
-        self.iter().map(|(_, policy)| policy).filter(is_news).map(|policy| policy.name.clone())
+        self.iter().map(|(_, policy)| policy).filter(is_news).map(|policy| policy.name.clone()).collect()
     }
 
     /// What applies to a queue or exchange of this name (semantics 17.1).
     pub(super) fn applying(&self, subject: Subject, name: &str) -> Applying {
-        let regular = strongest(&self.regular, subject, name);
-        let operator = strongest(&self.operator, subject, name);
+        // Those of operators come first: nobody else's may use up what there is to be spent on a name.
+        let mut budget = Budget::default();
+        let operator = self.operator.strongest(subject, name, &mut budget, &self.has_news);
+        let regular = self.regular.strongest(subject, name, &mut budget, &self.has_news);
         let mut definition =
             regular.map_or_else(FieldTable::default, |policy| policy.spec.definition.clone());
         for (key, bound) in operator.iter().flat_map(|policy| policy.spec.definition.inner()) {
@@ -141,7 +194,7 @@ impl Policies {
         }
     }
 
-    fn of(&mut self, kind: PolicyKind) -> &mut BTreeMap<Name, Policy> {
+    fn of(&mut self, kind: PolicyKind) -> &mut Ranked {
         match kind {
             PolicyKind::Regular => &mut self.regular,
             PolicyKind::Operator => &mut self.operator,
@@ -156,18 +209,6 @@ impl Applying {
     }
 }
 
-/// The one of the highest priority, of the first name among equals.
-fn strongest<'a>(policies: &'a BTreeMap<Name, Policy>, subject: Subject, name: &str) -> Option<&'a Policy> {
-    let mut strongest: Option<&Policy> = None;
-    for policy in policies.values() {
-        let is_stronger = strongest.is_none_or(|known| policy.spec.priority > known.spec.priority);
-        if is_stronger && subject.is_meant(policy.spec.apply_to) && policy.matches(name) {
-            strongest = Some(policy);
-        }
-    }
-    strongest
-}
-
 #[cfg(test)]
 mod tests {
     use leveret_codec::table::AMQPValue;
@@ -178,7 +219,7 @@ mod tests {
         let mut definition = FieldTable::default();
         definition.insert("message-ttl".into(), AMQPValue::LongInt(ttl));
         let spec = PolicySpec { pattern: pattern.into(), apply_to, priority, definition };
-        Policy::new(name.into(), spec)
+        Policy::recovered(name.into(), spec)
     }
 
     const CLASSIC: Subject = Subject::Queue(QueueType::Classic);
@@ -202,6 +243,28 @@ mod tests {
         assert_eq!(names(Subject::Queue(QueueType::Quorum), "o").as_deref(), Some("q"));
         assert_eq!(names(CLASSIC, "zzz"), None);
         assert_eq!(policies.iter().count(), 5);
+    }
+
+    #[test]
+    fn all_policies_together_may_cost_a_name_so_much_and_the_strongest_come_first() {
+        let mut policies = Policies::default();
+        for number in 0..1000 {
+            let nasty = policy(&format!("n{number}"), r"^(a|aa)+(?=b)\1?b$|^a+", ApplyTo::All, 1, 10);
+            policies.put(PolicyKind::Regular, nasty);
+        }
+        policies.put(PolicyKind::Regular, policy("weak", "^a", ApplyTo::All, 0, 20));
+        policies.put(PolicyKind::Operator, policy("o", "^a", ApplyTo::All, 0, 30));
+        let name = "a".repeat(30);
+        let applying = policies.applying(CLASSIC, &name);
+        assert_eq!(applying.operator.as_deref(), Some("o"));
+        assert_eq!(applying.regular, None, "it was not reached");
+        assert_eq!(policies.take_given_up().len(), 1001, "and that is told");
+        assert!(policies.take_given_up().is_empty(), "once");
+        policies.put(PolicyKind::Regular, policy("weak", "^a", ApplyTo::All, 2, 20));
+        assert_eq!(policies.applying(CLASSIC, &name).regular.as_deref(), Some("weak"));
+        policies.remove(PolicyKind::Regular, "weak");
+        assert_eq!(policies.applying(CLASSIC, "b").regular, None);
+        assert!(policies.take_given_up().is_empty(), "they do not match, and that is soon known");
     }
 
     #[test]
