@@ -48,12 +48,13 @@ fn what_concerns_very_much_takes_many_turns() {
         case(&mut house, count);
         let House { of_catalog, of_shard, of_ports, .. } = &house;
         println!(
-            "{count} {name}: catalog {} turns, longest {:.1} ms, {} at once; shard {} turns, {:.1} ms, {}; port {:.1} ms",
+            "{count} {name}: catalog {} turns, longest {:.1} ms, {} at once; shard {} turns, {:.1} ms of {:.0}, {}; port {:.1} ms",
             of_catalog.count,
             of_catalog.milliseconds(),
             of_catalog.most,
             of_shard.count,
             of_shard.milliseconds(),
+            of_shard.in_all(),
             of_shard.most,
             of_ports.milliseconds(),
         );

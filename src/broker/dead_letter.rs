@@ -61,18 +61,15 @@ pub(super) fn edit(message: &Message, death: &Death<'_>, target: &DeadLetterTarg
     Dead { message, deaths }
 }
 
-/// Whether a dead letter that enters this queue would have gone in a circle without anybody having rejected it
-/// (semantics 12.6).
-pub(super) fn is_cycle(deaths: &[FieldTable], queue: &str) -> bool {
-    for death in deaths {
-        if is_text(death, "reason", DeathReason::Rejected.as_str()) {
-            return false;
-        }
-        if is_text(death, "queue", queue) {
-            return true;
-        }
-    }
-    false
+/// The names of the queues that a dead letter has been in without anybody having rejected it since: if it entered one of
+/// them, it would go in a circle (semantics 12.6).
+pub(super) fn closing(deaths: &[FieldTable]) -> impl Iterator<Item = &[u8]> {
+    deaths.iter().take_while(|death| !is_text(death, "reason", DeathReason::Rejected.as_str())).filter_map(
+        |death| match death.inner().get("queue") {
+            Some(AMQPValue::LongString(queue)) => Some(queue.as_bytes()),
+            _ => None,
+        },
+    )
 }
 
 fn recorded_deaths(headers: &FieldTable) -> Vec<FieldTable> {

@@ -15,6 +15,10 @@ const LEAST_ROUTES: usize = 512;
 const MOST_ROUTES: usize = 64 * 1024;
 /// Results that all connections together may remember beyond what each may.
 const SHARED_ROUTES: usize = 512 * 1024;
+/// A result counts once more for every so many queues.
+const TARGETS_PER_ROUTE: usize = 8;
+/// A result of more queues is not remembered.
+const MOST_TARGETS: usize = 4096;
 /// Most exchanges remembered.
 const MOST_EXCHANGES: usize = 256;
 
@@ -89,9 +93,10 @@ impl RouteCache {
         self.exchanges.insert(name.into(), CachedExchange { id, by_key: Map::default() });
     }
 
-    /// Exchange and key alone lead to these queues.
+    /// Exchange and key alone lead to these queues. Where these are very many, they are not remembered: a copy of them is as
+    /// much work as to find them, and would be as much memory as many routes.
     pub(super) fn add_route(&mut self, generation: u64, exchange: &[u8], key: &[u8], targets: &Targets) {
-        if generation != self.generation {
+        if generation != self.generation || targets.len() > MOST_TARGETS {
             return;
         }
         if !self.has_room() {
@@ -102,8 +107,9 @@ impl RouteCache {
         }
         if let Some(exchange) = self.exchanges.get_mut(exchange) {
             exchange.by_key.insert(key.into(), targets.clone());
-            self.routes += 1;
-            self.of_all.0.fetch_add(1, Ordering::Relaxed);
+            let weight = 1 + targets.len() / TARGETS_PER_ROUTE;
+            self.routes += weight;
+            self.of_all.0.fetch_add(weight, Ordering::Relaxed);
         }
     }
 
@@ -152,6 +158,18 @@ mod tests {
     }
 
     #[test]
+    fn what_leads_to_very_many_queues_is_not_remembered() {
+        let mut cache = RouteCache::new(RememberedRoutes::default());
+        cache.find(1, b"x", b"k");
+        cache.add_exchange(1, b"x", ExchangeId(5));
+        let many: Targets = (0..=MOST_TARGETS as u64).flat_map(to).collect();
+        cache.add_route(1, b"x", b"k", &many[..MOST_TARGETS].into());
+        assert!(matches!(cache.find(1, b"x", b"k"), Known::Route(targets) if targets.len() == MOST_TARGETS));
+        cache.add_route(1, b"x", b"l", &many);
+        assert_eq!(cache.find(1, b"x", b"l"), Known::Exchange(ExchangeId(5)));
+    }
+
+    #[test]
     fn no_publisher_makes_it_grow_without_bound() {
         let mut cache = RouteCache::new(RememberedRoutes::default());
         cache.find(1, b"", b"");
@@ -164,6 +182,21 @@ mod tests {
             cache.add_route(1, b"x", key.to_string().as_bytes(), &to(1));
         }
         assert!(cache.exchanges[&b"x"[..]].by_key.len() <= MOST_ROUTES);
+    }
+
+    #[test]
+    fn results_of_many_queues_count_as_what_they_take() {
+        let of_all = RememberedRoutes::default();
+        of_all.0.store(SHARED_ROUTES, Ordering::Relaxed);
+        let mut cache = RouteCache::new(of_all);
+        cache.find(1, b"", b"");
+        cache.add_exchange(1, b"x", ExchangeId(1));
+        let many: Targets = (0..1000).flat_map(to).collect();
+        for key in 0..100 {
+            cache.add_route(1, b"x", key.to_string().as_bytes(), &many);
+            let queues: usize = cache.exchanges[&b"x"[..]].by_key.values().map(SmallVec::len).sum();
+            assert!(queues <= LEAST_ROUTES * TARGETS_PER_ROUTE + many.len());
+        }
     }
 
     #[test]

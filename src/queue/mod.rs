@@ -171,6 +171,14 @@ impl Queue {
         self.window = Window { stored, all };
     }
 
+    /// Whether it holds more than its window, so that a pump may have something to do although nothing happens to it.
+    #[must_use]
+    pub fn exceeds_window(&self) -> bool {
+        self.ready.stored_memory() > self.window.stored
+            || self.ready.memory() > self.window.all
+            || self.exceeds_unacked()
+    }
+
     /// By how many milliseconds the wall clock is ahead of the time that the queue is told: it is the wall clock's times
     /// that the store has. Nothing is due sooner or later for it.
     pub fn set_wall_ahead(&mut self, millis: i64) {

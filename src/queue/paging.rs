@@ -76,7 +76,7 @@ impl Queue {
         let in_use = !self.consumers.is_empty() || !self.gets.is_empty() || self.drops_head();
         let floor = if in_use { FLOOR } else { 0 };
         let (stored, all) = (self.window.stored.max(floor), self.window.all.max(floor));
-        let let_go = self.balance_unacked();
+        let (let_go, has_more) = self.balance_unacked();
         let most = came.saturating_add(PAGED_OUT);
         let mut paged = 0;
         if self.ready.stored_memory() > stored {
@@ -87,7 +87,7 @@ impl Queue {
         if served {
             self.fetch_ahead(stored, fx);
         }
-        (paged.saturating_sub(came) + let_go, paged == most || let_go == PAGED_OUT)
+        (paged.saturating_sub(came) + let_go, paged == most || has_more)
     }
 
     fn fetch_ahead(&mut self, stored: usize, fx: &mut QueueEffects) {

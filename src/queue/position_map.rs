@@ -74,9 +74,13 @@ impl<T> PositionMap<T> {
         }
     }
 
-    /// All values, in order of position.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        self.old.values_mut().chain(self.ring.iter_mut().flatten())
+    /// The values from this position on, in order.
+    pub(super) fn iter_mut_from(&mut self, first: Position) -> impl Iterator<Item = (Position, &mut T)> {
+        let at = usize::try_from(first.0.saturating_sub(self.base))
+            .map_or(self.ring.len(), |at| at.min(self.ring.len()));
+        let old = self.old.range_mut(first.0..).map(|(&position, value)| (Position(position), value));
+        let recent = (self.base + at as u64..).zip(self.ring.range_mut(at..));
+        old.chain(recent.filter_map(|(position, value)| Some((Position(position), value.as_mut()?))))
     }
 
     pub(super) fn get(&self, position: Position) -> Option<&T> {
@@ -274,6 +278,11 @@ mod tests {
                 let inside: Vec<u64> = map.positions_in(range).map(|at| at.0).collect();
                 let expected: Vec<u64> = model.range(newest / 2..=newest).map(|(&at, _)| at).collect();
                 prop_assert_eq!(inside, expected);
+                let first = newest / 3;
+                let behind: Vec<_> =
+                    map.iter_mut_from(Position(first)).map(|(at, value)| (at.0, *value)).collect();
+                let expected: Vec<_> = model.range(first..).map(|(&at, &value)| (at, value)).collect();
+                prop_assert_eq!(behind, expected);
             }
             for at in 0..=newest {
                 prop_assert_eq!(map.get(Position(at)), model.get(&at));

@@ -16,6 +16,8 @@ use crate::model::op;
 
 /// The unacked of a queue may hold this part of its window besides the ready: a half.
 const SHARE: usize = 2;
+/// Unacked messages that one call looks at, for those whose content it may let go of.
+const VISITED: usize = 16 * PAGED_OUT;
 
 /// The content of a delivered message.
 #[derive(Debug)]
@@ -66,13 +68,18 @@ fn stored(message: &Message, lane: op::Lane) -> Content {
 pub(super) struct UnackedMemory {
     pub(super) all: usize,
     stored: usize,
+    /// No content that the store has is kept of what stands before this.
+    kept_from: Position,
 }
 
 impl UnackedMemory {
-    pub(super) fn add(&mut self, held: &Unacked) {
+    pub(super) fn add(&mut self, position: Position, held: &Unacked) {
         let bytes = held.footprint();
         self.all += bytes;
-        self.stored += if held.stored == Stored::No { 0 } else { bytes };
+        if held.stored != Stored::No && bytes > 0 {
+            self.stored += bytes;
+            self.kept_from = self.kept_from.min(position);
+        }
     }
 
     pub(super) fn subtract(&mut self, held: &Unacked) {
@@ -106,28 +113,42 @@ impl Queue {
         let Entry { message, position, expiry, returns, stored: is_stored, .. } = entry;
         let content = if has_room { Content::Here(message) } else { stored(&message, lane) };
         let held = Unacked { content, expiry, returns, stored: is_stored, slot, since: Since::new(now) };
-        self.unacked_memory.add(&held);
+        self.unacked_memory.add(position, &held);
         self.unacked.insert(position, held);
     }
 
-    /// Lets go of contents where the window became smaller, up to [`PAGED_OUT`]. Returns of how many.
-    pub(super) fn balance_unacked(&mut self) -> usize {
+    /// Lets go of contents where the window became smaller, up to [`PAGED_OUT`]. Returns of how many, and whether there may
+    /// be more of them. What was passed over once is not looked at again.
+    pub(super) fn balance_unacked(&mut self) -> (usize, bool) {
+        if !self.exceeds_unacked() {
+            return (0, false);
+        }
         let most = self.most_stored_unacked();
-        let mut let_go = 0;
-        if self.unacked_memory.stored <= most {
-            return let_go;
-        }
+        let memory = &mut self.unacked_memory;
         let settings = &self.settings;
-        for held in self.unacked.values_mut().filter(|held| held.stored != Stored::No) {
-            let freed = held.let_go(|message| lane_of(settings, message));
-            self.unacked_memory.all -= freed;
-            self.unacked_memory.stored -= freed;
-            let_go += usize::from(freed > 0);
-            if let_go == PAGED_OUT || self.unacked_memory.stored <= most {
-                break;
+        let mut let_go = 0;
+        for (visited, (position, held)) in self.unacked.iter_mut_from(memory.kept_from).enumerate() {
+            if memory.stored <= most {
+                return (let_go, false);
             }
+            if let_go == PAGED_OUT || visited == VISITED {
+                return (let_go, true);
+            }
+            memory.kept_from = position.next();
+            if held.stored == Stored::No {
+                continue;
+            }
+            let freed = held.let_go(|message| lane_of(settings, message));
+            memory.all -= freed;
+            memory.stored -= freed;
+            let_go += usize::from(freed > 0);
         }
-        let_go
+        (let_go, false)
+    }
+
+    /// Whether there are more contents of unacked messages than there may be, of those that the store has.
+    pub(super) fn exceeds_unacked(&self) -> bool {
+        self.unacked_memory.stored > self.most_stored_unacked()
     }
 
     fn most_stored_unacked(&self) -> usize {

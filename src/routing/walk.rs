@@ -93,6 +93,10 @@ pub fn route(
                 _ => {}
             }
         }
+        if routes.kind() == ExchangeKind::Fanout && routes.len() > SLACK {
+            // Where there are very many, to have the list grow costs more than to find them.
+            queues.into.reserve_exact(routes.len());
+        }
         let mut matched = false;
         let mut visit = |next: ExchangeId| {
             if next != start && seen.insert(next) {

@@ -7,6 +7,7 @@ use leveret::model::consuming::{ConsumeOptions, Settlement};
 use leveret::model::ids::{ConsumerNumber, Position, PositionRange, QueueRef};
 use leveret::model::port::BrokerPort;
 use leveret::model::request::{Binding, DeclareExchange, DeclareQueue, Reply, Request};
+use leveret::server::owners::ShardInput;
 use leveret_codec::properties::{Field, encode_short_string};
 use leveret_codec::table::{AMQPValue, FieldTable};
 
@@ -117,6 +118,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         }
         house.begin();
         house.lose(1);
+        house.took_turns_of_catalog(count / 256);
     }),
     ("queues declared one by one", |house, count| {
         house.begin();
@@ -143,6 +145,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         declare_many(house, count);
         house.begin();
         house.administer(Change::DeleteVhost { name: "v".into() });
+        house.took_turns_of_catalog(count / 256);
     }),
     ("publishes of a transaction", |house, count| {
         house.declare("q", |_| {});
@@ -175,6 +178,7 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         house.begin();
         house.publish_to("x", "", 1);
         house.settle();
+        house.took_turns_of_shard(count / 2048);
     }),
     ("queues of each of some dead letters", |house, count| {
         fan_out(house, count / 100);
@@ -200,13 +204,29 @@ pub(crate) const CASES: &[(&str, Case)] = &[
             house.settle();
         }
     }),
-    ("queues whose windows change", |house, count| {
+    ("queues where the wall clock is set", |house, count| {
         declare_many(house, count);
         house.declare("q", |_| {});
         house.begin();
-        house.publish(1, &[]);
         house.view.set_wall_ahead(1000);
         house.publish(1, &[]);
+        house.took_turns_of_shard(count / 2048);
+    }),
+    ("queues whose windows change", |house, count| {
+        fan_out(house, count);
+        house.publish_to("x", "", 1);
+        house.begin();
+        house.tell_shard(ShardInput::MemoryBudget(1 << 60));
+        house.took_turns_of_shard(count / 2048);
+    }),
+    ("queues of one event", |house, count| {
+        declare_many(house, count);
+        for number in 0..count {
+            house.ask(1, Request::BindQueue(binding("amq.rabbitmq.event", &many(number), "vhost.#")));
+        }
+        house.begin();
+        house.administer(Change::PutVhost { name: "v".into(), metadata: VhostMetadata::default() });
+        house.took_turns_of_shard(count / 256);
     }),
 ];
 
@@ -244,8 +264,13 @@ fn consume_often(house: &mut House, count: usize) -> QueueRef {
 
 fn declare_many(house: &mut House, count: usize) {
     for number in 0..count {
-        house.declare(&format!("{}{number}", "a".repeat(30)), |_| {});
+        house.declare(&many(number), |_| {});
     }
+}
+
+/// The name of one of the queues of [`declare_many`].
+fn many(number: usize) -> String {
+    format!("{}{number}", "a".repeat(30))
 }
 
 fn declare_exchange(house: &mut House, connection: u64, name: &str, kind: &str) {
@@ -266,8 +291,7 @@ fn fan_out(house: &mut House, count: usize) {
     declare_exchange(house, 1, "x", "fanout");
     declare_many(house, count);
     for number in 0..count {
-        let name = format!("{}{number}", "a".repeat(30));
-        house.ask(1, Request::BindQueue(binding("x", &name, "")));
+        house.ask(1, Request::BindQueue(binding("x", &many(number), "")));
     }
 }
 

@@ -80,6 +80,8 @@ pub(crate) struct Turns {
     pub(crate) count: usize,
     /// The longest one, in time of the thread: what others took of the core meanwhile does not count.
     pub(crate) longest: Duration,
+    /// All of them together.
+    total: Duration,
     /// What the one that led to most has led to: operations, records, events and commands.
     pub(crate) most: usize,
 }
@@ -89,13 +91,19 @@ impl Turns {
         let (begin, before) = (thread_time(), mail.handed_over);
         let result = turn(mail);
         self.count += 1;
-        self.longest = self.longest.max(thread_time().saturating_sub(begin));
+        let took = thread_time().saturating_sub(begin);
+        (self.longest, self.total) = (self.longest.max(took), self.total + took);
         self.most = self.most.max(mail.handed_over - before);
         result
     }
 
     pub(crate) fn milliseconds(&self) -> f64 {
         self.longest.as_secs_f64() * 1e3
+    }
+
+    /// What they took in all, in milliseconds.
+    pub(crate) fn in_all(&self) -> f64 {
+        self.total.as_secs_f64() * 1e3
     }
 }
 
@@ -327,6 +335,24 @@ impl House {
         self.mail.catalog.push(CatalogInput::Administer { change: Box::new(change), answer });
         self.settle();
         assert!(answered.try_recv().expect("it is answered").is_ok());
+    }
+
+    /// Tells the shard something, and waits until it has done what follows.
+    pub(crate) fn tell_shard(&mut self, input: ShardInput) {
+        self.mail.shard.push(input);
+        self.settle();
+    }
+
+    /// What was done since turns are counted was so much that the shard has had more turns than these.
+    pub(crate) fn took_turns_of_shard(&self, least: usize) {
+        let count = self.of_shard.count;
+        assert!(count > least, "{count} turns of the shard, and not more than {least}");
+    }
+
+    /// The same of the catalog.
+    pub(crate) fn took_turns_of_catalog(&self, least: usize) {
+        let count = self.of_catalog.count;
+        assert!(count > least, "{count} turns of the catalog, and not more than {least}");
     }
 
     /// Begins to count turns.

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 
 use super::command::ShardCommand;
 use super::view::{Exchange, ViewState};
-use crate::model::ids::{QueueId, ShardIndex, Timestamp};
+use crate::model::ids::{QueueRef, ShardIndex, Timestamp};
 use crate::model::message::{Body, Message, Origin};
 use crate::routing::{Envelope, route};
 
@@ -58,7 +58,7 @@ pub(super) fn tell(state: &ViewState, now: Timestamp, event: Event) -> Vec<(Shar
     publish(state, EVENT_VHOST, EVENT_EXCHANGE, event.key.as_bytes(), &headers, &properties, Body::default())
 }
 
-/// Routes a message of the broker's own. No commands where nobody is bound.
+/// Routes a message of the broker's own: a command for each shard that has queues of it. None where nobody is bound.
 pub(super) fn publish(
     state: &ViewState,
     vhost: &str,
@@ -82,17 +82,19 @@ pub(super) fn publish(
         body,
         Origin::Client,
     );
-    let mut targets: SmallVec<[_; 2]> = SmallVec::new();
+    let mut targets: SmallVec<[QueueRef; 2]> = SmallVec::new();
     let keys = [message.routing_key()];
     // Exchanges behind it that leave the choice to chance take the first.
     let envelope = Envelope { keys: &keys, properties: message.properties(), draw: 0 };
     route(state, id, envelope, &mut targets);
     let message = Arc::new(message);
-    let to = |shard, queue: QueueId| {
-        let queues = SmallVec::from_slice(&[queue]);
-        (shard, ShardCommand::Publish { queues, message: Arc::clone(&message), confirm: None })
+    targets.sort_unstable_by_key(|at| at.shard);
+    let to = |same_shard: &[QueueRef]| {
+        let queues = same_shard.iter().map(|at| at.queue).collect();
+        let command = ShardCommand::Publish { queues, message: Arc::clone(&message), confirm: None };
+        Some((same_shard.first()?.shard, command))
     };
-    targets.into_iter().map(|at| to(at.shard, at.queue)).collect()
+    targets.chunk_by(|a, b| a.shard == b.shard).filter_map(to).collect()
 }
 
 fn bound_exchange<'a>(state: &'a ViewState, vhost: &str, exchange: &str) -> Option<&'a Exchange> {

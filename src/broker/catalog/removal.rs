@@ -17,8 +17,10 @@ use crate::broker::announce::{self, text};
 use crate::broker::command::{BindingEnds, CatalogCommand, CatalogRequest, ShardCommand};
 use crate::broker::view::ViewState;
 
-/// Bindings, queues and exchanges that one piece removes: a few microseconds each.
-const REMOVED: usize = 512;
+/// Bindings that one piece removes: some ten microseconds each, where nobody has used them for a while.
+const REMOVED: usize = 256;
+/// A queue or exchange itself, with its name and its records, is as much as so many bindings.
+const OF_NAME: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Doomed {
@@ -153,7 +155,7 @@ impl Catalog {
             if left == 0 {
                 return false;
             }
-            left -= 1;
+            left = left.saturating_sub(OF_NAME);
             removal.doomed.pop();
             match doomed {
                 Doomed::Exchange(id) => Catalog::strike_exchange(state, id, fx),

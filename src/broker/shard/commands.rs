@@ -47,7 +47,7 @@ impl Shard {
             }
             ShardCommand::Barrier { token, group } => self.barrier(connection, token, group),
             ShardCommand::Settle { queue, consumer, range, settlement } => {
-                let Some(slot) = self.queues.get_mut(&queue) else { return Vec::new() };
+                let Some(slot) = self.queues.get_mut(queue) else { return Vec::new() };
                 let last = range.last.min(slot.queue.last_position());
                 let (piece, rest) = self.steps.cut(PositionRange { last, ..range }, settlement);
                 if slot.queue.owes() {
@@ -59,7 +59,7 @@ impl Shard {
                 return rest.map(settle).into_iter().collect();
             }
             ShardCommand::SetPaused { queue, consumer, paused } => {
-                if let Some(slot) = self.queues.get_mut(&queue) {
+                if let Some(slot) = self.queues.get_mut(queue) {
                     if slot.queue.owes() {
                         slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
                     }
@@ -69,7 +69,7 @@ impl Shard {
             }
             ShardCommand::Detach { queue, consumer } => {
                 self.outboxes.remove_holder(connection, queue, consumer);
-                let Some(slot) = self.queues.get_mut(&queue) else { return Vec::new() };
+                let Some(slot) = self.queues.get_mut(queue) else { return Vec::new() };
                 let (requeued, is_done) =
                     slot.queue.detach(now, key(consumer), self.steps.left(), &mut self.fx);
                 self.steps.take(1 + requeued);
@@ -79,7 +79,7 @@ impl Shard {
                 }
             }
             ShardCommand::Cancel { queue, consumer } => {
-                if let Some(slot) = self.queues.get_mut(&queue) {
+                if let Some(slot) = self.queues.get_mut(queue) {
                     slot.queue.cancel(now, key(consumer), &mut self.fx);
                     self.touch(queue);
                 }
@@ -87,7 +87,7 @@ impl Shard {
             }
             ShardCommand::Revoke { queue, consumer } => {
                 // A queue that is gone has told its consumers.
-                if let Some(slot) = self.queues.get_mut(&queue) {
+                if let Some(slot) = self.queues.get_mut(queue) {
                     slot.queue.cancel(now, key(consumer), &mut self.fx);
                     self.touch(queue);
                     self.out.to_connections.push((connection, SessionEvent::ConsumerCancelled(consumer)));
@@ -98,7 +98,7 @@ impl Shard {
                 self.out.reply(connection, reply);
             }
             ShardCommand::Get { queue, label, consumer, no_ack } => {
-                if let Some(slot) = self.queues.get_mut(&queue) {
+                if let Some(slot) = self.queues.get_mut(queue) {
                     if slot.queue.settings().refuses_get() {
                         let fault = Fault::single_active_get(label.resource());
                         self.out.reply(connection, Reply::Refused(fault));
@@ -114,7 +114,7 @@ impl Shard {
             }
             ShardCommand::Purge { queue, label } => {
                 self.catch_up(now, queue);
-                let reply = match self.queues.get_mut(&queue) {
+                let reply = match self.queues.get_mut(queue) {
                     Some(slot) => Reply::Count { messages: slot.queue.purge(now, &mut self.fx) },
                     None => no_queue(&label),
                 };
@@ -151,7 +151,7 @@ impl Shard {
                 self.delete_queue(queue, if_unused, if_empty, &label, connection);
             }
             ShardCommand::SetSettings { queue, settings } => {
-                if let Some(slot) = self.queues.get_mut(&queue) {
+                if let Some(slot) = self.queues.get_mut(queue) {
                     slot.queue.set_settings(now, *settings, &mut self.fx);
                     self.touch(queue);
                 }
@@ -202,7 +202,7 @@ impl Shard {
         label: &QueueLabel,
         options: ConsumeOptions,
     ) -> Reply {
-        let Some(slot) = self.queues.get_mut(&queue) else { return no_queue(label) };
+        let Some(slot) = self.queues.get_mut(queue) else { return no_queue(label) };
         if let Some(argument) = options.of_streams {
             let queue_type = slot.queue.settings().queue_type;
             return Reply::Refused(of_other_type(argument, label.resource(), queue_type));
@@ -236,7 +236,7 @@ impl Shard {
     /// The counts of a queue, which this is a use of; None where it is gone.
     fn inspect(&mut self, now: Timestamp, queue: QueueId) -> Option<Reply> {
         self.catch_up(now, queue);
-        let Slot { queue: state, label, .. } = &mut **self.queues.get_mut(&queue)?;
+        let Slot { queue: state, label, .. } = self.queues.get_mut(queue)?;
         state.touch(now);
         let counts = state.counts();
         let reply = Reply::QueueDeclared {
@@ -258,7 +258,7 @@ impl Shard {
         label: &QueueLabel,
         connection: ConnectionId,
     ) {
-        if let Some(slot) = self.queues.get(&queue) {
+        if let Some(slot) = self.queues.get(queue) {
             let counts = slot.queue.counts();
             let refusal = if if_empty && counts.ready > 0 {
                 Some("not empty")

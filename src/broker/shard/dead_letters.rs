@@ -102,7 +102,7 @@ impl Shard {
 
     fn move_dead_letter(&mut self, now: Timestamp, letter: &DeadLetter) {
         let draw = self.next_draw();
-        let Some(slot) = self.queues.get(&letter.queue.queue) else { return };
+        let Some(slot) = self.queues.get(letter.queue.queue) else { return };
         let insists = letter.awaited && slot.queue.settings().dead_letters_at_least_once;
         let addressed = self.address(now, slot, letter, draw);
         self.steps.searched(addressed.as_ref().map_or(0, |addressed| addressed.effort));
@@ -154,6 +154,7 @@ impl Shard {
     pub(super) fn retry_dead_letters(&mut self, now: Timestamp) {
         while let Some(&(deadline, queue, position)) = self.retries.0.first()
             && deadline <= now
+            && self.forwardings.is_empty()
             && self.steps.may_move_letter()
         {
             self.retries.0.pop_first();
@@ -161,7 +162,7 @@ impl Shard {
             let Some(AwaitedTargets { kept: Some(kept), .. }) = self.awaited.get(&key) else { continue };
             let letter = kept.letter.clone();
             let draw = self.next_draw();
-            let Some(slot) = self.queues.get(&queue) else {
+            let Some(slot) = self.queues.get(queue) else {
                 self.awaited.remove(&key);
                 continue;
             };
@@ -212,13 +213,15 @@ impl Shard {
         let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
         let Walked { histories, effort, .. } = route(&*state, exchange, envelope, &mut targets);
-        // The catalog does not know the keepers of exchanges by themselves: to wait there is no circle.
+        // By name, of which there are few, and not by queue. To wait in the keeper of an exchange is no circle.
         let found = targets.len();
-        targets.retain(|target| {
-            state
-                .queue_by_id(target.queue)
-                .is_none_or(|queue| !dead_letter::is_cycle(&deaths, &queue.label.name))
-        });
+        let mut closing: SmallVec<[QueueId; 4]> = dead_letter::closing(&deaths)
+            .filter_map(|name| Some(state.queue(&slot.label.vhost, str::from_utf8(name).ok()?)?.at.queue))
+            .collect();
+        if !closing.is_empty() {
+            closing.sort_unstable();
+            targets.retain(|target| closing.binary_search(&target.queue).is_err());
+        }
         let circles = targets.len() < found;
         Some(Addressed { message: Arc::new(message), targets, circles, histories, effort })
     }
@@ -231,7 +234,7 @@ impl Shard {
         message: Arc<Message>,
         awaited: Option<AwaitedDeadLetter>,
     ) {
-        let exists = self.queues.contains_key(&queue);
+        let exists = self.queues.contains(queue);
         let own = awaited.is_some_and(|awaited| awaited.queue == queue);
         let pushed = self.push_letter(now, queue, message, own);
         let Some(awaited) = awaited else { return };
@@ -290,7 +293,7 @@ impl Shard {
     fn arrived(&mut self, (queue, position): (QueueId, Position)) {
         self.awaited.remove(&(queue, position));
         self.awaited.shrink_if_sparse();
-        if let Some(slot) = self.queues.get_mut(&queue) {
+        if let Some(slot) = self.queues.get_mut(queue) {
             slot.queue.dead_lettered(position, &mut self.fx);
             self.touch(queue);
         }
@@ -298,7 +301,7 @@ impl Shard {
 
     /// Nobody takes the dead letter: it is dropped.
     fn let_go(&mut self, letter: &DeadLetter) {
-        if let Some(slot) = self.queues.get_mut(&letter.queue.queue)
+        if let Some(slot) = self.queues.get_mut(letter.queue.queue)
             && letter.awaited
         {
             slot.queue.dead_lettered(letter.position, &mut self.fx);

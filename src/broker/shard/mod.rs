@@ -10,6 +10,7 @@ mod forwarding;
 mod history;
 mod lines;
 mod outbox;
+mod queues;
 mod steps;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -23,7 +24,7 @@ use crate::model::op::{Fetch, Fetched, Group, GroupPart, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::{DeadLetter, Dismissed, Gate, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
+use crate::queue::{DeadLetter, Dismissed, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
 use crate::routing::Destination;
 
 use super::Map;
@@ -34,10 +35,11 @@ use super::view::View;
 use budget::Budget;
 use confirms::Confirms;
 use dead_letters::{AwaitedTargets, Retries};
-use forwarding::Forwarding;
+use forwarding::Forwardings;
 use history::History;
 use lines::Lines;
 use outbox::Outboxes;
+use queues::{Queues, Slot, Values};
 use steps::Steps;
 
 pub use outbox::outbox_bytes;
@@ -64,30 +66,8 @@ pub struct ShardEffects {
     pub fetches: Vec<Fetch>,
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
     pub to_catalog: Vec<CatalogCommand>,
-}
-
-/// A queue and what the shard remembers of it.
-#[derive(Debug)]
-struct Slot {
-    queue: Queue,
-    label: QueueLabel,
-    /// It is on the list of queues to be pumped.
-    touched: bool,
-    /// It counts in the budget.
-    has_messages: bool,
-    /// Where it stands in the list of deadlines.
-    deadline: Option<Timestamp>,
-}
-
-impl Slot {
-    /// Carries out what a pump at the end of the turn would, before somebody looks: what a client sees is as if each
-    /// method were carried out by itself, whatever came together with it. The queue is pumped again at the end.
-    fn catch_up(&mut self, now: Timestamp, gate: &mut impl Gate, steps: &mut Steps, fx: &mut QueueEffects) {
-        if self.touched && steps.may_pump(fx.dead_letters.len()) {
-            let (moved, _) = self.queue.pump(now, gate, fx);
-            steps.pumped(moved);
-        }
-    }
+    /// Messages of the catalog to very many queues that were dropped, for too many waited.
+    pub dropped: usize,
 }
 
 /// The owner of some queues.
@@ -95,8 +75,7 @@ impl Slot {
 pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
-    /// In boxes: where the table grows, all of it is moved in one turn.
-    queues: Map<QueueId, Box<Slot>>,
+    queues: Queues,
     histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
@@ -107,20 +86,16 @@ pub struct Shard {
     steps: Steps,
     /// Transactions that are carried out in part.
     begun: Vec<Group>,
-    /// Queues to be pumped at the end of the turn, each once.
-    touched: Vec<QueueId>,
     /// Those that had more to do than a turn has time for.
     again: Vec<QueueId>,
     deadlines: BTreeSet<(Timestamp, QueueId)>,
     confirms: Confirms,
     outboxes: Outboxes,
     budget: Budget,
-    /// By how much its queues know the wall clock to be ahead, in milliseconds.
-    wall_ahead: i64,
     /// Dead letters that queues have handed out.
     letters: VecDeque<DeadLetter>,
     /// What the broker sends to more queues than a turn has time for.
-    forwardings: VecDeque<Forwarding>,
+    forwardings: Forwardings,
     /// What exchanges remember and send to new bindings.
     replays: VecDeque<(Arc<Message>, Destination)>,
     /// What was purged and deleted, to be given back.
@@ -161,6 +136,7 @@ impl ShardEffects {
             fetches,
             to_shards,
             to_catalog,
+            dropped,
         } = self;
         into.in_transit("shard effects: to connections", to_connections);
         into.in_transit("shard effects: operations", ops);
@@ -168,6 +144,7 @@ impl ShardEffects {
         into.in_transit("shard effects: fetches", fetches);
         into.in_transit("shard effects: to shards", to_shards);
         into.in_transit("shard effects: to the catalog", to_catalog);
+        into.in_transit("shard effects: dropped", dropped);
     }
 }
 
@@ -177,6 +154,7 @@ struct Outgoing {
     to_shards: Vec<(ShardIndex, ShardCommand)>,
     to_catalog: Vec<CatalogCommand>,
     groups: Vec<GroupPart>,
+    dropped: usize,
 }
 
 impl Outgoing {
@@ -196,24 +174,24 @@ impl Shard {
     /// A shard without queues, one of `shards`. `memory_budget`: bytes that ready messages of all its queues may take.
     #[must_use]
     pub fn new(index: ShardIndex, shards: u16, view: Arc<View>, memory_budget: usize) -> Shard {
+        let budget = Budget::new(memory_budget);
+        let values = Values { windows: budget.windows(), wall_ahead: 0 };
         Shard {
             index,
             view,
-            queues: Map::default(),
+            queues: Queues::new(values),
             histories: Map::default(),
             newest: QueueId::default(),
             lines: Lines::default(),
             steps: Steps::default(),
             begun: Vec::new(),
-            touched: Vec::new(),
             again: Vec::new(),
             deadlines: BTreeSet::new(),
             confirms: Confirms::default(),
             outboxes: Outboxes::new(outbox_bytes(shards)),
-            budget: Budget::new(memory_budget),
-            wall_ahead: 0,
+            budget,
             letters: VecDeque::new(),
-            forwardings: VecDeque::new(),
+            forwardings: Forwardings::default(),
             replays: VecDeque::new(),
             rubbish: VecDeque::new(),
             dismissed: VecDeque::new(),
@@ -236,13 +214,11 @@ impl Shard {
             lines,
             steps: _,
             begun,
-            touched,
             again,
             deadlines,
             confirms,
             outboxes,
             budget,
-            wall_ahead: _,
             letters,
             forwardings,
             replays,
@@ -252,18 +228,16 @@ impl Shard {
             retries,
             draws: _,
             fx,
-            out: Outgoing { to_connections, to_shards, to_catalog, groups },
+            out: Outgoing { to_connections, to_shards, to_catalog, groups, dropped },
         } = self;
-        into.declared("shard: queues", queues);
-        queues.values().for_each(|slot| slot.queue.holdings(into));
+        queues.holdings(into);
         into.declared("shard: histories", histories);
         histories.values().for_each(|history| history.holdings(into));
         lines.holdings(into);
-        into.in_transit("shard: touched queues", touched);
         into.in_transit("shard: queues to be touched again", again);
         into.in_transit("shard: dead letters to be sent", letters);
         into.in_transit("shard: replays", replays);
-        into.in_transit("shard: messages on their way to many queues", forwardings);
+        forwardings.holdings(into);
         into.in_transit("shard: rubbish", rubbish);
         into.in_transit("shard: consumers of deleted queues", dismissed);
         into.in_transit("shard: transactions that have begun", begun);
@@ -278,6 +252,7 @@ impl Shard {
         into.in_transit("shard: to shards", to_shards);
         into.in_transit("shard: to the catalog", to_catalog);
         into.in_transit("shard: groups", groups);
+        into.in_transit("shard: dropped", dropped);
     }
 
     /// Takes over the durable queues of this shard with what the store found of them.
@@ -295,10 +270,8 @@ impl Shard {
         if self.history_loaded(now, &fetched) {
             return;
         }
-        let queue = fetched.fetch.queue;
-        if let Some(slot) = self.queues.get_mut(&queue) {
+        if let Some(slot) = self.queues.get_touched(fetched.fetch.queue) {
             slot.queue.loaded(now, fetched, &mut self.fx);
-            self.touch(queue);
         }
     }
 
@@ -309,11 +282,10 @@ impl Shard {
             && self.steps.may_pump(self.letters_pending())
         {
             self.deadlines.pop_first();
-            if let Some(slot) = self.queues.get_mut(&queue) {
+            if let Some(slot) = self.queues.get_touched(queue) {
                 slot.deadline = None;
                 let moved = slot.queue.tick(now, &mut self.fx);
                 self.steps.pumped(moved);
-                self.touch(queue);
             }
         }
         self.retry_dead_letters(now);
@@ -322,15 +294,8 @@ impl Shard {
     /// Ready messages of all its queues may take so many bytes from now on. What is beyond leaves memory in the turns that
     /// follow.
     pub fn set_memory_budget(&mut self, bytes: usize) {
-        if !self.budget.set_bytes(bytes) {
-            return;
-        }
-        self.set_windows();
-        for (&id, slot) in &mut self.queues {
-            if slot.has_messages && !slot.touched {
-                slot.touched = true;
-                self.touched.push(id);
-            }
+        if self.budget.set_bytes(bytes) {
+            self.set_windows();
         }
     }
 
@@ -361,6 +326,7 @@ impl Shard {
     /// has to be done. What is too much for a turn is left to the next one.
     pub fn finish_turn(&mut self, now: Timestamp, fx: &mut ShardEffects) {
         self.follow_wall_clock();
+        self.queues.sweep();
         self.tell_those_who_waited(now);
         self.work_off(now);
         self.go_on_replaying(now);
@@ -368,7 +334,7 @@ impl Shard {
             self.pump(now);
             self.move_dead_letters(now);
             self.bury(now);
-            if self.touched.is_empty() && self.fx.dead_letters.is_empty() {
+            if self.queues.touched.is_empty() && self.fx.dead_letters.is_empty() {
                 break;
             }
         }
@@ -385,7 +351,8 @@ impl Shard {
     fn has_more(&self) -> bool {
         self.steps.has_more
             || self.confirms.has_done()
-            || !self.touched.is_empty()
+            || self.queues.has_stale()
+            || !self.queues.touched.is_empty()
             || self.letters_pending() > 0
             || !self.fx.gone.is_empty()
             || !self.replays.is_empty()
@@ -395,25 +362,22 @@ impl Shard {
 
     /// Has a queue carry out what it owes before somebody looks.
     fn catch_up(&mut self, now: Timestamp, queue: QueueId) {
-        if let Some(slot) = self.queues.get_mut(&queue) {
+        if let Some(slot) = self.queues.get_mut(queue) {
             slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
         }
     }
 
-    /// Tells all queues where the wall clock was set.
+    /// Has all queues know where the wall clock was set.
     fn follow_wall_clock(&mut self) {
-        let ahead = self.view.wall_ahead();
-        if ahead != self.wall_ahead {
-            self.wall_ahead = ahead;
-            for slot in self.queues.values_mut() {
-                slot.queue.set_wall_ahead(ahead);
-            }
+        let (ahead, values) = (self.view.wall_ahead(), self.queues.values());
+        if ahead != values.wall_ahead {
+            self.queues.set(Values { wall_ahead: ahead, ..values });
         }
     }
 
     /// Pumps the queues that were touched.
     fn pump(&mut self, now: Timestamp) {
-        let mut touched = std::mem::take(&mut self.touched);
+        let mut touched = std::mem::take(&mut self.queues.touched);
         let mut windows_changed = false;
         let mut pumped = 0;
         for &id in &touched {
@@ -421,7 +385,7 @@ impl Shard {
                 break;
             }
             pumped += 1;
-            let Some(slot) = self.queues.get_mut(&id) else { continue };
+            let Some(slot) = self.queues.get_mut(id) else { continue };
             slot.touched = false;
             let (moved, more) = slot.queue.pump(now, &mut self.outboxes.gate(id), &mut self.fx);
             self.steps.pumped(moved);
@@ -447,24 +411,23 @@ impl Shard {
             self.set_windows();
         }
         touched.drain(..pumped);
-        if self.touched.is_empty() || !touched.is_empty() {
-            touched.append(&mut self.touched);
+        let newly = &mut self.queues.touched;
+        if newly.is_empty() || !touched.is_empty() {
+            touched.append(newly);
             touched.shrink_if_sparse();
-            self.touched = touched;
+            *newly = touched;
         }
     }
 
     fn set_windows(&mut self) {
-        let (stored, all) = self.budget.windows();
-        for slot in self.queues.values_mut() {
-            slot.queue.set_window(stored, all);
-        }
+        let windows = self.budget.windows();
+        self.queues.set(Values { windows, ..self.queues.values() });
     }
 
     /// Forgets who has nothing to do with a queue any more.
     fn forget_released(&mut self) {
         for (id, key) in self.fx.released.drain(..) {
-            if !self.queues.get(&id).is_some_and(|slot| slot.queue.knows(key)) {
+            if !self.queues.get(id).is_some_and(|slot| slot.queue.knows(key)) {
                 self.outboxes.remove_holder(key.connection, id, key.number);
             }
         }
@@ -496,10 +459,11 @@ impl Shard {
         }));
         fx.ops.append(&mut self.fx.ops);
         fx.groups.append(&mut self.out.groups);
+        fx.dropped += std::mem::take(&mut self.out.dropped);
         fx.fetches.append(&mut self.fx.fetches);
         self.fx.give_room_back();
         self.out.give_room_back();
-        self.touched.shrink_if_sparse();
+        self.queues.touched.shrink_if_sparse();
         if let Some((sequence, must_sync)) = self.confirms.end_batch(fx.ops.is_empty()) {
             fx.sequence = sequence;
             fx.must_sync = must_sync;
@@ -524,23 +488,13 @@ impl Shard {
             self.histories.insert(id, history);
         } else {
             let at = QueueRef { queue: id, shard: self.index };
-            self.add_queue(label, id, Queue::recover(at, settings, found, now));
+            self.queues.add(id, label, Queue::recover(at, settings, found, now));
         }
-    }
-
-    fn add_queue(&mut self, label: QueueLabel, id: QueueId, mut queue: Queue) {
-        let (stored, all) = self.budget.windows();
-        queue.set_window(stored, all);
-        queue.set_wall_ahead(self.wall_ahead);
-        let slot = Slot { queue, label, touched: false, has_messages: false, deadline: None };
-        self.queues.insert(id, Box::new(slot));
-        self.touch(id);
     }
 
     /// Takes a queue out of all that the shard remembers.
     fn remove_queue(&mut self, id: QueueId) -> Option<Box<Slot>> {
-        let slot = self.queues.remove(&id)?;
-        self.queues.shrink_if_sparse();
+        let slot = self.queues.remove(id)?;
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
         }
@@ -566,22 +520,14 @@ impl Shard {
         queue: QueueId,
         put: impl FnOnce(&mut Queue, &mut QueueEffects) -> Pushed,
     ) -> Pushed {
-        let Some(slot) = self.queues.get_mut(&queue) else { return Pushed::Accepted };
-        let pushed = put(&mut slot.queue, &mut self.fx);
-        if !slot.touched {
-            slot.touched = true;
-            self.touched.push(queue);
+        match self.queues.get_touched(queue) {
+            Some(slot) => put(&mut slot.queue, &mut self.fx),
+            None => Pushed::Accepted,
         }
-        pushed
     }
 
     /// Has a queue pumped at the end of the turn.
     fn touch(&mut self, queue: QueueId) {
-        if let Some(slot) = self.queues.get_mut(&queue)
-            && !slot.touched
-        {
-            slot.touched = true;
-            self.touched.push(queue);
-        }
+        self.queues.touch(queue);
     }
 }

@@ -19,21 +19,22 @@ const AT_ONCE: usize = 512;
 /// Steps that a turn spends on what had to wait, and how many of them one sender gets at a time.
 const WORKED_OFF: usize = 512;
 const QUANTUM: usize = 128;
-/// Acks of a range cost this part of a step each, and so do the queues of a publish to many of them.
+/// Acks of a range cost this part of a step each.
 const ACKS_PER_STEP: usize = 8;
-pub(super) const QUEUES_PER_STEP: usize = 8;
+/// The queues of a publish to many of them cost this part of a step each. Nobody has used them for a while.
+pub(super) const QUEUES_PER_STEP: usize = 2;
 /// What a transaction says beyond that, and what waits in a line, costs this part of a step each.
-const COMMANDS_PER_STEP: usize = 4;
+const COMMANDS_PER_STEP: usize = 2;
 /// Dead letters that a turn sends on, counted once for each queue they go to, and how many may wait for that before queues
 /// stop making more.
-const LETTERS: usize = 512;
+const LETTERS: usize = 256;
 /// So much searching for the queues of a dead letter is one more.
 const EFFORT_PER_LETTER: usize = 1024;
 const MOST_LETTERS: usize = 2 * LETTERS;
 /// Queues that a turn pumps, and messages that they deliver or let go of meanwhile, in all.
 const PUMPED: usize = 8192;
 /// Publishes that a turn confirms.
-const CONFIRMED: usize = 8192;
+const CONFIRMED: usize = 4096;
 /// Queues that a turn deletes by themselves: each of them is a request to the catalog.
 const BURIED: usize = 256;
 /// Messages that were purged or deleted whose memory a turn gives back.

@@ -7,6 +7,7 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{Fetched, Op, RecoveredQueue, Span};
 use crate::model::settings::QueueSettings;
+use crate::queue::paging::PAGED_OUT;
 
 #[test]
 fn a_long_backlog_costs_no_memory() {
@@ -253,6 +254,37 @@ fn a_smaller_window_lets_go_of_what_is_unacked() {
     desk.queue.set_window(100_000, 100_000);
     desk.pump();
     assert!(desk.queue.counts().memory_bytes < 200_000, "{:?}", desk.queue.counts());
+}
+
+#[test]
+fn what_is_unacked_is_looked_at_in_pieces_and_once() {
+    const FEW: usize = 100;
+    let mut desk = Desk::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    desk.consume(1, 0, 0);
+    // The store does not have these, and they stay.
+    desk.push_many(20 * PAGED_OUT, Spec { persistent: false, ..Spec::default() });
+    desk.push_many(2 * PAGED_OUT, LARGE);
+    desk.push_many(FEW, LARGE);
+    desk.pump();
+    let memory = |desk: &Desk| desk.queue.counts().memory_bytes;
+    let full = memory(&desk);
+    desk.queue.set_window(100_000, usize::MAX);
+    assert_eq!(desk.queue.balance_unacked(), (0, true), "all that it has looked at stays");
+    let mut pieces = Vec::new();
+    while let (let_go, true) = desk.queue.balance_unacked() {
+        pieces.push(let_go);
+    }
+    assert!(pieces.len() <= 3 && pieces.iter().all(|&let_go| let_go <= PAGED_OUT), "{pieces:?}");
+    assert!(memory(&desk) < full / 2);
+    assert!(!desk.queue.exceeds_window());
+    // What comes back, and is delivered again, is found again.
+    desk.queue.set_window(usize::MAX, usize::MAX);
+    let back = 20 * PAGED_OUT as u64 + 1;
+    desk.settle(1, back, back + 9, Settlement::Requeue { failed: false });
+    desk.pump();
+    desk.queue.set_window(0, usize::MAX);
+    while desk.queue.balance_unacked().1 {}
+    assert!(!desk.queue.exceeds_window());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The turn of a shard: works off what it was told, and sends the effects on their way.
 
 use tokio::sync::oneshot;
+use tracing::warn;
 
 use super::{Carrier, CatalogInput, StoreRequest, Ticket};
 use crate::broker::command::{Origin, ShardCommand};
@@ -8,6 +9,9 @@ use crate::broker::shard::{Shard, ShardEffects};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
 use crate::model::op::Fetched;
+use crate::server::LogLimit;
+
+static DROPPED: LogLimit = LogLimit::new(1);
 
 /// What a shard is told.
 #[derive(Debug)]
@@ -151,6 +155,15 @@ impl ShardOwner {
             carrier.tell_shard(to, ShardInput::Commands { origin, commands: vec![command], ticket: None });
         }
         carrier.tell_catalog(effects.to_catalog.drain(..).map(CatalogInput::Command));
+        let dropped = std::mem::take(&mut effects.dropped);
+        if dropped > 0
+            && let Some(kept_back) = DROPPED.permit()
+        {
+            warn!(
+                shard = shard.0,
+                dropped, kept_back, "events to very many queues were dropped, for too many of them wait"
+            );
+        }
         effects.give_room_back();
     }
 }
