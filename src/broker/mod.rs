@@ -15,6 +15,7 @@ mod direct_reply;
 mod fair_lock;
 pub mod login;
 mod named;
+mod password;
 mod pattern;
 pub mod policies;
 pub mod port;

@@ -1,6 +1,9 @@
 //! The view: vhosts, exchanges, queues, users and permissions as they are now. It is the catalog's state, in one
 //! copy: the catalog alone changes it, in place; ports and shards read it. `generation` tells when something they
-//! remembered may be out of date. What may change, and what follows from a change, is the catalog's.
+//! remembered may be out of date. What may change, and what follows from a change, is the catalog's; what vhosts, exchanges,
+//! queues and users know of themselves is in `entities`.
+
+mod entities;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -8,28 +11,24 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use leveret_codec::table::FieldTable;
 use parking_lot::RwLockReadGuard;
 
-use crate::model::administration::{
-    NodeLimits, PermissionSpec, TopicPermissionSpec, UserLimits, VhostLimits, VhostMetadata,
-};
-use crate::model::fault::Fault;
+use crate::model::administration::{NodeLimits, VhostLimits, VhostMetadata};
 use crate::model::holdings::{Collection, Holdings};
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef, Timestamp};
-use crate::model::resource::Resource;
 use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
-use crate::routing::{Destination, ExchangeKind, ExchangeRoutes, Exchanges};
+use crate::routing::{Destination, ExchangeRoutes, Exchanges};
 
-use super::access::{Permissions, TopicPermissions};
-use super::catalog::alternate;
+use super::access::Permissions;
 use super::clients::{Client, Clients};
-use super::command::QueueLabel;
 use super::direct_reply::DirectReplies;
 use super::fair_lock::{Changing, FairLock};
-use super::login::{Credentials, PasswordHash};
+use super::login::Credentials;
 use super::named::Named;
 use super::policies::{self, Applying, Policies, Subject};
 use super::route_cache::RememberedRoutes;
 use super::{GrowingMap, Map};
+
+pub use entities::{Exchange, Queue, User, Vhost};
 
 /// The state and its generation.
 #[derive(Debug, Default)]
@@ -158,143 +157,6 @@ pub struct ViewState {
     queues: GrowingMap<QueueId, Box<Queue>>,
     users: Map<Name, User>,
     node_limits: NodeLimits,
-}
-
-#[derive(Debug)]
-pub struct Vhost {
-    pub name: Name,
-    pub(super) exchanges: Named<ExchangeId>,
-    pub(super) queues: Named<QueueId>,
-    /// By user.
-    pub(super) permissions: Map<Name, Arc<Permissions>>,
-    /// By user and exchange.
-    pub(super) topic_permissions: Map<Name, Map<Name, TopicPermissions>>,
-    pub policies: Policies,
-    pub metadata: VhostMetadata,
-    /// Publishes and deliveries are copied to `amq.rabbitmq.trace` (semantics 19.1).
-    pub tracing: bool,
-    pub limits: VhostLimits,
-}
-
-impl Vhost {
-    /// The names of its queues behind this one, or of all, in order.
-    pub fn queues_after(&self, name: Option<&Name>) -> impl Iterator<Item = &Name> {
-        self.queues.after(name).map(|(name, _)| name)
-    }
-
-    /// The names of its exchanges behind this one, or of all, in order.
-    pub fn exchanges_after(&self, name: Option<&Name>) -> impl Iterator<Item = &Name> {
-        self.exchanges.after(name).map(|(name, _)| name)
-    }
-
-    /// Who may do what in it, in no order.
-    pub fn permissions(&self) -> impl Iterator<Item = (&Name, &PermissionSpec)> {
-        self.permissions.iter().map(|(user, permissions)| (user, permissions.spec()))
-    }
-
-    #[must_use]
-    pub fn permissions_of(&self, user: &str) -> Option<&PermissionSpec> {
-        self.permissions.get(user).map(|permissions| permissions.spec())
-    }
-
-    #[must_use]
-    pub fn topic_permissions_of(&self, user: &str, exchange: &str) -> Option<&TopicPermissionSpec> {
-        self.topic_permissions.get(user)?.get(exchange).map(TopicPermissions::spec)
-    }
-
-    /// User, exchange, and what the user may do with its topics; in no order.
-    pub fn topic_permissions(&self) -> impl Iterator<Item = (&Name, &Name, &TopicPermissionSpec)> {
-        self.topic_permissions.iter().flat_map(|(user, exchanges)| {
-            exchanges.iter().map(move |(exchange, permissions)| (user, exchange, permissions.spec()))
-        })
-    }
-}
-
-#[derive(Debug)]
-pub struct Exchange {
-    pub id: ExchangeId,
-    pub vhost: Name,
-    pub name: Name,
-    pub durable: bool,
-    pub auto_delete: bool,
-    pub internal: bool,
-    /// Where messages go that nothing matched; it may not exist (semantics 5.7).
-    pub alternate: Option<Name>,
-    pub policies: Applying,
-    pub arguments: FieldTable,
-    pub routes: ExchangeRoutes,
-}
-
-impl Exchange {
-    #[must_use]
-    pub fn kind(&self) -> ExchangeKind {
-        self.routes.kind()
-    }
-
-    /// The exchange as texts print it.
-    #[must_use]
-    pub fn resource(&self) -> Resource<'_> {
-        Resource::exchange(&self.name, &self.vhost)
-    }
-}
-
-#[derive(Debug)]
-pub struct Queue {
-    pub at: QueueRef,
-    pub label: QueueLabel,
-    /// The one connection that may use it (semantics 7.9).
-    pub exclusive_to: Option<ConnectionId>,
-    /// What it obeys. Durability and the auto-delete flag are among them.
-    pub settings: QueueSettings,
-    /// What its declare alone makes it obey.
-    pub declared: QueueSettings,
-    pub arguments: FieldTable,
-    pub policies: Applying,
-}
-
-impl Queue {
-    /// Whether queue and contents outlive a restart.
-    #[must_use]
-    pub fn is_recorded(&self) -> bool {
-        self.settings.durable && self.exclusive_to.is_none()
-    }
-
-    /// What its shard is told: what goes with its connection has nothing to keep for a restart.
-    pub(super) fn kept_settings(&self) -> QueueSettings {
-        QueueSettings { durable: self.is_recorded(), ..self.settings.clone() }
-    }
-
-    /// 405 where it is exclusive to another connection (semantics 7.9).
-    pub(super) fn check_owner(&self, connection: ConnectionId) -> Result<(), Fault> {
-        match self.exclusive_to {
-            Some(owner) if owner != connection => Err(Fault::locked(self.label.resource())),
-            _ => Ok(()),
-        }
-    }
-}
-
-#[derive(Debug)]
-pub struct User {
-    pub name: Name,
-    pub(super) password: PasswordHash,
-    pub tags: Vec<Name>,
-    /// May log in from loopback addresses only (semantics 1.16).
-    pub loopback_only: bool,
-    pub limits: UserLimits,
-}
-
-impl User {
-    /// The salted hash of the password; empty where there is none.
-    #[must_use]
-    pub fn password_hash(&self) -> &[u8] {
-        self.password.as_bytes()
-    }
-
-    /// May publish in the name of others (semantics 9.4).
-    #[must_use]
-    pub fn is_impersonator(&self) -> bool {
-        self.tags.iter().any(|tag| &**tag == "impersonator")
-    }
 }
 
 impl ViewState {
@@ -430,7 +292,7 @@ impl ViewState {
     /// Has an exchange obey these policies. Returns whether messages go another way now.
     pub(super) fn obey_as_exchange(&mut self, id: ExchangeId, policies: Applying) -> bool {
         let Some(exchange) = self.exchanges.get_mut(&id) else { return false };
-        let alternate = alternate(&exchange.arguments, &policies);
+        let alternate = policies.alternate(&exchange.arguments);
         exchange.policies = policies;
         std::mem::replace(&mut exchange.alternate, alternate) != exchange.alternate
     }

@@ -8,8 +8,7 @@ const MAX_LINES: usize = 500;
 
 /// Files from before that bound, and how long each may be until it is split. None is added, and none grows; the line of
 /// one that is split goes.
-const LONG_FILES: [(&str, usize); 9] = [
-    ("src/broker/view.rs", 521),
+const LONG_FILES: &[(&str, usize)] = &[
     ("src/broker/shard/mod.rs", 587),
     ("src/broker/tests/harness.rs", 594),
     ("src/store/engine.rs", 522),

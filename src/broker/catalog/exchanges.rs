@@ -16,11 +16,9 @@ use super::work::{Answer, Task};
 use super::{Catalog, CatalogEffects};
 use crate::broker::announce::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
-use crate::broker::policies::{Applying, Subject};
+use crate::broker::policies::{ALTERNATE, Applying, Subject};
 use crate::broker::queue_arguments::invalid_type;
 use crate::broker::view::{Exchange, ViewState};
-
-const ALTERNATE: &str = "alternate-exchange";
 
 /// Predeclared in every vhost (semantics 5.1): name, type, internal. They are made anew at every start and never
 /// recorded. The last one is in one vhost alone.
@@ -112,7 +110,7 @@ impl Catalog {
             durable: declare.durable,
             auto_delete: declare.auto_delete,
             internal: declare.internal,
-            alternate: alternate(&declare.arguments, &policies),
+            alternate: policies.alternate(&declare.arguments),
             policies,
             arguments: declare.arguments,
             routes,
@@ -155,12 +153,6 @@ impl Catalog {
         }
         Catalog::drop_keeper(&exchange, fx);
     }
-}
-
-/// Where messages go that nothing matched: what the arguments say, or else what a policy does (semantics 5.7, 17.2).
-pub(in crate::broker) fn alternate(arguments: &FieldTable, policies: &Applying) -> Option<Name> {
-    let declared = arguments.inner().get(ALTERNATE).and_then(string).map(Name::from);
-    declared.or_else(|| policies.alternate())
 }
 
 /// The type of this name; 406 where there is none (semantics 5.4).

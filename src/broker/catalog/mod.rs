@@ -38,7 +38,7 @@ use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
 use super::view::{Vhost, View, ViewState};
 
 use bindings::Sources;
-pub(super) use exchanges::{alternate, kind};
+pub(super) use exchanges::kind;
 pub use queues::AdoptError;
 pub use records::RecordError;
 pub use recovery::Unknown;

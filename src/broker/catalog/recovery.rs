@@ -14,7 +14,7 @@ use super::{BadRecord, Catalog, CatalogEffects};
 use crate::broker::access::{Permissions, TopicPermissions};
 use crate::broker::catalog::exchanges::kind;
 use crate::broker::command::QueueLabel;
-use crate::broker::login::PasswordHash;
+use crate::broker::password::PasswordHash;
 use crate::broker::policies::{Applying, Policy};
 use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, User, ViewState};

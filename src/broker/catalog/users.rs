@@ -14,7 +14,7 @@ use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
 use crate::broker::access::{Permissions, TopicPermissions};
 use crate::broker::announce::{Fields, text, texts};
-use crate::broker::login::{MOST_PASSWORD, PasswordHash};
+use crate::broker::password::{MOST_PASSWORD, PasswordHash};
 use crate::broker::view::{User, ViewState};
 
 impl Catalog {

@@ -21,6 +21,9 @@ pub(super) use definition::check;
 pub use definition::printed;
 pub(super) use settings::effective;
 
+/// The argument of an exchange, and the key of a policy.
+pub(super) const ALTERNATE: &str = "alternate-exchange";
+
 /// A policy, ready to be matched.
 #[derive(Debug)]
 pub struct Policy {
@@ -203,9 +206,13 @@ impl Policies {
 }
 
 impl Applying {
-    /// The alternate exchange that a policy gives.
-    pub(super) fn alternate(&self) -> Option<Name> {
-        self.definition.inner().get("alternate-exchange").and_then(string).map(Name::from)
+    /// Where messages go that nothing matched: what an exchange's arguments say, or else what a policy does (semantics 5.7,
+    /// 17.2).
+    pub(super) fn alternate(&self, arguments: &FieldTable) -> Option<Name> {
+        [arguments, &self.definition]
+            .into_iter()
+            .find_map(|table| table.inner().get(ALTERNATE).and_then(string))
+            .map(Name::from)
     }
 }
 
