@@ -16,8 +16,8 @@ use crate::model::ids::ChannelNumber;
 use crate::model::port::BrokerPort;
 
 use super::content::PUBLISH;
+use super::context::short;
 use super::input::Frames;
-use super::outside::short;
 use super::{Phase, Session};
 
 const CLOSE: MethodId = MethodId { class: 10, method: 50 };

@@ -6,11 +6,11 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerNumber, Name};
 use crate::model::port::BrokerPort;
 
+use super::channel_context::ChannelContext;
 use super::confirms::Confirms;
 use super::content::Content;
 use super::failure::Failure;
 use super::transaction::Transaction;
-use super::turn::Turn;
 use super::unacked::UnackedTags;
 
 #[derive(Debug)]
@@ -110,7 +110,7 @@ impl Channel {
     }
 }
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// Closes the channel for a failure: says so and gives all back at once (semantics 0.6).
     pub(super) fn close_with(&mut self, failure: &Failure) {
         self.flush_confirms();

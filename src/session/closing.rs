@@ -8,8 +8,8 @@ use leveret_codec::method::{MethodId, method_id};
 use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
 
-use super::awaiting::{Awaiting, Question};
-use super::outside::Outside;
+use super::context::Context;
+use super::pending_request::{PendingRequest, RequestKind};
 
 const CLOSE: MethodId = MethodId { class: 10, method: 50 };
 const CLOSE_OK: MethodId = MethodId { class: 10, method: 51 };
@@ -23,13 +23,13 @@ pub(super) enum Closing {
         /// Frames can no longer be told apart; what arrives is discarded unseen.
         unreadable: bool,
         /// What the broker was asked before, and may still answer.
-        stale: Option<Awaiting>,
+        stale: Option<PendingRequest>,
     },
 }
 
 impl Closing {
     /// A frame that arrives after a connection.close. True when it answers ours.
-    pub(super) fn frame<P>(&self, frame: Frame<'_>, out: &mut Outside<P>) -> bool {
+    pub(super) fn frame<P>(&self, frame: Frame<'_>, out: &mut Context<P>) -> bool {
         if matches!(self, Closing::Client) || frame.channel != 0 || frame.kind != FrameKind::Method {
             return false;
         }
@@ -42,7 +42,7 @@ impl Closing {
     }
 
     /// A reply of the broker. True when the connection is over by it.
-    pub(super) fn reply<P: BrokerPort>(&mut self, reply: Reply, out: &mut Outside<P>) -> bool {
+    pub(super) fn reply<P: BrokerPort>(&mut self, reply: Reply, out: &mut Context<P>) -> bool {
         match self {
             Closing::Client => {
                 say_close_ok(out);
@@ -57,9 +57,9 @@ impl Closing {
 }
 
 /// Gives back what a late answer granted.
-fn undo<P: BrokerPort>(asked: Option<&Awaiting>, reply: Reply, out: &mut Outside<P>) {
-    match (asked.map(|awaiting| &awaiting.question), reply) {
-        (Some(Question::Consume { consumer, .. }), Reply::Consuming { queue }) => {
+fn undo<P: BrokerPort>(asked: Option<&PendingRequest>, reply: Reply, out: &mut Context<P>) {
+    match (asked.map(|pending| &pending.kind), reply) {
+        (Some(RequestKind::Consume { consumer, .. }), Reply::Consuming { queue }) => {
             out.port.detach(queue, *consumer);
         }
         (_, Reply::Got { delivery, .. }) if !delivery.no_ack => {
@@ -70,7 +70,7 @@ fn undo<P: BrokerPort>(asked: Option<&Awaiting>, reply: Reply, out: &mut Outside
 }
 
 /// connection.close-ok.
-pub(super) fn say_close_ok<P>(out: &mut Outside<P>) {
+pub(super) fn say_close_ok<P>(out: &mut Context<P>) {
     let answer = connection::AMQPMethod::CloseOk(connection::CloseOk {});
     out.say(0, &AMQPClass::Connection(answer));
 }

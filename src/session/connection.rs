@@ -18,8 +18,9 @@ use crate::model::names::{NameSource, Seed};
 use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
 
-use super::awaiting::{Awaiting, Question};
 use super::channel::{Channel, Mode};
+use super::channel_context::{ChannelContext, ChannelOutcome, Shared};
+use super::context::Context;
 use super::failure::{
     Failure, heartbeat_with_payload, undecodable, undecodable_on_connection, unexpected_frame,
     unexpected_method,
@@ -28,8 +29,7 @@ use super::handshake::Opened;
 use super::held::Held;
 use super::input::Frames;
 use super::methods::COMMIT;
-use super::outside::Outside;
-use super::turn::{Shared, Step, Turn};
+use super::pending_request::{PendingRequest, RequestKind};
 
 const CHANNEL_OPEN: MethodId = MethodId { class: 20, method: 10 };
 const CHANNEL_CLOSE: MethodId = MethodId { class: 20, method: 40 };
@@ -37,14 +37,14 @@ const CHANNEL_CLOSE_OK: MethodId = MethodId { class: 20, method: 41 };
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    channels: BTreeMap<ChannelNumber, Slot>,
+    channels: BTreeMap<ChannelNumber, ChannelState>,
     channel_max: u16,
     last_epoch: u32,
     pub shared: Shared,
 }
 
 #[derive(Debug)]
-enum Slot {
+enum ChannelState {
     Open(Box<Channel>),
     /// We sent channel.close; all but its answer is swallowed (semantics 0.5).
     Closing,
@@ -52,7 +52,7 @@ enum Slot {
 
 /// What becomes of the connection after a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Course {
+pub(super) enum ConnectionOutcome {
     Goes,
     /// The client asked to close it.
     ClientCloses,
@@ -63,7 +63,7 @@ impl Connection {
         let Connection { channels, channel_max: _, last_epoch: _, shared } = self;
         into.in_use("session: channels", channels);
         for slot in channels.values() {
-            if let Slot::Open(channel) = slot {
+            if let ChannelState::Open(channel) = slot {
                 channel.holdings(into);
             }
         }
@@ -82,7 +82,7 @@ impl Connection {
                 last_consumer: 0,
                 names: NameSource::new(seed),
                 arena: BytesMut::new(),
-                awaiting: None,
+                pending: None,
                 dirty: Vec::new(),
                 gathered: None,
                 held: Held::new(most_held),
@@ -98,21 +98,21 @@ impl Connection {
     /// Whether a channel is open and in transaction mode.
     pub(super) fn is_transactional(&self, number: ChannelNumber) -> bool {
         match self.channels.get(&number) {
-            Some(Slot::Open(channel)) => matches!(channel.mode, Mode::Transaction(_)),
+            Some(ChannelState::Open(channel)) => matches!(channel.mode, Mode::Transaction(_)),
             _ => false,
         }
     }
 
     /// Whether the client is still to be told something of what it sent.
     pub(super) fn owes(&self) -> bool {
-        let owes = |slot: &Slot| match slot {
-            Slot::Open(channel) => match &channel.mode {
+        let owes = |slot: &ChannelState| match slot {
+            ChannelState::Open(channel) => match &channel.mode {
                 Mode::Confirm(confirms) => !confirms.is_settled(),
                 Mode::Plain | Mode::Transaction(_) => false,
             },
-            Slot::Closing => false,
+            ChannelState::Closing => false,
         };
-        self.shared.awaiting.is_some() || self.channels.values().any(owes)
+        self.shared.pending.is_some() || self.channels.values().any(owes)
     }
 
     /// Acts on a frame that lies in `buffer`. A failure that is returned closes the connection.
@@ -120,31 +120,33 @@ impl Connection {
         &mut self,
         frame: Frame<'_>,
         buffer: &Frames,
-        out: &mut Outside<P>,
-    ) -> Result<Course, Failure> {
+        out: &mut Context<P>,
+    ) -> Result<ConnectionOutcome, Failure> {
         if frame.channel == 0 {
             return self.connection_frame(frame, out);
         }
         match self.channels.get(&frame.channel) {
-            Some(Slot::Open(_)) => self.turn(frame.channel, out, |turn| turn.frame(frame, buffer))?,
-            Some(Slot::Closing) => self.swallow(frame, out)?,
+            Some(ChannelState::Open(_)) => {
+                self.with_channel(frame.channel, out, |context| context.frame(frame, buffer))?;
+            }
+            Some(ChannelState::Closing) => self.swallow(frame, out)?,
             None => self.open_channel(frame, out)?,
         }
-        Ok(Course::Goes)
+        Ok(ConnectionOutcome::Goes)
     }
 
     /// The answer to what is awaited; one that nobody asked for is passed over.
-    pub(super) fn reply<P: BrokerPort>(&mut self, reply: Reply, out: &mut Outside<P>) -> Result<(), Failure> {
-        let is_question = |awaiting: &mut Awaiting| !matches!(awaiting.question, Question::Commit { .. });
-        let Some(awaiting) = self.shared.awaiting.take_if(is_question) else { return Ok(()) };
-        let (number, method) = (awaiting.channel, awaiting.method);
-        if !matches!(self.channels.get(&number), Some(Slot::Open(_))) {
-            awaiting.give_back(&reply, &mut out.port);
+    pub(super) fn reply<P: BrokerPort>(&mut self, reply: Reply, out: &mut Context<P>) -> Result<(), Failure> {
+        let is_request = |pending: &mut PendingRequest| !matches!(pending.kind, RequestKind::Commit { .. });
+        let Some(pending) = self.shared.pending.take_if(is_request) else { return Ok(()) };
+        let (number, method) = (pending.channel, pending.method);
+        if !matches!(self.channels.get(&number), Some(ChannelState::Open(_))) {
+            pending.give_back(&reply, &mut out.port);
             return Ok(());
         }
-        self.turn(number, out, |turn| {
-            let answered = turn.answered(awaiting, reply);
-            answered.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, method))
+        self.with_channel(number, out, |context| {
+            let answered = context.answered(pending, reply);
+            answered.map(|()| ChannelOutcome::Goes).map_err(|fault| Failure::new(fault, method))
         })
     }
 
@@ -152,13 +154,13 @@ impl Connection {
     pub(super) fn deliver<P: BrokerPort>(
         &mut self,
         delivery: &Delivery,
-        out: &mut Outside<P>,
+        out: &mut Context<P>,
     ) -> Result<(), Failure> {
         let Some(consumer) = self.shared.consumers.get(&delivery.consumer) else { return Ok(()) };
         let (tag, no_ack) = (consumer.tag.clone(), consumer.no_ack);
-        self.turn(consumer.channel, out, |turn| {
-            turn.deliver(delivery, &tag, no_ack);
-            Ok(Step::Goes)
+        self.with_channel(consumer.channel, out, |context| {
+            context.deliver(delivery, &tag, no_ack);
+            Ok(ChannelOutcome::Goes)
         })
     }
 
@@ -167,14 +169,14 @@ impl Connection {
         &mut self,
         token: ConfirmToken,
         accepted: bool,
-        out: &mut Outside<P>,
+        out: &mut Context<P>,
     ) -> Result<(), Failure> {
-        self.turn(token.channel, out, |turn| {
-            if turn.channel.epoch != token.epoch {
-                return Ok(Step::Goes);
+        self.with_channel(token.channel, out, |context| {
+            if context.channel.epoch != token.epoch {
+                return Ok(ChannelOutcome::Goes);
             }
-            let confirmed = turn.confirmed(token.sequence, accepted);
-            confirmed.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, COMMIT))
+            let confirmed = context.confirmed(token.sequence, accepted);
+            confirmed.map(|()| ChannelOutcome::Goes).map_err(|fault| Failure::new(fault, COMMIT))
         })
     }
 
@@ -182,13 +184,13 @@ impl Connection {
     pub(super) fn consumer_cancelled<P: BrokerPort>(
         &mut self,
         number: ConsumerNumber,
-        out: &mut Outside<P>,
+        out: &mut Context<P>,
     ) -> Result<(), Failure> {
         let Some(consumer) = self.shared.consumers.get(&number) else { return Ok(()) };
         let tag = consumer.tag.clone();
-        self.turn(consumer.channel, out, |turn| {
-            turn.consumer_cancelled(&tag);
-            Ok(Step::Goes)
+        self.with_channel(consumer.channel, out, |context| {
+            context.consumer_cancelled(&tag);
+            Ok(ChannelOutcome::Goes)
         })
     }
 
@@ -198,74 +200,74 @@ impl Connection {
         number: ConsumerNumber,
         timeout: u64,
         closes_channel: bool,
-        out: &mut Outside<P>,
+        out: &mut Context<P>,
     ) -> Result<(), Failure> {
         let consumer = self.shared.consumers.get(&number);
         let consumer = consumer.map(|consumer| (consumer.channel, Some(consumer.tag.clone())));
         let Some((channel, tag)) = consumer.or_else(|| Some((self.channel_that_gets(number)?, None))) else {
             return Ok(());
         };
-        self.turn(channel, out, |turn| {
-            let told = turn.consumer_timed_out(tag.filter(|_| !closes_channel).as_ref(), timeout);
-            told.map(|()| Step::Goes).map_err(|fault| Failure::new(fault, MethodId::NONE))
+        self.with_channel(channel, out, |context| {
+            let told = context.consumer_timed_out(tag.filter(|_| !closes_channel).as_ref(), timeout);
+            told.map(|()| ChannelOutcome::Goes).map_err(|fault| Failure::new(fault, MethodId::NONE))
         })
     }
 
     /// The channel whose gets have this number.
     fn channel_that_gets(&self, number: ConsumerNumber) -> Option<ChannelNumber> {
         self.channels.iter().find_map(|(channel, slot)| match slot {
-            Slot::Open(open) if open.getter == number => Some(*channel),
+            ChannelState::Open(open) if open.getter == number => Some(*channel),
             _ => None,
         })
     }
 
     /// Sends the confirms of all channels that have some.
-    pub(super) fn flush_confirms<P: BrokerPort>(&mut self, out: &mut Outside<P>) {
+    pub(super) fn flush_confirms<P: BrokerPort>(&mut self, out: &mut Context<P>) {
         let mut dirty = std::mem::take(&mut self.shared.dirty);
         for number in dirty.drain(..) {
-            if let Some(Slot::Open(channel)) = self.channels.get_mut(&number) {
-                Turn { number, channel, shared: &mut self.shared, out }.flush_confirms();
+            if let Some(ChannelState::Open(channel)) = self.channels.get_mut(&number) {
+                ChannelContext { number, channel, shared: &mut self.shared, out }.flush_confirms();
             }
         }
         self.shared.dirty = dirty;
     }
 
     /// Hands over the settlement that was still growing.
-    pub(super) fn flush_settlement<P: BrokerPort>(&mut self, out: &mut Outside<P>) {
+    pub(super) fn flush_settlement<P: BrokerPort>(&mut self, out: &mut Context<P>) {
         self.shared.flush_settlement(&mut out.port);
     }
 
     /// Gives back what all channels hold. What is still awaited is returned.
-    pub(super) fn release<P: BrokerPort>(&mut self, out: &mut Outside<P>) -> Option<Awaiting> {
+    pub(super) fn release<P: BrokerPort>(&mut self, out: &mut Context<P>) -> Option<PendingRequest> {
         for (number, slot) in std::mem::take(&mut self.channels) {
-            if let Slot::Open(mut channel) = slot {
-                Turn { number, channel: &mut channel, shared: &mut self.shared, out }.release();
+            if let ChannelState::Open(mut channel) = slot {
+                ChannelContext { number, channel: &mut channel, shared: &mut self.shared, out }.release();
             }
         }
-        self.shared.awaiting.take()
+        self.shared.pending.take()
     }
 
     /// Lets an open channel act. Its own failures close it; those of the connection are returned.
-    fn turn<P: BrokerPort>(
+    fn with_channel<P: BrokerPort>(
         &mut self,
         number: ChannelNumber,
-        out: &mut Outside<P>,
-        act: impl FnOnce(&mut Turn<'_, P>) -> Result<Step, Failure>,
+        out: &mut Context<P>,
+        act: impl FnOnce(&mut ChannelContext<'_, P>) -> Result<ChannelOutcome, Failure>,
     ) -> Result<(), Failure> {
         let Some(slot) = self.channels.get_mut(&number) else { return Ok(()) };
-        let Slot::Open(channel) = slot else { return Ok(()) };
-        let mut turn = Turn { number, channel, shared: &mut self.shared, out };
-        match act(&mut turn) {
-            Ok(Step::Goes) => {}
-            Ok(Step::Closed) => {
+        let ChannelState::Open(channel) = slot else { return Ok(()) };
+        let mut context = ChannelContext { number, channel, shared: &mut self.shared, out };
+        match act(&mut context) {
+            Ok(ChannelOutcome::Goes) => {}
+            Ok(ChannelOutcome::Closed) => {
                 self.channels.remove(&number);
             }
             Err(failure) if failure.fault.scope == Scope::Channel => {
-                turn.close_with(&failure);
-                *slot = Slot::Closing;
+                context.close_with(&failure);
+                *slot = ChannelState::Closing;
                 // The confirms of a commit find no channel any more; a reply would be taken all the same.
-                self.shared.awaiting.take_if(|awaiting| {
-                    awaiting.channel == number && matches!(awaiting.question, Question::Commit { .. })
+                self.shared.pending.take_if(|pending| {
+                    pending.channel == number && matches!(pending.kind, RequestKind::Commit { .. })
                 });
             }
             Err(failure) => return Err(failure),
@@ -277,10 +279,10 @@ impl Connection {
     fn connection_frame<P: BrokerPort>(
         &mut self,
         frame: Frame<'_>,
-        out: &mut Outside<P>,
-    ) -> Result<Course, Failure> {
+        out: &mut Context<P>,
+    ) -> Result<ConnectionOutcome, Failure> {
         match frame.kind {
-            FrameKind::Heartbeat if frame.payload.is_empty() => return Ok(Course::Goes),
+            FrameKind::Heartbeat if frame.payload.is_empty() => return Ok(ConnectionOutcome::Goes),
             FrameKind::Heartbeat => return Err(heartbeat_with_payload(frame.payload.len())),
             FrameKind::Method => {}
             FrameKind::Header | FrameKind::Body => {
@@ -295,7 +297,7 @@ impl Connection {
             _ => return Err(unexpected_method("running", id)),
         };
         match class {
-            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(Course::ClientCloses),
+            AMQPClass::Connection(connection::AMQPMethod::Close(_)) => Ok(ConnectionOutcome::ClientCloses),
             AMQPClass::Connection(connection::AMQPMethod::UpdateSecret(_)) => {
                 let consumers = self.shared.consumers.iter();
                 let mut consumers: Vec<_> =
@@ -304,14 +306,14 @@ impl Connection {
                 out.port.update_secret(&consumers);
                 let answer = connection::AMQPMethod::UpdateSecretOk(connection::UpdateSecretOk {});
                 out.say(0, &AMQPClass::Connection(answer));
-                Ok(Course::Goes)
+                Ok(ConnectionOutcome::Goes)
             }
             _ => Err(unexpected_method("running", id)),
         }
     }
 
     /// A frame for a channel that is not open: only channel.open has a place there (semantics 0.8, 4.1).
-    fn open_channel<P: BrokerPort>(&mut self, frame: Frame<'_>, out: &mut Outside<P>) -> Result<(), Failure> {
+    fn open_channel<P: BrokerPort>(&mut self, frame: Frame<'_>, out: &mut Context<P>) -> Result<(), Failure> {
         if frame.kind != FrameKind::Method {
             return Err(unexpected_frame("expected method frame, got non method frame instead"));
         }
@@ -331,7 +333,7 @@ impl Connection {
         self.last_epoch = self.last_epoch.wrapping_add(1);
         let getter = self.shared.next_consumer();
         let channel = Channel::new(self.last_epoch, getter, out.limits.unacked_per_channel);
-        self.channels.insert(frame.channel, Slot::Open(Box::new(channel)));
+        self.channels.insert(frame.channel, ChannelState::Open(Box::new(channel)));
         out.tally.channels += 1;
         let answer = channel::AMQPMethod::OpenOk(channel::OpenOk {});
         out.say(frame.channel, &AMQPClass::Channel(answer));
@@ -339,7 +341,7 @@ impl Connection {
     }
 
     /// A frame for a channel whose channel.close was not answered yet (semantics 0.5).
-    fn swallow<P>(&mut self, frame: Frame<'_>, out: &mut Outside<P>) -> Result<(), Failure> {
+    fn swallow<P>(&mut self, frame: Frame<'_>, out: &mut Context<P>) -> Result<(), Failure> {
         if frame.kind != FrameKind::Method {
             return Ok(());
         }

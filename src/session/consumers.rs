@@ -14,10 +14,10 @@ use crate::model::request::Request;
 use crate::model::resource::Resource;
 use crate::model::sparse::ShrinkIfSparse;
 
-use super::awaiting::{Question, cancel_ok};
 use super::channel::DirectReply;
-use super::outside::short;
-use super::turn::Turn;
+use super::channel_context::ChannelContext;
+use super::context::short;
+use super::pending_request::{RequestKind, cancel_ok};
 
 /// The pseudo-queue of direct replies (semantics 15.1).
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
@@ -37,7 +37,7 @@ pub(super) struct Consumer {
     pub no_ack: bool,
 }
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// basic.consume (semantics 10.1 to 10.6).
     pub(super) fn consume(&mut self, method: &basic::Consume, id: MethodId) -> Result<(), Fault> {
         if method.queue.as_str() == REPLY_TO {
@@ -56,7 +56,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         let consumer = self.shared.next_consumer();
         let request = Request::Consume { queue: queue.clone(), channel: self.number, consumer, options };
         let asked = Box::new(NewConsumer { tag, queue, options, arguments: method.arguments.clone() });
-        self.ask(request, id, method.nowait, Question::Consume { consumer, asked })
+        self.ask(request, id, method.nowait, RequestKind::Consume { consumer, asked })
     }
 
     /// The queue accepted the consumer: consume-ok comes before its first delivery (semantics 10.2).
@@ -84,7 +84,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         let consumer = number.and_then(|number| Some((number, self.shared.consumers.get(&number)?)));
         if let Some((consumer, Consumer { queue: Some(queue), .. })) = consumer {
             let request = Request::Cancel { queue: *queue, consumer };
-            return self.ask(request, id, method.nowait, Question::Cancel { tag });
+            return self.ask(request, id, method.nowait, RequestKind::Cancel { tag });
         }
         self.forget_consumer(&tag);
         if !method.nowait {

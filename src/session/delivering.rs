@@ -10,11 +10,11 @@ use crate::model::ids::{ConsumerNumber, Name, PositionRange};
 use crate::model::op::Attempts;
 use crate::model::port::BrokerPort;
 
-use super::outside::short;
-use super::turn::Turn;
+use super::channel_context::ChannelContext;
+use super::context::short;
 use super::unacked::Unacked;
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// Writes a delivery to a consumer, or gives it back where the channel's shared prefetch is used up.
     pub(super) fn deliver(&mut self, delivery: &Delivery, tag: &Name, no_ack: bool) {
         if !no_ack && self.is_full() {

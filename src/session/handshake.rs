@@ -15,12 +15,12 @@ use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused};
 
 use super::client::ClientInfo;
+use super::context::{Context, short};
 use super::ending::End;
 use super::failure::{
     Failure, heartbeat_with_payload, undecodable_on_connection, unexpected_frame, unexpected_method,
 };
 use super::limits::PeerInfo;
-use super::outside::{Outside, short};
 
 /// AMQP 0-9, which RabbitMQ takes for 0-9-1 (semantics 1.1).
 const HEADER_0_9: [u8; 8] = *b"AMQP\x01\x01\x00\x09";
@@ -102,7 +102,7 @@ impl Handshake {
     }
 
     /// Acts on a frame. Heartbeats are nothing yet.
-    pub(super) fn frame<P: BrokerPort>(self, frame: Frame<'_>, out: &mut Outside<P>, peer: PeerInfo) -> Next {
+    pub(super) fn frame<P: BrokerPort>(self, frame: Frame<'_>, out: &mut Context<P>, peer: PeerInfo) -> Next {
         match frame.kind {
             FrameKind::Heartbeat if frame.channel == 0 && frame.payload.is_empty() => {
                 return Next::State(self);
@@ -143,7 +143,7 @@ pub(super) struct AwaitHeader;
 
 impl AwaitHeader {
     /// The first eight bytes. Any other protocol is answered with the one we speak (semantics 1.1).
-    pub(super) fn handle<P: BrokerPort>(self, header: [u8; 8], out: &mut Outside<P>) -> Next {
+    pub(super) fn handle<P: BrokerPort>(self, header: [u8; 8], out: &mut Context<P>) -> Next {
         if header != PROTOCOL_HEADER && header != HEADER_0_9 {
             out.output.raw(&PROTOCOL_HEADER);
             return Next::Hangup(End::OtherProtocol);
@@ -165,7 +165,7 @@ impl AwaitHeader {
 pub(super) struct AwaitStartOk;
 
 impl AwaitStartOk {
-    fn handle<P: BrokerPort>(self, method: StartOk, out: &mut Outside<P>, peer: PeerInfo) -> Next {
+    fn handle<P: BrokerPort>(self, method: StartOk, out: &mut Context<P>, peer: PeerInfo) -> Next {
         let mechanism = method.mechanism.as_str();
         let client = ClientInfo::new(method.client_properties);
         match out.port.authenticate(out.now, mechanism, method.response.as_bytes(), peer.loopback) {
@@ -204,7 +204,7 @@ pub(super) struct AwaitTuneOk {
 }
 
 impl AwaitTuneOk {
-    fn handle<P>(self, method: &TuneOk, out: &mut Outside<P>) -> Next {
+    fn handle<P>(self, method: &TuneOk, out: &mut Context<P>) -> Next {
         let limits = &out.limits;
         let channel_max = ("channel_max", u32::from(method.channel_max), u32::from(limits.channel_max), 0);
         let frame_max = ("frame_max", method.frame_max, limits.frame_max, MIN_FRAME_MAX);
@@ -230,7 +230,7 @@ pub(super) struct AwaitOpen {
 }
 
 impl AwaitOpen {
-    fn handle<P: BrokerPort>(self, method: &Open, out: &mut Outside<P>) -> Next {
+    fn handle<P: BrokerPort>(self, method: &Open, out: &mut Context<P>) -> Next {
         let vhost = method.virtual_host.as_str();
         let Tuned { channel_max, frame_max, heartbeat_seconds } = self.tuned;
         let properties = Arc::clone(&self.client.properties);

@@ -122,7 +122,7 @@ impl<P: BrokerPort> Session<P> {
             || self.is_laden()
             || self.has_searched_much()
             || match &self.phase {
-                Phase::Running(connection) => connection.shared.awaiting.is_some(),
+                Phase::Running(connection) => connection.shared.pending.is_some(),
                 _ => false,
             }
     }

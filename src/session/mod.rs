@@ -1,16 +1,17 @@
 //! L3, the session: one client connection as a state machine. Bytes and events go in; bytes to send, and calls on a
 //! [`BrokerPort`], come out. No sockets, no clock, no broker inside. Here are its phases and what drives them; what
-//! happens within an open connection is in `connection.rs` and `turn.rs`.
+//! happens within an open connection is in `connection.rs` and `channel_context.rs`.
 
-mod awaiting;
 mod blocking;
 mod channel;
+mod channel_context;
 mod client;
 mod closing;
 mod confirms;
 mod connection;
 mod consumers;
 mod content;
+mod context;
 mod delivering;
 mod ending;
 mod failure;
@@ -20,10 +21,9 @@ mod held;
 mod input;
 mod limits;
 mod methods;
-mod outside;
+mod pending_request;
 mod settling;
 mod transaction;
-mod turn;
 mod unacked;
 
 #[cfg(test)]
@@ -46,13 +46,13 @@ use crate::model::request::Request;
 
 use blocking::Blocking;
 use closing::{Closing, say_close_ok};
-use connection::{Connection, Course};
+use connection::{Connection, ConnectionOutcome};
+use context::Context;
 use ending::Ending;
 use failure::Failure;
 use handshake::{AwaitHeader, Handshake, Next};
 use heartbeat::{Due, Heartbeats};
 use input::{Allocation, Frames, Held};
-use outside::Outside;
 
 pub use ending::{End, Tally};
 pub use limits::{PeerInfo, SessionLimits};
@@ -65,7 +65,7 @@ const STRANGER_TIMEOUT_MS: u64 = 3_000;
 /// held back, and deliveries and confirms go on.
 #[derive(Debug)]
 pub struct Session<P: BrokerPort> {
-    out: Outside<P>,
+    out: Context<P>,
     peer: PeerInfo,
     phase: Phase,
     held: Held,
@@ -105,7 +105,7 @@ impl<P: BrokerPort> Session<P> {
             handshake_deadline: now.plus_millis(limits.handshake_timeout_ms),
             output_limit: limits.unwritten_bytes,
             fan_out_limit: usize::MAX,
-            out: Outside {
+            out: Context {
                 port,
                 output: Output::default(),
                 frame_max: limits.frame_max,
@@ -133,7 +133,7 @@ impl<P: BrokerPort> Session<P> {
     /// What it holds, without what the port does.
     pub fn holdings(&self, into: &mut Holdings) {
         let Session {
-            out: Outside { port: _, output, limits: _, frame_max: _, now: _, tally: _ },
+            out: Context { port: _, output, limits: _, frame_max: _, now: _, tally: _ },
             peer: _,
             phase,
             held,
@@ -363,8 +363,8 @@ impl<P: BrokerPort> Session<P> {
     fn frame(&mut self, frame: Frame<'_>, buffer: &Frames) {
         match &mut self.phase {
             Phase::Running(connection) => match connection.frame(frame, buffer, &mut self.out) {
-                Ok(Course::Goes) => {}
-                Ok(Course::ClientCloses) => self.client_closes(),
+                Ok(ConnectionOutcome::Goes) => {}
+                Ok(ConnectionOutcome::ClientCloses) => self.client_closes(),
                 Err(failure) => self.close(&failure),
             },
             Phase::Handshake(_) => {
@@ -438,7 +438,7 @@ impl<P: BrokerPort> Session<P> {
     }
 
     /// Gives back all that an open connection holds and takes it off the broker, once.
-    fn leave(&mut self) -> (Option<awaiting::Awaiting>, Option<Progress>) {
+    fn leave(&mut self) -> (Option<pending_request::PendingRequest>, Option<Progress>) {
         let Phase::Running(mut connection) = std::mem::replace(&mut self.phase, Phase::Over) else {
             return (None, None);
         };

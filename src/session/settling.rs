@@ -5,13 +5,13 @@ use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
 
 use super::channel::Mode;
-use super::turn::{Shared, Turn};
-use super::unacked::{Run, Unacked, UnknownTag, runs};
+use super::channel_context::{ChannelContext, Shared};
+use super::unacked::{AdjacentRange, Unacked, UnknownTag, runs};
 
 /// A run of deliveries that were settled one by one, and alike.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    run: Run,
+    run: AdjacentRange,
     settlement: Settlement,
 }
 
@@ -24,7 +24,7 @@ impl Shared {
     }
 }
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// 406 where the tag is not outstanding (semantics 11.1); so do nack and reject.
     pub(super) fn ack(&mut self, tag: u64, multiple: bool) -> Result<(), Fault> {
         self.settle_tag(tag, multiple, Settlement::Ack)
@@ -75,7 +75,7 @@ impl<P: BrokerPort> Turn<'_, P> {
             .is_some_and(|gathered| gathered.settlement == settlement && gathered.run.grow(&entry));
         if !grown {
             self.flush_settlement();
-            self.shared.gathered = Some(Gathered { run: Run::of(&entry), settlement });
+            self.shared.gathered = Some(Gathered { run: AdjacentRange::of(&entry), settlement });
         }
         self.channel.shared_prefetch.used -= usize::from(entry.counted);
         self.adapt_pause();

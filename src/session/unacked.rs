@@ -30,7 +30,7 @@ pub(super) struct Unacked {
 pub(super) struct UnknownTag;
 
 #[derive(Debug)]
-struct Slot {
+struct TagEntry {
     entry: Unacked,
     settled: bool,
 }
@@ -39,7 +39,7 @@ struct Slot {
 /// index away as long as every delivery is to be acked, and memory stays in proportion to what is outstanding.
 #[derive(Debug, Default)]
 pub(super) struct UnackedTags {
-    slots: VecDeque<Slot>,
+    slots: VecDeque<TagEntry>,
     holes: usize,
 }
 
@@ -52,7 +52,7 @@ impl UnackedTags {
     /// Remembers a delivery; tags grow.
     pub(super) fn push(&mut self, entry: Unacked) {
         debug_assert!(self.slots.back().is_none_or(|last| last.entry.tag < entry.tag));
-        self.slots.push_back(Slot { entry, settled: false });
+        self.slots.push_back(TagEntry { entry, settled: false });
     }
 
     /// Takes one delivery out.
@@ -84,7 +84,7 @@ impl UnackedTags {
     pub(super) fn restore(&mut self, entries: impl IntoIterator<Item = Unacked>) {
         self.slots.retain(|slot| !slot.settled);
         self.holes = 0;
-        self.slots.extend(entries.into_iter().map(|entry| Slot { entry, settled: false }));
+        self.slots.extend(entries.into_iter().map(|entry| TagEntry { entry, settled: false }));
         self.slots.make_contiguous().sort_unstable_by_key(|slot| slot.entry.tag);
     }
 
@@ -124,16 +124,20 @@ impl UnackedTags {
 
 /// Adjacent positions of one queue and consumer, to be settled in one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct AdjacentRange {
     pub queue: QueueRef,
     pub consumer: ConsumerNumber,
     pub range: PositionRange,
 }
 
-impl Run {
+impl AdjacentRange {
     /// The run of one delivery.
-    pub(super) fn of(entry: &Unacked) -> Run {
-        Run { queue: entry.queue, consumer: entry.consumer, range: PositionRange::single(entry.position) }
+    pub(super) fn of(entry: &Unacked) -> AdjacentRange {
+        AdjacentRange {
+            queue: entry.queue,
+            consumer: entry.consumer,
+            range: PositionRange::single(entry.position),
+        }
     }
 
     /// Takes the delivery in where it is the next one. False where it is not.
@@ -149,8 +153,11 @@ impl Run {
 }
 
 /// Hands every entry over as a part of a run.
-pub(super) fn runs<'a>(entries: impl IntoIterator<Item = &'a Unacked>, mut settle: impl FnMut(Run)) {
-    let mut open: SmallVec<[Run; OPEN_RUNS]> = SmallVec::new();
+pub(super) fn runs<'a>(
+    entries: impl IntoIterator<Item = &'a Unacked>,
+    mut settle: impl FnMut(AdjacentRange),
+) {
+    let mut open: SmallVec<[AdjacentRange; OPEN_RUNS]> = SmallVec::new();
     for entry in entries {
         if open.iter_mut().any(|run| run.grow(entry)) {
             continue;
@@ -158,7 +165,7 @@ pub(super) fn runs<'a>(entries: impl IntoIterator<Item = &'a Unacked>, mut settl
         if open.len() == OPEN_RUNS {
             settle(open.remove(0));
         }
-        open.push(Run::of(entry));
+        open.push(AdjacentRange::of(entry));
     }
     open.into_iter().for_each(settle);
 }

@@ -7,11 +7,11 @@ use leveret_codec::method::amqp::basic::{AMQPMethod, Get, Qos, QosOk, RecoverOk}
 use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
 use crate::model::request::Request;
-use crate::session::awaiting::Question;
+use crate::session::channel_context::ChannelContext;
 use crate::session::failure::unimplemented;
-use crate::session::turn::Turn;
+use crate::session::pending_request::RequestKind;
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// `payload` is the method's frame.
     pub(in crate::session) fn basic_method(
         &mut self,
@@ -61,7 +61,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         let queue = self.named_queue(get.queue.as_str())?;
         let (consumer, no_ack) = (self.channel.getter, get.no_ack);
         let request = Request::Get { queue, channel: self.number, consumer, no_ack };
-        self.ask(request, id, false, Question::Get { no_ack })
+        self.ask(request, id, false, RequestKind::Get { no_ack })
     }
 }
 

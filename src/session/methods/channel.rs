@@ -5,11 +5,14 @@ use leveret_codec::method::amqp::{AMQPClass, access};
 
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::port::BrokerPort;
+use crate::session::channel_context::{ChannelContext, ChannelOutcome};
 use crate::session::failure::unimplemented;
-use crate::session::turn::{Step, Turn};
 
-impl<P: BrokerPort> Turn<'_, P> {
-    pub(in crate::session) fn channel_method(&mut self, method: &AMQPMethod) -> Result<Step, Fault> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
+    pub(in crate::session) fn channel_method(
+        &mut self,
+        method: &AMQPMethod,
+    ) -> Result<ChannelOutcome, Fault> {
         match method {
             AMQPMethod::Open(_) => {
                 return Err(Fault::new(ReplyCode::ChannelError, "second 'channel.open' seen"));
@@ -22,13 +25,13 @@ impl<P: BrokerPort> Turn<'_, P> {
                 self.flush_confirms();
                 self.release();
                 self.say(&AMQPClass::Channel(AMQPMethod::CloseOk(CloseOk {})));
-                return Ok(Step::Closed);
+                return Ok(ChannelOutcome::Closed);
             }
             AMQPMethod::OpenOk(_) | AMQPMethod::FlowOk(_) | AMQPMethod::CloseOk(_) => {
                 return Err(unimplemented());
             }
         }
-        Ok(Step::Goes)
+        Ok(ChannelOutcome::Goes)
     }
 
     /// Any realm is granted ticket 1 (semantics 4.4).

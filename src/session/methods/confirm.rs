@@ -6,11 +6,11 @@ use leveret_codec::method::amqp::confirm::{AMQPMethod, SelectOk};
 use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
 use crate::session::channel::Mode;
+use crate::session::channel_context::ChannelContext;
 use crate::session::confirms::Confirms;
 use crate::session::failure::unimplemented;
-use crate::session::turn::Turn;
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     pub(in crate::session) fn confirm_method(&mut self, method: &AMQPMethod) -> Result<(), Fault> {
         let AMQPMethod::Select(select) = method else { return Err(unimplemented()) };
         match self.channel.mode {

@@ -8,11 +8,11 @@ use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::port::BrokerPort;
 use crate::model::request::{Binding, DeclareExchange, Request};
-use crate::session::awaiting::Question;
+use crate::session::channel_context::ChannelContext;
 use crate::session::failure::unimplemented;
-use crate::session::turn::Turn;
+use crate::session::pending_request::RequestKind;
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     pub(in crate::session) fn exchange_method(
         &mut self,
         method: AMQPMethod,
@@ -59,6 +59,6 @@ impl<P: BrokerPort> Turn<'_, P> {
             | AMQPMethod::BindOk(_)
             | AMQPMethod::UnbindOk(_) => return Err(unimplemented()),
         };
-        self.ask(request, id, nowait, Question::Plain(AMQPClass::Exchange(answer)))
+        self.ask(request, id, nowait, RequestKind::Plain(AMQPClass::Exchange(answer)))
     }
 }

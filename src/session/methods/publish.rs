@@ -12,13 +12,13 @@ use crate::model::fault::{Fault, ReplyCode};
 use crate::model::message::{Message, Origin};
 use crate::model::port::{BrokerPort, RoutedPublish};
 use crate::session::channel::Mode;
+use crate::session::channel_context::ChannelContext;
 use crate::session::consumers::REPLY_TO;
-use crate::session::turn::Turn;
 
 /// Bytes taken at a time for envelopes and small bodies: a BytesMut grows on by what it began with.
 const ARENA: usize = 16 * 1024;
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// The content of a basic.publish is complete.
     pub(in crate::session) fn publish(&mut self) -> Result<(), Fault> {
         self.shared.held.subtract(std::mem::take(&mut self.channel.content.counted));

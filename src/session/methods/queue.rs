@@ -10,13 +10,13 @@ use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::port::BrokerPort;
 use crate::model::request::{Binding, DeclareQueue, Request};
-use crate::session::awaiting::Question;
+use crate::session::channel_context::ChannelContext;
 use crate::session::failure::unimplemented;
-use crate::session::turn::Turn;
+use crate::session::pending_request::RequestKind;
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     pub(in crate::session) fn queue_method(&mut self, method: AMQPMethod, id: MethodId) -> Result<(), Fault> {
-        let (request, nowait, question) = match method {
+        let (request, nowait, kind) = match method {
             AMQPMethod::Declare(declare) => {
                 let request = Request::DeclareQueue(DeclareQueue {
                     name: Name::from(declare.queue.as_str()),
@@ -26,28 +26,28 @@ impl<P: BrokerPort> Turn<'_, P> {
                     auto_delete: declare.auto_delete,
                     arguments: declare.arguments,
                 });
-                (request, declare.nowait, Question::DeclareQueue)
+                (request, declare.nowait, RequestKind::DeclareQueue)
             }
             AMQPMethod::Bind(bind) => {
                 let (queue, source) = (bind.queue.as_str(), bind.exchange.as_str());
                 let binding = self.binding(queue, source, bind.routing_key.as_str(), bind.arguments)?;
                 let answer = AMQPClass::Queue(AMQPMethod::BindOk(BindOk {}));
-                (Request::BindQueue(binding), bind.nowait, Question::Plain(answer))
+                (Request::BindQueue(binding), bind.nowait, RequestKind::Plain(answer))
             }
             AMQPMethod::Unbind(unbind) => {
                 let (queue, source) = (unbind.queue.as_str(), unbind.exchange.as_str());
                 let binding = self.binding(queue, source, unbind.routing_key.as_str(), unbind.arguments)?;
                 let answer = AMQPClass::Queue(AMQPMethod::UnbindOk(UnbindOk {}));
-                (Request::UnbindQueue(binding), false, Question::Plain(answer))
+                (Request::UnbindQueue(binding), false, RequestKind::Plain(answer))
             }
             AMQPMethod::Purge(purge) => {
                 let name = self.named_queue(purge.queue.as_str())?;
-                (Request::PurgeQueue { name }, purge.nowait, Question::PurgeQueue)
+                (Request::PurgeQueue { name }, purge.nowait, RequestKind::PurgeQueue)
             }
             AMQPMethod::Delete(delete) => {
                 let name = self.named_queue(delete.queue.as_str())?;
                 let (if_unused, if_empty) = (delete.if_unused, delete.if_empty);
-                (Request::DeleteQueue { name, if_unused, if_empty }, delete.nowait, Question::DeleteQueue)
+                (Request::DeleteQueue { name, if_unused, if_empty }, delete.nowait, RequestKind::DeleteQueue)
             }
             AMQPMethod::DeclareOk(_)
             | AMQPMethod::BindOk(_)
@@ -55,7 +55,7 @@ impl<P: BrokerPort> Turn<'_, P> {
             | AMQPMethod::DeleteOk(_)
             | AMQPMethod::UnbindOk(_) => return Err(unimplemented()),
         };
-        self.ask(request, id, nowait, question)
+        self.ask(request, id, nowait, kind)
     }
 
     /// A queue's binding. Where neither queue nor routing key is named, the last declared queue's name is both

@@ -9,16 +9,16 @@ use leveret_codec::method::amqp::tx::{AMQPMethod, CommitOk, RollbackOk, SelectOk
 use crate::model::event::ConfirmToken;
 use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
-use crate::session::awaiting::{Awaiting, Question};
 use crate::session::channel::Mode;
+use crate::session::channel_context::ChannelContext;
 use crate::session::failure::unimplemented;
+use crate::session::pending_request::{PendingRequest, RequestKind};
 use crate::session::transaction::Transaction;
-use crate::session::turn::Turn;
 
 /// tx.commit.
 pub(in crate::session) const COMMIT: MethodId = MethodId { class: 90, method: 20 };
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     pub(in crate::session) fn tx_method(&mut self, method: &AMQPMethod) -> Result<(), Fault> {
         match method {
             AMQPMethod::Select(_) => self.tx_select(),
@@ -59,16 +59,16 @@ impl<P: BrokerPort> Turn<'_, P> {
         }
         let barrier = self.token(0);
         waiting += self.out.port.barrier(barrier);
-        let question = Question::Commit { waiting, refused: false };
-        let awaiting = Awaiting { channel: self.number, method: COMMIT, nowait: false, question };
-        self.shared.awaiting = Some(awaiting);
+        let kind = RequestKind::Commit { waiting, refused: false };
+        let pending = PendingRequest { channel: self.number, method: COMMIT, nowait: false, kind };
+        self.shared.pending = Some(pending);
         self.finish_commit()
     }
 
     /// One of the confirms of a commit came.
     pub(in crate::session) fn commit_confirmed(&mut self, accepted: bool) -> Result<(), Fault> {
-        match &mut self.shared.awaiting {
-            Some(Awaiting { channel, question: Question::Commit { waiting, refused }, .. })
+        match &mut self.shared.pending {
+            Some(PendingRequest { channel, kind: RequestKind::Commit { waiting, refused }, .. })
                 if *channel == self.number =>
             {
                 *waiting = waiting.saturating_sub(1);
@@ -81,11 +81,12 @@ impl<P: BrokerPort> Turn<'_, P> {
 
     /// Answers tx.commit when nothing is waited for any more; 406 where a queue refused a publish (semantics 14.3).
     fn finish_commit(&mut self) -> Result<(), Fault> {
-        let Some(Awaiting { question: Question::Commit { waiting: 0, refused }, .. }) = self.shared.awaiting
+        let Some(PendingRequest { kind: RequestKind::Commit { waiting: 0, refused }, .. }) =
+            self.shared.pending
         else {
             return Ok(());
         };
-        self.shared.awaiting = None;
+        self.shared.pending = None;
         if refused {
             return Err(Fault::precondition("partial tx completion"));
         }

@@ -14,7 +14,7 @@ use crate::model::op::Attempts;
 use crate::model::request::Reply;
 use crate::model::resource::Resource;
 use crate::session::SessionLimits;
-use crate::session::outside::short;
+use crate::session::context::short;
 
 fn consume(queue: &str, tag: &str) -> Consume {
     Consume { queue: short(queue), consumer_tag: short(tag), ..Consume::default() }

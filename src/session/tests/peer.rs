@@ -18,7 +18,7 @@ use crate::model::message::{Body, Message, Origin};
 use crate::model::names::Seed;
 use crate::model::op::Attempts;
 use crate::model::request::Reply;
-use crate::session::outside::short;
+use crate::session::context::short;
 use crate::session::{PeerInfo, Session, SessionLimits};
 
 use super::port::{FakePort, QUEUE};

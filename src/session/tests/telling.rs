@@ -12,7 +12,7 @@ use crate::model::request::Reply;
 use crate::model::resource::Resource;
 use crate::session::SessionLimits;
 use crate::session::consumers::REPLY_TO;
-use crate::session::outside::short;
+use crate::session::context::short;
 
 fn told(peer: &mut Peer) -> Vec<String> {
     std::mem::take(&mut peer.session.port().consumers)

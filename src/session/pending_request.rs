@@ -11,22 +11,22 @@ use crate::model::ids::{ChannelNumber, ConsumerNumber, Name};
 use crate::model::port::{BrokerPort, Progress};
 use crate::model::request::{Reply, Request};
 
-use super::outside::short;
-use super::turn::Turn;
+use super::channel_context::ChannelContext;
+use super::context::short;
 
-/// A question that is open.
+/// A request that is not answered yet.
 #[derive(Debug)]
-pub(super) struct Awaiting {
+pub(super) struct PendingRequest {
     pub channel: ChannelNumber,
     /// Who is blamed when it is refused.
     pub method: MethodId,
     /// The client wants no answer.
     pub nowait: bool,
-    pub question: Question,
+    pub kind: RequestKind,
 }
 
 #[derive(Debug)]
-pub(super) enum Question {
+pub(super) enum RequestKind {
     /// Done, and this is the answer to the client.
     Plain(AMQPClass),
     DeclareQueue,
@@ -49,14 +49,14 @@ pub(super) enum Question {
     },
 }
 
-impl Awaiting {
+impl PendingRequest {
     /// The channel was closed meanwhile, and nobody will take what it asked for.
     pub(super) fn give_back<P: BrokerPort>(&self, reply: &Reply, port: &mut P) {
-        match (&self.question, reply) {
-            (Question::Consume { consumer, .. }, Reply::Consuming { queue }) => {
+        match (&self.kind, reply) {
+            (RequestKind::Consume { consumer, .. }, Reply::Consuming { queue }) => {
                 port.detach(*queue, *consumer);
             }
-            (Question::Get { no_ack: false }, Reply::Got { delivery, .. }) => {
+            (RequestKind::Get { no_ack: false }, Reply::Got { delivery, .. }) => {
                 port.detach(delivery.queue, delivery.consumer);
             }
             _ => {}
@@ -64,33 +64,33 @@ impl Awaiting {
     }
 }
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// Asks the broker; the client is answered now or later.
     pub(super) fn ask(
         &mut self,
         request: Request,
         method: MethodId,
         nowait: bool,
-        question: Question,
+        kind: RequestKind,
     ) -> Result<(), Fault> {
         self.flush_settlement();
-        let awaiting = Awaiting { channel: self.number, method, nowait, question };
+        let pending = PendingRequest { channel: self.number, method, nowait, kind };
         match self.out.port.request(self.out.now, request) {
-            Progress::Done(reply) => self.answered(awaiting, reply),
+            Progress::Done(reply) => self.answered(pending, reply),
             Progress::Pending => {
-                self.shared.awaiting = Some(awaiting);
+                self.shared.pending = Some(pending);
                 Ok(())
             }
         }
     }
 
     /// The broker's answer came.
-    pub(super) fn answered(&mut self, awaiting: Awaiting, reply: Reply) -> Result<(), Fault> {
-        let Awaiting { nowait, question, .. } = awaiting;
-        let answer = match (question, reply) {
+    pub(super) fn answered(&mut self, pending: PendingRequest, reply: Reply) -> Result<(), Fault> {
+        let PendingRequest { nowait, kind, .. } = pending;
+        let answer = match (kind, reply) {
             (_, Reply::Refused(fault)) => return Err(fault),
-            (Question::Plain(answer), Reply::Done) => answer,
-            (Question::DeclareQueue, Reply::QueueDeclared { name, messages, consumers }) => {
+            (RequestKind::Plain(answer), Reply::Done) => answer,
+            (RequestKind::DeclareQueue, Reply::QueueDeclared { name, messages, consumers }) => {
                 let queue = short(&name);
                 self.channel.last_queue = Some(name);
                 AMQPClass::Queue(queue::AMQPMethod::DeclareOk(queue::DeclareOk {
@@ -99,25 +99,25 @@ impl<P: BrokerPort> Turn<'_, P> {
                     consumer_count: consumers,
                 }))
             }
-            (Question::DeleteQueue, Reply::Count { messages }) => {
+            (RequestKind::DeleteQueue, Reply::Count { messages }) => {
                 AMQPClass::Queue(queue::AMQPMethod::DeleteOk(queue::DeleteOk { message_count: messages }))
             }
-            (Question::PurgeQueue, Reply::Count { messages }) => {
+            (RequestKind::PurgeQueue, Reply::Count { messages }) => {
                 AMQPClass::Queue(queue::AMQPMethod::PurgeOk(queue::PurgeOk { message_count: messages }))
             }
-            (Question::Consume { consumer, asked }, Reply::Consuming { queue }) => {
+            (RequestKind::Consume { consumer, asked }, Reply::Consuming { queue }) => {
                 self.consuming(*asked, consumer, queue, nowait);
                 return Ok(());
             }
-            (Question::Cancel { tag }, Reply::Done) => {
+            (RequestKind::Cancel { tag }, Reply::Done) => {
                 self.forget_consumer(&tag);
                 cancel_ok(&tag)
             }
-            (Question::Get { no_ack }, Reply::Got { delivery, remaining }) => {
+            (RequestKind::Get { no_ack }, Reply::Got { delivery, remaining }) => {
                 self.got(&delivery, remaining, no_ack);
                 return Ok(());
             }
-            (Question::Get { .. }, Reply::GotEmpty) => {
+            (RequestKind::Get { .. }, Reply::GotEmpty) => {
                 AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {}))
             }
             _ => return Err(mismatch()),

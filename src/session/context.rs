@@ -13,7 +13,7 @@ use super::failure::Failure;
 use super::limits::SessionLimits;
 
 #[derive(Debug)]
-pub(super) struct Outside<P> {
+pub(super) struct Context<P> {
     pub port: P,
     pub output: Output,
     pub limits: Arc<SessionLimits>,
@@ -23,7 +23,7 @@ pub(super) struct Outside<P> {
     pub tally: Tally,
 }
 
-impl<P> Outside<P> {
+impl<P> Context<P> {
     pub(super) fn say(&mut self, channel: ChannelNumber, method: &AMQPClass) {
         self.output.method(channel, method);
     }

@@ -1,4 +1,4 @@
-//! A turn: one channel at work, with what its connection shares and the world around. Method rooms add what they
+//! One channel at work, with what its connection shares and the context of the session. Method rooms add what they
 //! do to it; here are only its parts and the way of a frame into it.
 
 use std::collections::HashMap;
@@ -15,14 +15,14 @@ use crate::model::ids::{ChannelNumber, ConsumerNumber, Name};
 use crate::model::names::NameSource;
 use crate::model::port::BrokerPort;
 
-use super::awaiting::Awaiting;
 use super::channel::Channel;
 use super::client::ClientInfo;
 use super::consumers::Consumer;
+use super::context::Context;
 use super::failure::{Failure, undecodable, unexpected_frame, unimplemented};
 use super::held::Held;
 use super::input::Frames;
-use super::outside::Outside;
+use super::pending_request::PendingRequest;
 use super::settling::Gathered;
 
 /// What the channels of a connection share.
@@ -37,7 +37,7 @@ pub(super) struct Shared {
     /// Envelopes and small bodies of messages are written here, many to an allocation.
     pub arena: BytesMut,
     /// What the connection waits for; no further input is acted on until it came.
-    pub awaiting: Option<Awaiting>,
+    pub pending: Option<PendingRequest>,
     /// Channels whose confirms want flushing.
     pub dirty: Vec<ChannelNumber>,
     /// The settlement of single tags that still grows.
@@ -55,14 +55,14 @@ impl Shared {
             last_consumer: _,
             names: _,
             arena,
-            awaiting,
+            pending,
             dirty,
             gathered,
             held,
         } = self;
         into.in_use("session: consumers", consumers);
         into.in_transit("session: arena", &(arena.len(), 0));
-        into.in_transit("session: answer awaited", awaiting);
+        into.in_transit("session: pending request", pending);
         into.in_transit("session: channels with confirms", dirty);
         into.in_transit("session: settlements gathered", gathered);
         into.in_use("session: begun and not ended", &held.bytes());
@@ -82,24 +82,24 @@ impl Shared {
     }
 }
 
-pub(super) struct Turn<'a, P> {
+pub(super) struct ChannelContext<'a, P> {
     pub number: ChannelNumber,
     pub channel: &'a mut Channel,
     pub shared: &'a mut Shared,
-    pub out: &'a mut Outside<P>,
+    pub out: &'a mut Context<P>,
 }
 
 /// What becomes of the channel after a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum ChannelOutcome {
     Goes,
     /// The client closed it; it is gone.
     Closed,
 }
 
-impl<P: BrokerPort> Turn<'_, P> {
+impl<P: BrokerPort> ChannelContext<'_, P> {
     /// Acts on a frame that lies in `buffer`.
-    pub(super) fn frame(&mut self, frame: Frame<'_>, buffer: &Frames) -> Result<Step, Failure> {
+    pub(super) fn frame(&mut self, frame: Frame<'_>, buffer: &Frames) -> Result<ChannelOutcome, Failure> {
         let complete = match frame.kind {
             FrameKind::Method => return self.method_frame(frame.payload),
             FrameKind::Header => {
@@ -116,7 +116,7 @@ impl<P: BrokerPort> Turn<'_, P> {
         };
         let done = if complete { self.publish() } else { self.hold_content() };
         done.map_err(|fault| Failure::new(fault, super::content::PUBLISH))?;
-        Ok(Step::Goes)
+        Ok(ChannelOutcome::Goes)
     }
 
     /// Whether a part of a body, of so many bytes, would keep a buffer in memory that it shares with what others have begun.
@@ -137,14 +137,14 @@ impl<P: BrokerPort> Turn<'_, P> {
         Ok(())
     }
 
-    fn method_frame(&mut self, payload: &[u8]) -> Result<Step, Failure> {
+    fn method_frame(&mut self, payload: &[u8]) -> Result<ChannelOutcome, Failure> {
         self.channel.content.expect_method()?;
         let method = parse_method(payload).map_err(|error| undecodable(&error, payload))?;
         let id = method_id(payload).unwrap_or(MethodId::NONE);
         self.method(method, payload, id).map_err(|fault| Failure::new(fault, id))
     }
 
-    fn method(&mut self, method: Method<'_>, payload: &[u8], id: MethodId) -> Result<Step, Fault> {
+    fn method(&mut self, method: Method<'_>, payload: &[u8], id: MethodId) -> Result<ChannelOutcome, Fault> {
         match method {
             Method::Publish(publish) if publish.immediate => {
                 return Err(Fault::not_implemented("immediate=true"));
@@ -155,10 +155,10 @@ impl<P: BrokerPort> Turn<'_, P> {
             Method::Reject { delivery_tag, requeue } => self.reject(delivery_tag, requeue)?,
             Method::Other(class) => return self.class(*class, payload, id),
         }
-        Ok(Step::Goes)
+        Ok(ChannelOutcome::Goes)
     }
 
-    fn class(&mut self, class: AMQPClass, payload: &[u8], id: MethodId) -> Result<Step, Fault> {
+    fn class(&mut self, class: AMQPClass, payload: &[u8], id: MethodId) -> Result<ChannelOutcome, Fault> {
         match class {
             AMQPClass::Channel(method) => return self.channel_method(&method),
             AMQPClass::Basic(method) => self.basic_method(method, payload, id)?,
@@ -169,7 +169,7 @@ impl<P: BrokerPort> Turn<'_, P> {
             AMQPClass::Access(method) => self.access_method(&method)?,
             AMQPClass::Connection(_) => return Err(unimplemented()),
         }
-        Ok(Step::Goes)
+        Ok(ChannelOutcome::Goes)
     }
 
     /// Answers on this channel.
