@@ -57,9 +57,10 @@ impl BegunHere {
 
     /// How much it is now.
     pub(crate) fn set(&mut self, bytes: usize) {
-        if bytes >= self.bytes {
+        // All connections share the count, and in most turns it stays as it is.
+        if bytes > self.bytes {
             self.all.bytes.fetch_add(bytes - self.bytes, Ordering::Relaxed);
-        } else {
+        } else if bytes < self.bytes {
             self.all.bytes.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
         }
         self.bytes = bytes;
