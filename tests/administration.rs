@@ -21,6 +21,7 @@ use leveret::model::ids::Name;
 use leveret::model::settings::QueueType;
 use leveret::server::{self, RunningBroker};
 use tempfile::TempDir;
+use tokio::runtime::Handle;
 
 /// A broker beside the test, on fresh data.
 struct Broker {
@@ -51,7 +52,8 @@ impl Broker {
 
     fn apply(&self, change: Change) -> Applied {
         let running = self.running.as_ref().unwrap();
-        tokio::task::block_in_place(|| running.administrator().apply_blocking(change)).unwrap()
+        let applied = running.administrator().apply(change);
+        tokio::task::block_in_place(|| Handle::current().block_on(applied)).unwrap()
     }
 
     async fn connect(&self, user: &str, vhost: &str) -> lapin::Result<Connection> {

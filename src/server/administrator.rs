@@ -29,12 +29,9 @@ impl Administrator {
 
     /// Makes a change; returns once it is durable.
     pub async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
-        self.ask(change).await.unwrap_or(Err(AdministrationError::Stopping))
-    }
-
-    /// The same for code that is not asynchronous. Not to be called from a task.
-    pub fn apply_blocking(&self, change: Change) -> Result<Applied, AdministrationError> {
-        self.ask(change).blocking_recv().unwrap_or(Err(AdministrationError::Stopping))
+        let (answer, answered) = oneshot::channel();
+        self.hub.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
+        answered.await.unwrap_or(Err(AdministrationError::Stopping))
     }
 
     /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.
@@ -53,11 +50,5 @@ impl Administrator {
     #[must_use]
     pub fn thresholds(&self) -> &Thresholds {
         &self.thresholds
-    }
-
-    fn ask(&self, change: Change) -> oneshot::Receiver<Result<Applied, AdministrationError>> {
-        let (answer, answered) = oneshot::channel();
-        self.hub.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
-        answered
     }
 }
