@@ -37,7 +37,8 @@ impl Administrator {
     /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
-        self.hub.send(&mut vec![(connection, SessionEvent::Close(fault))]);
+        let close = SessionEvent::Close(fault);
+        self.hub.connections().with(connection, |inbox| inbox.mailbox.post(close));
     }
 
     /// What there is, for reading.

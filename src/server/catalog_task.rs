@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::hub::Hub;
 use super::owners::CatalogOwner;
+use super::router::Router;
 
 pub(crate) async fn run(mut owner: CatalogOwner, hub: Arc<Hub>, clock: Clock) {
     let mailbox = hub.catalog();
+    let mut router = Router::new(&hub);
     let mut inputs = Vec::new();
     loop {
         mailbox.take(&mut inputs);
-        owner.turn(clock.now(), &mut inputs, &mut &*hub);
+        owner.turn(clock.now(), &mut inputs, &mut router);
         if owner.is_stopped() {
             return;
         }
@@ -19,7 +21,7 @@ pub(crate) async fn run(mut owner: CatalogOwner, hub: Arc<Hub>, clock: Clock) {
             // Others get their turn between its steps.
             tokio::task::yield_now().await;
         } else {
-            mailbox.arrival().await;
+            mailbox.arrival(&mut inputs).await;
         }
     }
 }

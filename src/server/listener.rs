@@ -15,6 +15,7 @@ use tracing::warn;
 use super::connection_task::{Connection, Surroundings};
 use super::log_limit::LogLimit;
 use crate::config::ListenAddress;
+use crate::model::peer::Ends;
 
 /// How many connections may wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -112,7 +113,8 @@ pub(super) async fn accept(
                 if let Err(error) = stream.set_nodelay(true) {
                     warn!(%error, %peer, "could not turn Nagle's algorithm off");
                 }
-                let connection = Connection::new(stream, peer, Arc::clone(&around));
+                let server = stream.local_addr().unwrap_or(around.address);
+                let connection = Connection::new(stream, Ends { client: peer, server }, Arc::clone(&around));
                 connections.spawn(async move {
                     connection.run().await;
                     drop(place);

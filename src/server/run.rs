@@ -260,6 +260,7 @@ impl Broker {
             // It has not been told to close yet.
             ended = self.store.ended() => {
                 self.around.stop.cancel();
+                hub.connections().stop();
                 self.connections.close();
                 // Clients are told that the broker goes. Nothing else is left to be put in order.
                 let _ = timeout(FAREWELL, self.connections.wait()).await;
@@ -280,14 +281,15 @@ async fn serve_and_stop(
     connections: &TaskTracker,
 ) -> Result<(), TaskEnd> {
     tasks.watched(around.stop.cancelled()).await?;
+    let hub = &around.hub;
+    hub.connections().stop();
     connections.close();
     tasks.watched(connections.wait()).await?;
     tasks.have_ended(Role::Service).await?;
 
     // Connections have said their last word. What the shards make of it may concern the catalog, and what the
     // catalog makes of that the shards.
-    let hub = &around.hub;
-    for (_, shard) in hub.shards() {
+    for shard in hub.shards() {
         let (done, worked_off) = oneshot::channel();
         shard.post(ShardInput::Barrier(done));
         let _ = tasks.watched(worked_off).await?;
@@ -296,7 +298,7 @@ async fn serve_and_stop(
     hub.catalog().post(CatalogInput::Stop);
     tasks.have_ended(Role::Catalog).await?;
     tasks.may_end(Role::Shard);
-    for (_, shard) in hub.shards() {
+    for shard in hub.shards() {
         shard.post(ShardInput::Stop);
     }
     tasks.have_ended(Role::Shard).await
@@ -323,7 +325,7 @@ pub(super) fn random_seed() -> Seed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::path::Path;
     use std::time::Instant;
 
@@ -332,25 +334,37 @@ mod tests {
     use super::*;
     use crate::config::{CommandLine, Verb};
 
+    /// Runs a broker, with which something is done once it serves, until it stops.
+    pub(in crate::server) fn served(
+        data: &Path,
+        act: impl FnOnce(&Arc<Surroundings>, &TaskTracker),
+    ) -> Result<(), ServeError> {
+        run_in(data, |broker| act(&broker.around, &broker.connections))
+    }
+
     /// Runs a broker to which something is done once it serves. Returns why it ended.
     fn ended(data: &Path, spoil: impl FnOnce(&mut Broker)) -> String {
+        let since = Instant::now();
+        let outcome = run_in(data, spoil);
+        assert!(since.elapsed() < Duration::from_secs(20), "it ends soon: {:?}", since.elapsed());
+        outcome.unwrap_err().to_string()
+    }
+
+    fn run_in(data: &Path, act: impl FnOnce(&mut Broker)) -> Result<(), ServeError> {
         let data = data.display().to_string();
         let arguments = ["leveret", "serve", "--listen", "127.0.0.1:0", "--shards", "2", "--data-dir", &data];
         let Verb::Serve(config) = CommandLine::parse_from(arguments).verb() else {
             unreachable!("serve is asked")
         };
-        let since = Instant::now();
-        let outcome = run(
+        run(
             &config,
             |_, _, _| Box::pin(async {}),
             |plan| {
                 let mut broker = plan.start()?;
-                spoil(&mut broker);
+                act(&mut broker);
                 Ok(broker)
             },
-        );
-        assert!(since.elapsed() < Duration::from_secs(20), "it ends soon: {:?}", since.elapsed());
-        outcome.unwrap_err().to_string()
+        )
     }
 
     #[test]

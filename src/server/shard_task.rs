@@ -1,19 +1,22 @@
 //! The task that owns one shard: lets it work off what has arrived, and waits for more or for the next deadline.
 
+use std::future::poll_fn;
 use std::sync::Arc;
-
-use tokio::time::sleep_until;
+use std::task::Poll;
 
 use super::clock::Clock;
 use super::hub::Hub;
 use super::owners::ShardOwner;
+use super::router::Router;
+use super::timer::Timer;
 
 pub(crate) async fn run(mut owner: ShardOwner, hub: Arc<Hub>, clock: Clock) {
     let mailbox = hub.shard(owner.index());
+    let (mut router, mut timer) = (Router::new(&hub), Timer::new(clock));
     let mut inputs = Vec::new();
     loop {
         mailbox.take(&mut inputs);
-        let worked = owner.turn(clock.now(), &mut inputs, &mut &*hub);
+        let worked = owner.turn(clock.now(), &mut inputs, &mut router);
         if owner.is_stopped() {
             return;
         }
@@ -22,12 +25,11 @@ pub(crate) async fn run(mut owner: ShardOwner, hub: Arc<Hub>, clock: Clock) {
             tokio::task::yield_now().await;
             continue;
         }
-        match owner.next_deadline() {
-            None => mailbox.arrival().await,
-            Some(deadline) => tokio::select! {
-                () = mailbox.arrival() => {}
-                () = sleep_until(clock.instant(deadline)) => {}
-            },
-        }
+        let deadline = owner.next_deadline();
+        poll_fn(|context| match mailbox.poll_arrival(&mut inputs, context) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => timer.poll(deadline, context),
+        })
+        .await;
     }
 }

@@ -19,6 +19,7 @@ use super::guard::Guard;
 use super::hub::Hub;
 use super::mailbox::ThreadMailbox;
 use super::owners::{StoreOwner, StoreRequest};
+use super::router::Router;
 use super::supervisor::panic_text;
 use crate::store::{Store, StoreError};
 
@@ -134,6 +135,7 @@ fn run(
     clock: Clock,
     unwanted: &CancellationToken,
 ) -> Result<End, StoreEnd> {
+    let mut router = Router::new(hub);
     let mut batch = Vec::new();
     let mut checked = Instant::now();
     while !owner.is_closing() {
@@ -147,7 +149,7 @@ fn run(
         if unwanted.is_cancelled() {
             return Ok(End::Unwanted);
         }
-        owner.turn(clock.now(), &mut batch, &mut &*hub)?;
+        owner.turn(clock.now(), &mut batch, &mut router)?;
     }
     Ok(End::Closing)
 }

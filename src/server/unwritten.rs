@@ -20,12 +20,6 @@ const LEAST: usize = 64 << 10;
 pub(crate) struct Unwritten(AtomicUsize);
 
 impl Unwritten {
-    /// How many bytes they are.
-    #[cfg(test)]
-    pub(crate) fn bytes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
     fn share(&self, part: usize) -> usize {
         (POOL.saturating_sub(self.0.load(Ordering::Relaxed)) / part).max(LEAST)
     }
@@ -98,6 +92,13 @@ impl Drop for Backlog {
 mod tests {
     use super::*;
 
+    impl Unwritten {
+        /// How many bytes they are.
+        pub(in crate::server) fn bytes(&self) -> usize {
+            self.0.load(Ordering::Relaxed)
+        }
+    }
+
     const MESSAGE: usize = 1 << 20;
 
     #[test]
@@ -115,7 +116,7 @@ mod tests {
         stuck.set_output(MESSAGE);
         assert!(stuck.admits_reply(1));
         drop(stuck);
-        assert_eq!(all.0.load(Ordering::Relaxed), 0);
+        assert_eq!(all.bytes(), 0);
     }
 
     #[test]
@@ -126,7 +127,7 @@ mod tests {
         for client in &stuck {
             while client.admits_reply(64 << 10) {}
         }
-        let waiting = all.0.load(Ordering::Relaxed);
+        let waiting = all.bytes();
         assert!(waiting <= POOL + 2 * LEAST * stuck.len(), "{waiting} bytes wait for all of them together");
         let reader = Backlog::new(Arc::clone(&all));
         assert!(reader.limit() >= LEAST && reader.admits_reply(MESSAGE), "whoever reads gets its replies");

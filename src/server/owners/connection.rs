@@ -45,7 +45,7 @@ impl Conversation {
     }
 
     /// What of this connection's work is on its way.
-    pub(crate) fn budget(&self) -> &Budget {
+    pub(crate) fn budget(&self) -> &Arc<Budget> {
         &self.budget
     }
 
