@@ -11,7 +11,7 @@ use crate::wire::{self, Message, Queue};
 
 #[test]
 fn rounds_that_leave_nothing() {
-    Attack::new("soak", 60).carry_out(|stage| {
+    Attack::new("soak", 45).carry_out(|stage| {
         let sockets = stage.sockets();
         let (since, enough) = (Instant::now(), sized(Duration::from_secs(8), Duration::from_secs(300)));
         let mut memory = Vec::new();

@@ -79,10 +79,20 @@ impl<'a> Attack<'a> {
         assert!(outcome.is_empty(), "attack {} succeeds: {}", self.name, outcome.join("; "));
     }
 
+    /// The broker to be. In the short form its allocator keeps what was freed for 10 ms rather than for a second: what
+    /// counts is what the broker holds, and a small attack holds little against what an allocator keeps of it.
     fn command(self) -> Command {
-        let Some((first, rest)) = self.wrapper.split_first() else { return leveret() };
-        let mut command = Command::new(first);
-        command.args(rest).arg(env!("CARGO_BIN_EXE_leveret"));
+        let mut command = match self.wrapper.split_first() {
+            None => leveret(),
+            Some((first, rest)) => {
+                let mut command = Command::new(first);
+                command.args(rest).arg(env!("CARGO_BIN_EXE_leveret"));
+                command
+            }
+        };
+        if !is_long() {
+            command.env("MIMALLOC_PURGE_DELAY", "10");
+        }
         command
     }
 
