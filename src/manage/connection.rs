@@ -22,7 +22,7 @@ use tracing::{debug, warn};
 
 use super::routes;
 use super::turns::Turns;
-use crate::server::{Administrator, Entrance, LogLimit};
+use crate::server::{Administrator, LogLimit, ManagementListeners};
 
 /// Bytes of a request's head.
 const MOST_HEAD: usize = 64 << 10;
@@ -46,8 +46,12 @@ pub(super) struct House {
 }
 
 /// Accepts until `stop`; returns once all connections have ended.
-pub(super) async fn accept(entrance: Entrance, administrator: Administrator, stop: CancellationToken) {
-    let Entrance { listeners, most } = entrance;
+pub(super) async fn accept(
+    listeners: ManagementListeners,
+    administrator: Administrator,
+    stop: CancellationToken,
+) {
+    let ManagementListeners { listeners, most } = listeners;
     let guests = Arc::new(Guests { most, present: Mutex::default() });
     let house = Arc::new(House { administrator, turns: Turns::new(TURN) });
     let connections = TaskTracker::new();

@@ -1,5 +1,5 @@
 //! L5, the management API: the broker's administration over HTTP, with the paths and the JSON of RabbitMQ's. A thin
-//! face: a request is read, checked for who asks and what it says, and becomes a [`Change`] or a look at the view; what
+//! layer: a request is read, checked for who asks and what it says, and becomes a [`Change`] or a look at the view; what
 //! a change leads to is the broker's. It is not whole: what `routes` does not name is 404. Metrics and pages for
 //! people are not here.
 //!
@@ -30,13 +30,13 @@ use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{Administrator, Entrance};
+use crate::server::{Administrator, ManagementListeners};
 
 /// Serves the management API until the token is cancelled, for [`crate::server::start`].
 pub fn face(
-    entrance: Entrance,
+    listeners: ManagementListeners,
     administrator: Administrator,
     stop: CancellationToken,
 ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(connection::accept(entrance, administrator, stop))
+    Box::pin(connection::accept(listeners, administrator, stop))
 }

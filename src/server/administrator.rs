@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
-use super::guard::Thresholds;
-use super::hub::Hub;
+use super::mailboxes::Mailboxes;
 use super::owners::CatalogInput;
+use super::resource_monitor::Thresholds;
 use crate::broker::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::event::SessionEvent;
@@ -17,20 +17,24 @@ use crate::model::ids::ConnectionId;
 /// A broker's administration. Cheap to clone.
 #[derive(Clone)]
 pub struct Administrator {
-    hub: Arc<Hub>,
+    mailboxes: Arc<Mailboxes>,
     view: Arc<View>,
     thresholds: Arc<Thresholds>,
 }
 
 impl Administrator {
-    pub(super) fn new(hub: Arc<Hub>, view: Arc<View>, thresholds: Arc<Thresholds>) -> Administrator {
-        Administrator { hub, view, thresholds }
+    pub(super) fn new(
+        mailboxes: Arc<Mailboxes>,
+        view: Arc<View>,
+        thresholds: Arc<Thresholds>,
+    ) -> Administrator {
+        Administrator { mailboxes, view, thresholds }
     }
 
     /// Makes a change; returns once it is durable.
     pub async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
         let (answer, answered) = oneshot::channel();
-        self.hub.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
+        self.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
         answered.await.unwrap_or(Err(AdministrationError::Stopping))
     }
 
@@ -38,7 +42,7 @@ impl Administrator {
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
         let close = SessionEvent::Close(fault);
-        self.hub.connections().with(connection, |inbox| inbox.mailbox.post(close));
+        self.mailboxes.connections().with(connection, |inbox| inbox.mailbox.post(close));
     }
 
     /// What there is, for reading.

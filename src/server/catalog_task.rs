@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::hub::Hub;
+use super::mailboxes::Mailboxes;
 use super::owners::CatalogOwner;
 use super::router::Router;
 
-pub(crate) async fn run(mut owner: CatalogOwner, hub: Arc<Hub>, clock: Clock) {
-    let mailbox = hub.catalog();
-    let mut router = Router::new(&hub);
+pub(crate) async fn run(mut owner: CatalogOwner, mailboxes: Arc<Mailboxes>, clock: Clock) {
+    let mailbox = mailboxes.catalog();
+    let mut router = Router::new(&mailboxes);
     let mut inputs = Vec::new();
     loop {
         mailbox.take(&mut inputs);

@@ -1,4 +1,4 @@
-//! The task of one client connection: reads the socket into the session, carries the session's wishes to shards and
+//! The task of one client connection: reads the socket into the session, carries the session's commands to shards and
 //! catalog, tells it what they answer, and writes what it has to say.
 
 use std::future::{pending, poll_fn};
@@ -14,8 +14,8 @@ use super::budget::WorkBegun;
 use super::clock::Clock;
 use super::connection_log::{self, Ended};
 use super::connections::Inbox;
-use super::hub::Hub;
-use super::owners::Conversation;
+use super::mailboxes::Mailboxes;
+use super::owners::ConnectionActor;
 use super::router::Router;
 use super::run::random_seed;
 use super::supervisor::contained;
@@ -35,8 +35,8 @@ const READ_AHEAD: usize = 64 << 10;
 const GOODBYE: u64 = 3_000;
 
 /// What every connection shares.
-pub(crate) struct Surroundings {
-    pub(crate) hub: Arc<Hub>,
+pub(crate) struct ServerContext {
+    pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) view: Arc<View>,
     pub(crate) clock: Clock,
     pub(crate) limits: Arc<SessionLimits>,
@@ -52,32 +52,32 @@ pub(crate) struct Surroundings {
 pub(crate) struct Connection<S> {
     wire: Wire<S>,
     peer: SocketAddr,
-    conversation: Conversation,
+    actor: ConnectionActor,
     inbox: Arc<Inbox>,
-    around: Arc<Surroundings>,
+    context: Arc<ServerContext>,
     timer: Timer,
     end_of_input: bool,
 }
 
 impl<S: Transport> Connection<S> {
     /// `ends`: who speaks to whom by `stream`.
-    pub(crate) fn new(stream: S, ends: Ends, around: Arc<Surroundings>) -> Connection<S> {
-        let (id, inbox) = around.hub.connections().register();
-        let shards = around.hub.shard_count();
+    pub(crate) fn new(stream: S, ends: Ends, context: Arc<ServerContext>) -> Connection<S> {
+        let (id, inbox) = context.mailboxes.connections().register();
+        let shards = context.mailboxes.shard_count();
         let peer = ends.client;
-        let port = Port::new(id, shards, Arc::clone(&around.view), random_seed())
+        let port = Port::new(id, shards, Arc::clone(&context.view), random_seed())
             .between(ends)
-            .with_anonymous(around.anonymous_user.clone());
+            .with_anonymous(context.anonymous_user.clone());
         let info = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: random_seed() };
-        let session = Session::new(around.clock.now(), Arc::clone(&around.limits), info, port);
+        let session = Session::new(context.clock.now(), Arc::clone(&context.limits), info, port);
         Connection {
             wire: Wire::new(stream),
             peer,
-            conversation: Conversation::new(id, session, shards, Arc::clone(&around.begun)),
+            actor: ConnectionActor::new(id, session, shards, Arc::clone(&context.begun)),
             inbox,
-            timer: Timer::new(around.clock),
+            timer: Timer::new(context.clock),
             end_of_input: false,
-            around,
+            context,
         }
     }
 
@@ -87,9 +87,9 @@ impl<S: Transport> Connection<S> {
         let outcome = contained(self.serve()).await;
         let outcome =
             outcome.unwrap_or_else(|panic| Err(io::Error::other(format!("its task panicked: {panic}"))));
-        let hub = &*self.around.hub;
-        self.conversation.end(self.around.clock.now(), &mut Router::new(hub));
-        hub.connections().unregister(self.conversation.id());
+        let mailboxes = &*self.context.mailboxes;
+        self.actor.end(self.context.clock.now(), &mut Router::new(mailboxes));
+        mailboxes.connections().unregister(self.actor.id());
         connection_log::ended(&self.ended(outcome.as_ref().err()));
         let was_heard = self.end_of_input || outcome.is_err();
         let gave_up = self.session().gave_up();
@@ -106,13 +106,13 @@ impl<S: Transport> Connection<S> {
         let mut goodbye: Option<Timestamp> = None;
         let mut moved = Moved::default();
         loop {
-            let now = self.around.clock.now();
+            let now = self.context.clock.now();
             poll_fn(|context| Poll::Ready(self.turn(now, &mut events, std::mem::take(&mut moved), context)))
                 .await?;
             if self.session().is_over() && self.session().output().is_empty() {
                 return Ok(());
             }
-            if goodbye.is_none() && self.around.hub.connections().is_stopping() {
+            if goodbye.is_none() && self.context.mailboxes.connections().is_stopping() {
                 goodbye = Some(now.plus_millis(GOODBYE));
                 self.session().shut_down(Fault::new(
                     ReplyCode::ConnectionForced,
@@ -120,7 +120,7 @@ impl<S: Transport> Connection<S> {
                 ));
                 continue;
             }
-            if goodbye.is_some_and(|end| end <= self.around.clock.now()) {
+            if goodbye.is_some_and(|end| end <= self.context.clock.now()) {
                 return Ok(());
             }
             if self.session().can_go_on() {
@@ -141,7 +141,7 @@ impl<S: Transport> Connection<S> {
         context: &mut Context<'_>,
     ) -> io::Result<()> {
         self.inbox.mailbox.take(events);
-        let replies = self.conversation.hear(now, events);
+        let replies = self.actor.take_events(now, events);
         if replies > 0 {
             self.inbox.backlog.reply_arrived(replies);
         }
@@ -157,13 +157,13 @@ impl<S: Transport> Connection<S> {
                 self.heard(now, read?);
             }
         }
-        let most = self.around.hub.connections().in_flight_limit();
-        let router = &mut Router::new(&self.around.hub);
-        self.conversation.work(now, &mut self.wire.input, most, router);
-        let output = self.conversation.session().output();
+        let most = self.context.mailboxes.connections().in_flight_limit();
+        let router = &mut Router::new(&self.context.mailboxes);
+        self.actor.work(now, &mut self.wire.input, most, router);
+        let output = self.actor.session().output();
         let written = moved.written + self.wire.write(output, context)?;
         self.inbox.backlog.set_output(output.len());
-        self.conversation.written(now, written, router);
+        self.actor.written(now, written, router);
         Ok(())
     }
 
@@ -176,16 +176,16 @@ impl<S: Transport> Connection<S> {
         let held_up = !self.may_read() && (self.session().wants_input() || self.session().is_laden());
         let reads = self.reads().then(|| self.is_trusted());
         let deadline = self.session().next_deadline().into_iter().chain(goodbye).min();
-        let budget = held_up.then(|| Arc::clone(self.conversation.budget()));
-        let Connection { wire, conversation, inbox, around, timer, .. } = self;
-        let output = conversation.session().output();
+        let budget = held_up.then(|| Arc::clone(self.actor.budget()));
+        let Connection { wire, actor, inbox, context, timer, .. } = self;
+        let output = actor.session().output();
         let returned = async {
             match &budget {
                 Some(budget) => budget.returned().await,
                 None => pending().await,
             }
         };
-        let connections = around.hub.connections();
+        let connections = context.mailboxes.connections();
         let posted = poll_fn(|context| match inbox.mailbox.poll_arrival(events, context) {
             Poll::Pending if goodbye.is_some() || !connections.is_stopping() => Poll::Pending,
             _ => Poll::Ready(()),
@@ -202,7 +202,7 @@ impl<S: Transport> Connection<S> {
 
     /// Whether more may be read: not while too much of the client's work is in flight.
     fn may_read(&self) -> bool {
-        self.conversation.may_read(self.around.hub.connections().in_flight_limit())
+        self.actor.may_read(self.context.mailboxes.connections().in_flight_limit())
     }
 
     /// Whether the socket is read. Where the client does not read what it is sent, a little more is read and kept as it
@@ -217,7 +217,7 @@ impl<S: Transport> Connection<S> {
     }
 
     fn session(&mut self) -> &mut Session<Port> {
-        self.conversation.session()
+        self.actor.session()
     }
 
     /// Whoever has not opened the connection has nothing to say that is long.
@@ -237,8 +237,8 @@ impl<S: Transport> Connection<S> {
 
     /// What the log says of it.
     fn ended(&mut self, error: Option<&io::Error>) -> Ended {
-        let connection = self.conversation.id();
-        let session = self.conversation.session();
+        let connection = self.actor.id();
+        let session = self.actor.session();
         let reason = match (session.end(), error) {
             (Some(end), _) => end.to_string(),
             (None, Some(error)) => format!("lost: {error}"),

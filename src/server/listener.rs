@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::connection_task::{Connection, Surroundings};
+use super::connection_task::{Connection, ServerContext};
 use super::log_limit::LogLimit;
 use crate::config::ListenAddress;
 use crate::model::peer::Ends;
@@ -88,14 +88,14 @@ fn is_absent(error: &io::Error) -> bool {
 /// closed at once: it must not take the descriptors that those who are connected and the store need.
 pub(super) async fn accept(
     listener: TcpListener,
-    around: Arc<Surroundings>,
+    context: Arc<ServerContext>,
     connections: TaskTracker,
     room: Arc<Semaphore>,
 ) {
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = around.stop.cancelled() => return,
+            () = context.stop.cancelled() => return,
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -113,8 +113,8 @@ pub(super) async fn accept(
                 if let Err(error) = stream.set_nodelay(true) {
                     warn!(%error, %peer, "could not turn Nagle's algorithm off");
                 }
-                let server = stream.local_addr().unwrap_or(around.address);
-                let connection = Connection::new(stream, Ends { client: peer, server }, Arc::clone(&around));
+                let server = stream.local_addr().unwrap_or(context.address);
+                let connection = Connection::new(stream, Ends { client: peer, server }, Arc::clone(&context));
                 connections.spawn(async move {
                     connection.run().await;
                     drop(place);

@@ -1,12 +1,12 @@
 //! How an owner's words get into the mailboxes of others. What is for several connections is grouped first, so that each is
-//! looked up once and woken once per batch. Where the mailboxes are is the hub's.
+//! looked up once and woken once per batch. Where the mailboxes are is known to `mailboxes`.
 
 use std::collections::HashMap;
 
 use tracing::warn;
 
-use super::hub::Hub;
 use super::log_limit::LogLimit;
+use super::mailboxes::Mailboxes;
 use super::owners::{Carrier, CatalogInput, ShardInput, StoreRequest};
 use crate::model::consuming::Delivery;
 use crate::model::event::SessionEvent;
@@ -21,35 +21,35 @@ static DROPPED_REPLIES: LogLimit = LogLimit::new(5);
 
 /// One owner's way to the others. It is cheap to make, and takes memory only once there are events for connections.
 pub(crate) struct Router<'a> {
-    hub: &'a Hub,
+    mailboxes: &'a Mailboxes,
     groups: Groups<SessionEvent>,
 }
 
 impl<'a> Router<'a> {
-    pub(crate) fn new(hub: &'a Hub) -> Router<'a> {
-        Router { hub, groups: Groups::new() }
+    pub(crate) fn new(mailboxes: &'a Mailboxes) -> Router<'a> {
+        Router { mailboxes, groups: Groups::new() }
     }
 }
 
 impl Carrier for Router<'_> {
     fn tell_shard(&mut self, shard: ShardIndex, input: ShardInput) {
-        self.hub.shard(shard).post(input);
+        self.mailboxes.shard(shard).post(input);
     }
 
     fn tell_catalog(&mut self, inputs: impl Iterator<Item = CatalogInput>) {
         let mut inputs = inputs.peekable();
         // Most turns have nothing for it, and all owners share its lock.
         if inputs.peek().is_some() {
-            self.hub.catalog().post_all(inputs);
+            self.mailboxes.catalog().post_all(inputs);
         }
     }
 
     fn ask_store(&mut self, request: StoreRequest) {
-        self.hub.store().post(request);
+        self.mailboxes.store().post(request);
     }
 
     fn tell_connections(&mut self, events: &mut Vec<(ConnectionId, SessionEvent)>) {
-        let connections = self.hub.connections();
+        let connections = self.mailboxes.connections();
         self.groups.each(events, |connection, events| {
             connections.with(connection, |inbox| inbox.mailbox.post_list(events));
         });
@@ -66,7 +66,7 @@ impl Carrier for Router<'_> {
             });
             let mut run = std::iter::once(first).chain(rest);
             let mut dropped = 0;
-            self.hub.connections().with(connection, |inbox| {
+            self.mailboxes.connections().with(connection, |inbox| {
                 let admitted = run.by_ref().filter(|reply| {
                     let admitted = inbox.backlog.admits_reply(reply.message.footprint());
                     dropped += usize::from(!admitted);
@@ -187,11 +187,11 @@ mod tests {
     fn events_arrive_in_order_and_wake_each_connection_once_however_they_are_mixed() {
         const CONNECTIONS: u64 = 5;
         const EACH: u64 = 1000;
-        let hub = Hub::new(1, Arc::new(ThreadMailbox::new()));
-        let mut router = Router::new(&hub);
-        let open: Vec<_> = (0..CONNECTIONS).map(|_| hub.connections().register()).collect();
-        let gone = hub.connections().register().0;
-        hub.connections().unregister(gone);
+        let mailboxes = Mailboxes::new(1, Arc::new(ThreadMailbox::new()));
+        let mut router = Router::new(&mailboxes);
+        let open: Vec<_> = (0..CONNECTIONS).map(|_| mailboxes.connections().register()).collect();
+        let gone = mailboxes.connections().register().0;
+        mailboxes.connections().unregister(gone);
         let owners: Vec<_> = open
             .iter()
             .map(|(_, inbox)| {

@@ -22,15 +22,15 @@ use super::administrator::Administrator;
 use super::budget::WorkBegun;
 use super::catalog_task;
 use super::clock::{self, Clock};
-use super::connection_task::Surroundings;
+use super::connection_task::ServerContext;
 use super::descriptors;
-use super::guard::{Guard, Thresholds, UNLIMITED};
-use super::hub::Hub;
 use super::listener;
 use super::mailbox::ThreadMailbox;
+use super::mailboxes::Mailboxes;
 use super::memory;
 use super::message_memory::MessageMemory;
 use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
+use super::resource_monitor::{ResourceMonitor, Thresholds, UNLIMITED};
 use super::shard_task;
 use super::signals::Signals;
 use super::store_thread::{self, StoreEnd, StoreThread};
@@ -64,24 +64,25 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// What administrators speak to, on listeners of its own, until the token is cancelled. It is a floor above this
 /// room, so whoever starts a broker hands it in; it is only called where the configuration gives it an address.
-pub type Face = fn(Entrance, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+pub type ManagementServer =
+    fn(ManagementListeners, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Where administrators come in.
 #[derive(Debug)]
-pub struct Entrance {
+pub struct ManagementListeners {
     pub listeners: Vec<TcpListener>,
     /// How many of them may be connected.
     pub most: usize,
 }
 
 /// Runs the broker until a signal says stop, or until it cannot go on.
-pub fn serve(config: &ServeConfig, face: Face) -> Result<(), ServeError> {
+pub fn serve(config: &ServeConfig, serve_management: ManagementServer) -> Result<(), ServeError> {
     descriptors::raise();
-    run(config, face, |broker| {
+    run(config, serve_management, |broker| {
         // Whoever reads that the startup is complete may send a signal at once.
         let signals = Signals::catch().map_err(ServeError::Start)?;
         let mut broker = broker.start()?;
-        let stop = broker.around.stop.clone();
+        let stop = broker.context.stop.clone();
         broker.tasks.spawn(Role::Service, "the task that obeys signals", signals.obey(stop));
         Ok(broker)
     })
@@ -108,13 +109,13 @@ impl RunningBroker {
 }
 
 /// Starts a broker beside the caller. Returns once clients can connect. Signals are the caller's.
-pub fn start(config: ServeConfig, face: Face) -> Result<RunningBroker, ServeError> {
+pub fn start(config: ServeConfig, serve_management: ManagementServer) -> Result<RunningBroker, ServeError> {
     let (ready, is_ready) = mpsc::channel();
     let serving = move || {
-        run(&config, face, |broker| {
+        run(&config, serve_management, |broker| {
             let broker = broker.start()?;
             // The caller waits for it below.
-            let _ = ready.send((broker.administrator.clone(), broker.around.stop.clone()));
+            let _ = ready.send((broker.administrator.clone(), broker.context.stop.clone()));
             Ok(broker)
         })
     };
@@ -132,7 +133,7 @@ pub fn start(config: ServeConfig, face: Face) -> Result<RunningBroker, ServeErro
 /// Starts a broker by `start` and runs it until it is stopped.
 fn run(
     config: &ServeConfig,
-    face: Face,
+    serve_management: ManagementServer,
     start: impl FnOnce(Plan<'_>) -> Result<Broker, ServeError>,
 ) -> Result<(), ServeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -143,7 +144,7 @@ fn run(
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    let outcome = runtime.block_on(async { start(Plan { config, face, shards })?.run().await });
+    let outcome = runtime.block_on(async { start(Plan { config, serve_management, shards })?.run().await });
     if outcome.is_err() {
         // Whatever hangs is not waited for.
         runtime.shutdown_background();
@@ -154,13 +155,13 @@ fn run(
 /// A broker that is to be.
 struct Plan<'a> {
     config: &'a ServeConfig,
-    face: Face,
+    serve_management: ManagementServer,
     shards: u16,
 }
 
 /// A broker that clients can connect to.
 struct Broker {
-    around: Arc<Surroundings>,
+    context: Arc<ServerContext>,
     administrator: Administrator,
     /// Those of clients.
     connections: TaskTracker,
@@ -170,7 +171,7 @@ struct Broker {
 
 impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
-        let Plan { config, face, shards } = self;
+        let Plan { config, serve_management, shards } = self;
         let managed = !config.management_listen.is_empty();
         let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
             .map_err(ServeError::Start)?;
@@ -201,73 +202,73 @@ impl Plan<'_> {
         let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, random_number())
             .map_err(StoreEnd::Failed)?;
         let requests = Arc::new(ThreadMailbox::new());
-        let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
+        let mailboxes = Arc::new(Mailboxes::new(shards, Arc::clone(&requests)));
         let stop = CancellationToken::new();
         let thresholds = Thresholds::new(u64::from(config.disk_free_limit) << 20, memory_limit);
-        let guard = Guard::new(config.data_dir.clone(), Arc::clone(&thresholds), message_memory);
-        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&hub), guard, clock)
+        let monitor = ResourceMonitor::new(config.data_dir.clone(), Arc::clone(&thresholds), message_memory);
+        let store = store_thread::spawn(Box::new(store), requests, Arc::clone(&mailboxes), monitor, clock)
             .map_err(ServeError::Start)?;
 
         let mut tasks = Tasks::new(stop.clone());
         for shard in owned.shards {
             let name = format!("the task of shard {}", shard.index().0);
-            tasks.spawn(Role::Shard, name, shard_task::run(shard, Arc::clone(&hub), clock));
+            tasks.spawn(Role::Shard, name, shard_task::run(shard, Arc::clone(&mailboxes), clock));
         }
-        let catalog = catalog_task::run(owned.catalog, Arc::clone(&hub), clock);
+        let catalog = catalog_task::run(owned.catalog, Arc::clone(&mailboxes), clock);
         tasks.spawn(Role::Catalog, "the task of the catalog", catalog);
 
         let send_timeout_ms = u64::from(config.send_timeout) * 1000;
         let limits = Arc::new(SessionLimits { send_timeout_ms, ..SessionLimits::default() });
         let view = owned.view;
-        let administrator = Administrator::new(Arc::clone(&hub), Arc::clone(&view), thresholds);
+        let administrator = Administrator::new(Arc::clone(&mailboxes), Arc::clone(&view), thresholds);
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let addresses = addresses(&listeners).map_err(ServeError::Start)?;
         let address = addresses[0];
         let begun = WorkBegun::within(memory_limit);
-        let around =
-            Arc::new(Surroundings { hub, view, clock, limits, begun, address, anonymous_user, stop });
+        let context =
+            Arc::new(ServerContext { mailboxes, view, clock, limits, begun, address, anonymous_user, stop });
         let connections = TaskTracker::new();
-        let following = clock::follow_wall_clock(clock, Arc::clone(&around.view), around.stop.clone());
+        let following = clock::follow_wall_clock(clock, Arc::clone(&context.view), context.stop.clone());
         tasks.spawn(Role::Service, "the look at the wall clock", following);
         let room = Arc::new(Semaphore::new(shares.clients));
         for (listener, address) in listeners.into_iter().zip(&addresses) {
-            let (around, connections, room) = (Arc::clone(&around), connections.clone(), Arc::clone(&room));
+            let (context, connections, room) = (Arc::clone(&context), connections.clone(), Arc::clone(&room));
             let name = format!("the listener on {address}");
-            tasks.spawn(Role::Service, name, listener::accept(listener, around, connections, room));
+            tasks.spawn(Role::Service, name, listener::accept(listener, context, connections, room));
         }
         if !management.is_empty() {
             let addresses = self::addresses(&management).map_err(ServeError::Start)?;
             info!(address = %listed(&addresses), "the management API is served");
-            let entrance = Entrance { listeners: management, most: shares.administrators };
-            let served = face(entrance, administrator.clone(), around.stop.clone());
+            let listeners = ManagementListeners { listeners: management, most: shares.administrators };
+            let served = serve_management(listeners, administrator.clone(), context.stop.clone());
             tasks.spawn(Role::Service, "the management API", served);
         }
         info!(
             address = %listed(&addresses), data = %config.data_dir.display(), queues = owned.queues, shards, clean,
             "Server startup complete"
         );
-        Ok(Broker { around, administrator, connections, tasks, store })
+        Ok(Broker { context, administrator, connections, tasks, store })
     }
 }
 
 impl Broker {
     /// Serves until it is told to stop, then stops in order. Returns soon where it cannot go on, whatever hangs.
     async fn run(mut self) -> Result<(), ServeError> {
-        let hub = Arc::clone(&self.around.hub);
+        let mailboxes = Arc::clone(&self.context.mailboxes);
         tokio::select! {
             // A task that is gone has taken what it owned with it, so nothing is said for it any more.
-            in_order = serve_and_stop(&self.around, &mut self.tasks, &self.connections) => in_order?,
+            in_order = serve_and_stop(&self.context, &mut self.tasks, &self.connections) => in_order?,
             // It has not been told to close yet.
             ended = self.store.ended() => {
-                self.around.stop.cancel();
-                hub.connections().stop();
+                self.context.stop.cancel();
+                mailboxes.connections().stop();
                 self.connections.close();
                 // Clients are told that the broker goes. Nothing else is left to be put in order.
                 let _ = timeout(FAREWELL, self.connections.wait()).await;
                 return Err(ended.err().unwrap_or(StoreEnd::Untold).into());
             }
         }
-        hub.store().post(StoreRequest::Close);
+        mailboxes.store().post(StoreRequest::Close);
         self.store.ended().await?;
         self.store.join();
         Ok(())
@@ -276,29 +277,29 @@ impl Broker {
 
 /// Serves until it is told to stop, then stops clients, catalog and shards. An error where a task ends before its time.
 async fn serve_and_stop(
-    around: &Surroundings,
+    context: &ServerContext,
     tasks: &mut Tasks,
     connections: &TaskTracker,
 ) -> Result<(), TaskEnd> {
-    tasks.watched(around.stop.cancelled()).await?;
-    let hub = &around.hub;
-    hub.connections().stop();
+    tasks.watched(context.stop.cancelled()).await?;
+    let mailboxes = &context.mailboxes;
+    mailboxes.connections().stop();
     connections.close();
     tasks.watched(connections.wait()).await?;
     tasks.have_ended(Role::Service).await?;
 
     // Connections have said their last word. What the shards make of it may concern the catalog, and what the
     // catalog makes of that the shards.
-    for shard in hub.shards() {
+    for shard in mailboxes.shards() {
         let (done, worked_off) = oneshot::channel();
         shard.post(ShardInput::Barrier(done));
         let _ = tasks.watched(worked_off).await?;
     }
     tasks.may_end(Role::Catalog);
-    hub.catalog().post(CatalogInput::Stop);
+    mailboxes.catalog().post(CatalogInput::Stop);
     tasks.have_ended(Role::Catalog).await?;
     tasks.may_end(Role::Shard);
-    for shard in hub.shards() {
+    for shard in mailboxes.shards() {
         shard.post(ShardInput::Stop);
     }
     tasks.have_ended(Role::Shard).await
@@ -337,9 +338,9 @@ pub(super) mod tests {
     /// Runs a broker, with which something is done once it serves, until it stops.
     pub(in crate::server) fn served(
         data: &Path,
-        act: impl FnOnce(&Arc<Surroundings>, &TaskTracker),
+        act: impl FnOnce(&Arc<ServerContext>, &TaskTracker),
     ) -> Result<(), ServeError> {
-        run_in(data, |broker| act(&broker.around, &broker.connections))
+        run_in(data, |broker| act(&broker.context, &broker.connections))
     }
 
     /// Runs a broker to which something is done once it serves. Returns why it ended.
@@ -390,14 +391,14 @@ pub(super) mod tests {
     fn a_task_that_panics_while_the_broker_stops_ends_it_too() {
         let data = tempfile::tempdir().unwrap();
         let why = ended(data.path(), |broker| {
-            let stop = broker.around.stop.clone();
+            let stop = broker.context.stop.clone();
             broker.tasks.spawn(Role::Shard, "a task", async move {
                 stop.cancelled().await;
                 panic!("planted");
             });
             // A connection that has not said its last word.
             broker.connections.spawn(std::future::pending::<()>());
-            broker.around.stop.cancel();
+            broker.context.stop.cancel();
         });
         assert!(why.contains("a task panicked: planted"), "{why}");
     }

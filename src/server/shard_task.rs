@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::clock::Clock;
-use super::hub::Hub;
+use super::mailboxes::Mailboxes;
 use super::owners::ShardOwner;
 use super::router::Router;
 use super::timer::Timer;
 
-pub(crate) async fn run(mut owner: ShardOwner, hub: Arc<Hub>, clock: Clock) {
-    let mailbox = hub.shard(owner.index());
-    let (mut router, mut timer) = (Router::new(&hub), Timer::new(clock));
+pub(crate) async fn run(mut owner: ShardOwner, mailboxes: Arc<Mailboxes>, clock: Clock) {
+    let mailbox = mailboxes.shard(owner.index());
+    let (mut router, mut timer) = (Router::new(&mailboxes), Timer::new(clock));
     let mut inputs = Vec::new();
     loop {
         mailbox.take(&mut inputs);

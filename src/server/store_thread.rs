@@ -15,10 +15,10 @@ use tracing::{error, info};
 
 use super::allocator::Workers;
 use super::clock::Clock;
-use super::guard::Guard;
-use super::hub::Hub;
 use super::mailbox::ThreadMailbox;
+use super::mailboxes::Mailboxes;
 use super::owners::{StoreOwner, StoreRequest};
+use super::resource_monitor::ResourceMonitor;
 use super::router::Router;
 use super::supervisor::panic_text;
 use crate::store::{Store, StoreError};
@@ -62,8 +62,8 @@ impl StoreThread {
 pub(crate) fn spawn(
     store: Box<dyn Store>,
     requests: Arc<ThreadMailbox<StoreRequest>>,
-    hub: Arc<Hub>,
-    guard: Guard,
+    mailboxes: Arc<Mailboxes>,
+    monitor: ResourceMonitor,
     clock: Clock,
 ) -> io::Result<StoreThread> {
     let unwanted = CancellationToken::new();
@@ -72,7 +72,7 @@ pub(crate) fn spawn(
     let workers = Workers::current();
     let thread = thread::Builder::new().name("store".into()).spawn(move || {
         let mut owner = ManuallyDrop::new(StoreOwner::new(store));
-        let outcome = catching(|| run(&mut owner, &requests, &hub, (guard, &workers), clock, &unwanted));
+        let outcome = catching(|| run(&mut owner, &requests, &mailboxes, (monitor, &workers), clock, &unwanted));
         let outcome = match outcome {
             Ok(End::Closing) => catching(|| Ok(ManuallyDrop::into_inner(owner).close()?)).inspect(|()| {
                 info!("everything is committed, the store is closed");
@@ -106,13 +106,13 @@ fn catching<T>(work: impl FnOnce() -> Result<T, StoreEnd>) -> Result<T, StoreEnd
 }
 
 /// Looks at disk and memory, and tells whoever can do something about it.
-fn look_after(guard: &mut Guard, hub: &Hub, workers: &Workers) {
-    let found = guard.look();
+fn look_after(monitor: &mut ResourceMonitor, mailboxes: &Mailboxes, workers: &Workers) {
+    let found = monitor.look();
     if let Some(alarms) = found.alarms {
-        hub.set_alarms(alarms);
+        mailboxes.set_alarms(alarms);
     }
     if let Some(bytes) = found.message_memory {
-        hub.set_message_memory(bytes);
+        mailboxes.set_message_memory(bytes);
     }
     if found.give_back {
         workers.give_back();
@@ -130,22 +130,22 @@ enum End {
 fn run(
     owner: &mut StoreOwner,
     requests: &ThreadMailbox<StoreRequest>,
-    hub: &Hub,
-    (mut guard, workers): (Guard, &Workers),
+    mailboxes: &Mailboxes,
+    (mut monitor, workers): (ResourceMonitor, &Workers),
     clock: Clock,
     unwanted: &CancellationToken,
 ) -> Result<End, StoreEnd> {
-    let mut router = Router::new(hub);
+    let mut router = Router::new(mailboxes);
     let mut batch = Vec::new();
     let mut checked = Instant::now();
     while !owner.is_closing() {
-        look_after(&mut guard, hub, workers);
+        look_after(&mut monitor, mailboxes, workers);
         if checked.elapsed() >= CHECK {
             owner.check()?;
             checked = Instant::now();
         }
         let due = owner.next_deadline().map(|due| Duration::from_millis(due.0.saturating_sub(clock.now().0)));
-        requests.wait(&mut batch, due.into_iter().chain([guard.patience()]).min());
+        requests.wait(&mut batch, due.into_iter().chain([monitor.patience()]).min());
         if unwanted.is_cancelled() {
             return Ok(End::Unwanted);
         }
@@ -156,8 +156,8 @@ fn run(
 
 #[cfg(test)]
 mod tests {
-    use super::super::guard::{Thresholds, UNLIMITED};
     use super::super::message_memory::MessageMemory;
+    use super::super::resource_monitor::{Thresholds, UNLIMITED};
     use super::*;
     use crate::model::holdings::Holdings;
     use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, ShardIndex};
@@ -171,42 +171,42 @@ mod tests {
     }
 
     /// What a shard is told within this time.
-    fn told(hub: &Hub, shard: u16, patience: Duration) -> Vec<ShardInput> {
+    fn told(mailboxes: &Mailboxes, shard: u16, patience: Duration) -> Vec<ShardInput> {
         let (since, mut inputs) = (Instant::now(), Vec::new());
         while inputs.is_empty() && since.elapsed() < patience {
             thread::sleep(Duration::from_millis(5));
-            hub.shard(ShardIndex(shard)).take(&mut inputs);
+            mailboxes.shard(ShardIndex(shard)).take(&mut inputs);
         }
         inputs
     }
 
-    fn driver(store: Box<dyn Store>, shards: u16) -> (Arc<Hub>, StoreThread) {
+    fn driver(store: Box<dyn Store>, shards: u16) -> (Arc<Mailboxes>, StoreThread) {
         let requests = Arc::new(ThreadMailbox::new());
-        let hub = Arc::new(Hub::new(shards, Arc::clone(&requests)));
+        let mailboxes = Arc::new(Mailboxes::new(shards, Arc::clone(&requests)));
         let memory = MessageMemory::new(0, UNLIMITED);
-        let guard = Guard::new(std::env::temp_dir(), Thresholds::new(0, UNLIMITED), memory);
-        let driver = spawn(store, requests, Arc::clone(&hub), guard, Clock::new()).expect("a thread");
-        (hub, driver)
+        let monitor = ResourceMonitor::new(std::env::temp_dir(), Thresholds::new(0, UNLIMITED), memory);
+        let driver = spawn(store, requests, Arc::clone(&mailboxes), monitor, Clock::new()).expect("a thread");
+        (mailboxes, driver)
     }
 
     #[test]
     fn nothing_is_committed_or_read_while_a_transaction_is_here_in_part() {
-        let (hub, mut driver) = driver(Box::new(MemoryStore::new()), 2);
+        let (mailboxes, mut driver) = driver(Box::new(MemoryStore::new()), 2);
         let (short, long) = (Duration::from_millis(200), Duration::from_secs(20));
         let group = Group { connection: ConnectionId(1), number: 1, parts: 2 };
-        hub.store().post(part(0, vec![GroupPart::Begun(group)]));
-        hub.store().post(part(0, vec![GroupPart::Complete(group)]));
+        mailboxes.store().post(part(0, vec![GroupPart::Begun(group)]));
+        mailboxes.store().post(part(0, vec![GroupPart::Complete(group)]));
         let range = PositionRange::single(Position(1));
         let fetch = Fetch { queue: QueueId(1), lane: 0, range, max_bytes: 1 };
-        hub.store().post(StoreRequest::Fetch { shard: ShardIndex(0), fetch });
-        let early = told(&hub, 0, short);
+        mailboxes.store().post(StoreRequest::Fetch { shard: ShardIndex(0), fetch });
+        let early = told(&mailboxes, 0, short);
         assert!(early.is_empty(), "{early:?}");
-        hub.store().post(part(1, vec![GroupPart::Complete(group)]));
+        mailboxes.store().post(part(1, vec![GroupPart::Complete(group)]));
         for shard in [1, 0] {
-            let told = told(&hub, shard, long);
+            let told = told(&mailboxes, shard, long);
             assert!(matches!(told.first(), Some(ShardInput::Durable { sequence: 1 })), "{told:?}");
         }
-        hub.store().post(StoreRequest::Close);
+        mailboxes.store().post(StoreRequest::Close);
         assert!(ended(&mut driver).is_ok());
         driver.join();
     }
@@ -263,14 +263,14 @@ mod tests {
             (Planted { on_commit: failed, ..SOUND }, "no space left on the device of the data directory"),
             (Planted { on_commit: panics, ..SOUND }, "its thread panicked: planted"),
         ] {
-            let (hub, mut driver) = driver(Box::new(store), 1);
-            hub.store().post(part(0, vec![]));
+            let (mailboxes, mut driver) = driver(Box::new(store), 1);
+            mailboxes.store().post(part(0, vec![]));
             assert_eq!(ended(&mut driver).unwrap_err().to_string(), expected);
-            hub.store().post(part(0, vec![]));
-            assert!(told(&hub, 0, Duration::from_millis(100)).is_empty());
+            mailboxes.store().post(part(0, vec![]));
+            assert!(told(&mailboxes, 0, Duration::from_millis(100)).is_empty());
         }
-        let (hub, mut driver) = driver(Box::new(Planted { on_close: panics, ..SOUND }), 1);
-        hub.store().post(StoreRequest::Close);
+        let (mailboxes, mut driver) = driver(Box::new(Planted { on_close: panics, ..SOUND }), 1);
+        mailboxes.store().post(StoreRequest::Close);
         assert_eq!(ended(&mut driver).unwrap_err().to_string(), "its thread panicked: planted");
     }
 
@@ -283,11 +283,11 @@ mod tests {
 
     #[test]
     fn a_thread_that_nobody_wants_ends_and_confirms_nothing_more() {
-        let (hub, driver) = driver(Box::new(SOUND), 1);
+        let (mailboxes, driver) = driver(Box::new(SOUND), 1);
         let StoreThread { thread, _wanted: wanted, .. } = driver;
         drop(wanted);
-        hub.store().post(part(0, vec![]));
+        mailboxes.store().post(part(0, vec![]));
         thread.join().unwrap();
-        assert!(told(&hub, 0, Duration::ZERO).is_empty());
+        assert!(told(&mailboxes, 0, Duration::ZERO).is_empty());
     }
 }

@@ -12,7 +12,7 @@ use leveret::model::fault::{Fault, ReplyCode};
 use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
 use leveret::model::names::Seed;
-use leveret::server::owners::{Conversation, WorkBegun};
+use leveret::server::owners::{ConnectionActor, WorkBegun};
 use leveret::session::{PeerInfo, Session, SessionLimits};
 
 use crate::post::Outbox;
@@ -28,7 +28,7 @@ pub(crate) enum Gone {
 }
 
 pub(crate) struct ServerConnection {
-    conversation: Conversation,
+    actor: ConnectionActor,
     pub(crate) mailbox: Vec<SessionEvent>,
     pub(crate) outbox: Outbox,
     input: BytesMut,
@@ -61,7 +61,7 @@ impl ServerConnection {
         let port = Port::new(id, shards, view, seed());
         let peer = PeerInfo { loopback: true, seed: seed() };
         ServerConnection {
-            conversation: Conversation::new(
+            actor: ConnectionActor::new(
                 id,
                 Session::new(now, limits, peer, port),
                 shards,
@@ -80,20 +80,20 @@ impl ServerConnection {
     }
 
     pub(crate) fn deadline(&mut self) -> Option<Timestamp> {
-        if self.over { None } else { self.conversation.session().next_deadline() }
+        if self.over { None } else { self.actor.session().next_deadline() }
     }
 
     /// What the broker holds of it.
     pub(crate) fn holdings(&self, into: &mut Holdings) {
         if !self.over {
-            self.conversation.holdings(into);
+            self.actor.holdings(into);
         }
     }
 
     /// The broker stops.
     pub(crate) fn shut_down(&mut self) {
         let text = "broker forced connection closure with reason 'shutdown'";
-        self.conversation.session().shut_down(Fault::new(ReplyCode::ConnectionForced, text));
+        self.actor.session().shut_down(Fault::new(ReplyCode::ConnectionForced, text));
     }
 
     pub(crate) fn can_work(&mut self, now: Timestamp) -> bool {
@@ -101,7 +101,7 @@ impl ServerConnection {
             return false;
         }
         let is_due = self.deadline().is_some_and(|deadline| deadline <= now);
-        let session = self.conversation.session();
+        let session = self.actor.session();
         let has_output = !session.output().is_empty();
         let end_comes = self.client_gone.is_some() && !self.end_was_read;
         let readable = session.wants_input() && !self.to_server.is_empty();
@@ -114,20 +114,20 @@ impl ServerConnection {
         if self.client_gone == Some(Gone::Reset) {
             return self.end(now);
         }
-        self.conversation.hear(now, &mut self.mailbox);
-        let session = self.conversation.session();
+        self.actor.take_events(now, &mut self.mailbox);
+        let session = self.actor.session();
         session.set_reading(true);
         if session.wants_input() && self.read(random) {
             self.end_was_read = true;
-            self.conversation.session().end_of_input(now);
+            self.actor.session().end_of_input(now);
         }
-        self.conversation.work(now, &mut self.input, usize::MAX, &mut self.outbox);
+        self.actor.work(now, &mut self.input, usize::MAX, &mut self.outbox);
         // A closed socket takes nothing more.
-        if self.client_gone.is_some() && !self.conversation.session().output().is_empty() {
+        if self.client_gone.is_some() && !self.actor.session().output().is_empty() {
             return self.end(now);
         }
         self.write(now);
-        let session = self.conversation.session();
+        let session = self.actor.session();
         let written = session.output().is_empty();
         if session.is_over() && written {
             self.end(now);
@@ -142,13 +142,13 @@ impl ServerConnection {
         let most = random.pick(&[7, 60, 500, 4096]);
         let count = most.min(self.to_server.len());
         self.input.extend(self.to_server.drain(..count));
-        self.conversation.session().note_heard();
+        self.actor.session().note_heard();
         false
     }
 
     fn write(&mut self, now: Timestamp) {
         let room = self.socket.saturating_sub(self.to_client.len());
-        let output = self.conversation.session().output();
+        let output = self.actor.session().output();
         let mut sent = 0;
         while !output.is_empty() && sent < room {
             let mut pieces = [IoSlice::new(&[]); 8];
@@ -162,11 +162,11 @@ impl ServerConnection {
             output.advance(now_sent);
             sent += now_sent;
         }
-        self.conversation.written(now, sent, &mut self.outbox);
+        self.actor.written(now, sent, &mut self.outbox);
     }
 
     fn end(&mut self, now: Timestamp) {
         self.over = true;
-        self.conversation.end(now, &mut self.outbox);
+        self.actor.end(now, &mut self.outbox);
     }
 }

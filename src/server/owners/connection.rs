@@ -1,4 +1,4 @@
-//! The turn of a connection, between its socket and the broker: what the session hears, what it wishes, and how much
+//! The turn of a connection, between its socket and the broker: what events the session is told, what commands it gives, and how much
 //! of each shard's deliveries it has written. The socket itself is the task's.
 
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::session::Session;
 /// most, and all is written: an eighth.
 const REPORTED_DRAIN: usize = 8;
 
-pub struct Conversation {
+pub struct ConnectionActor {
     id: ConnectionId,
     session: Session<Port>,
     budget: Arc<Budget>,
@@ -28,11 +28,16 @@ pub struct Conversation {
     undrained: Vec<usize>,
 }
 
-impl Conversation {
+impl ConnectionActor {
     #[must_use]
-    pub fn new(id: ConnectionId, session: Session<Port>, shards: u16, begun: Arc<WorkBegun>) -> Conversation {
+    pub fn new(
+        id: ConnectionId,
+        session: Session<Port>,
+        shards: u16,
+        begun: Arc<WorkBegun>,
+    ) -> ConnectionActor {
         let (budget, begun) = (Budget::new(), BegunHere::new(begun));
-        Conversation { id, session, budget, begun, undrained: vec![0; usize::from(shards)] }
+        ConnectionActor { id, session, budget, begun, undrained: vec![0; usize::from(shards)] }
     }
 
     #[must_use]
@@ -51,7 +56,7 @@ impl Conversation {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let Conversation { id: _, session, budget, begun, undrained } = self;
+        let ConnectionActor { id: _, session, budget, begun, undrained } = self;
         session.holdings(into);
         session.broker().holdings(into);
         into.in_transit("connection: bytes of tickets", &budget.in_flight());
@@ -68,7 +73,7 @@ impl Conversation {
 
     /// Tells the session what has arrived for it, and keeps account of its deliveries per shard. Returns how many bytes of
     /// it were direct replies, which come from no shard.
-    pub fn hear(&mut self, now: Timestamp, events: &mut Vec<SessionEvent>) -> usize {
+    pub fn take_events(&mut self, now: Timestamp, events: &mut Vec<SessionEvent>) -> usize {
         let mut replies = 0;
         for event in events.drain(..) {
             if let SessionEvent::Deliver(delivery) = &event {
@@ -85,7 +90,7 @@ impl Conversation {
     }
 
     /// Works off what was read and can be worked off now while `most` bytes of its work may be under way, does what is due,
-    /// and carries the wishes on. What there is to write then is in the session's output.
+    /// and carries its commands on. What there is to write then is in the session's output.
     pub fn work(&mut self, now: Timestamp, input: &mut BytesMut, most: usize, carrier: &mut impl Carrier) {
         self.limit_fan_out(most);
         if !input.is_empty() || self.session.can_go_on() {
@@ -97,7 +102,7 @@ impl Conversation {
         }
         self.session.end_of_batch();
         self.begun.set(self.session.held_bytes());
-        self.send_wishes(carrier);
+        self.send_commands(carrier);
         self.limit_fan_out(most);
     }
 
@@ -128,14 +133,14 @@ impl Conversation {
     /// The client has gone, or has been sent away. What it wished before is done before the shards forget it.
     pub fn end(&mut self, now: Timestamp, carrier: &mut impl Carrier) {
         self.session.lost(now);
-        self.send_wishes(carrier);
+        self.send_commands(carrier);
         for (shard, _) in (0..).map(ShardIndex).zip(&self.undrained) {
             carrier.tell_shard(shard, ShardInput::ConnectionGone(self.id));
         }
     }
 
     /// Carries what the session asked of the broker to those who do it.
-    fn send_wishes(&mut self, carrier: &mut impl Carrier) {
+    fn send_commands(&mut self, carrier: &mut impl Carrier) {
         let origin = Origin::Connection(self.id);
         let outgoing = self.session.port().take_outgoing();
         for (shard, commands) in (0..).map(ShardIndex).zip(&mut outgoing.shards) {

@@ -10,7 +10,7 @@ mod start;
 mod store;
 
 pub use catalog::{CatalogInput, CatalogOwner};
-pub use connection::Conversation;
+pub use connection::ConnectionActor;
 pub use shard::{ShardInput, ShardOwner};
 pub use start::{Owners, restore};
 pub(in crate::server) use start::{counted, judge, unknown_queues};

@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 
 use super::{Moved, Transport, Wire};
 use crate::model::peer::Ends;
-use crate::server::connection_task::{Connection, Surroundings};
+use crate::server::connection_task::{Connection, ServerContext};
 use crate::server::run::tests::served;
 
 impl Transport for DuplexStream {}
@@ -267,7 +267,7 @@ fn what_was_read_is_not_lost_because_nothing_can_be_written() {
 
 /// A running broker, to which streams are handed as if they had been accepted.
 struct House {
-    around: Arc<Surroundings>,
+    context: Arc<ServerContext>,
     connections: TaskTracker,
     runtime: Handle,
 }
@@ -276,15 +276,15 @@ impl House {
     /// A client whose stream has so much room in each direction.
     fn client<S: Transport>(&self, room: usize, wrap: impl FnOnce(DuplexStream) -> S) -> Client {
         let (stream, other) = duplex(room);
-        let ends = Ends { client: SocketAddr::from(([127, 0, 0, 1], 40_000)), server: self.around.address };
-        let connection = Connection::new(wrap(other), ends, Arc::clone(&self.around));
+        let ends = Ends { client: SocketAddr::from(([127, 0, 0, 1], 40_000)), server: self.context.address };
+        let connection = Connection::new(wrap(other), ends, Arc::clone(&self.context));
         self.connections.spawn_on(connection.run(), &self.runtime);
         Client { stream, received: Vec::new() }
     }
 
     async fn conversations(self) {
         // Also where one of them fails.
-        let stop = self.around.stop.clone().drop_guard();
+        let stop = self.context.stop.clone().drop_guard();
         let body: Vec<u8> = (0..300_000_u32).map(|byte| byte.to_le_bytes()[0]).collect();
         for room in [64, 100_000] {
             self.client(room, |stream| stream).publish_and_consume(b"plain", &body).await;
@@ -303,9 +303,9 @@ impl House {
 fn whole_conversations_go_over_streams_that_are_no_sockets() {
     let data = tempfile::tempdir().unwrap();
     let mut clients = None;
-    let outcome = served(data.path(), |around, connections| {
-        let (around, connections, runtime) = (Arc::clone(around), connections.clone(), Handle::current());
-        let house = House { around, connections, runtime };
+    let outcome = served(data.path(), |context, connections| {
+        let (context, connections, runtime) = (Arc::clone(context), connections.clone(), Handle::current());
+        let house = House { context, connections, runtime };
         clients = Some(thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(house.conversations());

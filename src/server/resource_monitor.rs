@@ -63,7 +63,7 @@ impl Thresholds {
 }
 
 /// Watches the free space of a directory's disk and the memory of the process. Asked by the store's thread.
-pub(super) struct Guard {
+pub(super) struct ResourceMonitor {
     directory: PathBuf,
     thresholds: Arc<Thresholds>,
     looked: Option<Instant>,
@@ -84,13 +84,13 @@ pub(super) struct Findings {
     pub(super) give_back: bool,
 }
 
-impl Guard {
+impl ResourceMonitor {
     pub(super) fn new(
         directory: PathBuf,
         thresholds: Arc<Thresholds>,
         message_memory: MessageMemory,
-    ) -> Guard {
-        Guard {
+    ) -> ResourceMonitor {
+        ResourceMonitor {
             directory,
             thresholds,
             looked: None,
@@ -183,13 +183,13 @@ impl Guard {
 mod tests {
     use super::*;
 
-    fn guard(thresholds: &Arc<Thresholds>) -> Guard {
+    fn monitor(thresholds: &Arc<Thresholds>) -> ResourceMonitor {
         let memory = MessageMemory::new(1 << 20, thresholds.memory());
-        Guard::new(".".into(), Arc::clone(thresholds), memory)
+        ResourceMonitor::new(".".into(), Arc::clone(thresholds), memory)
     }
 
     fn alarms(disk_limit: u64, memory_limit: u64) -> Option<Alarms> {
-        guard(&Thresholds::new(disk_limit, memory_limit)).look().alarms
+        monitor(&Thresholds::new(disk_limit, memory_limit)).look().alarms
     }
 
     #[test]
@@ -207,24 +207,24 @@ mod tests {
     #[test]
     fn a_changed_limit_is_gone_by_from_the_next_look_on() {
         let thresholds = Thresholds::new(0, 1);
-        let mut guard = guard(&thresholds);
-        assert_eq!(guard.look().alarms, Some(Alarms { memory: true, disk: false }));
+        let mut monitor = monitor(&thresholds);
+        assert_eq!(monitor.look().alarms, Some(Alarms { memory: true, disk: false }));
         thresholds.set_memory(UNLIMITED);
         thresholds.set_disk(u64::MAX);
-        guard.looked = None;
-        assert_eq!(guard.look().alarms, Some(Alarms { memory: false, disk: true }));
+        monitor.looked = None;
+        assert_eq!(monitor.look().alarms, Some(Alarms { memory: false, disk: true }));
     }
 
     #[test]
     fn where_too_much_is_used_everybody_gives_back_and_messages_have_less() {
         let thresholds = Thresholds::new(0, UNLIMITED);
-        let mut guard = guard(&thresholds);
-        assert_eq!(guard.look(), Findings::default());
+        let mut monitor = monitor(&thresholds);
+        assert_eq!(monitor.look(), Findings::default());
         thresholds.set_memory(1 << 18);
-        guard.looked = None;
-        let found = guard.look();
+        monitor.looked = None;
+        let found = monitor.look();
         assert_eq!((found.message_memory, found.give_back), (Some(1 << 16), true), "half of a half");
-        guard.looked = None;
-        assert!(!guard.look().give_back, "not again at once");
+        monitor.looked = None;
+        assert!(!monitor.look().give_back, "not again at once");
     }
 }

@@ -10,16 +10,16 @@ use crate::broker::command::CatalogCommand;
 use crate::model::event::Alarms;
 use crate::model::ids::ShardIndex;
 
-pub(crate) struct Hub {
+pub(crate) struct Mailboxes {
     shards: Vec<Mailbox<ShardInput>>,
     catalog: Mailbox<CatalogInput>,
     store: Arc<ThreadMailbox<StoreRequest>>,
     connections: Connections,
 }
 
-impl Hub {
-    pub(crate) fn new(shards: u16, store: Arc<ThreadMailbox<StoreRequest>>) -> Hub {
-        Hub {
+impl Mailboxes {
+    pub(crate) fn new(shards: u16, store: Arc<ThreadMailbox<StoreRequest>>) -> Mailboxes {
+        Mailboxes {
             shards: (0..shards).map(|_| Mailbox::new()).collect(),
             catalog: Mailbox::new(),
             store,
