@@ -1,5 +1,5 @@
-//! Leveret: an AMQP 0-9-1 broker whose confirms mean that the message is on disk. The map of the rooms is in
-//! ARCHITECTURE.md; this file only names them, lowest floor first.
+//! Leveret: an AMQP 0-9-1 broker whose confirms mean that the message is on disk. The map of the modules is in
+//! ARCHITECTURE.md; this file only names them, lowest layer first.
 
 pub mod config;
 pub mod model;

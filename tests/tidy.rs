@@ -1,5 +1,5 @@
-//! The laws of the house (ARCHITECTURE.md), as far as a machine can check them: who imports whom, what the pure rooms
-//! may not touch, how files look, and that what they refer to is there. Every law is a function from a path and a text
+//! The rules of the repository (ARCHITECTURE.md), as far as a machine can check them: who imports whom, what the pure modules
+//! may not touch, how files look, and that what they refer to is there. Every rule is a function from a path and a text
 //! to what is wrong there, and is itself tested with a planted violation. What the code means is not judged here.
 
 #![allow(clippy::expect_used)]
@@ -10,12 +10,12 @@ mod circles;
 mod citations;
 #[path = "tidy/files.rs"]
 mod files;
+#[path = "tidy/modules.rs"]
+mod modules;
 #[path = "tidy/references.rs"]
 mod references;
 #[path = "tidy/repository.rs"]
 mod repository;
-#[path = "tidy/rooms.rs"]
-mod rooms;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -26,28 +26,28 @@ use std::{env, fs};
 use repository::Repository;
 use source::Source;
 
-/// A law: what is wrong with the file at this path (from the root, with slashes), each with its line.
-type Law = fn(&str, &Source<'_>) -> Vec<Violation>;
-/// A law that also asks what else is in the repository.
+/// A rule: what is wrong with the file at this path (from the root, with slashes), each with its line.
+type Rule = fn(&str, &Source<'_>) -> Vec<Violation>;
+/// A rule that also asks what else is in the repository.
 type LawOfAll = fn(&Repository, &str, &Source<'_>) -> Vec<Violation>;
 type Violation = (usize, String);
 
-const LAWS: [Law; 6] = [
-    rooms::floors,
-    rooms::crates_in_their_rooms,
-    rooms::purity,
+const RULES: [Rule; 6] = [
+    modules::layers,
+    modules::crates_in_their_modules,
+    modules::purity,
     files::head,
     files::length_and_leftovers,
     files::panics,
 ];
-const LAWS_OF_ALL: [LawOfAll; 2] = [citations::citations, references::references];
+const RULES_OF_ALL: [LawOfAll; 2] = [citations::citations, references::references];
 
 /// Where sources are, and which of these folders are the root of a crate's modules.
 const SOURCES: [&str; 5] = ["src", "codec", "conformance", "bench", "tests"];
 const CRATES: [&str; 4] = ["src", "codec/src", "conformance/src", "bench/src"];
 
 #[test]
-fn the_house_is_in_order() {
+fn the_repository_is_in_order() {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR").expect("cargo runs this"));
     let repository = Repository::read(&root);
     let read = |path: &String| fs::read_to_string(root.join(path)).expect("a text file");
@@ -65,11 +65,11 @@ fn the_house_is_in_order() {
     let sources: BTreeMap<&String, Source<'_>> =
         sources.iter().map(|(path, text)| (path, Source::read(text))).collect();
     for (path, source) in &sources {
-        for law in LAWS {
-            add(path, law(path, source));
+        for rule in RULES {
+            add(path, rule(path, source));
         }
-        for law in LAWS_OF_ALL {
-            add(path, law(&repository, path, source));
+        for rule in RULES_OF_ALL {
+            add(path, rule(&repository, path, source));
         }
     }
     for path in repository.paths.iter().filter(|path| path.ends_with(".md")) {
@@ -105,9 +105,9 @@ fn is_word_byte(byte: u8) -> bool {
     byte == b'_' || byte.is_ascii_alphanumeric()
 }
 
-/// The lines on which a law finds something.
-fn lines(law: Law, path: &str, text: &str) -> Vec<usize> {
-    let mut lines: Vec<usize> = law(path, &Source::read(text)).into_iter().map(|(line, _)| line).collect();
+/// The lines on which a rule finds something.
+fn lines(rule: Rule, path: &str, text: &str) -> Vec<usize> {
+    let mut lines: Vec<usize> = rule(path, &Source::read(text)).into_iter().map(|(line, _)| line).collect();
     lines.dedup();
     lines
 }

@@ -33,7 +33,7 @@ use foldhash::fast::RandomState;
 
 use crate::model::growing::Growing;
 
-/// The maps of this room. Their order is arbitrary: nothing that leaves the room may depend on it.
+/// The maps of this module. Their order is arbitrary: nothing that leaves the module may depend on it.
 type Map<K, V> = HashMap<K, V, RandomState>;
 /// Of those that may have very much in them.
 type GrowingMap<K, V> = Growing<K, V, RandomState>;

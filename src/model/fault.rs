@@ -1,5 +1,5 @@
 //! What a peer did wrong (or what we cannot do), with the reply code that goes on the wire and the scope it closes
-//! (semantics section 0). Texts that one room alone produces are made in that room; the ones several rooms need are
+//! (semantics section 0). Texts that one module alone produces are made in that module; the ones several modules need are
 //! constructors here.
 
 use std::borrow::Cow;

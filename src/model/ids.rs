@@ -53,7 +53,7 @@ id!(
     Position(u64)
 );
 id!(
-    /// Milliseconds since the Unix epoch. The pure rooms are told the time; they never ask for it.
+    /// Milliseconds since the Unix epoch. The pure modules are told the time; they never ask for it.
     Timestamp(u64)
 );
 

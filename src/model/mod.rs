@@ -1,5 +1,5 @@
-//! L1, the words every room shares: ids, names, messages, faults, settings, and the commands, events and
-//! durable operations that rooms exchange. Plain data and the small rules that belong to it. No behaviour of a
+//! L1, the words every module shares: ids, names, messages, faults, settings, and the commands, events and
+//! durable operations that modules exchange. Plain data and the small rules that belong to it. No behaviour of a
 //! queue, a session or a store lives here, and nothing here knows a socket, a clock or a thread.
 
 pub mod administration;

@@ -1,5 +1,5 @@
 //! What the allocator keeps of what was freed. mimalloc keeps freed pages for the work of the next second, which is much of
-//! what makes it fast (ARCHITECTURE.md has the figures), and gives them back when somebody allocates later on: a broker
+//! what makes it fast (docs/measurements.md has the figures), and gives them back when somebody allocates later on: a broker
 //! that rests after a peak would keep all of it, and its alarm of memory would not end. And each thread keeps pages of its
 //! own, though others have freed all that was in them, until it looks itself.
 #![allow(

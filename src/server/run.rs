@@ -62,8 +62,8 @@ pub enum ServeError {
 /// How long clients may take to hear that a broker whose store has failed goes away.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// What administrators speak to, on listeners of its own, until the token is cancelled. It is a floor above this
-/// room, so whoever starts a broker hands it in; it is only called where the configuration gives it an address.
+/// What administrators speak to, on listeners of its own, until the token is cancelled. It is a layer above this
+/// module, so whoever starts a broker hands it in; it is only called where the configuration gives it an address.
 pub type ManagementServer =
     fn(ManagementListeners, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 

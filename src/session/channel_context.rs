@@ -1,4 +1,4 @@
-//! One channel at work, with what its connection shares and the context of the session. Method rooms add what they
+//! One channel at work, with what its connection shares and the context of the session. Method modules add what they
 //! do to it; here are only its parts and the way of a frame into it.
 
 use std::collections::HashMap;

@@ -1,4 +1,4 @@
-//! A fault together with the method it is blamed on, and the faults that several parts of this room raise.
+//! A fault together with the method it is blamed on, and the faults that several parts of this module raise.
 
 use leveret_codec::frame::FrameError;
 use leveret_codec::method::{MethodError, MethodId, method_id};

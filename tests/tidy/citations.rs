@@ -10,7 +10,7 @@ use super::{Violation, is_word_byte};
 pub(crate) fn citations(repository: &Repository, path: &str, source: &Source<'_>) -> Vec<Violation> {
     let cited = source.passages();
     let mut violations: Vec<_> = cited.iter().flat_map(|passage| in_passage(repository, passage)).collect();
-    if ["src/", "codec/src/", "conformance/src/"].iter().any(|room| path.starts_with(room)) {
+    if ["src/", "codec/src/", "conformance/src/"].iter().any(|module| path.starts_with(module)) {
         violations.extend(cited.iter().flat_map(bare));
     }
     if path.starts_with("conformance/src/cases/") {

@@ -19,7 +19,7 @@ const LONG_FILES: &[(&str, usize)] = &[
     ("conformance/src/cases/s09.rs", 556),
 ];
 
-/// Law 5: every file starts by saying what lives in it.
+/// Rule 5: every file starts by saying what lives in it.
 pub(crate) fn head(_path: &str, source: &Source<'_>) -> Vec<Violation> {
     let described = source
         .text
@@ -32,7 +32,7 @@ pub(crate) fn head(_path: &str, source: &Source<'_>) -> Vec<Violation> {
     }
 }
 
-/// Law 6: files can be read in one sitting, and nothing unfinished is left in them.
+/// Rule 6: files can be read in one sitting, and nothing unfinished is left in them.
 pub(crate) fn length_and_leftovers(path: &str, source: &Source<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let lines = source.text.lines().count();

@@ -1,4 +1,4 @@
-//! The repository as laws see it that ask whether something exists: its files, and the statements of
+//! The repository as rules see it that ask whether something exists: its files, and the statements of
 //! docs/semantics.md. And what stands where, as far as a reader would look for it.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -116,7 +116,7 @@ fn slug(heading: &str) -> String {
     kept.map(|letter| if letter == ' ' { '-' } else { letter.to_ascii_lowercase() }).collect()
 }
 
-/// A repository for tests of laws: these files, and a page of semantics.
+/// A repository for tests of rules: these files, and a page of semantics.
 pub(crate) fn planted(paths: &[&str]) -> Repository {
     let semantics =
         "## <a id=\"7\"></a>7. Q\n- <a id=\"7.1\"></a>**7.1** ..\n<a id=\"7.13\"></a><a id=\"8\">";

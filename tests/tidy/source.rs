@@ -1,5 +1,5 @@
 //! A source file taken apart: code without comments and strings, comments as passages of text, the paths that are
-//! imported. What is right or wrong in them is for the laws.
+//! imported. What is right or wrong in them is for the rules.
 
 use std::collections::HashSet;
 

@@ -1,4 +1,4 @@
-//! Scenarios over the whole room: what clients see of declarations, publishes, confirms and dead letters.
+//! Scenarios over the whole module: what clients see of declarations, publishes, confirms and dead letters.
 
 mod access;
 mod administration;

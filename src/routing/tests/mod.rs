@@ -1,4 +1,4 @@
-//! Tests of the room: the binding table and every exchange type through [`ExchangeRoutes`], held against naive
+//! Tests of the module: the binding table and every exchange type through [`ExchangeRoutes`], held against naive
 //! matchers; the walk over exchanges.
 
 mod bindings;

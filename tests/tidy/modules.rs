@@ -1,10 +1,10 @@
-//! Who may import whom: rooms by floors, the crates that are for one room alone, and what the pure rooms may not touch.
+//! Who may import whom: modules by layers, the crates that are for one module alone, and what the pure modules may not touch.
 
 use super::source::{Source, has_word, numbered};
 use super::{Violation, is_test_path, lines};
 
-/// Rooms by floor; `config` is handed down by the server and known to nobody below.
-const FLOORS: [(&str, u8); 11] = [
+/// Modules by layer; `config` is handed down by the server and known to nobody below.
+const LAYERS: [(&str, u8); 11] = [
     ("model", 1),
     ("routing", 2),
     ("queue", 2),
@@ -20,8 +20,8 @@ const FLOORS: [(&str, u8); 11] = [
 
 const PURE: [&str; 4] = ["routing", "queue", "session", "broker"];
 
-/// Law 1: a room imports only rooms on lower floors, never a sibling; the codec imports nothing of ours.
-pub(crate) fn floors(path: &str, source: &Source<'_>) -> Vec<Violation> {
+/// Rule 1: a module imports only modules on lower layers, never a sibling; the codec imports nothing of ours.
+pub(crate) fn layers(path: &str, source: &Source<'_>) -> Vec<Violation> {
     if path.starts_with("codec/") {
         return found(
             &source.paths(&source.code),
@@ -29,10 +29,10 @@ pub(crate) fn floors(path: &str, source: &Source<'_>) -> Vec<Violation> {
             "the codec knows nothing of ours",
         );
     }
-    let Some(room) = room(path) else { return Vec::new() };
-    let floor = |room: &str| FLOORS.iter().find(|(name, _)| *name == room).map(|(_, floor)| *floor);
-    let Some(own) = floor(room) else {
-        return vec![(1, format!("the room `{room}` has no floor in tests/tidy/rooms.rs"))];
+    let Some(module) = module(path) else { return Vec::new() };
+    let layer = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer);
+    let Some(own) = layer(module) else {
+        return vec![(1, format!("the module `{module}` has no layer in tests/tidy/modules.rs"))];
     };
     // How many `super` lead out to the crate; one more in a module within the file.
     let depth = path.split('/').count() - if path.ends_with("/mod.rs") { 2 } else { 1 };
@@ -47,16 +47,16 @@ pub(crate) fn floors(path: &str, source: &Source<'_>) -> Vec<Violation> {
         from_root
             && segments
                 .next()
-                .is_some_and(|other| other != room && floor(other).is_some_and(|other| other >= own))
+                .is_some_and(|other| other != module && layer(other).is_some_and(|other| other >= own))
     };
-    let what = format!("`{room}` may import lower floors only");
+    let what = format!("`{module}` may import lower layers only");
     let mut violations = found(&source.paths(&source.product), |path| forbidden(path, depth), &what);
     violations.extend(found(&source.paths(&source.tests), |path| forbidden(path, depth + 1), &what));
     violations
 }
 
-/// Law 2: tokio, redb, HTTP and JSON stay in the rooms that are made for them.
-pub(crate) fn crates_in_their_rooms(path: &str, source: &Source<'_>) -> Vec<Violation> {
+/// Rule 2: tokio, redb, HTTP and JSON stay in the modules that are made for them.
+pub(crate) fn crates_in_their_modules(path: &str, source: &Source<'_>) -> Vec<Violation> {
     if !path.starts_with("src/") && !path.starts_with("codec/src/") {
         return Vec::new();
     }
@@ -77,7 +77,7 @@ pub(crate) fn crates_in_their_rooms(path: &str, source: &Source<'_>) -> Vec<Viol
         violations.extend(found(&code, face, "HTTP and JSON are for src/manage"));
     }
     if !within(&["src/store/redb.rs", "src/store/redb/"]) && !is_test_path(path) {
-        // In its own room, `redb::` without more is the module of that name.
+        // In its own module, `redb::` without more is the module of that name.
         let in_store = within(&["src/store/"]);
         let redb = |path: &str| {
             begins(path, "::redb") || begins(path, "use redb") || (!in_store && begins(path, "redb"))
@@ -87,9 +87,9 @@ pub(crate) fn crates_in_their_rooms(path: &str, source: &Source<'_>) -> Vec<Viol
     violations
 }
 
-/// Law 3: the pure rooms have no threads, clock, sockets, randomness or async; their tests may.
+/// Rule 3: the pure modules have no threads, clock, sockets, randomness or async; their tests may.
 pub(crate) fn purity(path: &str, source: &Source<'_>) -> Vec<Violation> {
-    if !room(path).is_some_and(|room| PURE.contains(&room)) || is_test_path(path) {
+    if !module(path).is_some_and(|module| PURE.contains(&module)) || is_test_path(path) {
         return Vec::new();
     }
     let impure = |path: &str| {
@@ -101,21 +101,21 @@ pub(crate) fn purity(path: &str, source: &Source<'_>) -> Vec<Violation> {
     let mut violations = found(
         &source.paths(&source.product),
         impure,
-        "a pure room has no threads, clock, sockets or randomness",
+        "a pure module has no threads, clock, sockets or randomness",
     );
     for (line, code) in numbered(&source.product) {
         if has_word(code, "async") || has_word(code, "await") {
-            violations.push((line, "a pure room is not async".to_owned()));
+            violations.push((line, "a pure module is not async".to_owned()));
         }
     }
     violations
 }
 
-/// The room a file of the product belongs to; none for `lib.rs`, which only names them.
-fn room(path: &str) -> Option<&str> {
+/// The module a file of the product belongs to; none for `lib.rs`, which only names them.
+fn module(path: &str) -> Option<&str> {
     let first = path.strip_prefix("src/")?.split('/').next()?;
-    let room = first.strip_suffix(".rs").unwrap_or(first);
-    (room != "lib").then_some(room)
+    let module = first.strip_suffix(".rs").unwrap_or(first);
+    (module != "lib").then_some(module)
 }
 
 fn found(paths: &[(usize, String)], forbidden: impl Fn(&str) -> bool, what: &str) -> Vec<Violation> {
@@ -135,22 +135,22 @@ fn a_sibling_or_a_higher_floor_is_found_however_it_is_imported() {
         "use leveret::store;",
         "pub use crate::broker as b;",
     ] {
-        assert_eq!(lines(floors, "src/queue/mod.rs", text).len(), 1, "{text}");
+        assert_eq!(lines(layers, "src/queue/mod.rs", text).len(), 1, "{text}");
     }
-    assert_eq!(lines(floors, "src/queue/ready/lane.rs", "use super::super::super::store::S;"), [1]);
-    assert_eq!(lines(floors, "src/attic/mod.rs", "//! a room nobody knows"), [1]);
-    assert_eq!(lines(floors, "codec/src/frame.rs", "\nuse leveret::model::ids::Name;"), [2]);
+    assert_eq!(lines(layers, "src/queue/ready/lane.rs", "use super::super::super::store::S;"), [1]);
+    assert_eq!(lines(layers, "src/attic/mod.rs", "//! a module nobody knows"), [1]);
+    assert_eq!(lines(layers, "codec/src/frame.rs", "\nuse leveret::model::ids::Name;"), [2]);
 }
 
 #[test]
 fn lower_floors_and_own_modules_are_let_in() {
     let text = "//! [`crate::store`]\nuse crate::model::ids::Name;\nuse super::store::Own; // crate::store\n\
                 use leveret_codec::table;\nconst S: &str = \"crate::store\";\nuse crate::queue::lane;";
-    assert!(lines(floors, "src/queue/ready.rs", text).is_empty());
+    assert!(lines(layers, "src/queue/ready.rs", text).is_empty());
     let inner = "#[cfg(test)]\nmod tests {\n    use super::super::store::Own;\n}";
-    assert!(lines(floors, "src/queue/ready.rs", inner).is_empty());
-    assert!(lines(floors, "src/session/mod.rs", "use crate::{model, queue, routing, store};").is_empty());
-    assert!(lines(floors, "src/lib.rs", "pub use crate::server::run;").is_empty());
+    assert!(lines(layers, "src/queue/ready.rs", inner).is_empty());
+    assert!(lines(layers, "src/session/mod.rs", "use crate::{model, queue, routing, store};").is_empty());
+    assert!(lines(layers, "src/lib.rs", "pub use crate::server::run;").is_empty());
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn crates_outside_their_rooms_are_found() {
         ("src/store/mod.rs", "fn f(_: ::redb::Database) {}"),
         ("codec/src/frame.rs", "use tokio::io;"),
     ] {
-        assert_eq!(lines(crates_in_their_rooms, path, text), [1], "{path}: {text}");
+        assert_eq!(lines(crates_in_their_modules, path, text), [1], "{path}: {text}");
     }
     for (path, text) in [
         ("src/server/mod.rs", "use tokio::net::TcpListener;"),
@@ -181,7 +181,7 @@ fn crates_outside_their_rooms_are_found() {
         ("src/store/tests/crash.rs", "use redb::StorageBackend;"),
         ("src/queue/mod.rs", "// tokio::spawn\nlet s = \"tokio::spawn\"; let tokio = 1; my_tokio::x();"),
     ] {
-        assert!(lines(crates_in_their_rooms, path, text).is_empty(), "{path}: {text}");
+        assert!(lines(crates_in_their_modules, path, text).is_empty(), "{path}: {text}");
     }
 }
 
