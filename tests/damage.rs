@@ -15,11 +15,11 @@ mod blocks;
 mod disk;
 #[path = "damage/harm.rs"]
 mod harm;
-#[path = "damage/judge.rs"]
-mod judge;
 #[path = "power_cut/model.rs"]
 #[allow(dead_code)]
 mod model;
+#[path = "damage/oracle.rs"]
+mod oracle;
 #[path = "damage/shape.rs"]
 mod shape;
 
@@ -28,7 +28,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use disk::Random;
 use harm::Harm;
-use judge::Verdict;
+use oracle::Verdict;
 use shape::Shape;
 
 /// Damages that one directory is used for, each to a copy of its own.
@@ -51,7 +51,7 @@ fn number(name: &str, default: u64) -> u64 {
 }
 
 fn one(shape: &Shape, harm: &Harm) -> Result<Verdict, String> {
-    catch_unwind(AssertUnwindSafe(|| judge::judge(shape, harm))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| oracle::check(shape, harm))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().cloned();
         let text = text.or_else(|| panic.downcast_ref::<&str>().map(|&text| text.to_owned()));
         Err(format!("panic: {}", text.unwrap_or_default()))

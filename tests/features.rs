@@ -67,10 +67,14 @@ fn expired_messages_are_dead_lettered_wherever_they_stand() {
         let dead = declare_with_dead_letters(&channel, "ttl", &[]).await?;
         publish(&channel, "", "ttl", "stays at the head").await?;
         publish_with(&channel, "", "ttl", "expires", persistent().with_expiration("50".into())).await?;
-        let letter = take_soon(&channel, &dead).await?;
-        assert_eq!((body(&letter).as_str(), reason(&letter)), ("expires", text("expired")));
-        assert_eq!(letter.properties.expiration(), &None, "the expiration is gone, or it would expire again");
-        assert_eq!(first_death(&letter).inner().get("original-expiration"), Some(&text("50")));
+        let dead_letter = take_soon(&channel, &dead).await?;
+        assert_eq!((body(&dead_letter).as_str(), reason(&dead_letter)), ("expires", text("expired")));
+        assert_eq!(
+            dead_letter.properties.expiration(),
+            &None,
+            "the expiration is gone, or it would expire again"
+        );
+        assert_eq!(first_death(&dead_letter).inner().get("original-expiration"), Some(&text("50")));
         assert_eq!(body(&take_soon(&channel, "ttl").await?), "stays at the head");
         Ok(())
     });
@@ -99,12 +103,12 @@ fn rejected_messages_are_dead_lettered_with_their_history() {
         let mut consumer = consume(&channel, "work", false).await?;
         publish(&channel, "", "work", "bad").await?;
         next(&mut consumer).await.reject(BasicRejectOptions { requeue: false }).await?;
-        let letter = take_soon(&channel, &dead).await?;
-        let death = first_death(&letter);
+        let dead_letter = take_soon(&channel, &dead).await?;
+        let death = first_death(&dead_letter);
         assert_eq!(death.inner().get("queue"), Some(&text("work")));
         assert_eq!(death.inner().get("count"), Some(&AMQPValue::LongLongInt(1)));
-        assert_eq!(reason(&letter), text("rejected"));
-        let headers = letter.properties.headers().clone().unwrap();
+        assert_eq!(reason(&dead_letter), text("rejected"));
+        let headers = dead_letter.properties.headers().clone().unwrap();
         assert_eq!(headers.inner().get("x-first-death-queue"), Some(&text("work")));
         Ok(())
     });
@@ -119,8 +123,8 @@ fn length_limits_drop_the_head_or_refuse_the_newest() {
         for message in ["1", "2", "3"] {
             publish(&channel, "", "head", message).await?;
         }
-        let letter = take_soon(&channel, &dead).await?;
-        assert_eq!((body(&letter).as_str(), reason(&letter)), ("1", text("maxlen")));
+        let dead_letter = take_soon(&channel, &dead).await?;
+        assert_eq!((body(&dead_letter).as_str(), reason(&dead_letter)), ("1", text("maxlen")));
         assert_eq!(body(&take_soon(&channel, "head").await?), "2");
 
         declare(&channel, "full", &[two, ("x-overflow", text("reject-publish"))]).await?;

@@ -1,9 +1,9 @@
 //! The simulation: a whole broker (sessions, ports, shards, catalog, and a store that commits late and crashes) and its
 //! clients in one thread, over a virtual clock, in an order that a seed decides; and a ledger (`sim/model.rs`,
-//! `sim/judge.rs`) of what AMQP promises, which must hold in every order: nothing confirmed is lost, nothing is
+//! `sim/oracle.rs`) of what AMQP promises, which must hold in every order: nothing confirmed is lost, nothing is
 //! invented or comes again once it was settled, order per channel and queue, prefetch, one confirm per publish, dead
-//! letters exactly as configured, transactions as a whole, leases, delays, histories, queues that go by themselves. Bugs that
-//! are planted into the broker (`sim/fault.rs`) have to be found.
+//! letters exactly as configured, transactions as a whole, consumer timeouts, delays, histories, queues that go by
+//! themselves. Bugs that are planted into the broker (`sim/fault.rs`) have to be found.
 //!
 //! 200 seeds run with the other tests. The long run:
 //! `LEVERET_SIM_SEEDS=10000 cargo test --release --test sim seeds -- --nocapture`. `LEVERET_SIM_SEED=n` repeats one, with the
@@ -15,34 +15,30 @@
 mod account;
 #[path = "sim/broker.rs"]
 mod broker;
-#[path = "sim/chapters.rs"]
-mod chapters;
 #[path = "sim/checks.rs"]
 mod checks;
 #[path = "sim/client.rs"]
 mod client;
 #[path = "sim/connection.rs"]
 mod connection;
+#[path = "sim/consumer_timeouts.rs"]
+mod consumer_timeouts;
 #[path = "sim/entries.rs"]
 mod entries;
 #[path = "sim/fault.rs"]
 mod fault;
-#[path = "sim/habits.rs"]
-mod habits;
-#[path = "sim/hearing.rs"]
-mod hearing;
 #[path = "sim/history.rs"]
 mod history;
 #[path = "sim/holdings.rs"]
 mod holdings;
 #[path = "sim/housekeeping.rs"]
 mod housekeeping;
-#[path = "sim/judge.rs"]
-mod judge;
-#[path = "sim/leases.rs"]
-mod leases;
 #[path = "sim/model.rs"]
 mod model;
+#[path = "sim/oracle.rs"]
+mod oracle;
+#[path = "sim/phases.rs"]
+mod phases;
 #[path = "sim/post.rs"]
 mod post;
 #[path = "sim/presence.rs"]
@@ -51,6 +47,8 @@ mod presence;
 mod random;
 #[path = "sim/reading.rs"]
 mod reading;
+#[path = "sim/receiving.rs"]
+mod receiving;
 #[path = "sim/replies.rs"]
 mod replies;
 #[path = "sim/store.rs"]
@@ -61,6 +59,8 @@ mod topology;
 mod transactions;
 #[path = "sim/wire.rs"]
 mod wire;
+#[path = "sim/workload.rs"]
+mod workload;
 #[path = "sim/world.rs"]
 mod world;
 

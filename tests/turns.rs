@@ -12,8 +12,8 @@
 mod answers;
 #[path = "turns/cases.rs"]
 mod cases;
-#[path = "turns/house.rs"]
-mod house;
+#[path = "turns/harness.rs"]
+mod harness;
 
 use std::sync::Arc;
 
@@ -28,7 +28,7 @@ use leveret_codec::properties::Properties;
 use leveret_codec::table::FieldTable;
 
 use cases::{CASES, dead_lettering};
-use house::House;
+use harness::Harness;
 
 /// As in the broker: what a turn gives back is part of it.
 #[global_allocator]
@@ -44,9 +44,9 @@ fn what_concerns_very_much_takes_many_turns() {
     let only = std::env::var("LEVERET_TURNS_OF").unwrap_or_default();
     let count = asked.unwrap_or(10_000);
     for (name, case) in CASES.iter().filter(|(name, _)| name.contains(&only)) {
-        let mut house = House::new();
-        case(&mut house, count);
-        let House { of_catalog, of_shard, of_ports, .. } = &house;
+        let mut harness = Harness::new();
+        case(&mut harness, count);
+        let Harness { of_catalog, of_shard, of_ports, .. } = &harness;
         println!(
             "{count} {name}: catalog {} turns, longest {:.1} ms, {} at once; shard {} turns, {:.1} ms of {:.0}, {}; port {:.1} ms",
             of_catalog.count,
@@ -65,14 +65,14 @@ fn what_concerns_very_much_takes_many_turns() {
 
 #[test]
 fn who_asks_for_little_is_answered_while_another_ones_long_request_is_worked_off() {
-    let mut house = House::new();
+    let mut harness = Harness::new();
     let count = 20_000;
-    house.declare("dead", |_| {});
-    house.declare("q", dead_lettering);
-    house.publish(count, &[]);
-    let (at, range) = house.take_all(count);
-    house.port(1).settle(at, ConsumerNumber(1), range, Settlement::Discard);
-    house.carry();
+    harness.declare("dead", |_| {});
+    harness.declare("q", dead_lettering);
+    harness.publish(count, &[]);
+    let (at, range) = harness.take_all(count);
+    harness.port(1).settle(at, ConsumerNumber(1), range, Settlement::Discard);
+    harness.carry();
     let message = Message::new(
         &mut BytesMut::new(),
         b"",
@@ -81,20 +81,20 @@ fn who_asks_for_little_is_answered_while_another_ones_long_request_is_worked_off
         Body::default(),
         Origin::Client,
     );
-    let now = house.now;
-    let port = house.port(2);
+    let now = harness.now;
+    let port = harness.port(2);
     let routed = port.route(now, 1, Arc::new(message)).expect("there is no reason to refuse it");
     port.submit(routed, Some(ConfirmToken { channel: 1, epoch: 0, sequence: 1 }));
-    house.carry();
-    let mut inputs = std::mem::take(&mut house.mail.shard);
-    house.shard.turn(now, &mut inputs, &mut house.mail);
+    harness.carry();
+    let mut inputs = std::mem::take(&mut harness.mail.shard);
+    harness.shard.turn(now, &mut inputs, &mut harness.mail);
     assert!(matches!(
-        house.mail.events.get(&ConnectionId(2)).map(Vec::as_slice),
+        harness.mail.events.get(&ConnectionId(2)).map(Vec::as_slice),
         Some([SessionEvent::Confirm { accepted: true, .. }])
     ));
-    assert!(house.shard.next_deadline().is_some_and(|deadline| deadline <= now), "there is more to do");
-    house.settle();
-    let state = house.ask(
+    assert!(harness.shard.next_deadline().is_some_and(|deadline| deadline <= now), "there is more to do");
+    harness.settle();
+    let state = harness.ask(
         2,
         Request::DeclareQueue(DeclareQueue {
             name: "dead".into(),

@@ -5,7 +5,7 @@ use bytes::BytesMut;
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{self, AMQPValue, FieldArray, FieldTable, LongString};
 
-use super::copies;
+use super::cc;
 use crate::model::consuming::DeathReason;
 use crate::model::ids::Timestamp;
 use crate::model::message::{Message, Origin};
@@ -106,7 +106,7 @@ fn record_death(deaths: &mut Vec<FieldTable>, message: &Message, death: &Death<'
 }
 
 fn new_record(message: &Message, death: &Death<'_>) -> FieldTable {
-    let keys = copies::told_keys(message);
+    let keys = cc::visible_keys(message);
     let keys: Vec<_> = keys.iter().map(|key| AMQPValue::LongString(key.as_slice().into())).collect();
     let mut record = FieldTable::default();
     record.insert("count".into(), AMQPValue::LongLongInt(1));

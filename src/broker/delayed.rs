@@ -1,5 +1,5 @@
-//! What a message looks like once its delay is over (semantics 5.29). Where it waited is the keeper of the exchange;
-//! where it goes then is the shard's.
+//! What a message looks like once its delay is over (semantics 5.29). Where it waited is the internal queue of the
+//! exchange; where it goes then is the shard's.
 
 use bytes::BytesMut;
 use leveret_codec::properties::{Field, Properties};

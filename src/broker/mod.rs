@@ -3,15 +3,15 @@
 //! effects out. Who carries the effects, and when something is durable, is the server's and the store's.
 
 mod access;
-mod announce;
 mod arguments;
 pub mod catalog;
+mod cc;
 pub mod clients;
 pub mod command;
-mod copies;
 mod dead_letter;
 mod delayed;
 mod direct_reply;
+mod events;
 mod fair_lock;
 pub mod login;
 mod named;

@@ -32,15 +32,15 @@ pub(super) struct GaveUp;
 
 /// What may be spent on one text by all who look for something in it, in steps back: ten milliseconds, about.
 #[derive(Debug)]
-pub(super) struct Budget(usize);
+pub(super) struct MatchBudget(usize);
 
-impl Default for Budget {
+impl Default for MatchBudget {
     fn default() -> Self {
-        Budget(200_000)
+        MatchBudget(200_000)
     }
 }
 
-impl Budget {
+impl MatchBudget {
     /// Where there is not enough left for one, there is nothing left for those behind it.
     fn spend(&mut self, steps: usize) -> Result<(), GaveUp> {
         let left = self.0.checked_sub(steps);
@@ -105,11 +105,11 @@ impl Pattern {
 
     /// Whether it is found in `text`; one that takes too long is not.
     pub(super) fn matches(&self, text: &str) -> bool {
-        self.search(text, &mut Budget::default()).unwrap_or(false)
+        self.search(text, &mut MatchBudget::default()).unwrap_or(false)
     }
 
     /// Whether it is found in `text`, as far as there is something left to be spent on that.
-    pub(super) fn search(&self, text: &str, budget: &mut Budget) -> Result<bool, GaveUp> {
+    pub(super) fn search(&self, text: &str, budget: &mut MatchBudget) -> Result<bool, GaveUp> {
         match self {
             Pattern::Everything => Ok(true),
             Pattern::Nothing => Ok(false),
@@ -194,14 +194,14 @@ mod tests {
     fn one_budget_holds_for_all_and_what_is_left_of_it_bounds_the_steps_back() {
         let nasty = Pattern::new(r"^(a|aa)+(?=b)\1?b$|^a+");
         let text = "a".repeat(30);
-        let mut budget = Budget::default();
+        let mut budget = MatchBudget::default();
         let tried = (0..1000).filter(|_| {
             let left = budget.0;
             nasty.search(&text, &mut budget) == Err(GaveUp) && left - budget.0 > FEW_BACKTRACKS
         });
         assert_eq!(tried.count(), 1 + 200_000 / (FEW_BACKTRACKS + MOST_BACKTRACKS));
         assert_eq!(budget.0, 0);
-        let mut budget = Budget::default();
+        let mut budget = MatchBudget::default();
         let plain = Pattern::new("^orders");
         assert!(matches!(plain, Pattern::Plain(_, 16)));
         let tried = std::iter::from_fn(|| plain.search(&text, &mut budget).ok());

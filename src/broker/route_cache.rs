@@ -25,7 +25,7 @@ const MOST_EXCHANGES: usize = 256;
 /// The queues of a publish.
 pub(super) type Targets = SmallVec<[QueueRef; 2]>;
 /// A routing key; most are short enough to lie beside the result.
-type Key = SmallVec<[u8; 24]>;
+type RouteKey = SmallVec<[u8; 24]>;
 
 /// What is known.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub(super) struct RouteCache {
 #[derive(Debug)]
 struct CachedExchange {
     id: ExchangeId,
-    by_key: Map<Key, Targets>,
+    by_key: Map<RouteKey, Targets>,
 }
 
 impl RouteCache {

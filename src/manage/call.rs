@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::answer::{Outcome, Refusal};
 use super::auth::Caller;
-use super::connection::{Guest, House};
+use super::connection::{Context, Guest};
 use super::fields::Fields;
 use crate::broker::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
@@ -26,7 +26,7 @@ const DISCARDING: Duration = Duration::from_secs(2);
 
 pub(super) struct Call<'a> {
     pub(super) caller: Caller,
-    pub(super) house: &'a House,
+    pub(super) context: &'a Context,
     pub(super) guest: &'a Arc<Guest>,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a mut Incoming,
@@ -34,7 +34,7 @@ pub(super) struct Call<'a> {
 
 impl Call<'_> {
     pub(super) fn view(&self) -> &View {
-        self.house.administrator.view()
+        self.context.administrator.view()
     }
 
     /// The name of a vhost that the caller sees. 404 otherwise.
@@ -58,7 +58,7 @@ impl Call<'_> {
     }
 
     pub(super) async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
-        self.house.administrator.apply(change).await
+        self.context.administrator.apply(change).await
     }
 
     /// Makes a change, and says how it went as most resources do.

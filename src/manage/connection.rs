@@ -40,7 +40,7 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 static FAILED: LogLimit = LogLimit::new(5);
 
 /// What all of them share.
-pub(super) struct House {
+pub(super) struct Context {
     pub(super) administrator: Administrator,
     pub(super) turns: Turns,
 }
@@ -53,7 +53,7 @@ pub(super) async fn accept(
 ) {
     let ManagementListeners { listeners, most } = listeners;
     let guests = Arc::new(Guests { most, present: Mutex::default() });
-    let house = Arc::new(House { administrator, turns: Turns::new(TURN) });
+    let context = Arc::new(Context { administrator, turns: Turns::new(TURN) });
     let connections = TaskTracker::new();
     loop {
         let arrival = poll_fn(|context| {
@@ -67,9 +67,9 @@ pub(super) async fn accept(
         match accepted {
             Ok((stream, peer)) => {
                 let guest = guests.admit();
-                let (guests, house, stop) = (Arc::clone(&guests), Arc::clone(&house), stop.clone());
+                let (guests, context, stop) = (Arc::clone(&guests), Arc::clone(&context), stop.clone());
                 connections.spawn(async move {
-                    serve(stream, peer.ip(), &house, &guest, &stop).await;
+                    serve(stream, peer.ip(), &context, &guest, &stop).await;
                     guests.leave(&guest);
                 });
             }
@@ -131,10 +131,16 @@ impl Guest {
     }
 }
 
-async fn serve(stream: TcpStream, peer: IpAddr, house: &House, guest: &Arc<Guest>, stop: &CancellationToken) {
+async fn serve(
+    stream: TcpStream,
+    peer: IpAddr,
+    context: &Context,
+    guest: &Arc<Guest>,
+    stop: &CancellationToken,
+) {
     let service = service_fn(async |request| {
         guest.wait_for(LEISURE);
-        let response = routes::answer(request, peer, house, guest).await;
+        let response = routes::answer(request, peer, context, guest).await;
         guest.wait_for(LEISURE);
         Ok::<_, Infallible>(response)
     });

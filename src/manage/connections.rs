@@ -36,7 +36,7 @@ pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
 pub(super) async fn delete(call: &Call<'_>, name: &str) -> Outcome {
     let (connection, client) = find(call, name)?;
     call.caller.check(Right::Owner(&client.user))?;
-    call.house.administrator.close_connection(connection, reason(call));
+    call.context.administrator.close_connection(connection, reason(call));
     Ok(Answer::Done)
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
 pub(super) async fn delete_of_user(call: &Call<'_>, user: &str) -> Outcome {
     call.caller.check(Right::Owner(user))?;
     for connection in call.view().connections(|client| *client.user == *user) {
-        call.house.administrator.close_connection(connection, reason(call));
+        call.context.administrator.close_connection(connection, reason(call));
     }
     Ok(Answer::Done)
 }

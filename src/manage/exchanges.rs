@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::Outcome;
 use super::call::Call;
 use super::json::from_table;
-use super::listing::{self, Key};
+use super::listing::{self, ListingKey};
 use super::queues::name_policies;
 use crate::broker::view::{Vhost, ViewState};
 use crate::model::ids::Name;
@@ -20,7 +20,7 @@ pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
     listing::get_in_vhost(call, vhost, if name == "amq.default" { "" } else { name }, describe)
 }
 
-fn describe(state: &ViewState, (vhost, name): &Key) -> Option<Value> {
+fn describe(state: &ViewState, (vhost, name): &ListingKey) -> Option<Value> {
     let exchange = state.exchange(vhost, name)?;
     let mut described = json!({
         "name": **name,

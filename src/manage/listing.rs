@@ -33,7 +33,7 @@ const TOGETHER: usize = 1024;
 const QUICKLY_SORTED: usize = 4096;
 
 /// A vhost and a name in it.
-pub(super) type Key = (Name, Name);
+pub(super) type ListingKey = (Name, Name);
 
 /// Describes all that `keys` finds, in order of the keys. What is gone by the time it would be described is left out.
 pub(super) async fn list<K: Ord + Send + 'static>(
@@ -41,7 +41,7 @@ pub(super) async fn list<K: Ord + Send + 'static>(
     keys: impl FnOnce(&View) -> Vec<K>,
     describe: impl Fn(&View, &K) -> Option<Value> + Send + 'static,
 ) -> Outcome {
-    let turn = call.house.turns.take(&call.caller.name).await?;
+    let turn = call.context.turns.take(&call.caller.name).await?;
     let mut keys = keys(call.view());
     if keys.len() <= QUICKLY_SORTED {
         keys.sort_unstable();
@@ -64,7 +64,7 @@ pub(super) async fn list<K: Ord + Send + 'static>(
 }
 
 fn begin(call: &Call<'_>, turn: Turn, next: impl FnMut(&View) -> Option<Value> + Send + 'static) -> Answer {
-    let administrator = call.house.administrator.clone();
+    let administrator = call.context.administrator.clone();
     let mut listing = Listing {
         administrator,
         guest: Arc::clone(call.guest),
@@ -93,10 +93,10 @@ pub(super) async fn list_in_vhosts(
     call: &Call<'_>,
     vhost: Option<&str>,
     names: impl Fn(&Vhost, Option<&Name>, usize) -> Vec<Name> + Send + 'static,
-    describe: impl Fn(&ViewState, &Key) -> Option<Value> + Send + 'static,
+    describe: impl Fn(&ViewState, &ListingKey) -> Option<Value> + Send + 'static,
 ) -> Outcome {
     let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
-    let turn = call.house.turns.take(&call.caller.name).await?;
+    let turn = call.context.turns.take(&call.caller.name).await?;
     let wanted = |vhost: &&Vhost| match &only {
         Some(only) => *only == vhost.name,
         None => call.caller.sees(vhost),
@@ -138,7 +138,7 @@ pub(super) fn get_in_vhost(
     call: &Call<'_>,
     vhost: &str,
     name: &str,
-    describe: impl Fn(&ViewState, &Key) -> Option<Value>,
+    describe: impl Fn(&ViewState, &ListingKey) -> Option<Value>,
 ) -> Outcome {
     let key = (call.vhost(vhost)?, name.into());
     describe(&call.view().read(), &key).map(Answer::Found).ok_or(Refusal::NotFound)

@@ -31,7 +31,7 @@ pub(super) async fn put_limits(call: &mut Call<'_>) -> Outcome {
 }
 
 pub(super) async fn thresholds(call: &Call<'_>) -> Outcome {
-    let thresholds = call.house.administrator.thresholds();
+    let thresholds = call.context.administrator.thresholds();
     let memory = match thresholds.memory() {
         UNLIMITED => 0,
         bytes => bytes >> 20,
@@ -54,7 +54,7 @@ pub(super) async fn put_thresholds(call: &mut Call<'_>) -> Outcome {
         };
         *set = Some(number(name, value)?.checked_mul(1 << 20).ok_or_else(|| wrong(name, A_NUMBER, value))?);
     }
-    let thresholds = call.house.administrator.thresholds();
+    let thresholds = call.context.administrator.thresholds();
     if let Some(bytes) = memory {
         thresholds.set_memory(if bytes == 0 { UNLIMITED } else { bytes });
     }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use super::listing::{self, Key};
+use super::listing::{self, ListingKey};
 use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Change, PermissionSpec};
 
@@ -59,7 +59,7 @@ pub(super) fn unknown_end(error: AdministrationError) -> Refusal {
 /// Those of one vhost or all, and of one user or all.
 async fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -> Outcome {
     let keys = |state: &ViewState| {
-        let in_vhost = |vhost: &Vhost| -> Vec<Key> {
+        let in_vhost = |vhost: &Vhost| -> Vec<ListingKey> {
             let users = vhost.permissions().map(|(user, _)| user);
             let wanted = users.filter(|user| of_user.is_none_or(|only| ***user == *only));
             wanted.map(|user| (vhost.name.clone(), user.clone())).collect()
@@ -70,7 +70,7 @@ async fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -
     listing::list_state(call, keys, describe).await
 }
 
-fn describe(state: &ViewState, (vhost, user): &Key) -> Option<Value> {
+fn describe(state: &ViewState, (vhost, user): &ListingKey) -> Option<Value> {
     let PermissionSpec { configure, write, read } = state.vhost(vhost)?.permissions_of(user)?;
     Some(json!({
         "user": **user, "vhost": **vhost, "configure": **configure, "write": **write, "read": **read

@@ -6,7 +6,7 @@ use super::answer::{Outcome, Refusal};
 use super::call::Call;
 use super::fields::{integer, wrong};
 use super::json::{from_table, to_amqp, to_table};
-use super::listing::{self, Key};
+use super::listing::{self, ListingKey};
 use crate::broker::policies::printed;
 use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, ApplyTo, Change, PolicyKind, PolicySpec};
@@ -62,7 +62,7 @@ pub(super) async fn delete(call: &Call<'_>, kind: PolicyKind, vhost: &str, name:
     call.change(Change::DeletePolicy { vhost, kind, name: name.into() }).await
 }
 
-fn describe(state: &ViewState, kind: PolicyKind, (vhost, name): &Key) -> Option<Value> {
+fn describe(state: &ViewState, kind: PolicyKind, (vhost, name): &ListingKey) -> Option<Value> {
     let policy = state.vhost(vhost)?.policies.get(kind, name)?;
     let PolicySpec { pattern, apply_to, priority, definition } = &policy.spec;
     Some(json!({

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::Outcome;
 use super::call::Call;
 use super::json::from_table;
-use super::listing::{self, Key};
+use super::listing::{self, ListingKey};
 use crate::broker::clients::NODE;
 use crate::broker::policies::Applying;
 use crate::broker::view::{Vhost, ViewState};
@@ -21,7 +21,7 @@ pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
     listing::get_in_vhost(call, vhost, name, describe)
 }
 
-fn describe(state: &ViewState, (vhost, name): &Key) -> Option<Value> {
+fn describe(state: &ViewState, (vhost, name): &ListingKey) -> Option<Value> {
     let queue = state.queue(vhost, name)?;
     let mut described = json!({
         "name": **name,

@@ -10,7 +10,7 @@ use hyper::{Method, Request, Response};
 use super::answer::{self, Answer, Body, Outcome, Refusal};
 use super::auth::{Caller, Right};
 use super::call::{self, Call};
-use super::connection::{Guest, House};
+use super::connection::{Context, Guest};
 use super::{
     connections, exchanges, limits, node, path, permissions, policies, queues, topic_permissions, users,
     vhosts,
@@ -21,11 +21,11 @@ use crate::model::administration::PolicyKind;
 pub(super) async fn answer(
     request: Request<Incoming>,
     peer: IpAddr,
-    house: &House,
+    context: &Context,
     guest: &Arc<Guest>,
 ) -> Response<Body> {
     let (head, mut body) = request.into_parts();
-    let outcome = route(Arrived { head: &head, body: &mut body, peer, house, guest }).await;
+    let outcome = route(Arrived { head: &head, body: &mut body, peer, context, guest }).await;
     call::discard(&mut body).await;
     answer::response(outcome)
 }
@@ -35,17 +35,17 @@ struct Arrived<'a> {
     head: &'a Parts,
     body: &'a mut Incoming,
     peer: IpAddr,
-    house: &'a House,
+    context: &'a Context,
     guest: &'a Arc<Guest>,
 }
 
 impl<'a> Arrived<'a> {
     /// Lets the request in, where it comes from somebody who has this right.
     fn admit(self, right: Right<'_>) -> Result<Call<'a>, Refusal> {
-        let caller = Caller::authenticate(&self.head.headers, self.peer, self.house.administrator.view())?;
+        let caller = Caller::authenticate(&self.head.headers, self.peer, self.context.administrator.view())?;
         caller.check(right)?;
-        let Arrived { head, body, house, guest, .. } = self;
-        Ok(Call { caller, house, guest, headers: &head.headers, body })
+        let Arrived { head, body, context, guest, .. } = self;
+        Ok(Call { caller, context, guest, headers: &head.headers, body })
     }
 }
 

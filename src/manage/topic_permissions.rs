@@ -64,7 +64,7 @@ fn check_any(call: &Call<'_>, vhost: &str, user: &str) -> Result<(), Refusal> {
 /// Those of one vhost or all, and of one user or all.
 async fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -> Outcome {
     let keys = |state: &ViewState| {
-        let in_vhost = |vhost: &Vhost| -> Vec<Key> {
+        let in_vhost = |vhost: &Vhost| -> Vec<TopicPermissionKey> {
             let all = vhost.topic_permissions();
             let wanted = all.filter(|(user, ..)| of_user.is_none_or(|only| ***user == *only));
             wanted.map(|(user, exchange, _)| (vhost.name.clone(), user.clone(), exchange.clone())).collect()
@@ -76,9 +76,9 @@ async fn those(call: &Call<'_>, of_vhost: Option<&str>, of_user: Option<&str>) -
 }
 
 /// A vhost, a user and an exchange.
-type Key = (Name, Name, Name);
+type TopicPermissionKey = (Name, Name, Name);
 
-fn describe(state: &ViewState, (vhost, user, exchange): &Key) -> Option<Value> {
+fn describe(state: &ViewState, (vhost, user, exchange): &TopicPermissionKey) -> Option<Value> {
     let TopicPermissionSpec { write, read } = state.vhost(vhost)?.topic_permissions_of(user, exchange)?;
     Some(json!({
         "user": **user, "vhost": **vhost, "exchange": **exchange, "write": **write, "read": **read

@@ -16,7 +16,7 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, Timestamp};
 
 /// A consumer's place in the table. Given to another once the consumer has gone and holds nothing.
-pub(super) type Slot = u32;
+pub(super) type ConsumerSlot = u32;
 
 /// More than this many stale positions beyond twice the live ones are cleared away.
 const SLACK: usize = 32;
@@ -26,7 +26,7 @@ const MANY: usize = 64;
 
 /// Who gets deliveries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turns {
+pub(super) enum ConsumerSelection {
     /// All in turn, the highest priority first.
     All,
     /// The one who came first.
@@ -50,9 +50,9 @@ struct Consumer {
     /// How long it may hold a delivery, in milliseconds.
     timeout: Option<u64>,
     /// The deadline that was made for it.
-    lease: Option<Timestamp>,
+    deadline: Option<Timestamp>,
     /// It held something for too long.
-    lost: bool,
+    timed_out: bool,
 }
 
 impl Consumer {
@@ -70,22 +70,22 @@ impl Consumer {
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     table: Vec<Option<Consumer>>,
-    free: Vec<Slot>,
-    by_key: HashMap<ConsumerKey, Slot, FixedState>,
+    free: Vec<ConsumerSlot>,
+    by_key: HashMap<ConsumerKey, ConsumerSlot, FixedState>,
     /// Registered ones, first come first.
-    order: BTreeMap<u64, Slot>,
+    order: BTreeMap<u64, ConsumerSlot>,
     next_order: u64,
     /// Registered ones, the highest priority first, and then first come first.
-    ranks: BTreeMap<(Reverse<i32>, u64), Slot>,
+    ranks: BTreeMap<(Reverse<i32>, u64), ConsumerSlot>,
     /// Those with credit. One that lost its credit otherwise than by a delivery is found out when it is its turn.
     waiting: Rotation,
     exclusive: bool,
     /// Who got the last delivery, where one gets all, and is still registered.
-    current: Option<Slot>,
+    current: Option<ConsumerSlot>,
     /// Those whose connection took nothing more in this turn, in the order they were asked.
-    refused: Vec<Slot>,
+    refused: Vec<ConsumerSlot>,
     /// Those who got credit since the last turn ended.
-    joined: Vec<Slot>,
+    joined: Vec<ConsumerSlot>,
 }
 
 impl Consumers {
@@ -126,21 +126,21 @@ impl Consumers {
         self.order.is_empty()
     }
 
-    pub(super) fn find(&self, key: ConsumerKey) -> Option<Slot> {
+    pub(super) fn find(&self, key: ConsumerKey) -> Option<ConsumerSlot> {
         self.by_key.get(&key).copied()
     }
 
-    pub(super) fn key(&self, slot: Slot) -> Option<ConsumerKey> {
+    pub(super) fn key(&self, slot: ConsumerSlot) -> Option<ConsumerKey> {
         self.get(slot).map(|consumer| consumer.key)
     }
 
-    pub(super) fn is_no_ack(&self, slot: Slot) -> bool {
+    pub(super) fn is_no_ack(&self, slot: ConsumerSlot) -> bool {
         self.get(slot).is_some_and(|consumer| consumer.options.no_ack)
     }
 
     /// Takes the first that is registered out, or one of those who are not. Returns whose it was, and whether it was
     /// registered; None where nobody is left.
-    pub(super) fn dismiss(&mut self) -> Option<(ConsumerKey, bool)> {
+    pub(super) fn take_next(&mut self) -> Option<(ConsumerKey, bool)> {
         // Not needed any more, and to be given back a part at a time, too.
         self.ranks.pop_first();
         while let Some((_, slot)) = self.order.pop_first() {
@@ -161,9 +161,10 @@ impl Consumers {
         &mut self,
         key: ConsumerKey,
         options: ConsumeOptions,
-        turns: Turns,
-    ) -> Result<Slot, ConsumeRefused> {
-        if self.exclusive || (options.exclusive && (turns != Turns::All || !self.is_empty())) {
+        selection: ConsumerSelection,
+    ) -> Result<ConsumerSlot, ConsumeRefused> {
+        if self.exclusive || (options.exclusive && (selection != ConsumerSelection::All || !self.is_empty()))
+        {
             return Err(ConsumeRefused::ExclusiveUse);
         }
         let slot = self.getter(key);
@@ -183,13 +184,13 @@ impl Consumers {
     }
 
     /// The record of a key; a new one that is not registered where there is none.
-    pub(super) fn getter(&mut self, key: ConsumerKey) -> Slot {
+    pub(super) fn getter(&mut self, key: ConsumerKey) -> ConsumerSlot {
         if let Some(slot) = self.find(key) {
             return slot;
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.table.push(None);
-            Slot::try_from(self.table.len() - 1).unwrap_or(Slot::MAX)
+            ConsumerSlot::try_from(self.table.len() - 1).unwrap_or(ConsumerSlot::MAX)
         });
         let consumer = Consumer {
             key,
@@ -200,8 +201,8 @@ impl Consumers {
             unacked: 0,
             held: VecDeque::new(),
             timeout: None,
-            lease: None,
-            lost: false,
+            deadline: None,
+            timed_out: false,
         };
         if let Some(place) = self.table.get_mut(slot as usize) {
             *place = Some(consumer);
@@ -211,7 +212,7 @@ impl Consumers {
     }
 
     /// Takes a consumer out of the order; what it holds stays with it. Returns whether it was in.
-    pub(super) fn unregister(&mut self, slot: Slot) -> bool {
+    pub(super) fn unregister(&mut self, slot: ConsumerSlot) -> bool {
         let Some(consumer) = self.get_mut(slot) else { return false };
         let Some(order) = consumer.registered.take() else { return false };
         let priority = consumer.options.priority;
@@ -229,12 +230,12 @@ impl Consumers {
     }
 
     /// Whether a record is neither registered nor holds anything.
-    pub(super) fn is_idle(&self, slot: Slot) -> bool {
+    pub(super) fn is_idle(&self, slot: ConsumerSlot) -> bool {
         self.get(slot).is_some_and(|consumer| consumer.registered.is_none() && consumer.unacked == 0)
     }
 
     /// Forgets a record that is idle, and returns whose it was.
-    pub(super) fn release(&mut self, slot: Slot) -> Option<ConsumerKey> {
+    pub(super) fn free_slot(&mut self, slot: ConsumerSlot) -> Option<ConsumerKey> {
         let key = self.key(slot)?;
         self.by_key.remove(&key);
         self.table[slot as usize] = None;
@@ -245,7 +246,7 @@ impl Consumers {
         Some(key)
     }
 
-    pub(super) fn set_paused(&mut self, slot: Slot, paused: bool) {
+    pub(super) fn set_paused(&mut self, slot: ConsumerSlot, paused: bool) {
         if let Some(consumer) = self.get_mut(slot) {
             consumer.paused = paused;
         }
@@ -253,7 +254,7 @@ impl Consumers {
     }
 
     /// A message was delivered to it and is unacked.
-    pub(super) fn hold(&mut self, slot: Slot, position: Position) {
+    pub(super) fn hold(&mut self, slot: ConsumerSlot, position: Position) {
         if let Some(consumer) = self.get_mut(slot) {
             consumer.unacked += 1;
             consumer.held.push_back(position);
@@ -261,36 +262,36 @@ impl Consumers {
     }
 
     /// How long it may hold a delivery from now on, in milliseconds.
-    pub(super) fn set_timeout(&mut self, slot: Slot, timeout: Option<u64>) {
+    pub(super) fn set_timeout(&mut self, slot: ConsumerSlot, timeout: Option<u64>) {
         if let Some(consumer) = self.get_mut(slot) {
             consumer.timeout = timeout;
         }
     }
 
-    pub(super) fn timeout(&self, slot: Slot) -> Option<u64> {
+    pub(super) fn timeout(&self, slot: ConsumerSlot) -> Option<u64> {
         self.get(slot)?.timeout
     }
 
     /// Makes a deadline for a delivery of this time, where deliveries have one and none was made yet.
-    pub(super) fn begin_lease(&mut self, slot: Slot, delivered: Timestamp) -> Option<Timestamp> {
-        let consumer = self.get_mut(slot).filter(|consumer| consumer.lease.is_none())?;
-        consumer.lease = consumer.timeout.map(|timeout| delivered.plus_millis(timeout));
-        consumer.lease
+    pub(super) fn begin_timeout(&mut self, slot: ConsumerSlot, delivered: Timestamp) -> Option<Timestamp> {
+        let consumer = self.get_mut(slot).filter(|consumer| consumer.deadline.is_none())?;
+        consumer.deadline = consumer.timeout.map(|timeout| delivered.plus_millis(timeout));
+        consumer.deadline
     }
 
     /// Forgets the deadline that was made.
-    pub(super) fn end_lease(&mut self, slot: Slot) -> Option<Timestamp> {
-        self.get_mut(slot)?.lease.take()
+    pub(super) fn end_timeout(&mut self, slot: ConsumerSlot) -> Option<Timestamp> {
+        self.get_mut(slot)?.deadline.take()
     }
 
     /// Where its unacked stand, about.
-    pub(super) fn held(&self, slot: Slot) -> impl Iterator<Item = Position> {
+    pub(super) fn held(&self, slot: ConsumerSlot) -> impl Iterator<Item = Position> {
         self.get(slot).into_iter().flat_map(|consumer| consumer.held.iter().copied())
     }
 
     /// `count` of its unacked in `range` were settled. Returns whether its notes of what it holds grew stale and want to
     /// be cleared (see [`Consumers::keep_held`]).
-    pub(super) fn settled(&mut self, slot: Slot, range: PositionRange, count: u32) -> bool {
+    pub(super) fn settled(&mut self, slot: ConsumerSlot, range: PositionRange, count: u32) -> bool {
         let Some(consumer) = self.get_mut(slot) else { return false };
         consumer.unacked = consumer.unacked.saturating_sub(count);
         while consumer.held.front().is_some_and(|&first| range.contains(first)) {
@@ -302,7 +303,7 @@ impl Consumers {
     }
 
     /// Clears the notes of what a consumer holds of what it does not.
-    pub(super) fn keep_held(&mut self, slot: Slot, holds: impl Fn(Position) -> bool) {
+    pub(super) fn keep_held(&mut self, slot: ConsumerSlot, holds: impl Fn(Position) -> bool) {
         if let Some(consumer) = self.get_mut(slot) {
             consumer.held.make_contiguous().sort_unstable();
             let mut last = None;
@@ -311,7 +312,7 @@ impl Consumers {
     }
 
     /// Takes the first `most` notes of where its unacked stand, rising, to settle them, and whether these were all.
-    pub(super) fn take_held(&mut self, slot: Slot, most: usize) -> (Vec<Position>, bool) {
+    pub(super) fn take_held(&mut self, slot: ConsumerSlot, most: usize) -> (Vec<Position>, bool) {
         let Some(consumer) = self.get_mut(slot) else { return (Vec::new(), true) };
         consumer.held.make_contiguous().sort_unstable();
         let count = consumer.held.len().min(most);
@@ -320,21 +321,21 @@ impl Consumers {
         (held, consumer.held.is_empty())
     }
 
-    /// Whether its lease has ended and it is being taken back what it holds.
-    pub(super) fn is_lost(&self, slot: Slot) -> bool {
-        self.get(slot).is_some_and(|consumer| consumer.lost)
+    /// Whether it held a delivery for too long and it is being taken back what it holds.
+    pub(super) fn is_timed_out(&self, slot: ConsumerSlot) -> bool {
+        self.get(slot).is_some_and(|consumer| consumer.timed_out)
     }
 
-    pub(super) fn set_lost(&mut self, slot: Slot) {
+    pub(super) fn set_timed_out(&mut self, slot: ConsumerSlot) {
         if let Some(consumer) = self.get_mut(slot) {
-            consumer.lost = true;
+            consumer.timed_out = true;
         }
     }
 
     /// Whether anybody could take a message, apart from those refused in this turn.
-    pub(super) fn anyone_waits(&self, turns: Turns) -> bool {
-        if turns != Turns::All {
-            return self.active(turns).is_some();
+    pub(super) fn anyone_waits(&self, selection: ConsumerSelection) -> bool {
+        if selection != ConsumerSelection::All {
+            return self.active(selection).is_some();
         }
         !self.waiting.is_empty()
     }
@@ -343,11 +344,11 @@ impl Consumers {
     /// is asked about a connection once per consumer and turn if it says no.
     pub(super) fn pick(
         &mut self,
-        turns: Turns,
+        selection: ConsumerSelection,
         mut admits: impl FnMut(ConnectionId) -> bool,
-    ) -> Option<Slot> {
-        if turns != Turns::All {
-            let slot = self.active(turns)?;
+    ) -> Option<ConsumerSlot> {
+        if selection != ConsumerSelection::All {
+            let slot = self.active(selection)?;
             if admits(self.get(slot)?.key.connection) {
                 self.current = Some(slot);
                 return Some(slot);
@@ -370,17 +371,17 @@ impl Consumers {
     }
 
     /// The one that was picked has got its message: the next one's turn.
-    pub(super) fn rotate(&mut self, slot: Slot, turns: Turns) {
+    pub(super) fn rotate(&mut self, slot: ConsumerSlot, selection: ConsumerSelection) {
         let Some(consumer) = self.get(slot) else { return };
         if consumer.credit() == 0 {
             self.waiting.remove(slot);
-        } else if turns == Turns::All {
+        } else if selection == ConsumerSelection::All {
             self.waiting.pass(slot);
         }
     }
 
     /// The turn is over: those that were refused are asked again in the next one, in their old order.
-    pub(super) fn end_turn(&mut self, turns: Turns) {
+    pub(super) fn end_turn(&mut self, selection: ConsumerSelection) {
         while let Some(slot) = self.joined.pop() {
             if let Some(consumer) = self.get_mut(slot) {
                 consumer.joined = None;
@@ -388,7 +389,7 @@ impl Consumers {
         }
         while let Some(slot) = self.refused.pop() {
             let priority = self.get(slot).map(|consumer| consumer.options.priority);
-            if let Some(priority) = priority.filter(|_| turns == Turns::All) {
+            if let Some(priority) = priority.filter(|_| selection == ConsumerSelection::All) {
                 self.waiting.push_front(slot, priority);
             }
         }
@@ -396,14 +397,14 @@ impl Consumers {
 
     /// How many messages consumers have credit for, up to `enough`: all of them, or only those who got credit since
     /// the last turn.
-    pub(super) fn room(&self, turns: Turns, only_joined: bool, enough: u64) -> u64 {
-        let credit = |slot: Slot| self.get(slot).map_or(0, Consumer::credit);
-        if turns != Turns::All {
-            let only = self.only_one(turns).and_then(|slot| self.get(slot));
+    pub(super) fn room(&self, selection: ConsumerSelection, only_joined: bool, enough: u64) -> u64 {
+        let credit = |slot: ConsumerSlot| self.get(slot).map_or(0, Consumer::credit);
+        if selection != ConsumerSelection::All {
+            let only = self.only_one(selection).and_then(|slot| self.get(slot));
             return only.filter(|only| !only_joined || only.joined.is_some()).map_or(0, Consumer::credit);
         }
         let mut room = 0u64;
-        let mut add = |slot: Slot| {
+        let mut add = |slot: ConsumerSlot| {
             room = room.saturating_add(credit(slot));
             room < enough
         };
@@ -416,15 +417,15 @@ impl Consumers {
     }
 
     /// The single active consumer, if it has credit.
-    fn active(&self, turns: Turns) -> Option<Slot> {
-        let slot = self.only_one(turns)?;
+    fn active(&self, selection: ConsumerSelection) -> Option<ConsumerSlot> {
+        let slot = self.only_one(selection)?;
         (self.get(slot)?.credit() > 0 && !self.refused.contains(&slot)).then_some(slot)
     }
 
     /// Whose turn it is where only one has it (semantics 10.15): the first registered one that is still here, or of
     /// those with the highest priority the first. One of a higher priority takes over once nothing is in flight.
-    fn only_one(&self, turns: Turns) -> Option<Slot> {
-        if turns != Turns::HighestPriority {
+    fn only_one(&self, selection: ConsumerSelection) -> Option<ConsumerSlot> {
+        if selection != ConsumerSelection::HighestPriority {
             return self.order.values().next().copied();
         }
         let best = self.ranks.values().next().copied()?;
@@ -433,7 +434,7 @@ impl Consumers {
     }
 
     /// Lets a consumer wait for its turn, if it has credit and does not wait already.
-    fn join(&mut self, slot: Slot) {
+    fn join(&mut self, slot: ConsumerSlot) {
         let Some(Some(consumer)) = self.table.get_mut(slot as usize) else { return };
         if consumer.credit() == 0 || self.waiting.contains(slot) {
             return;
@@ -446,7 +447,7 @@ impl Consumers {
     }
 
     /// It does not count any more among those who got credit.
-    fn unjoin(&mut self, slot: Slot) {
+    fn unjoin(&mut self, slot: ConsumerSlot) {
         let Some(at) = self.get_mut(slot).and_then(|consumer| consumer.joined.take()) else { return };
         self.joined.swap_remove(at);
         if let Some(moved) = self.joined.get(at).copied().and_then(|moved| self.get_mut(moved)) {
@@ -454,11 +455,11 @@ impl Consumers {
         }
     }
 
-    fn get(&self, slot: Slot) -> Option<&Consumer> {
+    fn get(&self, slot: ConsumerSlot) -> Option<&Consumer> {
         self.table.get(slot as usize)?.as_ref()
     }
 
-    fn get_mut(&mut self, slot: Slot) -> Option<&mut Consumer> {
+    fn get_mut(&mut self, slot: ConsumerSlot) -> Option<&mut Consumer> {
         self.table.get_mut(slot as usize)?.as_mut()
     }
 }

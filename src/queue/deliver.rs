@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::consumers::Slot;
+use super::consumers::ConsumerSlot;
 use super::effects::{Got, QueueEffects};
 use super::entry::{Entry, Stored};
 use super::lane::Next;
@@ -13,7 +13,7 @@ use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
 use crate::model::op;
 
 /// Whether connections take more: their outboxes are bounded by bytes.
-pub trait Gate {
+pub trait FlowControl {
     /// Whether this connection can take a message of this footprint. Yes means that it will get it.
     fn admits(&mut self, connection: ConnectionId, bytes: usize) -> bool;
 }
@@ -34,12 +34,17 @@ const DELIVERED: usize = 4096;
 impl Queue {
     /// Delivers what can be delivered, answers gets, then enforces expiry, limits and the window. Returns how many
     /// messages it has moved, and whether there is more to do than is good for one call.
-    pub fn pump(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) -> (usize, bool) {
+    pub fn pump(
+        &mut self,
+        now: Timestamp,
+        flow: &mut impl FlowControl,
+        fx: &mut QueueEffects,
+    ) -> (usize, bool) {
         let delivered = fx.deliveries.len();
-        let mut more = self.deliver_to_consumers(now, gate, fx);
+        let mut more = self.deliver_to_consumers(now, flow, fx);
         let delivered = fx.deliveries.len() - delivered;
         let served = delivered > 0;
-        self.consumers.end_turn(self.turns());
+        self.consumers.end_turn(self.selection());
         more |= self.serve_gets(now, fx);
         let came = self.next_position.0.saturating_sub(self.fresh_from.0);
         self.fresh_from = self.next_position;
@@ -49,7 +54,7 @@ impl Queue {
         self.backlog = !self.ready.is_empty();
         let came = usize::try_from(came).unwrap_or(usize::MAX);
         let (paged, more_to_page) = self.balance_memory(served, came, fx);
-        self.read_letters(fx);
+        self.read_dead_letters(fx);
         (delivered + expired + paged, more | more_to_page)
     }
 
@@ -58,16 +63,21 @@ impl Queue {
     pub fn get(&mut self, now: Timestamp, key: ConsumerKey, no_ack: bool, fx: &mut QueueEffects) {
         self.last_used = now;
         self.gets.push_back(PendingGet { key, no_ack });
-        if !self.consumers.anyone_waits(self.turns()) {
+        if !self.consumers.anyone_waits(self.selection()) {
             self.serve_gets(now, fx);
         }
     }
 
     /// Returns whether there is more to do.
-    fn deliver_to_consumers(&mut self, now: Timestamp, gate: &mut impl Gate, fx: &mut QueueEffects) -> bool {
-        let turns = self.turns();
+    fn deliver_to_consumers(
+        &mut self,
+        now: Timestamp,
+        flow: &mut impl FlowControl,
+        fx: &mut QueueEffects,
+    ) -> bool {
+        let selection = self.selection();
         let most = fx.deliveries.len() + DELIVERED;
-        while self.consumers.anyone_waits(turns) {
+        while self.consumers.anyone_waits(selection) {
             if fx.deliveries.len() == most {
                 return true;
             }
@@ -82,14 +92,14 @@ impl Queue {
             };
             let Next::Entry(entry) = self.ready.next(lane) else { return false };
             let bytes = entry.footprint();
-            let picked = self.consumers.pick(turns, |connection| gate.admits(connection, bytes));
+            let picked = self.consumers.pick(selection, |connection| flow.admits(connection, bytes));
             let Some(slot) = picked else { return false };
             let Some(key) = self.consumers.key(slot) else { return false };
             let Some(entry) = self.ready.pop(lane) else { return false };
             let no_ack = self.consumers.is_no_ack(slot);
             let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
             fx.deliveries.push((key.connection, delivery));
-            self.consumers.rotate(slot, turns);
+            self.consumers.rotate(slot, selection);
         }
         false
     }
@@ -111,11 +121,11 @@ impl Queue {
                 let slot = self.consumers.getter(key);
                 self.consumers.set_timeout(slot, self.timeout_of(None));
                 let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
-                self.release(slot, fx);
+                self.free_if_idle(slot, fx);
                 (delivery, clipped(self.ready.count()))
             });
             if found.is_none() && !self.knows(key) {
-                fx.released.push((self.id.queue, key));
+                fx.freed_consumers.push((self.id.queue, key));
             }
             fx.got.push(Got { key, found });
         }
@@ -149,7 +159,7 @@ impl Queue {
     fn hand_over(
         &mut self,
         now: Timestamp,
-        (slot, key, no_ack): (Slot, ConsumerKey, bool),
+        (slot, key, no_ack): (ConsumerSlot, ConsumerKey, bool),
         lane: op::Lane,
         entry: Entry,
         fx: &mut QueueEffects,
@@ -169,7 +179,7 @@ impl Queue {
             }
         } else {
             self.consumers.hold(slot, entry.position);
-            self.lease(now, slot);
+            self.begin_consumer_timeout(now, slot);
             self.hold_unacked(now, slot, lane, entry, fx);
         }
         delivery

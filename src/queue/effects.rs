@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::rubbish::{Dismissed, Rubbish};
+use super::garbage::{CancelledConsumers, Garbage};
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, QueueId, QueueRef};
@@ -81,15 +81,15 @@ pub struct QueueEffects {
     pub dead_letters: Vec<DeadLetter>,
     /// Consumers and getters that hold nothing any more and get nothing more, unless they have come back since
     /// ([`Queue::knows`](super::Queue::knows)).
-    pub released: Vec<(QueueId, ConsumerKey)>,
+    pub freed_consumers: Vec<(QueueId, ConsumerKey)>,
     /// Consumers of deleted queues, to be told of it a part at a time.
-    pub dismissed: Vec<Dismissed>,
+    pub cancelled_consumers: Vec<CancelledConsumers>,
     pub timed_out: Vec<TimedOut>,
     pub fetches: Vec<Fetch>,
     /// Queues the shard shall delete: auto-delete or x-expires.
-    pub gone: Vec<QueueId>,
+    pub to_delete: Vec<QueueId>,
     /// Memory to be given back, a part at a time.
-    pub rubbish: Vec<Rubbish>,
+    pub garbage: Vec<Garbage>,
 }
 
 impl QueueEffects {
@@ -100,23 +100,23 @@ impl QueueEffects {
             deliveries,
             got,
             dead_letters,
-            released,
-            dismissed,
+            freed_consumers,
+            cancelled_consumers,
             timed_out,
             fetches,
-            gone,
-            rubbish,
+            to_delete,
+            garbage,
         } = self;
         ops.shrink_if_sparse();
         deliveries.shrink_if_sparse();
         got.shrink_if_sparse();
         dead_letters.shrink_if_sparse();
-        released.shrink_if_sparse();
-        dismissed.shrink_if_sparse();
+        freed_consumers.shrink_if_sparse();
+        cancelled_consumers.shrink_if_sparse();
         timed_out.shrink_if_sparse();
         fetches.shrink_if_sparse();
-        gone.shrink_if_sparse();
-        rubbish.shrink_if_sparse();
+        to_delete.shrink_if_sparse();
+        garbage.shrink_if_sparse();
     }
 
     /// What it holds.
@@ -126,23 +126,23 @@ impl QueueEffects {
             deliveries,
             got,
             dead_letters,
-            released,
-            dismissed,
+            freed_consumers,
+            cancelled_consumers,
             timed_out,
             fetches,
-            gone,
-            rubbish,
+            to_delete,
+            garbage,
         } = self;
-        into.in_transit("queue effects: released", released);
+        into.in_transit("queue effects: freed consumers", freed_consumers);
         into.in_transit("queue effects: operations", ops);
         into.in_transit("queue effects: deliveries", deliveries);
         into.in_transit("queue effects: answers to gets", got);
         into.in_transit("queue effects: dead letters", dead_letters);
-        into.in_transit("queue effects: dismissed", dismissed);
+        into.in_transit("queue effects: cancelled consumers", cancelled_consumers);
         into.in_transit("queue effects: timed out", timed_out);
         into.in_transit("queue effects: fetches", fetches);
-        into.in_transit("queue effects: gone", gone);
-        into.in_transit("queue effects: rubbish", rubbish);
+        into.in_transit("queue effects: to be deleted", to_delete);
+        into.in_transit("queue effects: garbage", garbage);
     }
 
     /// Empties all lists and keeps their memory.
@@ -151,12 +151,12 @@ impl QueueEffects {
         self.deliveries.clear();
         self.got.clear();
         self.dead_letters.clear();
-        self.released.clear();
-        self.dismissed.clear();
+        self.freed_consumers.clear();
+        self.cancelled_consumers.clear();
         self.timed_out.clear();
         self.fetches.clear();
-        self.gone.clear();
-        self.rubbish.clear();
+        self.to_delete.clear();
+        self.garbage.clear();
     }
 
     /// Emits a removal; one that goes on where the last operation ended becomes part of it.
@@ -172,18 +172,18 @@ impl QueueEffects {
     }
 }
 
-/// A run of messages that leave in order of position. Those that were never put do not break a run: the store passes
-/// over them.
+/// A range of messages that leave in order of position. Those that were never put do not break a range: the store
+/// passes over them.
 #[derive(Debug, Default)]
 pub(super) struct Removal {
     /// From the first to the last one that was put.
     put: Option<PositionRange>,
-    /// How far the run reaches, put or not.
+    /// How far the range reaches, put or not.
     end: Position,
 }
 
 impl Removal {
-    /// Takes the next one that left. Returns the run before it where a new one begins.
+    /// Takes the next one that left. Returns the range before it where a new one begins.
     pub(super) fn add(&mut self, position: Position, was_put: bool) -> Option<PositionRange> {
         let mut finished = None;
         if self.end.next() != position {
@@ -192,7 +192,7 @@ impl Removal {
         self.end = position;
         if was_put {
             match &mut self.put {
-                Some(run) => run.last = position,
+                Some(range) => range.last = position,
                 None => self.put = Some(PositionRange::single(position)),
             }
         }
@@ -209,19 +209,20 @@ impl Removal {
 mod tests {
     use super::*;
 
-    fn runs(left: &[(u64, bool)]) -> Vec<(u64, u64)> {
+    fn ranges(left: &[(u64, bool)]) -> Vec<(u64, u64)> {
         let mut removal = Removal::default();
-        let mut runs: Vec<_> = left.iter().filter_map(|&(at, put)| removal.add(Position(at), put)).collect();
-        runs.extend(removal.finish());
-        runs.iter().map(|run| (run.first.0, run.last.0)).collect()
+        let mut ranges: Vec<_> =
+            left.iter().filter_map(|&(at, put)| removal.add(Position(at), put)).collect();
+        ranges.extend(removal.finish());
+        ranges.iter().map(|range| (range.first.0, range.last.0)).collect()
     }
 
     #[test]
     fn a_removal_passes_over_what_was_never_put_but_not_over_what_stays() {
-        assert_eq!(runs(&[(1, true), (2, false), (3, true)]), [(1, 3)]);
-        assert_eq!(runs(&[(1, true), (3, true)]), [(1, 1), (3, 3)]);
-        assert_eq!(runs(&[(1, false), (2, true), (3, false)]), [(2, 2)]);
-        assert_eq!(runs(&[(4, false)]), []);
+        assert_eq!(ranges(&[(1, true), (2, false), (3, true)]), [(1, 3)]);
+        assert_eq!(ranges(&[(1, true), (3, true)]), [(1, 1), (3, 3)]);
+        assert_eq!(ranges(&[(1, false), (2, true), (3, false)]), [(2, 2)]);
+        assert_eq!(ranges(&[(4, false)]), []);
     }
 
     #[test]

@@ -14,18 +14,18 @@ impl Queue {
     /// much, the rest stays due. Returns how many messages left.
     pub fn tick(&mut self, now: Timestamp, fx: &mut QueueEffects) -> usize {
         let expired = self.expire(now, fx);
-        self.expire_leases(now, fx);
+        self.expire_consumer_timeouts(now, fx);
         if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
             self.announce_gone(fx);
         }
         expired
     }
 
-    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, a lease, or the queue.
+    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, a consumer timeout, or the queue.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let messages = self.ready.next_expiry().time();
-        [messages, self.lease_deadline(), self.idle_deadline()].into_iter().flatten().min()
+        [messages, self.consumer_timeout_deadline(), self.idle_deadline()].into_iter().flatten().min()
     }
 
     /// Lets expired messages leave, not too many at once; those in the store are looked for. Returns how many left.

@@ -16,7 +16,7 @@ use crate::model::op::Fetch;
 pub(super) enum Purpose {
     /// The front of the spans comes back to memory.
     Load,
-    /// A run is read through to find the expired; the rest stays where it is.
+    /// A span is read through to find the expired; the rest stays where it is.
     Expire,
 }
 

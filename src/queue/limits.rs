@@ -32,8 +32,8 @@ impl Queue {
         if !too_many(ready) && !too_large() {
             return false;
         }
-        let turns = self.turns();
-        let room = self.consumers.room(turns, self.backlog, ready.saturating_add(1));
+        let selection = self.selection();
+        let room = self.consumers.room(selection, self.backlog, ready.saturating_add(1));
         room <= ready && (too_many(ready - room) || too_large())
     }
 
@@ -67,7 +67,8 @@ impl Queue {
         self.is_over_limit()
     }
 
-    /// Drops the whole run at the front of the only lane unread, where all of it has to go and none of it is a dead letter.
+    /// Drops the whole span at the front of the only lane unread, where all of it has to go and none of it is a dead
+    /// letter.
     fn drop_span(&mut self, lane: Lane, fx: &mut QueueEffects) -> bool {
         let [only] = self.ready.lanes.as_slice() else { return false };
         let Some(span) = only.spans.front().copied() else { return false };

@@ -7,8 +7,8 @@
 //! their chance.
 //!
 //! `ready.rs` holds what waits (lanes of segments and spans), `unacked.rs` what is delivered, `consumers.rs` who
-//! is next; `deliver.rs`, `settle.rs`, `leases.rs`, `letters.rs`, `limits.rs`, `expiry.rs` and `paging.rs`
-//! are the rules.
+//! is next; `deliver.rs`, `settle.rs`, `consumer_timeouts.rs`, `pending_dead_letters.rs`, `limits.rs`, `expiry.rs` and
+//! `paging.rs` are the rules.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -20,20 +20,20 @@ use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
 use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
+mod consumer_timeouts;
 mod consumers;
 mod deliver;
 mod effects;
 mod entry;
 mod expiry;
+mod garbage;
 mod lane;
-mod leases;
-mod letters;
 mod limits;
 mod paging;
+mod pending_dead_letters;
 mod position_map;
 mod ready;
 mod rotation;
-mod rubbish;
 mod segment;
 mod settle;
 mod spans;
@@ -42,13 +42,13 @@ mod tests;
 mod unacked;
 mod wall_clock;
 
-pub use deliver::Gate;
+pub use deliver::FlowControl;
 pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
-pub use rubbish::{Dismissed, Rubbish};
+pub use garbage::{CancelledConsumers, Garbage};
 
-use consumers::{Consumers, Slot, Turns};
+use consumers::{ConsumerSelection, ConsumerSlot, Consumers};
 use entry::{Entry, Returns, Stored};
-use letters::Letters;
+use pending_dead_letters::PendingDeadLetters;
 use position_map::PositionMap;
 use ready::Ready;
 use unacked::{Unacked, UnackedMemory};
@@ -57,12 +57,12 @@ use wall_clock::WallClock;
 /// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics 10.11).
 const QUORUM_PREFETCH: u16 = 2000;
 
-/// How many messages that leave by themselves (expired, over a limit, lost with a lease) one call lets go of. A queue has
-/// any number of them at once, and its shard has other queues.
+/// How many messages that leave by themselves (expired, over a limit, requeued after a consumer timeout) one call lets
+/// go of. A queue has any number of them at once, and its shard has other queues.
 const PIECE: usize = 512;
 
-/// A queue. Every message in it is in exactly one place: ready, unacked, or among the letters (dead letters that are
-/// not safe at their target yet).
+/// A queue. Every message in it is in exactly one place: ready, unacked, or among the pending dead letters (those that
+/// are not safe at their target yet).
 #[derive(Debug)]
 pub struct Queue {
     id: QueueRef,
@@ -72,8 +72,8 @@ pub struct Queue {
     unacked_memory: UnackedMemory,
     consumers: Consumers,
     /// Of each consumer that holds something for a time.
-    leases: BTreeSet<(Timestamp, Slot)>,
-    letters: Letters,
+    consumer_timeouts: BTreeSet<(Timestamp, ConsumerSlot)>,
+    dead_letters: PendingDeadLetters,
     /// Gets that wait for a fetch, or for consumers to be served first.
     gets: VecDeque<PendingGet>,
     next_position: Position,
@@ -137,8 +137,8 @@ impl Queue {
             unacked: PositionMap::default(),
             unacked_memory: UnackedMemory::default(),
             consumers: Consumers::default(),
-            leases: BTreeSet::new(),
-            letters: Letters::default(),
+            consumer_timeouts: BTreeSet::new(),
+            dead_letters: PendingDeadLetters::default(),
             gets: VecDeque::new(),
             next_position,
             fresh_from: next_position,
@@ -188,18 +188,18 @@ impl Queue {
     /// Takes a message in, or refuses it where the queue is full and rejects (semantics 12.3).
     pub fn push(&mut self, now: Timestamp, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
         // Dead letters that nobody may ever take are kept, and have to end somewhere.
-        let kept = if self.settings.dead_letters_at_least_once { self.letters.len() } else { 0 };
+        let kept = if self.settings.dead_letters_at_least_once { self.dead_letters.len() } else { 0 };
         if self.refuses(&message, kept) {
             return self.reject(message, fx);
         }
         self.take_in(now, message, fx)
     }
 
-    /// Takes in a message that the broker sends on, as [`Queue::push`] does; but it never waits for the letters that this
-    /// queue keeps. They may wait for the queue it comes from, and queues that feed each other would hold them for ever; so
-    /// a letter waits for ready messages alone, of which consumers make fewer. One of the queue's `own` is not refused at
-    /// all: it comes back to the place it has not left yet.
-    pub fn push_letter(
+    /// Takes in a message that the broker sends on, as [`Queue::push`] does; but it never waits for the dead letters
+    /// that this queue keeps. They may wait for the queue it comes from, and queues that feed each other would hold
+    /// them for ever; so a dead letter waits for ready messages alone, of which consumers make fewer. One of the
+    /// queue's `own` is not refused at all: it comes back to the place it has not left yet.
+    pub fn push_dead_letter(
         &mut self,
         now: Timestamp,
         message: Arc<Message>,
@@ -258,8 +258,8 @@ impl Queue {
             options.prefetch = QUORUM_PREFETCH;
         }
         let timeout = self.timeout_of(options.timeout).filter(|_| !options.no_ack);
-        let slot = self.consumers.register(key, options, self.turns())?;
-        self.end_lease(slot);
+        let slot = self.consumers.register(key, options, self.selection())?;
+        self.end_timeout(slot);
         self.consumers.set_timeout(slot, timeout);
         Ok(())
     }
@@ -270,7 +270,7 @@ impl Queue {
         if self.consumers.unregister(slot) {
             self.consumer_left(now, fx);
         }
-        self.release(slot, fx);
+        self.free_if_idle(slot, fx);
     }
 
     /// Whether this is a consumer here, or one who holds something or waits for a get.
@@ -290,7 +290,7 @@ impl Queue {
     pub fn purge(&mut self, _now: Timestamp, fx: &mut QueueEffects) -> u32 {
         self.remove_stored_ready(fx);
         let (count, purged) = self.ready.clear();
-        fx.rubbish.extend(Rubbish::of(purged, PositionMap::default()));
+        fx.garbage.extend(Garbage::of(purged, PositionMap::default()));
         clipped(count)
     }
 
@@ -298,13 +298,13 @@ impl Queue {
     /// (semantics 8.3).
     pub fn delete(self, fx: &mut QueueEffects) -> u32 {
         fx.got.extend(self.gets.iter().map(|get| Got { key: get.key, found: None }));
-        fx.released.extend(self.gets.iter().map(|get| (self.id.queue, get.key)));
-        fx.dismissed.push(Dismissed::new(self.id.queue, self.consumers));
+        fx.freed_consumers.extend(self.gets.iter().map(|get| (self.id.queue, get.key)));
+        fx.cancelled_consumers.push(CancelledConsumers::new(self.id.queue, self.consumers));
         if self.stored {
             fx.ops.push(Op::DeleteQueue { queue: self.id.queue });
         }
         let count = clipped(self.ready.count());
-        fx.rubbish.extend(Rubbish::of(self.ready.lanes, self.unacked));
+        fx.garbage.extend(Garbage::of(self.ready.lanes, self.unacked));
         count
     }
 
@@ -340,8 +340,8 @@ impl Queue {
             unacked,
             unacked_memory,
             consumers,
-            leases,
-            letters,
+            consumer_timeouts,
+            dead_letters,
             gets,
             next_position: _,
             fresh_from: _,
@@ -358,8 +358,8 @@ impl Queue {
         into.in_use("queue: unacked", &unacked.size());
         into.in_use("queue: memory of unacked", &unacked_memory.all);
         consumers.holdings(into);
-        into.in_transit("queue: leases", leases);
-        letters.holdings(into);
+        into.in_transit("queue: consumer timeouts", consumer_timeouts);
+        dead_letters.holdings(into);
         into.in_transit("queue: gets", gets);
         into.in_transit("queue: fetches", fetches);
         into.declared("queue: times the wall clock was set", &wall_clock.len());
@@ -379,7 +379,7 @@ impl Queue {
     fn announce_gone(&mut self, fx: &mut QueueEffects) {
         if !self.gone {
             self.gone = true;
-            fx.gone.push(self.id.queue);
+            fx.to_delete.push(self.id.queue);
         }
     }
 
@@ -403,11 +403,11 @@ impl Queue {
     }
 
     /// Who gets deliveries (semantics 10.15).
-    fn turns(&self) -> Turns {
+    fn selection(&self) -> ConsumerSelection {
         match (self.settings.single_active_consumer, self.settings.queue_type) {
-            (false, _) => Turns::All,
-            (true, QueueType::Classic) => Turns::FirstCome,
-            (true, QueueType::Quorum) => Turns::HighestPriority,
+            (false, _) => ConsumerSelection::All,
+            (true, QueueType::Classic) => ConsumerSelection::FirstCome,
+            (true, QueueType::Quorum) => ConsumerSelection::HighestPriority,
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) const FLOOR: usize = 2 * LEAST_FETCHED;
 impl Queue {
     /// An answer of the store. Messages come into memory; the pump that follows delivers them.
     pub fn loaded(&mut self, now: Timestamp, fetched: Fetched, fx: &mut QueueEffects) {
-        self.letters_loaded(&fetched, fx);
+        self.dead_letters_loaded(&fetched, fx);
         let Some(lane) = self.ready.lanes.get_mut(usize::from(fetched.fetch.lane)) else { return };
         let Some(in_flight) = lane.in_flight.take_if(|asked| asked.fetch == fetched.fetch) else { return };
         self.fetches -= 1;
@@ -35,7 +35,7 @@ impl Queue {
         }
         let first = fetched.fetch.range.first;
         if fetched.through < first {
-            // Nothing was read. What is needed is asked for again; a run with something due stays due.
+            // Nothing was read. What is needed is asked for again; a span with something due stays due.
             if in_flight.purpose == Purpose::Expire {
                 lane.spans.survives(first, Some(now).into());
             }
@@ -55,7 +55,7 @@ impl Queue {
         }
     }
 
-    /// Has the runs read through in which something expired.
+    /// Has the spans read through in which something expired.
     pub(super) fn scan_spans(&mut self, now: Timestamp, fx: &mut QueueEffects) {
         for lane in self.ready.lanes_with_expired_spans(now) {
             if let Some(range) = self.ready.start_scan(lane, now) {
@@ -210,7 +210,7 @@ impl Queue {
         self.ready.rejoin(fetch.lane);
     }
 
-    /// Of a run that is read through, the expired messages leave and the others stay where they are.
+    /// Of a span that is read through, the expired messages leave and the others stay where they are.
     fn read_through(
         &mut self,
         now: Timestamp,
@@ -246,7 +246,7 @@ impl Queue {
     fn is_elsewhere(&self, lane: op::Lane, position: Position, left: &[PositionRange]) -> bool {
         let at = left.partition_point(|range| range.first <= position);
         self.unacked.contains(position)
-            || self.letters.contains(position)
+            || self.dead_letters.contains(position)
             || self.ready.lanes[usize::from(lane)].is_returned(position)
             || at.checked_sub(1).is_some_and(|at| left[at].contains(position))
     }

@@ -218,7 +218,7 @@ impl Ready {
         })
     }
 
-    /// The first run of a lane in which something has expired (see [`super::spans::Spans::start_scan`]).
+    /// The first span of a lane in which something has expired (see [`super::spans::Spans::start_scan`]).
     pub(super) fn start_scan(&mut self, number: op::Lane, now: Timestamp) -> Option<PositionRange> {
         self.lanes.get_mut(usize::from(number))?.spans.start_scan(now)
     }

@@ -5,7 +5,7 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::consumers::Slot;
+use super::consumers::ConsumerSlot;
 use crate::model::holdings::Holdings;
 
 /// The place of a slot that waits: who comes before it and after it among those of its priority. The last one is before
@@ -13,8 +13,8 @@ use crate::model::holdings::Holdings;
 #[derive(Clone, Copy, Debug)]
 struct Link {
     priority: i32,
-    before: Slot,
-    behind: Slot,
+    before: ConsumerSlot,
+    behind: ConsumerSlot,
 }
 
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub(super) struct Rotation {
     links: Vec<Option<Link>>,
     /// The first of each priority, the highest one first. One that nobody waits in is found out when it is the first: a
     /// single one comes and goes with every message, and is to cost no allocation.
-    levels: BTreeMap<Reverse<i32>, Option<Slot>>,
+    levels: BTreeMap<Reverse<i32>, Option<ConsumerSlot>>,
     waiting: usize,
 }
 
@@ -37,12 +37,12 @@ impl Rotation {
         self.waiting == 0
     }
 
-    pub(super) fn contains(&self, slot: Slot) -> bool {
+    pub(super) fn contains(&self, slot: ConsumerSlot) -> bool {
         self.link(slot).is_some()
     }
 
     /// The next one of the highest priority.
-    pub(super) fn first(&mut self) -> Option<Slot> {
+    pub(super) fn first(&mut self) -> Option<ConsumerSlot> {
         while let Some((_, first)) = self.levels.first_key_value() {
             if first.is_some() || self.waiting == 0 {
                 return *first;
@@ -53,7 +53,7 @@ impl Rotation {
     }
 
     /// Adds one that does not wait, behind the others of its priority.
-    pub(super) fn push_back(&mut self, slot: Slot, priority: i32) {
+    pub(super) fn push_back(&mut self, slot: ConsumerSlot, priority: i32) {
         let first = *self.levels.entry(Reverse(priority)).or_default().get_or_insert(slot);
         let before = self.link(first).map_or(slot, |first| first.before);
         let behind = if before == slot { slot } else { first };
@@ -61,13 +61,13 @@ impl Rotation {
     }
 
     /// Adds one that does not wait, before the others of its priority.
-    pub(super) fn push_front(&mut self, slot: Slot, priority: i32) {
+    pub(super) fn push_front(&mut self, slot: ConsumerSlot, priority: i32) {
         self.push_back(slot, priority);
         self.levels.insert(Reverse(priority), Some(slot));
     }
 
     /// Takes one out, wherever it stands. False where it did not wait.
-    pub(super) fn remove(&mut self, slot: Slot) -> bool {
+    pub(super) fn remove(&mut self, slot: ConsumerSlot) -> bool {
         let place = self.links.get_mut(slot as usize);
         let Some(Link { priority, before, behind }) = place.and_then(Option::take) else { return false };
         self.waiting -= 1;
@@ -86,7 +86,7 @@ impl Rotation {
     }
 
     /// Has the first of its priority, if it is that, wait behind the others.
-    pub(super) fn pass(&mut self, slot: Slot) {
+    pub(super) fn pass(&mut self, slot: ConsumerSlot) {
         let Some(&Link { priority, behind, .. }) = self.link(slot) else { return };
         if behind != slot
             && let Some(first) = self.levels.get_mut(&Reverse(priority))
@@ -97,14 +97,14 @@ impl Rotation {
     }
 
     /// All who wait, the highest priority first, in turn.
-    pub(super) fn iter(&self) -> impl Iterator<Item = Slot> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = ConsumerSlot> {
         self.levels.values().flatten().flat_map(move |&first| {
             let behind = move |slot| self.link(slot).map(|link| link.behind);
             std::iter::successors(Some(first), move |&slot| behind(slot).filter(|&next| next != first))
         })
     }
 
-    fn put(&mut self, slot: Slot, link: Link) {
+    fn put(&mut self, slot: ConsumerSlot, link: Link) {
         let at = slot as usize;
         if self.links.len() <= at {
             self.links.resize(at + 1, None);
@@ -119,11 +119,11 @@ impl Rotation {
         }
     }
 
-    fn link(&self, slot: Slot) -> Option<&Link> {
+    fn link(&self, slot: ConsumerSlot) -> Option<&Link> {
         self.links.get(slot as usize)?.as_ref()
     }
 
-    fn link_mut(&mut self, slot: Slot) -> Option<&mut Link> {
+    fn link_mut(&mut self, slot: ConsumerSlot) -> Option<&mut Link> {
         self.links.get_mut(slot as usize)?.as_mut()
     }
 }
@@ -140,7 +140,7 @@ mod tests {
         #[test]
         fn it_is_a_queue_per_priority(steps in prop::collection::vec((0u8..5, 0u32..12, 0i32..3), 0..200)) {
             let mut rotation = Rotation::default();
-            let mut plain: BTreeMap<Reverse<i32>, VecDeque<Slot>> = BTreeMap::new();
+            let mut plain: BTreeMap<Reverse<i32>, VecDeque<ConsumerSlot>> = BTreeMap::new();
             for (step, slot, priority) in steps {
                 let level = plain.iter().find(|(_, level)| level.contains(&slot)).map(|(&level, _)| level);
                 match (step, level) {

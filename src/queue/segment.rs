@@ -1,4 +1,4 @@
-//! A run of ready messages of one lane in memory, in order of position. It knows which of them need the expiry index:
+//! Ready messages of one lane in memory, in order of position. It knows which of them need the expiry index:
 //! as long as each expires no earlier than the one before it, looking at the front is enough.
 
 use std::collections::VecDeque;
@@ -8,22 +8,22 @@ use crate::model::ids::Position;
 
 /// More than this many dead slots beyond the live ones are cleared away.
 const SLACK: usize = 32;
-/// A run that was longer gives memory back once it is nearly empty: there may be very many queues, and one message to all
-/// of them is a slot in each.
+/// A segment that was longer gives memory back once it is nearly empty: there may be very many queues, and one message
+/// to all of them is a slot in each.
 const LARGE: usize = 1024;
 
-/// A place in the run. One that was taken out of the middle stays as a mark, so that nothing has to move.
+/// A place in the segment. One that was taken out of the middle stays as a mark, so that nothing has to move.
 #[derive(Debug)]
-enum Slot {
+enum SegmentSlot {
     Live(Entry),
     Dead(Position),
 }
 
-impl Slot {
+impl SegmentSlot {
     fn position(&self) -> Position {
         match self {
-            Slot::Live(entry) => entry.position,
-            Slot::Dead(position) => *position,
+            SegmentSlot::Live(entry) => entry.position,
+            SegmentSlot::Dead(position) => *position,
         }
     }
 }
@@ -31,7 +31,7 @@ impl Slot {
 #[derive(Debug)]
 pub(super) struct Segment {
     /// First and last are live.
-    slots: VecDeque<Slot>,
+    slots: VecDeque<SegmentSlot>,
     live: usize,
     /// The latest expiry among those that are in order of expiry.
     ordered_until: Expiry,
@@ -67,21 +67,21 @@ impl Segment {
         if !indexed {
             self.ordered_until = entry.expiry;
         }
-        self.slots.push_back(Slot::Live(entry));
+        self.slots.push_back(SegmentSlot::Live(entry));
         self.live += 1;
         indexed
     }
 
     pub(super) fn front(&self) -> Option<&Entry> {
         match self.slots.front() {
-            Some(Slot::Live(entry)) => Some(entry),
+            Some(SegmentSlot::Live(entry)) => Some(entry),
             _ => None,
         }
     }
 
     pub(super) fn back(&self) -> Option<&Entry> {
         match self.slots.back() {
-            Some(Slot::Live(entry)) => Some(entry),
+            Some(SegmentSlot::Live(entry)) => Some(entry),
             _ => None,
         }
     }
@@ -98,20 +98,21 @@ impl Segment {
 
     /// Takes the entry at `position` out, wherever it stands.
     pub(super) fn take(&mut self, position: Position) -> Option<Entry> {
-        let at = self.slots.binary_search_by_key(&position, Slot::position).ok()?;
-        let slot = std::mem::replace(&mut self.slots[at], Slot::Dead(position));
+        let at = self.slots.binary_search_by_key(&position, SegmentSlot::position).ok()?;
+        let slot = std::mem::replace(&mut self.slots[at], SegmentSlot::Dead(position));
         self.taken(Some(slot))
     }
 
     /// The live ones in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Entry> {
         self.slots.iter().filter_map(|slot| match slot {
-            Slot::Live(entry) => Some(entry),
-            Slot::Dead(_) => None,
+            SegmentSlot::Live(entry) => Some(entry),
+            SegmentSlot::Dead(_) => None,
         })
     }
 
-    /// Drops up to `most` of the last ones of a run that nobody needs any more. Returns how many more it could have dropped.
+    /// Drops up to `most` of the last ones of a segment that nobody needs any more. Returns how many more it could have
+    /// dropped.
     pub(super) fn drop_some(&mut self, most: usize) -> usize {
         let dropped = self.slots.len().min(most);
         self.slots.truncate(self.slots.len() - dropped);
@@ -119,25 +120,25 @@ impl Segment {
         most - dropped
     }
 
-    fn taken(&mut self, slot: Option<Slot>) -> Option<Entry> {
-        let Some(Slot::Live(entry)) = slot else { return None };
+    fn taken(&mut self, slot: Option<SegmentSlot>) -> Option<Entry> {
+        let Some(SegmentSlot::Live(entry)) = slot else { return None };
         self.live -= 1;
         self.tidy();
         Some(entry)
     }
 
     fn tidy(&mut self) {
-        while matches!(self.slots.front(), Some(Slot::Dead(_))) {
+        while matches!(self.slots.front(), Some(SegmentSlot::Dead(_))) {
             self.slots.pop_front();
         }
-        while matches!(self.slots.back(), Some(Slot::Dead(_))) {
+        while matches!(self.slots.back(), Some(SegmentSlot::Dead(_))) {
             self.slots.pop_back();
         }
         if self.live == 0 {
             self.ordered_until = Expiry::FIRST;
         }
         if self.slots.len() > self.live * 2 + SLACK {
-            self.slots.retain(|slot| matches!(slot, Slot::Live(_)));
+            self.slots.retain(|slot| matches!(slot, SegmentSlot::Live(_)));
         }
         if self.slots.capacity() > LARGE && self.slots.len() < self.slots.capacity() / 8 {
             self.slots.shrink_to(self.slots.capacity() / 2);
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn a_slot_costs_no_more_than_its_entry() {
-        assert_eq!(size_of::<Slot>(), size_of::<Entry>());
+        assert_eq!(size_of::<SegmentSlot>(), size_of::<Entry>());
     }
 
     #[test]

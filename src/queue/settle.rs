@@ -2,7 +2,7 @@
 //! section 11, 12.4), and the removals the store hears of.
 
 use super::Queue;
-use super::consumers::Slot;
+use super::consumers::ConsumerSlot;
 use super::effects::{QueueEffects, Removal};
 use super::entry::Stored;
 use super::unacked::{Taken, Unacked};
@@ -12,7 +12,7 @@ use crate::model::op::Op;
 
 /// What comes back from a lost consumer has failed; what was only held for too long has not (semantics 11.5).
 pub(super) const FAILED: bool = true;
-pub(super) const FORGIVEN: bool = false;
+pub(super) const NOT_FAILED: bool = false;
 
 impl Queue {
     /// Settles what a consumer (or getter) holds unacked in `range`. What it does not hold there is passed over: it may
@@ -41,7 +41,7 @@ impl Queue {
             self.consumers
                 .keep_held(slot, |position| unacked.get(position).is_some_and(|held| held.slot == slot));
         }
-        self.release(slot, fx);
+        self.free_if_idle(slot, fx);
     }
 
     /// A consumer (or getter) is lost with its channel: it gets nothing more, and what it held comes back as failed, about
@@ -54,26 +54,26 @@ impl Queue {
         fx: &mut QueueEffects,
     ) -> (usize, bool) {
         self.gets.retain(|get| get.key != key);
-        self.consumers.find(key).map_or((0, true), |slot| self.lose(now, slot, FAILED, most, fx))
+        self.consumers.find(key).map_or((0, true), |slot| self.requeue_held(now, slot, FAILED, most, fx))
     }
 
     /// Takes a consumer out and what it holds back, as failed or not, as [`Queue::detach`] does.
-    pub(super) fn lose(
+    pub(super) fn requeue_held(
         &mut self,
         now: Timestamp,
-        slot: Slot,
+        slot: ConsumerSlot,
         failed: bool,
         most: usize,
         fx: &mut QueueEffects,
     ) -> (usize, bool) {
         let was_registered = self.consumers.unregister(slot);
         let (held, is_all) = self.consumers.take_held(slot, most);
-        for range in runs(&held) {
+        for range in ranges(&held) {
             let count = self.take_unacked(slot, range, |queue, at, held| queue.requeue(at, held, failed, fx));
             self.consumers.settled(slot, range, count);
         }
         if is_all {
-            self.release(slot, fx);
+            self.free_if_idle(slot, fx);
         }
         if was_registered {
             self.consumer_left(now, fx);
@@ -82,11 +82,11 @@ impl Queue {
     }
 
     /// Forgets a consumer that is cancelled and holds nothing, or a getter that does not.
-    pub(super) fn release(&mut self, slot: Slot, fx: &mut QueueEffects) {
+    pub(super) fn free_if_idle(&mut self, slot: ConsumerSlot, fx: &mut QueueEffects) {
         if self.consumers.is_idle(slot) {
-            self.end_lease(slot);
-            let key = self.consumers.release(slot);
-            fx.released.extend(key.map(|key| (self.id.queue, key)));
+            self.end_timeout(slot);
+            let key = self.consumers.free_slot(slot);
+            fx.freed_consumers.extend(key.map(|key| (self.id.queue, key)));
         }
     }
 
@@ -114,7 +114,7 @@ impl Queue {
         fx: &mut QueueEffects,
     ) {
         kept.extend(self.unacked.positions_in(range).map(PositionRange::single));
-        kept.extend(self.letters.kept_in(range));
+        kept.extend(self.dead_letters.kept_in(range));
         kept.sort_unstable();
         let mut from = range.first;
         for kept in kept {
@@ -128,15 +128,15 @@ impl Queue {
         }
     }
 
-    fn ack(&mut self, slot: Slot, range: PositionRange, fx: &mut QueueEffects) -> u32 {
+    fn ack(&mut self, slot: ConsumerSlot, range: PositionRange, fx: &mut QueueEffects) -> u32 {
         let mut count = 0;
         let mut memory = self.unacked_memory;
         let mut removal = Removal::default();
         let (queue, watched, ready) = (self.id.queue, self.fetches > 0, &mut self.ready);
-        let mut remove = |run| {
-            fx.remove(queue, run);
+        let mut remove = |range| {
+            fx.remove(queue, range);
             if watched {
-                ready.note_left(run);
+                ready.note_left(range);
             }
         };
         self.unacked.take_range(
@@ -145,13 +145,13 @@ impl Queue {
             |position, held| {
                 count += 1;
                 memory.subtract(&held);
-                if let Some(run) = removal.add(position, held.stored != Stored::No) {
-                    remove(run);
+                if let Some(range) = removal.add(position, held.stored != Stored::No) {
+                    remove(range);
                 }
             },
         );
-        if let Some(run) = removal.finish() {
-            remove(run);
+        if let Some(range) = removal.finish() {
+            remove(range);
         }
         self.unacked_memory = memory;
         count
@@ -160,7 +160,7 @@ impl Queue {
     /// Takes what `slot` holds in `range` out of unacked and gives it to `settle`. Returns how many these were.
     fn take_unacked(
         &mut self,
-        slot: Slot,
+        slot: ConsumerSlot,
         range: PositionRange,
         mut settle: impl FnMut(&mut Queue, Position, Unacked),
     ) -> u32 {
@@ -202,7 +202,7 @@ impl Queue {
     /// Nobody is to have it any more.
     fn give_up(&mut self, position: Position, held: Unacked, reason: DeathReason, fx: &mut QueueEffects) {
         match held.taken(position) {
-            Taken::Here(entry) if entry.stored == Stored::Durable && self.letters_wait() => {
+            Taken::Here(entry) if entry.stored == Stored::Durable && self.dead_letters_wait() => {
                 self.leave_stored(self.lane_of(&entry.message), position, reason, fx);
             }
             Taken::Here(entry) => self.leave(entry, reason, fx),
@@ -211,9 +211,9 @@ impl Queue {
     }
 }
 
-/// The runs of rising positions.
-fn runs(positions: &[Position]) -> impl Iterator<Item = PositionRange> {
+/// The ranges of rising positions.
+fn ranges(positions: &[Position]) -> impl Iterator<Item = PositionRange> {
     positions
         .chunk_by(|one, other| one.next() == *other)
-        .filter_map(|run| Some(PositionRange { first: *run.first()?, last: *run.last()? }))
+        .filter_map(|range| Some(PositionRange { first: *range.first()?, last: *range.last()? }))
 }

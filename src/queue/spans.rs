@@ -1,8 +1,8 @@
-//! The ready messages of a lane that are only in the store: runs of positions with counts, some tens of bytes for
+//! The ready messages of a lane that are only in the store: spans of positions with counts, some tens of bytes for
 //! thousands of messages. Reading them back is asked for in `paging.rs`.
 //!
-//! A run may have holes: positions that were never put, have left, or are held in memory (unacked, returned, on their
-//! way to a dead-letter exchange). Who reads a run back knows which.
+//! A span may have holes: positions that were never put, have left, or are held in memory (unacked, returned, on their
+//! way to a dead-letter exchange). Who reads a span back knows which.
 
 use std::collections::VecDeque;
 
@@ -10,12 +10,12 @@ use super::entry::Expiry;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::Span;
 
-/// Runs are merged up to this many messages. It bounds how much is read to find those that expired.
+/// Spans are merged up to this many messages. It bounds how much is read to find those that expired.
 const MERGED: u64 = 4096;
 /// Positions this close to each other are read in one go. Between those further apart there may be many that are
 /// somebody's, and would be read for nothing.
 pub(super) const NEAR: u64 = 64;
-/// How many runs are read in one go at the most.
+/// How many spans are read in one go at the most.
 const READ_TOGETHER: usize = 64;
 
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl Default for Spans {
 }
 
 impl Spans {
-    /// How many runs there are, and for how many there is room.
+    /// How many spans there are, and for how many there is room.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.list.len(), self.list.capacity())
     }
@@ -70,7 +70,7 @@ impl Spans {
         self.earliest
     }
 
-    /// Adds a run behind all others, as recovery found it.
+    /// Adds a span behind all others, as recovery found it.
     pub(super) fn append(&mut self, span: Span) {
         if span.count == 0 {
             return;
@@ -88,7 +88,7 @@ impl Spans {
         }
     }
 
-    /// What is to be read next: the first run, and those close behind it.
+    /// What is to be read next: the first span, and those close behind it.
     pub(super) fn front_range(&self) -> Option<PositionRange> {
         let PositionRange { first, mut last } = self.list.front()?.range;
         for span in self.list.iter().skip(1).take(READ_TOGETHER) {
@@ -100,7 +100,7 @@ impl Spans {
         Some(PositionRange { first, last })
     }
 
-    /// Adds one message at its place. It joins a run that is no more than `reach` positions away.
+    /// Adds one message at its place. It joins a span that is no more than `reach` positions away.
     pub(super) fn insert(&mut self, position: Position, bytes: u64, expiry: Expiry, reach: u64) {
         self.count_in(1, bytes, expiry);
         let at = self.list.partition_point(|span| span.range.first <= position);
@@ -152,7 +152,7 @@ impl Spans {
         }
     }
 
-    /// Forgets the front run with all it counts.
+    /// Forgets the front span with all it counts.
     pub(super) fn pop_front(&mut self) -> Option<Span> {
         let span = self.list.pop_front()?;
         self.messages -= span.count;
@@ -163,7 +163,7 @@ impl Spans {
         Some(span)
     }
 
-    /// The first run with something due, for it to be read through. Its earliest expiry counts as unknown from now
+    /// The first span with something due, for it to be read through. Its earliest expiry counts as unknown from now
     /// on and is found anew by [`Spans::survives`].
     pub(super) fn start_scan(&mut self, now: Timestamp) -> Option<PositionRange> {
         if !self.earliest.is_due(now) {
@@ -205,7 +205,7 @@ impl Spans {
         self.list.get(at).is_some_and(|span| span.range.first <= range.last)
     }
 
-    /// The run a position belongs to.
+    /// The span a position belongs to.
     fn find(&self, position: Position) -> Option<usize> {
         let at = self.list.partition_point(|span| span.range.first <= position).checked_sub(1)?;
         self.list.get(at).filter(|span| span.range.contains(position)).map(|_| at)
@@ -260,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn messages_are_inserted_where_they_belong_and_runs_stay_bounded() {
+    fn messages_are_inserted_where_they_belong_and_spans_stay_bounded() {
         let mut spans = Spans::default();
         for position in (1..=3 * MERGED).rev() {
             spans.insert(Position(position), 1, Expiry::NEVER, u64::MAX);

@@ -4,10 +4,10 @@
 
 use std::sync::Arc;
 
-use super::consumers::Slot;
+use super::consumer_timeouts::Since;
+use super::consumers::ConsumerSlot;
 use super::effects::QueueEffects;
 use super::entry::{Entry, Expiry, Returns, Stored};
-use super::leases::Since;
 use super::paging::{FLOOR, PAGED_OUT};
 use super::{Queue, lane_of};
 use crate::model::ids::{Position, Timestamp};
@@ -37,7 +37,7 @@ pub(super) struct Unacked {
     pub(super) expiry: Expiry,
     pub(super) returns: Returns,
     pub(super) stored: Stored,
-    pub(super) slot: Slot,
+    pub(super) slot: ConsumerSlot,
     pub(super) since: Since,
 }
 
@@ -96,7 +96,7 @@ impl Queue {
     pub(super) fn hold_unacked(
         &mut self,
         now: Timestamp,
-        slot: Slot,
+        slot: ConsumerSlot,
         lane: op::Lane,
         mut entry: Entry,
         fx: &mut QueueEffects,

@@ -20,15 +20,15 @@ const X_MATCH: &str = "x-match";
 
 /// `x-match`: how many of the arguments must match, and whether the ones named `x-...` count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Mode {
+struct MatchMode {
     all: bool,
     with_x: bool,
 }
 
-impl Mode {
-    fn of(arguments: &FieldTable) -> Result<Mode, Fault> {
+impl MatchMode {
+    fn of(arguments: &FieldTable) -> Result<MatchMode, Fault> {
         let Some(value) = arguments.inner().get(X_MATCH) else {
-            return Ok(Mode { all: true, with_x: false });
+            return Ok(MatchMode { all: true, with_x: false });
         };
         let AMQPValue::LongString(text) = value else {
             return Err(Fault::precondition(format!(
@@ -38,10 +38,10 @@ impl Mode {
             )));
         };
         match text.as_bytes() {
-            b"all" => Ok(Mode { all: true, with_x: false }),
-            b"any" => Ok(Mode { all: false, with_x: false }),
-            b"all-with-x" => Ok(Mode { all: true, with_x: true }),
-            b"any-with-x" => Ok(Mode { all: false, with_x: true }),
+            b"all" => Ok(MatchMode { all: true, with_x: false }),
+            b"any" => Ok(MatchMode { all: false, with_x: false }),
+            b"all-with-x" => Ok(MatchMode { all: true, with_x: true }),
+            b"any-with-x" => Ok(MatchMode { all: false, with_x: true }),
             _ => Err(Fault::precondition(format!(
                 "Invalid x-match field value {}; expected all, any, all-with-x, or any-with-x",
                 term(value)
@@ -91,7 +91,7 @@ pub(super) struct Headers {
 impl Pattern {
     fn new(arguments: &FieldTable) -> Pattern {
         // A binding that was let in has a sound x-match.
-        let mode = Mode::of(arguments).unwrap_or(Mode { all: true, with_x: false });
+        let mode = MatchMode::of(arguments).unwrap_or(MatchMode { all: true, with_x: false });
         let wanted = arguments
             .into_iter()
             .filter(|(name, _)| name.as_str() != X_MATCH && (mode.with_x || !name.as_str().starts_with("x-")))
@@ -206,7 +206,7 @@ impl Headers {
 
 impl Matcher for Headers {
     fn check(&self, _: &End<'_>, _routing_key: &str, arguments: &FieldTable) -> Result<(), Fault> {
-        Mode::of(arguments).map(|_| ())
+        MatchMode::of(arguments).map(|_| ())
     }
 
     fn insert(&mut self, binding: &Binding<'_>) {

@@ -119,7 +119,7 @@ impl ExchangeKind {
         }
     }
 
-    /// Whether exchanges of this type keep messages: then each has a queue of its own for them, its keeper.
+    /// Whether exchanges of this type keep messages: then each has a queue of its own for them, its internal queue.
     #[must_use]
     pub fn keeps_messages(self) -> bool {
         matches!(self, ExchangeKind::RecentHistory | ExchangeKind::DelayedMessage)
@@ -231,7 +231,7 @@ pub struct ExchangeRoutes {
     kind: ExchangeKind,
     table: BindingTable,
     matcher: Box<dyn Matcher>,
-    keeper: Option<QueueRef>,
+    internal_queue: Option<QueueRef>,
 }
 
 impl ExchangeRoutes {
@@ -242,19 +242,19 @@ impl ExchangeRoutes {
             kind,
             table: BindingTable::default(),
             matcher: kind.matcher(arguments),
-            keeper: None,
+            internal_queue: None,
         }
     }
 
     /// Where the messages are that the exchange keeps.
     #[must_use]
-    pub fn keeper(&self) -> Option<QueueRef> {
-        self.keeper
+    pub fn internal_queue(&self) -> Option<QueueRef> {
+        self.internal_queue
     }
 
     /// Gives the exchange the queue for the messages it keeps.
-    pub fn set_keeper(&mut self, keeper: QueueRef) {
-        self.keeper = Some(keeper);
+    pub fn set_internal_queue(&mut self, internal_queue: QueueRef) {
+        self.internal_queue = Some(internal_queue);
     }
 
     #[must_use]

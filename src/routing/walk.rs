@@ -53,7 +53,7 @@ pub struct Walked {
 
 /// Adds to `into` every queue a message reaches that is published to `start`; `into` is ordered afterwards and has
 /// each queue once. An exchange matches where it matches one of the keys. One that delays the message has it wait in
-/// its keeper, and matches then.
+/// its internal queue, and matches then.
 pub fn route(
     exchanges: &impl Exchanges,
     start: ExchangeId,
@@ -79,17 +79,17 @@ pub fn route(
     {
         let Some(routes) = exchanges.routes(id) else { continue };
         walked.by_keys_alone &= routes.decides_by_keys_alone();
-        if let Some(keeper) = routes.keeper() {
+        if let Some(queue) = routes.internal_queue() {
             match routes.kind() {
                 ExchangeKind::DelayedMessage => match asked(properties) {
                     Ok(Some(_)) => {
-                        queues.into.push(keeper);
+                        queues.into.push(queue);
                         continue;
                     }
                     Ok(None) => {}
                     Err(refusal) => walked.refusal = Some(refusal),
                 },
-                ExchangeKind::RecentHistory if is_remembered(properties) => walked.histories.push(keeper),
+                ExchangeKind::RecentHistory if is_remembered(properties) => walked.histories.push(queue),
                 _ => {}
             }
         }

@@ -10,10 +10,10 @@ use std::task::{Context, Poll};
 use tokio::task::yield_now;
 use tokio_util::sync::CancellationToken;
 
-use super::budget::WorkBegun;
 use super::clock::Clock;
 use super::connection_log::{self, Ended};
 use super::connections::Inbox;
+use super::in_flight::WorkBegun;
 use super::mailboxes::Mailboxes;
 use super::owners::ConnectionActor;
 use super::router::Router;
@@ -176,12 +176,12 @@ impl<S: Transport> Connection<S> {
         let held_up = !self.may_read() && (self.session().wants_input() || self.session().is_laden());
         let reads = self.reads().then(|| self.is_trusted());
         let deadline = self.session().next_deadline().into_iter().chain(goodbye).min();
-        let budget = held_up.then(|| Arc::clone(self.actor.budget()));
+        let in_flight_limit = held_up.then(|| Arc::clone(self.actor.in_flight_limit()));
         let Connection { wire, actor, inbox, context, timer, .. } = self;
         let output = actor.session().output();
         let returned = async {
-            match &budget {
-                Some(budget) => budget.returned().await,
+            match &in_flight_limit {
+                Some(in_flight_limit) => in_flight_limit.returned().await,
                 None => pending().await,
             }
         };

@@ -3,13 +3,13 @@
 
 mod administrator;
 mod allocator;
-mod budget;
 mod catalog_task;
 mod clock;
 mod connection_log;
 mod connection_task;
 mod connections;
 mod descriptors;
+mod in_flight;
 mod inspect;
 mod listener;
 mod log_limit;

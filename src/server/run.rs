@@ -19,11 +19,11 @@ use tokio_util::task::TaskTracker;
 use tracing::info;
 
 use super::administrator::Administrator;
-use super::budget::WorkBegun;
 use super::catalog_task;
 use super::clock::{self, Clock};
 use super::connection_task::ServerContext;
 use super::descriptors;
+use super::in_flight::WorkBegun;
 use super::listener;
 use super::mailbox::ThreadMailbox;
 use super::mailboxes::Mailboxes;

@@ -166,8 +166,8 @@ mod tests {
     use crate::store::{MemoryStore, Usage};
 
     fn part(shard: u16, groups: Vec<GroupPart>) -> StoreRequest {
-        let (shard, tickets, ops) = (ShardIndex(shard), Vec::new(), Vec::new());
-        StoreRequest::Ops { shard, sequence: 1, ops, must_sync: true, groups, tickets }
+        let (shard, permits, ops) = (ShardIndex(shard), Vec::new(), Vec::new());
+        StoreRequest::Ops { shard, sequence: 1, ops, must_sync: true, groups, permits }
     }
 
     /// What a shard is told within this time.

@@ -18,7 +18,7 @@ pub(super) struct Channel {
     /// Tells it from earlier channels of this number.
     pub epoch: u32,
     pub content: Content,
-    pub mode: Mode,
+    pub mode: ChannelMode,
     pub unacked: UnackedTags,
     /// The delivery tag given out last (semantics 4.6).
     pub last_tag: u64,
@@ -36,7 +36,7 @@ pub(super) struct Channel {
 
 /// What publishes and acks of the channel mean. The modes exclude each other (semantics 9.20, 14.1).
 #[derive(Debug, Default)]
-pub(super) enum Mode {
+pub(super) enum ChannelMode {
     #[default]
     Plain,
     Confirm(Confirms),
@@ -78,9 +78,9 @@ impl Channel {
         } = self;
         content.holdings(into);
         match mode {
-            Mode::Plain => {}
-            Mode::Confirm(confirms) => confirms.holdings(into),
-            Mode::Transaction(transaction) => transaction.holdings(into),
+            ChannelMode::Plain => {}
+            ChannelMode::Confirm(confirms) => confirms.holdings(into),
+            ChannelMode::Transaction(transaction) => transaction.holdings(into),
         }
         into.in_use("channel: unacked", &unacked.size());
         into.in_use("channel: consumers", consumers);
@@ -92,7 +92,7 @@ impl Channel {
         Channel {
             epoch,
             content: Content::default(),
-            mode: Mode::default(),
+            mode: ChannelMode::default(),
             unacked: UnackedTags::default(),
             last_tag: 0,
             consumers: BTreeMap::new(),
@@ -130,7 +130,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         self.out.port.close_channel(self.out.now, self.number, count);
         held.extend(self.channel.unacked.iter().map(|entry| (entry.queue, entry.consumer)));
         self.shared.held.subtract(std::mem::take(&mut self.channel.content.counted));
-        if let Mode::Transaction(transaction) = &mut self.channel.mode {
+        if let ChannelMode::Transaction(transaction) = &mut self.channel.mode {
             self.shared.held.subtract(std::mem::take(&mut transaction.bytes));
             held.extend(transaction.entries().map(|entry| (entry.queue, entry.consumer)));
         }
@@ -144,7 +144,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
 
     /// Sends the confirms that became due.
     pub(super) fn flush_confirms(&mut self) {
-        if let Mode::Confirm(confirms) = &mut self.channel.mode {
+        if let ChannelMode::Confirm(confirms) = &mut self.channel.mode {
             confirms.flush(self.number, &mut self.out.output);
         }
     }

@@ -18,7 +18,7 @@ use crate::model::names::{NameSource, Seed};
 use crate::model::port::BrokerPort;
 use crate::model::request::Reply;
 
-use super::channel::{Channel, Mode};
+use super::channel::{Channel, ChannelMode};
 use super::channel_context::{ChannelContext, ChannelOutcome, Shared};
 use super::context::Context;
 use super::failure::{
@@ -98,7 +98,7 @@ impl Connection {
     /// Whether a channel is open and in transaction mode.
     pub(super) fn is_transactional(&self, number: ChannelNumber) -> bool {
         match self.channels.get(&number) {
-            Some(ChannelState::Open(channel)) => matches!(channel.mode, Mode::Transaction(_)),
+            Some(ChannelState::Open(channel)) => matches!(channel.mode, ChannelMode::Transaction(_)),
             _ => false,
         }
     }
@@ -107,8 +107,8 @@ impl Connection {
     pub(super) fn owes(&self) -> bool {
         let owes = |slot: &ChannelState| match slot {
             ChannelState::Open(channel) => match &channel.mode {
-                Mode::Confirm(confirms) => !confirms.is_settled(),
-                Mode::Plain | Mode::Transaction(_) => false,
+                ChannelMode::Confirm(confirms) => !confirms.is_settled(),
+                ChannelMode::Plain | ChannelMode::Transaction(_) => false,
             },
             ChannelState::Closing => false,
         };

@@ -4,7 +4,7 @@ use crate::model::consuming::Settlement;
 use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
 
-use super::channel::Mode;
+use super::channel::ChannelMode;
 use super::channel_context::{ChannelContext, Shared};
 use super::unacked::{AdjacentRange, Unacked, UnknownTag, runs};
 
@@ -83,7 +83,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
 
     fn settle_tag(&mut self, tag: u64, multiple: bool, settlement: Settlement) -> Result<(), Fault> {
         let unknown = |_: UnknownTag| Fault::precondition(format!("unknown delivery tag {tag}"));
-        if !multiple && !matches!(self.channel.mode, Mode::Transaction(_)) {
+        if !multiple && !matches!(self.channel.mode, ChannelMode::Transaction(_)) {
             let entry = self.channel.unacked.take(tag).map_err(unknown)?;
             self.gather(entry, settlement);
             return Ok(());
@@ -94,8 +94,8 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
             vec![self.channel.unacked.take(tag).map_err(unknown)?]
         };
         match &mut self.channel.mode {
-            Mode::Transaction(transaction) => transaction.settlements.push((entries, settlement)),
-            Mode::Plain | Mode::Confirm(_) => self.settle(&entries, settlement),
+            ChannelMode::Transaction(transaction) => transaction.settlements.push((entries, settlement)),
+            ChannelMode::Plain | ChannelMode::Confirm(_) => self.settle(&entries, settlement),
         }
         Ok(())
     }

@@ -28,9 +28,9 @@ pub(super) struct Changes {
     /// Numbers whose chunks go, with how many they have.
     pub(super) remove_chunks: Vec<(u64, u32)>,
     pub(super) remove_runs: Vec<RunKey>,
-    pub(super) notes: Rows,
-    pub(super) gone: Rows,
-    pub(super) trash: Rows,
+    pub(super) run_deltas: Rows,
+    pub(super) tombstones: Rows,
+    pub(super) garbage: Rows,
     /// Catalog operations of this transaction, until they are in the catalog's own file.
     pub(super) pending: Rows,
     /// Files of which it is accepted that something is lost.
@@ -50,7 +50,7 @@ impl Changes {
             && self.blobs.is_empty()
             && self.meta.is_empty()
             && self.manifest.is_none()
-            && [&self.notes, &self.gone, &self.trash, &self.pending, &self.accepted]
+            && [&self.run_deltas, &self.tombstones, &self.garbage, &self.pending, &self.accepted]
                 .iter()
                 .all(|rows| rows.is_empty())
     }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::catalog_file::CATALOG;
+use super::high_water::HIGH_WATER;
 use super::log::LOG;
-use super::witness::WITNESS;
 use crate::model::ids::QueueId;
 
 /// Queues of which a census tells how many messages; those with the most.
@@ -98,8 +98,8 @@ pub enum Damage {
         why: String,
         may_lose: bool,
     },
-    /// The witness of commits is not whole.
-    Witness {
+    /// The high-water mark of commits is not whole.
+    HighWaterMark {
         why: &'static str,
     },
     CatalogMissing,
@@ -161,7 +161,7 @@ impl Damage {
             Damage::JournalBehind { .. }
             | Damage::Manifest { .. }
             | Damage::LogFile { may_lose: false, .. }
-            | Damage::Witness { .. }
+            | Damage::HighWaterMark { .. }
             | Damage::CatalogRebuilt
             | Damage::Corrected { .. } => Consequence::Repaired,
             Damage::SettledLost { .. } => Consequence::Redelivers,
@@ -209,9 +209,9 @@ impl fmt::Display for Damage {
             Damage::LogFile { why, may_lose: false } => {
                 write!(f, "{LOG} {why}; it held nothing that is not in the journal and is made anew")
             }
-            Damage::Witness { why } => write!(
+            Damage::HighWaterMark { why } => write!(
                 f,
-                "{WITNESS} {why} and is made anew; whether the last commits before this start are there cannot be told"
+                "{HIGH_WATER} {why} and is made anew; whether the last commits before this start are there cannot be told"
             ),
             Damage::CatalogMissing => write!(
                 f,

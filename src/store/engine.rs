@@ -8,17 +8,17 @@ use std::sync::Arc;
 
 use super::catalog_file::CatalogFile;
 use super::changes::{Changes, NewBlob};
+use super::compaction::{self, Compaction};
 use super::damage::Census;
 use super::disk::Disk;
 use super::error::StoreError;
-use super::evacuation::{self, Evacuation};
 use super::index::{FileRuns, Index};
-use super::intake::{Intake, Put};
+use super::journal_files::{JournalFiles, journal_name};
 use super::log::Log;
 use super::manifest::{Listed, Manifest};
+use super::memtable::{Memtable, Put};
 use super::pack::{self, Item, Location, Packed, Recent, Record};
 use super::redb::{DataFile, RowsOf};
-use super::shelf::{Shelf, journal_name};
 use super::{Store, StoreOptions, Usage, chunk, pending, reading, run};
 use crate::model::holdings::Holdings;
 use crate::model::ids::QueueId;
@@ -45,21 +45,21 @@ pub(super) mod meta {
 }
 
 /// Bytes of unneeded blobs given back per commit, at least; twice what it writes, if that is more.
-const TRASH_BYTES: u64 = 8 << 20;
+const GARBAGE_BYTES: u64 = 8 << 20;
 /// How many at most.
-const TRASH_BLOBS: usize = 1024;
+const GARBAGE_BLOBS: usize = 1024;
 /// Bytes of memory that messages of the log may hold before they go to the journal.
-const TAIL_BYTES: usize = 8 << 20;
+const MEMTABLE_BYTES: usize = 8 << 20;
 /// Parts that what is known of earlier messages (removed, requeued) may have before it goes to the journal too: where
 /// acks come in no order each is a part of its own, and they are kept sorted.
-const TAIL_PARTS: usize = 8192;
+const MEMTABLE_PARTS: usize = 8192;
 /// Messages just stored for another queue are pointed at rather than written again where that saves this much in a
 /// row: pointing at them costs a run of its own.
 const WORTH_POINTING: u64 = 4096;
 
 /// Unneeded chunks of the active file.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Trash {
+pub(super) struct Garbage {
     pub(super) number: u64,
     pub(super) len: u64,
     /// There is a row that says so.
@@ -71,14 +71,14 @@ pub struct RedbStore {
     pub(super) options: StoreOptions,
     pub(super) disk: Arc<dyn Disk>,
     pub(super) index: Index,
-    pub(super) shelf: Shelf,
+    pub(super) journal: JournalFiles,
     pub(super) catalog: CatalogFile,
     pub(super) log: Log,
     /// The files that must be there.
     pub(super) manifest: Manifest,
     /// What was committed since the last transaction of the journal.
-    pub(super) tail: Intake,
-    pub(super) trash: VecDeque<Trash>,
+    pub(super) memtable: Memtable,
+    pub(super) garbage: VecDeque<Garbage>,
     /// Bytes of pages that chunks take in the active file.
     pub(super) allocated: u64,
     /// The most it was since the file was begun or opened.
@@ -91,7 +91,7 @@ pub struct RedbStore {
     pub(super) applied: u64,
     pub(super) pending_row: Option<u64>,
     pub(super) recent: Recent,
-    pub(super) evacuation: Option<Evacuation>,
+    pub(super) compaction: Option<Compaction>,
     pub(super) latched: Option<Arc<StoreError>>,
     /// Given back last.
     pub(super) lock: Box<dyn Any + Send + Sync>,
@@ -110,9 +110,9 @@ impl Store for RedbStore {
 
     fn checkpoint(&mut self) -> Result<bool, StoreError> {
         self.latching(|store| {
-            let idle = store.tail.is_empty();
-            store.take_over()?;
-            store.keep_house(idle)
+            let idle = store.memtable.is_empty();
+            store.flush()?;
+            store.do_housekeeping(idle)
         })
     }
 
@@ -125,13 +125,13 @@ impl Store for RedbStore {
     }
 
     fn close(mut self: Box<Self>) -> Result<(), StoreError> {
-        self.latching(RedbStore::take_over)?;
+        self.latching(RedbStore::flush)?;
         self.recount();
         let manifest = self.next_manifest();
         let meta = vec![(meta::CLEAN, 1)];
-        self.shelf.active.apply(&Changes { meta, manifest: manifest.clone(), ..Changes::default() })?;
+        self.journal.active.apply(&Changes { meta, manifest: manifest.clone(), ..Changes::default() })?;
         self.catalog.apply(&[], &[], manifest.as_deref())?;
-        self.shelf.close()?;
+        self.journal.close()?;
         self.catalog.close()?;
         drop(self.lock);
         Ok(())
@@ -142,12 +142,12 @@ impl Store for RedbStore {
             options: _,
             disk: _,
             index,
-            shelf,
+            journal,
             catalog: _,
             log: _,
             manifest: _,
-            tail,
-            trash,
+            memtable,
+            garbage,
             allocated: _,
             most_allocated: _,
             sparse_for: _,
@@ -155,16 +155,16 @@ impl Store for RedbStore {
             applied: _,
             pending_row: _,
             recent,
-            evacuation,
+            compaction,
             latched: _,
             lock: _,
         } = self;
         index.holdings(into);
-        shelf.holdings(into);
-        tail.holdings(into);
-        into.in_transit("store: trash", trash);
+        journal.holdings(into);
+        memtable.holdings(into);
+        into.in_transit("store: garbage", garbage);
         into.in_use("store: bodies written a moment ago", &recent.len());
-        into.in_transit("store: file that is being emptied", evacuation);
+        into.in_transit("store: file that is being compacted", compaction);
     }
 
     fn usage(&self) -> Usage {
@@ -177,7 +177,7 @@ impl Store for RedbStore {
             file_bytes,
             messages: self.index.live_messages,
             body_bytes: self.index.live_bytes,
-            quarantined: self.shelf.quarantined(),
+            quarantined: self.journal.quarantined(),
         }
     }
 }
@@ -199,20 +199,20 @@ impl RedbStore {
             return Ok(());
         }
         let logged = self.log.append(&ops, &catalog)?;
-        self.tail.take(ops, catalog);
-        if logged && self.tail.footprint() < TAIL_BYTES && self.tail.parts() < TAIL_PARTS {
+        self.memtable.take(ops, catalog);
+        if logged && self.memtable.footprint() < MEMTABLE_BYTES && self.memtable.parts() < MEMTABLE_PARTS {
             return Ok(());
         }
-        self.take_over()
+        self.flush()
     }
 
     fn try_fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
-        if self.tail.queues.get(&fetch.queue).is_some_and(|asked| asked.puts_in(fetch.range)) {
-            self.take_over()?;
+        if self.memtable.queues.get(&fetch.queue).is_some_and(|delta| delta.puts_in(fetch.range)) {
+            self.flush()?;
         }
         match self.read(fetch) {
             Err(error @ (StoreError::Damaged(_) | StoreError::Io(_)))
-                if !self.shelf.active.failed_to_write() =>
+                if !self.journal.active.failed_to_write() =>
             {
                 self.set_active_aside(&error)?;
                 self.read(fetch)
@@ -222,8 +222,8 @@ impl RedbStore {
     }
 
     fn read(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
-        let asked = self.tail.queues.get(&fetch.queue);
-        reading::fetch(&self.index, &mut self.shelf, self.suspect_below, asked, fetch)
+        let delta = self.memtable.queues.get(&fetch.queue);
+        reading::fetch(&self.index, &mut self.journal, self.suspect_below, delta, fetch)
     }
 
     /// Where the active file cannot be read, it is sealed as it is: what can be read of it is read by hand, and nothing is
@@ -236,38 +236,38 @@ impl RedbStore {
         Ok(())
     }
 
-    /// Takes over into the journal what was committed since the last time, as one transaction.
-    pub(super) fn take_over(&mut self) -> Result<(), StoreError> {
-        if self.tail.is_empty() {
+    /// Flushes the memtable: what was committed since the last time goes to the journal as one transaction.
+    pub(super) fn flush(&mut self) -> Result<(), StoreError> {
+        if self.memtable.is_empty() {
             return Ok(());
         }
-        let only_catalog = self.tail.queues.is_empty();
+        let only_catalog = self.memtable.queues.is_empty();
         let mut changes = Changes::default();
         if self.allocated >= self.options.file_bytes && !only_catalog {
             self.rotate()?;
         }
-        let tail = std::mem::take(&mut self.tail);
+        let memtable = std::mem::take(&mut self.memtable);
         self.index.commits += 1;
-        for (&queue, asked) in &tail.queues {
-            if asked.deleted {
+        for (&queue, delta) in &memtable.queues {
+            if delta.deleted {
                 self.index.delete_queue(queue);
             }
-            self.index.settle(queue, &asked.removed, &mut self.shelf)?;
-            for &(position, attempts) in &asked.requeued {
-                self.index.requeue(queue, position, attempts, &mut self.shelf)?;
+            self.index.settle(queue, &delta.removed, &mut self.journal)?;
+            for &(position, attempts) in &delta.requeued {
+                self.index.requeue(queue, position, attempts, &mut self.journal)?;
             }
         }
         if !self.log.is_empty() {
             changes.meta.push((meta::LOGGED, self.log.last()));
         }
-        let packed = self.pack(&tail)?;
+        let packed = self.pack(&memtable)?;
         self.admit(packed, &mut changes);
         if !only_catalog {
-            evacuation::step(self, &mut changes)?;
+            compaction::step(self, &mut changes)?;
         }
         let empty = self.give_up_empty_files(&mut changes);
         self.collect(&mut changes);
-        self.write(&mut changes, &tail.catalog)?;
+        self.write(&mut changes, &memtable.catalog)?;
         self.log.restart()?;
         self.remove_files(&empty);
         Ok(())
@@ -286,7 +286,7 @@ impl RedbStore {
             meta.push((meta::APPLIED, number));
         }
         if !changes.is_empty() {
-            self.shelf.active.apply(changes)?;
+            self.journal.active.apply(changes)?;
         }
         if catalog.is_empty() && changes.manifest.is_none() {
             return Ok(());
@@ -294,9 +294,9 @@ impl RedbStore {
         self.catalog.apply(catalog, &meta, changes.manifest.as_deref())
     }
 
-    fn pack(&mut self, intake: &Intake) -> Result<Packed, StoreError> {
-        let records = self.records(intake);
-        let items = intake.puts().zip(records).map(|(put, record)| Item {
+    fn pack(&mut self, memtable: &Memtable) -> Result<Packed, StoreError> {
+        let records = self.records(memtable);
+        let items = memtable.puts().zip(records).map(|(put, record)| Item {
             queue: put.queue,
             lane: put.lane,
             position: put.position,
@@ -310,13 +310,13 @@ impl RedbStore {
     }
 
     /// For each put, whether its record is written or pointed at.
-    fn records<'a>(&self, intake: &'a Intake) -> Vec<Record<'a>> {
-        let stored: Vec<Option<Location>> = intake.puts().map(|put| self.stored(put)).collect();
+    fn records<'a>(&self, memtable: &'a Memtable) -> Vec<Record<'a>> {
+        let stored: Vec<Option<Location>> = memtable.puts().map(|put| self.stored(put)).collect();
         let mut streaks: Vec<u64> = Vec::new();
         let mut streak_of = vec![0; stored.len()];
         if stored.iter().any(Option::is_some) {
             let mut open: foldhash::HashMap<(QueueId, Lane), (u64, usize)> = foldhash::HashMap::default();
-            for (at, (put, location)) in intake.puts().zip(&stored).enumerate() {
+            for (at, (put, location)) in memtable.puts().zip(&stored).enumerate() {
                 let blob = location.map_or(0, |location| location.blob);
                 let streak = open.entry((put.queue, put.lane)).or_insert((blob, streaks.len()));
                 if streak.0 != blob {
@@ -330,7 +330,7 @@ impl RedbStore {
             }
         }
         let records =
-            intake.puts().zip(stored).zip(streak_of).map(|((put, location), streak)| match location {
+            memtable.puts().zip(stored).zip(streak_of).map(|((put, location), streak)| match location {
                 Some(location) if streaks[streak] >= WORTH_POINTING => Record::Stored(location),
                 _ => Record::Message(&put.message),
             });
@@ -355,7 +355,7 @@ impl RedbStore {
             self.index.add(new.key, &encoded.header, None);
             changes.runs.push((new.key, encoded.row));
             changes.blobs.extend(encoded.chunked.map(|bytes| NewBlob::whole(new.key.number, bytes)));
-            self.shelf.remember(new.key.number, new.entries);
+            self.journal.remember(new.key.number, new.entries);
         }
         changes.blobs.extend(packed.blobs);
     }
@@ -364,53 +364,53 @@ impl RedbStore {
     pub(super) fn collect(&mut self, changes: &mut Changes) {
         let changed = std::mem::take(&mut self.index.changed);
         changes.remove_runs.extend(changed.runs);
-        for number in changed.notes {
-            changes.notes.push((number, self.index.notes.get(&number).map(run::Notes::encode)));
+        for number in changed.run_deltas {
+            changes.run_deltas.push((number, self.index.run_deltas.get(&number).map(run::RunDelta::encode)));
         }
-        for bucket in changed.gone {
-            let row = self.index.gone.get(&bucket).map(|set| {
+        for bucket in changed.tombstones {
+            let row = self.index.tombstones.get(&bucket).map(|set| {
                 let mut row = Vec::new();
                 set.encode(&mut row);
                 super::wire::sealed(row)
             });
-            changes.gone.push((bucket, row));
+            changes.tombstones.push((bucket, row));
         }
         let written: u64 = changes.blobs.iter().map(|blob| chunk::allocated(blob.len)).sum();
         self.allocated += written;
         self.most_allocated = self.most_allocated.max(self.allocated);
-        let fresh = changed.trash.into_iter().map(|(number, len)| Trash { number, len, noted: false });
-        self.trash.extend(fresh);
-        let mut budget = TRASH_BYTES.max(2 * written);
-        while changes.remove_chunks.len() < TRASH_BLOBS && budget > 0 {
-            let Some(Trash { number, len, noted }) = self.trash.pop_front() else { break };
+        let fresh = changed.garbage.into_iter().map(|(number, len)| Garbage { number, len, noted: false });
+        self.garbage.extend(fresh);
+        let mut budget = GARBAGE_BYTES.max(2 * written);
+        while changes.remove_chunks.len() < GARBAGE_BLOBS && budget > 0 {
+            let Some(Garbage { number, len, noted }) = self.garbage.pop_front() else { break };
             changes.remove_chunks.push((number, chunk::count(len)));
             if noted {
-                changes.trash.push((number, None));
+                changes.garbage.push((number, None));
             }
             let allocated = chunk::allocated(len);
             budget = budget.saturating_sub(allocated);
             self.allocated = self.allocated.saturating_sub(allocated);
         }
-        for trash in self.trash.iter_mut().rev().take_while(|trash| !trash.noted) {
-            trash.noted = true;
-            changes.trash.push((trash.number, Some(trash.len.to_le_bytes().to_vec())));
+        for garbage in self.garbage.iter_mut().rev().take_while(|garbage| !garbage.noted) {
+            garbage.noted = true;
+            changes.garbage.push((garbage.number, Some(garbage.len.to_le_bytes().to_vec())));
         }
     }
 
     /// Seals the active file and begins the next.
     pub(super) fn rotate(&mut self) -> Result<(), StoreError> {
-        let pending = self.shelf.active.rows(RowsOf::Pending)?;
+        let pending = self.journal.active.rows(RowsOf::Pending)?;
         self.begin_next_file(pending)?.close()
     }
 
-    /// Begins the next file, which takes over what is noted of all files. Returns the one that was active.
+    /// Begins the next file, into which all that is noted of the files is copied. Returns the one that was active.
     fn begin_next_file(&mut self, pending: Vec<(u64, Vec<u8>)>) -> Result<DataFile, StoreError> {
         let file = self.index.files.last().map_or(1, |active| active.file + 1);
         let first_number = self.index.next_number;
-        self.index.changed.gone.clear();
+        self.index.changed.tombstones.clear();
         self.recount();
         if let Some(sealed) = self.manifest.files.last_mut() {
-            sealed.sealed_at = Some(self.log.taken_over());
+            sealed.sealed_at = Some(self.log.flushed());
         }
         self.manifest.files.push(Listed { file, first_number, sealed_at: None, held: Census::default() });
         let manifest = self.next_manifest();
@@ -420,7 +420,7 @@ impl RedbStore {
                 (meta::FIRST_NUMBER, first_number),
                 (meta::CLEAN, 0),
                 (meta::SUSPECT_BELOW, self.suspect_below),
-                (meta::LOGGED, self.log.taken_over()),
+                (meta::LOGGED, self.log.flushed()),
                 (meta::SALT, self.log.salt()),
                 (meta::LOG_BYTES, self.log.len()),
             ],
@@ -429,9 +429,9 @@ impl RedbStore {
             accepted: self.index.accepted(),
             ..Changes::default()
         };
-        self.index.changed.notes.extend(self.index.notes.keys());
-        self.index.changed.gone.extend(self.index.gone.keys());
-        self.trash.clear();
+        self.index.changed.run_deltas.extend(self.index.run_deltas.keys());
+        self.index.changed.tombstones.extend(self.index.tombstones.keys());
+        self.garbage.clear();
         self.collect(&mut first);
         let name = journal_name(file);
         let active =
@@ -444,7 +444,7 @@ impl RedbStore {
             kept: false,
             accepted: false,
         });
-        let sealed = self.shelf.rotate(file, first_number, active);
+        let sealed = self.journal.rotate(file, first_number, active);
         self.recent.clear();
         (self.allocated, self.most_allocated, self.sparse_for) = (0, 0, 0);
         self.catalog.apply(&[], &[], manifest.as_deref())?;
@@ -453,10 +453,10 @@ impl RedbStore {
 
     /// Gives a sealed file, of which nothing is needed any more, another name.
     pub(super) fn put_file_aside(&mut self, file: u64, name: &str) -> Result<(), StoreError> {
-        self.shelf.forget(file);
+        self.journal.forget(file);
         self.manifest.files.retain(|listed| listed.file != file);
         let manifest = self.next_manifest();
-        self.shelf.active.apply(&Changes { manifest: manifest.clone(), ..Changes::default() })?;
+        self.journal.active.apply(&Changes { manifest: manifest.clone(), ..Changes::default() })?;
         self.catalog.apply(&[], &[], manifest.as_deref())?;
         self.disk.rename(&journal_name(file), name)?;
         self.disk.sync()?;
@@ -498,7 +498,7 @@ impl RedbStore {
             return;
         }
         for &file in empty {
-            self.shelf.forget(file);
+            self.journal.forget(file);
         }
         let removed = empty.iter().try_for_each(|&file| self.disk.remove(&journal_name(file)));
         if let Err(error) = removed.and_then(|()| self.disk.sync()) {
@@ -511,12 +511,12 @@ impl RedbStore {
         }
         self.index.files.retain(|file| !empty.contains(&file.file));
         let from = self.index.files.first().map_or(0, |file| file.first_number);
-        let gone = self.index.gone.iter();
-        let stale = gone.filter(|(_, numbers)| numbers.iter().all(|(_, last)| last < from));
+        let tombstones = self.index.tombstones.iter();
+        let stale = tombstones.filter(|(_, numbers)| numbers.iter().all(|(_, last)| last < from));
         let stale: Vec<u64> = stale.map(|(&bucket, _)| bucket).collect();
         for bucket in stale {
-            self.index.gone.remove(&bucket);
-            self.index.changed.gone.insert(bucket);
+            self.index.tombstones.remove(&bucket);
+            self.index.changed.tombstones.insert(bucket);
         }
     }
 }

@@ -5,7 +5,7 @@
 use super::changes::Changes;
 use super::engine::RedbStore;
 use super::error::StoreError;
-use super::{chunk, evacuation};
+use super::{chunk, compaction};
 
 /// The active file is begun anew where its blobs took at least this part of a full file once, and only this part of that
 /// is wanted now: a quarter, and an eighth.
@@ -21,27 +21,27 @@ const STEPS: usize = 4;
 impl RedbStore {
     /// Does a bounded part of what is to be done. `idle`: nothing was committed since the last time. Returns whether
     /// there is more to do.
-    pub(super) fn keep_house(&mut self, idle: bool) -> Result<bool, StoreError> {
+    pub(super) fn do_housekeeping(&mut self, idle: bool) -> Result<bool, StoreError> {
         self.sparse_for = if self.is_sparse() { self.sparse_for + 1 } else { 0 };
         if self.sparse_for >= PATIENCE {
             tracing::debug!("little is left in the active file of the store: it is begun anew");
             self.rotate()?;
             self.give_back(Changes::default())?;
         }
-        if idle && evacuation::is_wanted(self) {
+        if idle && compaction::is_wanted(self) {
             let rest = (self.options.quiet_commits / REST).max(1);
             self.index.commits = (self.index.commits / rest + 1) * rest;
             for _ in 0..STEPS {
                 self.put_in_order()?;
             }
         }
-        Ok(self.sparse_for > 0 || evacuation::is_wanted(self))
+        Ok(self.sparse_for > 0 || compaction::is_wanted(self))
     }
 
     /// One transaction that copies forward and gives back.
     fn put_in_order(&mut self) -> Result<(), StoreError> {
         let mut changes = Changes::default();
-        evacuation::step(self, &mut changes)?;
+        compaction::step(self, &mut changes)?;
         self.give_back(changes)
     }
 
@@ -58,7 +58,7 @@ impl RedbStore {
         if self.most_allocated < self.options.file_bytes / LARGE {
             return false;
         }
-        let trash: u64 = self.trash.iter().map(|trash| chunk::allocated(trash.len)).sum();
-        self.allocated.saturating_sub(trash) < self.most_allocated / SPARSE
+        let garbage: u64 = self.garbage.iter().map(|garbage| chunk::allocated(garbage.len)).sum();
+        self.allocated.saturating_sub(garbage) < self.most_allocated / SPARSE
     }
 }

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use super::changes::Rows;
 use super::error::StoreError;
 use super::ranges::RangeSet;
-use super::run::{Entry, Header, Notes, RunKey};
+use super::run::{Entry, Header, RunDelta, RunKey};
 use super::wire;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use crate::model::op::{Attempts, Lane, RecoveredQueue, Span};
 
-/// Numbers per row of gone runs.
+/// Numbers per row of tombstones.
 pub(super) const BUCKET: u64 = 4096;
 /// Runs are reported as spans of about this many messages.
 const SPAN_MESSAGES: u64 = 4096;
@@ -82,7 +82,7 @@ pub(super) struct FileRuns {
     pub(super) live_runs: u64,
     /// The commit that last settled something in it.
     pub(super) touched: u64,
-    /// Not to be emptied or removed: something in it is damaged, or removing it failed.
+    /// Not to be compacted or removed: something in it is damaged, or removing it failed.
     pub(super) kept: bool,
     /// Something in it is lost, and the operator has accepted that.
     pub(super) accepted: bool,
@@ -93,21 +93,21 @@ pub(super) struct FileRuns {
 pub(super) struct Changed {
     /// Rows of the active file to remove.
     pub(super) runs: Vec<RunKey>,
-    /// Runs whose notes changed, or went with the run.
-    pub(super) notes: BTreeSet<u64>,
-    /// Buckets of gone numbers that changed.
-    pub(super) gone: BTreeSet<u64>,
+    /// Runs whose deltas changed, or went with the run.
+    pub(super) run_deltas: BTreeSet<u64>,
+    /// Buckets of tombstones that changed.
+    pub(super) tombstones: BTreeSet<u64>,
     /// Blobs and entries of the active file (number, bytes) that nobody needs.
-    pub(super) trash: Vec<(u64, u64)>,
+    pub(super) garbage: Vec<(u64, u64)>,
 }
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
     queues: BTreeMap<QueueId, QueueRuns>,
     blobs: BTreeMap<u64, Blob>,
-    pub(super) notes: HashMap<u64, Notes>,
+    pub(super) run_deltas: HashMap<u64, RunDelta>,
     /// Runs of sealed files that are settled, by bucket.
-    pub(super) gone: BTreeMap<u64, RangeSet>,
+    pub(super) tombstones: BTreeMap<u64, RangeSet>,
     /// In order; the last one is active.
     pub(super) files: Vec<FileRuns>,
     pub(super) changed: Changed,
@@ -123,10 +123,16 @@ impl Index {
         let Index {
             queues,
             blobs,
-            notes,
-            gone,
+            run_deltas,
+            tombstones,
             files: _,
-            changed: Changed { runs: changed_runs, notes: changed_notes, gone: changed_gone, trash },
+            changed:
+                Changed {
+                    runs: changed_runs,
+                    run_deltas: changed_deltas,
+                    tombstones: changed_tombstones,
+                    garbage,
+                },
             next_number: _,
             commits: _,
             live_messages,
@@ -140,12 +146,12 @@ impl Index {
             }
         }
         into.in_use("store: blobs", blobs);
-        into.in_use("store: notes", notes);
-        into.in_use("store: runs that are gone", gone);
+        into.in_use("store: run deltas", run_deltas);
+        into.in_use("store: tombstones", tombstones);
         into.in_transit("store: changed runs", changed_runs);
-        into.in_transit("store: changed notes", changed_notes);
-        into.in_transit("store: changed buckets", changed_gone);
-        into.in_transit("store: new trash", trash);
+        into.in_transit("store: changed deltas", changed_deltas);
+        into.in_transit("store: changed buckets", changed_tombstones);
+        into.in_transit("store: new garbage", garbage);
         into.in_use("store: messages", &usize::try_from(*live_messages).unwrap_or(usize::MAX));
         into.in_use("store: bytes of messages", &usize::try_from(*live_bytes).unwrap_or(usize::MAX));
     }
@@ -182,8 +188,8 @@ impl Index {
         self.queues.get(&key.queue)?.lanes.get(&key.lane)?.runs.get(&(first, key.number))
     }
 
-    pub(super) fn is_gone(&self, number: u64) -> bool {
-        self.gone.get(&(number / BUCKET)).is_some_and(|set| set.contains(number))
+    pub(super) fn has_tombstone(&self, number: u64) -> bool {
+        self.tombstones.get(&(number / BUCKET)).is_some_and(|set| set.contains(number))
     }
 
     /// All runs whose number is in the range, with their first position.
@@ -213,11 +219,11 @@ impl Index {
     }
 
     /// Takes a run in, with what is noted of it. Runs with nothing left are not taken.
-    pub(super) fn add(&mut self, key: RunKey, header: &Header, notes: Option<Notes>) {
+    pub(super) fn add(&mut self, key: RunKey, header: &Header, delta: Option<RunDelta>) {
         let queue = self.queues.entry(key.queue).or_default();
         queue.next_position = queue.next_position.max(Position(header.last.saturating_add(1)));
         let (settled, settled_bytes) =
-            notes.as_ref().map_or((0, 0), |notes| (notes.settled.len(), notes.settled_bytes));
+            delta.as_ref().map_or((0, 0), |delta| (delta.settled.len(), delta.settled_bytes));
         let live = u64::from(header.count).saturating_sub(settled);
         let live_bytes = header.bytes.saturating_sub(settled_bytes);
         let run = Run {
@@ -235,8 +241,8 @@ impl Index {
         let blob = self.blobs.entry(header.blob).or_insert(Blob { len: header.blob_len, refs: 0, live: 0 });
         blob.refs += u64::from(header.count);
         blob.live += live;
-        if let Some(notes) = notes {
-            self.notes.insert(key.number, notes);
+        if let Some(delta) = delta {
+            self.run_deltas.insert(key.number, delta);
         }
         if let Some(file) = self.file_of(key.number) {
             self.files[file].live_runs += 1;
@@ -297,20 +303,20 @@ impl Index {
         if places.is_empty() {
             return;
         }
-        let notes = self.notes.entry(key.number).or_default();
+        let delta = self.run_deltas.entry(key.number).or_default();
         let (mut messages, mut bytes) = (0, 0);
         for (start, end) in places {
-            notes.settled.insert(start as u64, end as u64 - 1, |from, to| {
+            delta.settled.insert(start as u64, end as u64 - 1, |from, to| {
                 messages += to - from + 1;
                 let fresh = usize::try_from(from).unwrap_or(0)..=usize::try_from(to).unwrap_or(0);
                 bytes += entries[fresh].iter().map(|entry| u64::from(entry.body_len)).sum::<u64>();
             });
         }
-        notes.settled_bytes += bytes;
+        delta.settled_bytes += bytes;
         if messages == 0 {
             return;
         }
-        self.changed.notes.insert(key.number);
+        self.changed.run_deltas.insert(key.number);
         let Some(run) = run_mut(&mut self.queues, key, first) else { return };
         run.live -= u32::try_from(messages).unwrap_or(run.live);
         run.live_bytes -= bytes;
@@ -342,10 +348,10 @@ impl Index {
         for (lane, number) in hits {
             let Some(entries) = source.entries(RunKey { queue, lane, number })? else { continue };
             let Ok(at) = entries.binary_search_by_key(&position.0, |entry| entry.position) else { continue };
-            let notes = self.notes.entry(number).or_default();
-            if !notes.settled.contains(at as u64) {
-                notes.requeued.set(wire::fitted(at), attempts);
-                self.changed.notes.insert(number);
+            let delta = self.run_deltas.entry(number).or_default();
+            if !delta.settled.contains(at as u64) {
+                delta.requeued.set(wire::fitted(at), attempts);
+                self.changed.run_deltas.insert(number);
             }
         }
         Ok(())
@@ -375,18 +381,18 @@ impl Index {
         }
         self.live_messages -= u64::from(run.live);
         self.live_bytes -= run.live_bytes;
-        if self.notes.remove(&key.number).is_some() {
-            self.changed.notes.insert(key.number);
+        if self.run_deltas.remove(&key.number).is_some() {
+            self.changed.run_deltas.insert(key.number);
         }
         if key.number >= self.active_from() {
             self.changed.runs.push(key);
             if run.entries_len > 0 {
-                self.changed.trash.push((key.number, run.entries_len));
+                self.changed.garbage.push((key.number, run.entries_len));
             }
         } else {
             let bucket = key.number / BUCKET;
-            self.gone.entry(bucket).or_default().insert(key.number, key.number, |_, _| ());
-            self.changed.gone.insert(bucket);
+            self.tombstones.entry(bucket).or_default().insert(key.number, key.number, |_, _| ());
+            self.changed.tombstones.insert(bucket);
         }
         if let Some(file) = self.file_of(key.number) {
             self.files[file].live_runs -= 1;
@@ -408,7 +414,7 @@ impl Index {
             let len = blob.len;
             self.blobs.remove(&number);
             if number >= self.active_from() {
-                self.changed.trash.push((number, len));
+                self.changed.garbage.push((number, len));
             }
         }
     }

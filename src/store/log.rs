@@ -3,11 +3,11 @@
 //! as they are; what they come down to is folded elsewhere.
 //!
 //! A record begins at a block of its own, so that what is durable is never written again, and carries the next
-//! sequence number. Commits that go to the journal at once have one too, so that none can be missing unnoticed. What the
-//! journal has taken over is told by a number in the journal, not by the log: records up to it are old, whatever they
-//! hold. They are left as long as there is room: a journal that lost its last transaction is repaired from them. A random
-//! salt marks the records of a process: without it, what a client published could be taken for a record, where a crash
-//! left it at the right place.
+//! sequence number. Commits that go to the journal at once have one too, so that none can be missing unnoticed. What
+//! was flushed to the journal is told by a number in the journal, not by the log: records up to it are old, whatever
+//! they hold. They are left as long as there is room: a journal that lost its last transaction is repaired from them. A
+//! random salt marks the records of a process: without it, what a client published could be taken for a record, where a
+//! crash left it at the right place.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -17,8 +17,8 @@ use bytes::{Buf, Bytes};
 
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
+use super::high_water::{HighWaterFile, HighWaterMark, Sequence};
 use super::log_record;
-use super::witness::{Sequence, Testimony, Witness};
 use crate::model::op::{CatalogOp, Op};
 
 pub(super) const LOG: &str = "write-ahead.log";
@@ -33,7 +33,7 @@ const MAGIC: [u8; 4] = *b"LVRT";
 const MOST_LOGGED: usize = 1 << 20;
 /// How much of the file is read at a time; a longer record is read as a whole.
 const WINDOW: usize = 256 << 10;
-/// What was taken over is written over once it takes more than one part in so many of the file.
+/// What was flushed is written over once it takes more than one part in so many of the file.
 const LEFT_ALONE: u64 = 4;
 
 /// The operations of one commit, read back.
@@ -51,11 +51,11 @@ pub(super) enum Found {
     There(u64),
 }
 
-/// What a log holds beyond what the journal has taken over.
+/// What a log holds beyond what was flushed to the journal.
 #[derive(Clone, Debug)]
 pub(super) struct Replay {
-    /// What the journal says: the last commit it has taken over, and what marks those it has not.
-    pub(super) taken_over: u64,
+    /// What the journal says: the last commit that was flushed to it, and what marks those that were not.
+    pub(super) flushed: u64,
     pub(super) salt: u64,
     pub(super) commits: Vec<Logged>,
     /// The newest sequence number, or that of the journal where there is nothing new.
@@ -71,15 +71,15 @@ pub(super) struct Replay {
 #[derive(Debug)]
 pub(super) struct Log {
     file: Arc<dyn DiskFile>,
-    witness: Witness,
+    high_water_file: HighWaterFile,
     capacity: u64,
     /// Bytes of the file.
     len: u64,
     /// Where the next record begins.
     end: u64,
-    /// The sequence number of the last commit, and of the last one that the journal has taken over.
+    /// The sequence number of the last commit, and of the last one that was flushed to the journal.
     last: u64,
-    taken_over: u64,
+    flushed: u64,
     salt: u64,
     buffer: Vec<u8>,
 }
@@ -91,7 +91,7 @@ impl Log {
         disk: &dyn Disk,
         capacity: u64,
         replay: &Replay,
-        testimony: Testimony,
+        high_water: HighWaterMark,
         last: u64,
     ) -> Result<Log, StoreError> {
         let (file, found) = match replay.found {
@@ -107,9 +107,9 @@ impl Log {
             file.sync()?;
             disk.sync()?;
         }
-        let (witness, buffer) = (Witness::open(disk, testimony)?, Vec::new());
-        let Replay { taken_over, salt, .. } = *replay;
-        Ok(Log { file, witness, capacity, len, end: 0, last, taken_over, salt, buffer })
+        let (high_water_file, buffer) = (HighWaterFile::open(disk, high_water)?, Vec::new());
+        let Replay { flushed, salt, .. } = *replay;
+        Ok(Log { file, high_water_file, capacity, len, end: 0, last, flushed, salt, buffer })
     }
 
     /// Makes a commit durable. False, and nothing written, where it is too large or there is no room left: the
@@ -140,16 +140,16 @@ impl Log {
         self.file.sync()?;
         self.end += self.buffer.len() as u64;
         self.last = sequence;
-        self.bear_witness()?;
+        self.write_high_water()?;
         Ok(true)
     }
 
-    /// Whether the journal has taken over all there is.
+    /// Whether all there is was flushed to the journal.
     pub(super) fn is_empty(&self) -> bool {
-        self.last == self.taken_over
+        self.last == self.flushed
     }
 
-    /// What marks the records that the journal has not taken over.
+    /// What marks the records that were not flushed to the journal.
     pub(super) fn salt(&self) -> u64 {
         self.salt
     }
@@ -170,40 +170,40 @@ impl Log {
         self.last
     }
 
-    /// That of the last commit which the journal has taken over.
-    pub(super) fn taken_over(&self) -> u64 {
-        self.taken_over
+    /// That of the last commit which was flushed to the journal.
+    pub(super) fn flushed(&self) -> u64 {
+        self.flushed
     }
 
-    /// Begins anew: the journal has taken over all up to [`Log::last`].
+    /// Begins anew: the journal has all up to [`Log::last`].
     pub(super) fn restart(&mut self) -> Result<(), StoreError> {
         if self.end > self.capacity / LEFT_ALONE {
             self.end = 0;
         }
-        if self.taken_over != self.last {
-            self.taken_over = self.last;
-            self.bear_witness()?;
+        if self.flushed != self.last {
+            self.flushed = self.last;
+            self.write_high_water()?;
         }
         Ok(())
     }
 
     /// Says how far things have come, once it is true.
-    pub(super) fn bear_witness(&mut self) -> Result<(), StoreError> {
-        Ok(self.witness.note(Sequence { durable: self.last, taken_over: self.taken_over })?)
+    pub(super) fn write_high_water(&mut self) -> Result<(), StoreError> {
+        Ok(self.high_water_file.note(Sequence { durable: self.last, flushed: self.flushed })?)
     }
 }
 
 impl Replay {
-    /// Nothing beyond what was taken over.
+    /// Nothing beyond what was flushed.
     pub(super) fn nothing(found: Found) -> Replay {
         let (commits, gaps) = (Vec::new(), Vec::new());
-        Replay { taken_over: 0, salt: 0, commits, last: 0, gaps, found, end: 0 }
+        Replay { flushed: 0, salt: 0, commits, last: 0, gaps, found, end: 0 }
     }
 }
 
-/// Reads what a log holds under this salt beyond the sequence number `taken_over`.
-pub(super) fn replay(disk: &dyn Disk, taken_over: u64, salt: u64) -> Result<Replay, StoreError> {
-    let mut replay = Replay { taken_over, salt, last: taken_over, ..Replay::nothing(Found::Missing) };
+/// Reads what a log holds under this salt beyond the sequence number `flushed`.
+pub(super) fn replay(disk: &dyn Disk, flushed: u64, salt: u64) -> Result<Replay, StoreError> {
+    let mut replay = Replay { flushed, salt, last: flushed, ..Replay::nothing(Found::Missing) };
     if !disk.list()?.iter().any(|name| name == LOG) {
         return Ok(replay);
     }
@@ -212,7 +212,7 @@ pub(super) fn replay(disk: &dyn Disk, taken_over: u64, salt: u64) -> Result<Repl
     replay.found = Found::There(len);
     // A commit is written only when the one before it is durable. So where a record is newer than the one that should
     // come next, that one was durable, and is lost; otherwise what cannot be read was never confirmed.
-    for (sequence, (payload, end)) in newer_records(&*file, len, taken_over, salt) {
+    for (sequence, (payload, end)) in newer_records(&*file, len, flushed, salt) {
         let commit = log_record::decode(payload);
         let first_lost = replay.last + 1;
         let last_lost = if commit.is_some() { sequence - 1 } else { sequence };
@@ -225,13 +225,13 @@ pub(super) fn replay(disk: &dyn Disk, taken_over: u64, salt: u64) -> Result<Repl
     Ok(replay)
 }
 
-/// By sequence number, the operations of all whole records beyond `taken_over`, and where each ends.
-fn newer_records(file: &dyn DiskFile, len: u64, taken_over: u64, salt: u64) -> BTreeMap<u64, (Bytes, u64)> {
+/// By sequence number, the operations of all whole records beyond `flushed`, and where each ends.
+fn newer_records(file: &dyn DiskFile, len: u64, flushed: u64, salt: u64) -> BTreeMap<u64, (Bytes, u64)> {
     let mut reader = LogReader { file, len, window: Vec::new(), at: 0 };
     let mut records = BTreeMap::new();
     let mut at = 0;
     while at < len {
-        let found = reader.record(at, salt).filter(|(sequence, _)| *sequence > taken_over);
+        let found = reader.record(at, salt).filter(|(sequence, _)| *sequence > flushed);
         at += match found {
             None => BLOCK as u64,
             Some((sequence, payload)) => {

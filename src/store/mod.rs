@@ -3,46 +3,47 @@
 //! nothing about messages: it keeps what queues and the catalog tell it to keep.
 //!
 //! `engine` carries out commits (in the `log`, and from time to time many of them as one transaction of the journal),
-//! `examine` finds out what a directory holds, `recovery` opens it, `reading` answers fetches, `evacuation` and `housekeeping` give disk space back; `index` is what they all
-//! look into. Below them: `intake` and `pack` (what commits come down to), `run`, `record`, `chunk`, `pending`,
-//! `log_record` (what it looks like on disk), `shelf`, `redb`, `salvage` (which reads files without redb), `disk` (files).
+//! `inspection` finds out what a directory holds, `recovery` opens it, `reading` answers fetches, `compaction` and
+//! `housekeeping` give disk space back; `index` is what they all look into. Below them: `memtable` and `pack` (what
+//! commits come down to), `run`, `record`, `chunk`, `pending`, `log_record` (what it looks like on disk),
+//! `journal_files`, `redb`, `salvage` (which reads files without redb), `disk` (files).
 
 mod catalog_file;
 mod changes;
 mod chunk;
+mod compaction;
 mod damage;
 pub mod disk;
 mod engine;
 mod error;
-mod evacuation;
-mod examine;
+mod high_water;
 mod housekeeping;
 mod index;
-mod intake;
+mod inspection;
+mod journal_files;
 mod log;
 mod log_record;
 mod manifest;
 mod memory;
+mod memtable;
 mod opening;
 mod pack;
 mod pending;
 mod ranges;
 mod reading;
+mod reconcile;
 mod record;
 mod recovery;
 mod redb;
 mod rescue;
 mod run;
 mod salvage;
-mod shelf;
-mod survey;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 mod verify;
 mod wire;
-mod witness;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -65,7 +66,7 @@ pub trait Store: Send {
     /// stands there. An error means that the outcome is unknown: every later call fails too.
     fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError>;
 
-    /// Takes over into its files what commits have only logged, and puts some of them in order. To be called about once a
+    /// Flushes to its files what commits have only logged, and puts some of them in order. To be called about once a
     /// second while there are commits, and as long as it returns that there is more to put in order.
     fn checkpoint(&mut self) -> Result<bool, StoreError>;
 
@@ -107,7 +108,7 @@ pub struct StoreOptions {
     pub file_bytes: u64,
     /// Memory for pages of the active file, in bytes.
     pub cache_bytes: usize,
-    /// A sealed file with little left in it is emptied when nothing in it was settled for this many commits.
+    /// A sealed file with little left in it is compacted when nothing in it was settled for this many commits.
     pub quiet_commits: u64,
     /// Bytes of small commits that gather in the write-ahead log before they go to the journal together; 0 is no log.
     pub log_bytes: u64,

@@ -13,14 +13,14 @@ use super::damage::Damage;
 use super::disk::Disk;
 use super::engine::{FORMAT, meta};
 use super::error::{OpenError, StoreError};
-use super::examine::{Examined, Look, NUMBERS_APART, Sealed, State, Written};
+use super::inspection::{CheckLevel, FileState, Inspection, NUMBERS_APART, RedbFile, SealedFile};
+use super::journal_files::journal_name;
 use super::pending;
 use super::ranges::RangeSet;
+use super::reconcile::Reconciled;
 use super::redb::{DataFile, RowsOf};
-use super::run::{self, Notes};
+use super::run::{self, RunDelta};
 use super::salvage::RawFile;
-use super::shelf::journal_name;
-use super::survey::Survey;
 use super::wire::{self, Reader};
 
 /// What a damaged file is called once it is needed no more.
@@ -35,20 +35,20 @@ pub(super) struct Ready {
 /// The files, or how those are to be looked at that redb refused: the journal's and the catalog's.
 pub(super) enum Outcome {
     Ready(Ready),
-    Again(Look, Look),
+    Again(CheckLevel, CheckLevel),
 }
 
 /// Opens the files of a directory that was examined, where `found` then says which they are.
 pub(super) fn open(
     disk: &dyn Disk,
     cache: usize,
-    looks: (Look, Look),
-    found: &mut Examined,
+    levels: (CheckLevel, CheckLevel),
+    found: &mut Inspection,
 ) -> Result<Outcome, OpenError> {
     let catalog = match &found.catalog {
-        Some(written) if written.state != State::Damaged => {
+        Some(written) if written.state != FileState::Damaged => {
             let Some(data) = written.open_with_redb(disk, CATALOG, CATALOG_CACHE)? else {
-                return Ok(Outcome::Again(looks.0, written.look_again(looks.1)));
+                return Ok(Outcome::Again(levels.0, written.next_level(levels.1)));
             };
             Some(data)
         }
@@ -57,22 +57,22 @@ pub(super) fn open(
     let name = journal_name(found.newest.0);
     let active = match &found.active {
         None => create(disk, cache, found.newest)?,
-        Some(Written { raw, state: State::Damaged }) => {
+        Some(RedbFile { raw, state: FileState::Damaged }) => {
             let lost = found.damage.found.contains(&Damage::RunsLost { file: name });
-            let heir = heir(raw, found, lost);
-            let logged = found.survey.replay.taken_over;
+            let successor = successor(raw, found, lost);
+            let logged = found.reconciled.replay.flushed;
             let (file, first_number) = found.newest;
-            found.sealed.push(Sealed { file, first_number, logged, accepted: lost });
-            found.newest = (file + 1, heir.first_number);
-            let make = |data: &DataFile| data.make_journal(&heir.first);
+            found.sealed.push(SealedFile { file, first_number, logged, accepted: lost });
+            found.newest = (file + 1, successor.first_number);
+            let make = |data: &DataFile| data.make_journal(&successor.first);
             DataFile::create(disk, &journal_name(file + 1), cache, make)?
         }
         Some(written) => match written.open_with_redb(disk, &name, cache)? {
             Some(data) => data,
-            None => return Ok(Outcome::Again(written.look_again(looks.0), looks.1)),
+            None => return Ok(Outcome::Again(written.next_level(levels.0), levels.1)),
         },
     };
-    let Survey { contents, applied, .. } = &found.survey;
+    let Reconciled { contents, applied, .. } = &found.reconciled;
     let catalog = match (catalog, &found.catalog) {
         (Some(data), _) => CatalogFile::open(data, contents, *applied)?,
         (None, None) => CatalogFile::create(disk, &[(meta::APPLIED, 0)], None)?,
@@ -84,7 +84,7 @@ pub(super) fn open(
     Ok(Outcome::Ready(Ready { active, catalog }))
 }
 
-impl Written {
+impl RedbFile {
     /// None where redb refuses what it finds.
     fn open_with_redb(
         &self,
@@ -92,7 +92,7 @@ impl Written {
         name: &str,
         cache: usize,
     ) -> Result<Option<DataFile>, OpenError> {
-        if self.state == State::Before {
+        if self.state == FileState::Before {
             self.raw.disown_other()?;
         } else if self.raw.corrected() > 0 {
             self.raw.write_corrected()?;
@@ -117,8 +117,12 @@ impl Written {
     }
 
     /// How a file is looked at that was looked at like this before redb refused it.
-    fn look_again(&self, look: Look) -> Look {
-        if look == Look::Structure && !self.raw.was_closed() { Look::Everything } else { Look::Refused }
+    fn next_level(&self, level: CheckLevel) -> CheckLevel {
+        if level == CheckLevel::Structure && !self.raw.was_closed() {
+            CheckLevel::Everything
+        } else {
+            CheckLevel::Refused
+        }
     }
 }
 
@@ -136,41 +140,42 @@ fn create(disk: &dyn Disk, cache: usize, newest: (u64, u64)) -> Result<DataFile,
 }
 
 /// What the next journal file begins with where the last one is damaged.
-struct Heir {
+struct Successor {
     first_number: u64,
     first: Changes,
 }
 
 /// All that the file noted and that can be read. Its runs stay where they are.
-fn heir(raw: &RawFile, found: &Examined, lost: bool) -> Heir {
+fn successor(raw: &RawFile, found: &Inspection, lost: bool) -> Successor {
     let is_set =
         |row: &[u8]| wire::unsealed(row).and_then(|row| RangeSet::decode(&mut Reader(row))).is_some();
-    let notes = sound_rows(raw, RowsOf::Notes, |row| Notes::decode(row).is_some());
-    let gone = sound_rows(raw, RowsOf::Gone, is_set);
+    let run_deltas = sound_rows(raw, RowsOf::Deltas, |row| RunDelta::decode(row).is_some());
+    let tombstones = sound_rows(raw, RowsOf::Tombstones, is_set);
     let pending = sound_rows(raw, RowsOf::Pending, |row| pending::decode(row).is_some());
     let mut accepted = sound_rows(raw, RowsOf::Accepted, |_| true);
     if lost {
         accepted.push((found.newest.0, Some(Vec::new())));
     }
-    let known = found.newest.1.max(found.survey.next_number);
+    let known = found.newest.1.max(found.reconciled.next_number);
     let first_number = highest_number(raw).max(known) + NUMBERS_APART;
-    let clean = found.survey.clean;
+    let clean = found.reconciled.clean;
     // What comes again because nothing says any more that it was settled has been delivered.
-    let all_noted = raw.rows(RowsOf::Notes).1 && raw.rows(RowsOf::Gone).1;
-    let suspect_below = raw.meta(meta::SUSPECT_BELOW).filter(|_| clean && all_noted).unwrap_or(first_number);
-    let replay = &found.survey.replay;
+    let is_complete = raw.rows(RowsOf::Deltas).1 && raw.rows(RowsOf::Tombstones).1;
+    let suspect_below =
+        raw.meta(meta::SUSPECT_BELOW).filter(|_| clean && is_complete).unwrap_or(first_number);
+    let replay = &found.reconciled.replay;
     let mut meta = vec![
         (meta::FORMAT, FORMAT),
         (meta::FIRST_NUMBER, first_number),
         (meta::CLEAN, u64::from(clean)),
         (meta::SUSPECT_BELOW, suspect_below),
-        (meta::LOGGED, replay.taken_over),
+        (meta::LOGGED, replay.flushed),
         (meta::SALT, replay.salt),
     ];
     meta.extend(raw.meta(meta::LOG_BYTES).map(|bytes| (meta::LOG_BYTES, bytes)));
     let manifest = raw.manifest();
-    let first = Changes { meta, notes, gone, pending, accepted, manifest, ..Changes::default() };
-    Heir { first_number, first }
+    let first = Changes { meta, run_deltas, tombstones, pending, accepted, manifest, ..Changes::default() };
+    Successor { first_number, first }
 }
 
 /// The rows that are sound, the newer one of each.
@@ -190,7 +195,7 @@ fn highest_number(raw: &RawFile) -> u64 {
         let blob = run::decode_row(row).map_or(0, |(header, _)| header.blob);
         highest = highest.max(key.number).max(blob);
     });
-    for rows in [RowsOf::Notes, RowsOf::Trash, RowsOf::Pending] {
+    for rows in [RowsOf::Deltas, RowsOf::Garbage, RowsOf::Pending] {
         highest = raw.rows(rows).0.into_iter().map(|(number, _)| number).fold(highest, u64::max);
     }
     highest

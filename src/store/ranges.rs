@@ -1,4 +1,4 @@
-//! Sets and maps over numbers that come in runs: what is settled of a run of messages, which run numbers are gone,
+//! Sets and maps over numbers that come in runs: what is settled of a run of messages, which runs have a tombstone,
 //! how often each message came back. A run of equals costs one entry however long it is.
 
 use super::wire::{Reader, put_varint};

@@ -9,10 +9,10 @@ use bytes::Bytes;
 
 use super::error::StoreError;
 use super::index::{EntrySource, Index};
-use super::intake::Asked;
+use super::journal_files::{self, FileView, JournalFiles};
+use super::memtable::QueueDelta;
 use super::record::{self, BadRecord};
 use super::run::{Entry, RunKey};
-use super::shelf::{self, Shelf, View};
 use super::wire;
 use crate::model::ids::{Position, PositionRange};
 use crate::model::message::Message;
@@ -35,23 +35,23 @@ pub(super) struct Found {
     pub(super) entry: Entry,
 }
 
-/// Answers a fetch. Messages of runs below `suspect_below` may have been delivered before an unclean stop. `asked` is
+/// Answers a fetch. Messages of runs below `suspect_below` may have been delivered before an unclean stop. `delta` is
 /// what the index does not know yet of the queue.
 pub(super) fn fetch(
     index: &Index,
-    shelf: &mut Shelf,
+    journal: &mut JournalFiles,
     suspect_below: u64,
-    asked: Option<&Asked>,
+    delta: Option<&QueueDelta>,
     fetch: &Fetch,
 ) -> Result<Fetched, StoreError> {
     let mut entries = Vec::new();
     let mut range = fetch.range;
     loop {
-        let (mut found, through) = select(index, shelf, suspect_below, &Fetch { range, ..*fetch })?;
-        if let Some(asked) = asked {
-            catch_up(&mut found, asked);
+        let (mut found, through) = select(index, journal, suspect_below, &Fetch { range, ..*fetch })?;
+        if let Some(delta) = delta {
+            catch_up(&mut found, delta);
         }
-        read(shelf, &found, |found, pieces| {
+        read(journal, &found, |found, pieces| {
             let message = pieces.and_then(record::decode);
             message.map(|message| {
                 entries.push(StoredEntry {
@@ -70,9 +70,9 @@ pub(super) fn fetch(
 }
 
 /// Brings what was found to where the queue is by now.
-fn catch_up(found: &mut Vec<Found>, asked: &Asked) {
-    found.retain(|found| !asked.settles(found.entry.position));
-    for &(position, attempts) in &asked.requeued {
+fn catch_up(found: &mut Vec<Found>, delta: &QueueDelta) {
+    found.retain(|found| !delta.settles(found.entry.position));
+    for &(position, attempts) in &delta.requeued {
         if let Ok(at) = found.binary_search_by_key(&position.0, |found| found.entry.position) {
             let meta = &mut found[at].entry.meta;
             *meta = EntryMeta { attempts, redelivered: true, ..*meta };
@@ -92,7 +92,7 @@ struct Cursor {
 /// The next entries of the range, up to about `max_bytes` of messages in memory, and how far they reach.
 fn select(
     index: &Index,
-    shelf: &mut Shelf,
+    journal: &mut JournalFiles,
     suspect_below: u64,
     fetch: &Fetch,
 ) -> Result<(Vec<Found>, Position), StoreError> {
@@ -107,7 +107,7 @@ fn select(
             runs.next_if(|((first, _), _)| next.peek().is_none_or(|Reverse((at, _))| first <= at))
         {
             let key = RunKey { queue: fetch.queue, lane: fetch.lane, number };
-            let Some(entries) = shelf.entries(key)? else { continue };
+            let Some(entries) = journal.entries(key)? else { continue };
             let Some(blob) = index.blob(run.blob) else { continue };
             let place = entries.partition_point(|entry| entry.position < fetch.range.first.0);
             let mut cursor = Cursor { key, blob: run.blob, blob_len: blob.len, entries, place };
@@ -138,8 +138,8 @@ fn select(
 
 /// Moves the cursor to the next entry that is not settled; its position where that is in the range.
 fn settle_on_live(index: &Index, cursor: &mut Cursor, range: PositionRange) -> Option<u64> {
-    let notes = index.notes.get(&cursor.key.number);
-    while notes.is_some_and(|notes| notes.settled.contains(cursor.place as u64)) {
+    let delta = index.run_deltas.get(&cursor.key.number);
+    while delta.is_some_and(|delta| delta.settled.contains(cursor.place as u64)) {
         cursor.place += 1;
     }
     let position = cursor.entries.get(cursor.place)?.position;
@@ -154,9 +154,9 @@ pub(super) fn meta_now(
     entry: &Entry,
     suspect_below: u64,
 ) -> EntryMeta {
-    let notes = index.notes.get(&key.number);
+    let delta = index.run_deltas.get(&key.number);
     let place = wire::fitted(place);
-    let noted = notes.and_then(|notes| notes.requeued.get(place));
+    let noted = delta.and_then(|delta| delta.requeued.get(place));
     EntryMeta {
         expires_at: entry.meta.expires_at,
         attempts: noted.unwrap_or(entry.meta.attempts),
@@ -167,7 +167,7 @@ pub(super) fn meta_now(
 /// Reads the records of these entries and hands each to `each`, which says whether it is sound; what is not is
 /// quarantined.
 pub(super) fn read(
-    shelf: &mut Shelf,
+    journal: &mut JournalFiles,
     found: &[Found],
     mut each: impl FnMut(&Found, Result<Vec<Bytes>, BadRecord>) -> Result<(), BadRecord>,
 ) -> Result<(), StoreError> {
@@ -177,14 +177,14 @@ pub(super) fn read(
         let count = side_by_side(rest);
         let (group, after) = rest.split_at(count);
         rest = after;
-        let file = shelf.file_of(first.blob);
+        let file = journal.file_of(first.blob);
         if view.as_ref().is_none_or(|(viewed, _)| *viewed != file) {
-            view = Some((file, shelf.view(first.blob)?));
+            view = Some((file, journal.view(first.blob)?));
         }
         let view = view.as_ref().and_then(|(_, view)| view.as_ref());
         let read = |entry: &Entry, len: u64| {
             let start = u64::from(entry.offset);
-            let read = |view: &View| view.read(first.blob, first.blob_len, start..start + len);
+            let read = |view: &FileView| view.read(first.blob, first.blob_len, start..start + len);
             view.map_or(Ok(None), read)
         };
         let pieces = read(&first.entry, group.iter().map(|found| u64::from(found.entry.len)).sum())?;
@@ -193,7 +193,7 @@ pub(super) fn read(
             let record = at..at + found.entry.len as usize;
             at = record.end;
             let pieces = match &pieces {
-                Some(pieces) => Some(shelf::cut(pieces, record)),
+                Some(pieces) => Some(journal_files::cut(pieces, record)),
                 // A block that cannot be read is damage of the messages in it, not of their neighbours.
                 None => read(&found.entry, u64::from(found.entry.len))?,
             };
@@ -201,13 +201,13 @@ pub(super) fn read(
             if result.is_err() {
                 let start = u64::from(found.entry.offset);
                 let range = start..start + u64::from(found.entry.len);
-                shelf.second_look(first.blob, first.blob_len, range, |pieces| {
+                journal.reread(first.blob, first.blob_len, range, |pieces| {
                     result = each(found, Ok(pieces));
                     result.is_ok()
                 });
             }
             if let Err(why) = result {
-                shelf.quarantine(found.key, found.place as u64, why);
+                journal.quarantine(found.key, found.place as u64, why);
             }
         }
     }

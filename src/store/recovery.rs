@@ -7,21 +7,21 @@ use std::sync::Arc;
 use super::changes::Changes;
 use super::damage::{Census, Damage, DamageReport};
 use super::disk::Disk;
-use super::engine::{FORMAT, RedbStore, Trash, meta};
+use super::engine::{FORMAT, Garbage, RedbStore, meta};
 use super::error::{OpenError, StoreError};
-use super::examine::{Examined, Look, examine};
 use super::index::{EntrySource, FileRuns, Index};
-use super::intake::Intake;
+use super::inspection::{CheckLevel, Inspection, inspect};
+use super::journal_files::{JournalFiles, journal_name};
 use super::log::{Log, Logged};
 use super::manifest::{Listed, Manifest};
+use super::memtable::Memtable;
 use super::opening::{self, Outcome, Ready};
 use super::pack::Recent;
 use super::ranges::RangeSet;
+use super::reconcile::Reconciled;
 use super::redb::RowsOf;
-use super::run::{self, Keeps, Notes, RunKey};
+use super::run::{self, Durability, RunDelta, RunKey};
 use super::salvage::Depth;
-use super::shelf::{Shelf, journal_name};
-use super::survey::Survey;
 use super::wire::{self, Reader};
 use super::{Recovered, StoreOptions, chunk};
 
@@ -33,16 +33,16 @@ pub(super) fn open(disk: Arc<dyn Disk>, options: &StoreOptions) -> Result<(RedbS
     let lock = disk.lock()?.ok_or(OpenError::Locked)?;
     // redb looks at every page of a file that was not closed. Only where it finds one that is not what was written are
     // they all looked at here.
-    let mut looks = (Look::Structure, Look::Structure);
+    let mut levels = (CheckLevel::Structure, CheckLevel::Structure);
     let mut corrected = Vec::new();
     let (found, ready) = loop {
-        let mut found = examine(&*disk, looks.0, looks.1)?;
+        let mut found = inspect(&*disk, levels.0, levels.1)?;
         // What an earlier look has corrected is right by now.
         corrected.into_iter().for_each(|damage| found.damage.add(damage));
         accepted(&found.damage, options)?;
-        match opening::open(&*disk, options.cache_bytes, looks, &mut found)? {
+        match opening::open(&*disk, options.cache_bytes, levels, &mut found)? {
             Outcome::Ready(ready) => break (found, ready),
-            Outcome::Again(journal, catalog) => looks = (journal, catalog),
+            Outcome::Again(journal, catalog) => levels = (journal, catalog),
         }
         let is_corrected = |damage: &Damage| matches!(damage, Damage::Corrected { .. });
         corrected = found.damage.found.into_iter().filter(is_corrected).collect();
@@ -69,12 +69,12 @@ fn damaged(file: &str, why: &str) -> OpenError {
 
 struct Opening {
     store: RedbStore,
-    survey: Survey,
+    reconciled: Reconciled,
     given_up: Vec<(u64, bool)>,
     damaged_runs: u64,
     damage: DamageReport,
     /// Runs (with their first position) of which not all lasts, or nothing is left.
-    to_check: Vec<(RunKey, u64, Keeps)>,
+    to_check: Vec<(RunKey, u64, Durability)>,
 }
 
 impl Opening {
@@ -83,13 +83,13 @@ impl Opening {
         lock: Box<dyn std::any::Any + Send + Sync>,
         ready: Ready,
         options: &StoreOptions,
-        found: Examined,
+        found: Inspection,
     ) -> Result<Opening, OpenError> {
         let Ready { active, catalog } = ready;
-        let Examined { newest, sealed, given_up, survey, damage, .. } = found;
+        let Inspection { newest, sealed, given_up, reconciled, damage, .. } = found;
         let suspect_below = active.meta(meta::SUSPECT_BELOW)?.unwrap_or(0);
         let mut index = Index::default();
-        let mut manifest = Manifest { epoch: survey.epoch(), files: Vec::new() };
+        let mut manifest = Manifest { epoch: reconciled.epoch(), files: Vec::new() };
         let sealed_files = sealed
             .into_iter()
             .map(|known| (known.file, known.first_number, Some(known.logged), known.accepted));
@@ -101,59 +101,61 @@ impl Opening {
             manifest.files.push(Listed { file, first_number, sealed_at, held: Census::default() });
         }
         let spans = index.files.iter().map(|known| (known.file, known.first_number)).collect();
-        let shelf = Shelf::new(Arc::clone(&disk), active, spans);
-        let log = Log::open(&*disk, options.log_bytes, &survey.replay, survey.testimony, survey.last)?;
+        let journal = JournalFiles::new(Arc::clone(&disk), active, spans);
+        let log =
+            Log::open(&*disk, options.log_bytes, &reconciled.replay, reconciled.high_water, reconciled.last)?;
         // Above whatever is said about numbers, also where nothing is left of what had them.
-        index.next_number = index.active_from().max(suspect_below).max(survey.next_number);
+        index.next_number = index.active_from().max(suspect_below).max(reconciled.next_number);
         let store = RedbStore {
             options: *options,
             disk,
             index,
-            shelf,
+            journal,
             catalog,
             log,
             manifest,
-            tail: Intake::default(),
-            trash: VecDeque::new(),
+            memtable: Memtable::default(),
+            garbage: VecDeque::new(),
             allocated: 0,
             most_allocated: 0,
             sparse_for: 0,
             suspect_below,
-            applied: survey.applied,
-            pending_row: survey.rows.last().copied(),
+            applied: reconciled.applied,
+            pending_row: reconciled.rows.last().copied(),
             recent: Recent::default(),
-            evacuation: None,
+            compaction: None,
             latched: None,
             lock,
         };
-        Ok(Opening { store, survey, given_up, damaged_runs: 0, damage, to_check: Vec::new() })
+        Ok(Opening { store, reconciled, given_up, damaged_runs: 0, damage, to_check: Vec::new() })
     }
 
-    /// Reads what the active file notes, then the runs of all files.
+    /// Reads the deltas and tombstones of the active file, then the runs of all files.
     fn read_rows(&mut self) -> Result<(), OpenError> {
         let store = &mut self.store;
         let files: Vec<u64> = store.index.files.iter().map(|known| known.file).collect();
         let newest = files.last().copied().unwrap_or(1);
-        let mut notes = HashMap::new();
-        for (number, row) in store.shelf.active.rows(RowsOf::Notes)? {
-            let decoded = Notes::decode(&row);
-            notes.insert(number, decoded.ok_or_else(|| damaged(&journal_name(newest), "a row of notes"))?);
+        let mut run_deltas = HashMap::new();
+        for (number, row) in store.journal.active.rows(RowsOf::Deltas)? {
+            let decoded = RunDelta::decode(&row);
+            run_deltas
+                .insert(number, decoded.ok_or_else(|| damaged(&journal_name(newest), "a row of notes"))?);
         }
-        for (bucket, row) in store.shelf.active.rows(RowsOf::Gone)? {
+        for (bucket, row) in store.journal.active.rows(RowsOf::Tombstones)? {
             let set = wire::unsealed(&row).and_then(|row| RangeSet::decode(&mut Reader(row)));
             let set = set.ok_or_else(|| damaged(&journal_name(newest), "a row of settled runs"))?;
-            store.index.gone.insert(bucket, set);
+            store.index.tombstones.insert(bucket, set);
         }
-        for (number, row) in store.shelf.active.rows(RowsOf::Trash)? {
+        for (number, row) in store.journal.active.rows(RowsOf::Garbage)? {
             // The row has no checksum: what no blob is as large as is not believed, and only takes room.
             let len = <[u8; 8]>::try_from(&row[..]).map_or(0, u64::from_le_bytes);
             let len = if len <= MOST_BLOB { len } else { 0 };
-            store.trash.push_back(Trash { number, len, noted: true });
+            store.garbage.push_back(Garbage { number, len, noted: true });
             store.allocated += chunk::allocated(len);
             store.index.next_number = store.index.next_number.max(number + 1);
         }
         for file in files {
-            self.read_runs(file, &mut notes)?;
+            self.read_runs(file, &mut run_deltas)?;
         }
         let store = &mut self.store;
         let active = store.index.active_from();
@@ -162,25 +164,25 @@ impl Opening {
         Ok(())
     }
 
-    fn read_runs(&mut self, file: u64, notes: &mut HashMap<u64, Notes>) -> Result<(), OpenError> {
+    fn read_runs(&mut self, file: u64, run_deltas: &mut HashMap<u64, RunDelta>) -> Result<(), OpenError> {
         let Opening { store, to_check, .. } = self;
-        let RedbStore { shelf, index, .. } = store;
+        let RedbStore { journal, index, .. } = store;
         let mut bad = 0u64;
         let mut seen = HashSet::new();
         let each = |key: RunKey, row: &[u8]| {
             // Where pages are lost a row may come twice.
-            if index.is_gone(key.number) || !seen.insert(key.number) {
+            if index.has_tombstone(key.number) || !seen.insert(key.number) {
                 return;
             }
             match run::decode_row(row) {
                 Some((header, _)) => {
-                    let notes = notes.remove(&key.number);
-                    let settled = notes.as_ref().is_some_and(|n| n.settled.len() >= u64::from(header.count));
-                    if settled || header.keeps != Keeps::All {
-                        let keeps = if settled { Keeps::None } else { header.keeps };
-                        to_check.push((key, header.first, keeps));
+                    let delta = run_deltas.remove(&key.number);
+                    let settled = delta.as_ref().is_some_and(|n| n.settled.len() >= u64::from(header.count));
+                    if settled || header.durability != Durability::All {
+                        let durability = if settled { Durability::None } else { header.durability };
+                        to_check.push((key, header.first, durability));
                     }
-                    index.add(key, &header, notes);
+                    index.add(key, &header, delta);
                 }
                 None => {
                     bad += 1;
@@ -188,11 +190,11 @@ impl Opening {
                 }
             }
         };
-        let whole = if shelf.is_active(file) {
-            shelf.active.runs(each).map_err(|error| damaged_file(file, error))?;
+        let whole = if journal.is_active(file) {
+            journal.active.runs(each).map_err(|error| damaged_file(file, error))?;
             true
         } else {
-            let sealed = shelf.sealed(file)?;
+            let sealed = journal.sealed(file)?;
             sealed.runs(each) && sealed.check_rows(Depth::Structure)
         };
         if bad > 0 || !whole {
@@ -206,11 +208,11 @@ impl Opening {
 
     /// Drops what was only spilled.
     fn drop_what_does_not_last(&mut self) -> Result<(), StoreError> {
-        let RedbStore { index, shelf, .. } = &mut self.store;
-        for (key, first, keeps) in std::mem::take(&mut self.to_check) {
-            if keeps == Keeps::None {
+        let RedbStore { index, journal, .. } = &mut self.store;
+        for (key, first, durability) in std::mem::take(&mut self.to_check) {
+            if durability == Durability::None {
                 index.drop_run(key, first);
-            } else if let Some(entries) = shelf.entries(key)? {
+            } else if let Some(entries) = journal.entries(key)? {
                 let spilled = entries.iter().enumerate().filter(|(_, entry)| !entry.durable);
                 let spilled: Vec<_> = spilled.map(|(place, _)| (place, place + 1)).collect();
                 index.settle_places(key, first, spilled.into_iter(), &entries);
@@ -222,27 +224,27 @@ impl Opening {
     /// Completes what a crash left between log, journal and catalog, and marks the directory as in use.
     fn finish(&mut self) -> Result<Recovered, OpenError> {
         self.remove_what_was_given_up()?;
-        for (number, ops) in std::mem::take(&mut self.survey.to_apply) {
+        for (number, ops) in std::mem::take(&mut self.reconciled.to_apply) {
             self.store.catalog.apply(&ops, &[(meta::APPLIED, number)], None)?;
             self.store.applied = number;
         }
         if !self.store.log.is_empty() {
             // What was found on opening is written first: the log may fill the active file and begin another.
             self.mark()?;
-            for Logged { ops, catalog } in std::mem::take(&mut self.survey.replay.commits) {
-                self.store.tail.take(ops, catalog);
+            for Logged { ops, catalog } in std::mem::take(&mut self.reconciled.replay.commits) {
+                self.store.memtable.take(ops, catalog);
             }
-            self.store.take_over()?;
+            self.store.flush()?;
             self.store.log.restart()?;
         }
         self.store.log.set_salt(self.store.options.salt);
         self.mark()?;
         let store = &mut self.store;
-        store.log.bear_witness()?;
+        store.log.write_high_water()?;
         Ok(Recovered {
             catalog: store.catalog.records()?,
             queues: store.index.recovered(),
-            clean: self.survey.clean,
+            clean: self.reconciled.clean,
             messages: store.index.live_messages,
             damaged_runs: self.damaged_runs,
             damage: std::mem::take(&mut self.damage),
@@ -252,7 +254,7 @@ impl Opening {
     /// Writes what has changed since the files were opened, that they are in use, and which there are.
     fn mark(&mut self) -> Result<(), StoreError> {
         let store = &mut self.store;
-        if !self.survey.clean {
+        if !self.reconciled.clean {
             store.suspect_below = store.index.next_number;
         }
         let mut changes = Changes {
@@ -260,7 +262,7 @@ impl Opening {
                 (meta::FORMAT, FORMAT),
                 (meta::CLEAN, 0),
                 (meta::SUSPECT_BELOW, store.suspect_below),
-                (meta::LOGGED, store.log.taken_over()),
+                (meta::LOGGED, store.log.flushed()),
                 (meta::SALT, store.log.salt()),
                 (meta::LOG_BYTES, store.log.len()),
             ],
@@ -268,14 +270,14 @@ impl Opening {
             ..Changes::default()
         };
         // The last row stays: a catalog that loses its last transaction is repaired from it.
-        let mut rows = std::mem::take(&mut self.survey.rows);
+        let mut rows = std::mem::take(&mut self.reconciled.rows);
         rows.pop();
         changes.pending.extend(rows.into_iter().map(|number| (number, None)));
         store.recount();
         let empty = store.give_up_empty_files(&mut changes);
         changes.manifest = store.next_manifest();
         store.collect(&mut changes);
-        store.shelf.active.apply(&changes)?;
+        store.journal.active.apply(&changes)?;
         let meta = [(meta::SALT, store.log.salt()), (meta::APPLIED, store.applied)];
         store.catalog.apply(&[], &meta, changes.manifest.as_deref())?;
         store.remove_files(&empty);

@@ -53,9 +53,9 @@ const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new(names::RECOR
 /// A table of numbered rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RowsOf {
-    Notes,
-    Gone,
-    Trash,
+    Deltas,
+    Tombstones,
+    Garbage,
     Pending,
     /// Files of which the operator has accepted that something is lost.
     Accepted,
@@ -64,9 +64,9 @@ pub(super) enum RowsOf {
 impl RowsOf {
     pub(super) fn name(self) -> &'static str {
         match self {
-            RowsOf::Notes => names::NOTES,
-            RowsOf::Gone => names::GONE,
-            RowsOf::Trash => names::TRASH,
+            RowsOf::Deltas => names::NOTES,
+            RowsOf::Tombstones => names::GONE,
+            RowsOf::Garbage => names::TRASH,
             RowsOf::Pending => names::PENDING,
             RowsOf::Accepted => names::ACCEPTED,
         }
@@ -208,7 +208,8 @@ impl DataFile {
             let transaction = self.begin_write()?;
             transaction.open_table(CHUNKS).map_err(fault)?;
             transaction.open_table(RUNS).map_err(fault)?;
-            for rows in [RowsOf::Notes, RowsOf::Gone, RowsOf::Trash, RowsOf::Pending, RowsOf::Accepted] {
+            let of = [RowsOf::Deltas, RowsOf::Tombstones, RowsOf::Garbage, RowsOf::Pending, RowsOf::Accepted];
+            for rows in of {
                 transaction.open_table(rows.table()).map_err(fault)?;
             }
             write(&transaction, first)?;
@@ -420,9 +421,9 @@ fn write(transaction: &WriteTransaction, changes: &Changes) -> Result<(), StoreE
             table.insert((key.queue.0, key.lane, key.number), &row[..]).map_err(fault)?;
         }
     }
-    write_rows(transaction, RowsOf::Notes, &changes.notes)?;
-    write_rows(transaction, RowsOf::Gone, &changes.gone)?;
-    write_rows(transaction, RowsOf::Trash, &changes.trash)?;
+    write_rows(transaction, RowsOf::Deltas, &changes.run_deltas)?;
+    write_rows(transaction, RowsOf::Tombstones, &changes.tombstones)?;
+    write_rows(transaction, RowsOf::Garbage, &changes.garbage)?;
     write_rows(transaction, RowsOf::Pending, &changes.pending)?;
     write_rows(transaction, RowsOf::Accepted, &changes.accepted)?;
     write_manifest(transaction, changes.manifest.as_deref())?;
@@ -527,18 +528,17 @@ mod tests {
     fn pages_that_were_changed_under_it_are_errors_wherever_it_meets_them() {
         let directory = tempfile::tempdir().unwrap();
         let folder = Folder::create(directory.path()).unwrap();
-        let notes = |from: u64| (from..from + 500).map(|number| (number, Some(vec![7; 100]))).collect();
-        let first = Changes { notes: notes(0), ..Changes::default() };
+        let run_deltas = |from: u64| (from..from + 500).map(|number| (number, Some(vec![7; 100]))).collect();
+        let first = Changes { run_deltas: run_deltas(0), ..Changes::default() };
         let data = DataFile::create(&folder, "file", 1 << 20, |data| data.make_journal(&first)).unwrap();
         data.close().unwrap();
         let file = folder.open("file").unwrap();
-        let pages = file.len().unwrap() / 4096;
-        for page in 1..pages {
+        for page in 1..file.len().unwrap() / 4096 {
             file.write(page * 4096, &[9, 0xff, 0xff, 0xff, 0xff]).unwrap();
         }
         if let Ok(Some(data)) = DataFile::open(&folder, "file", 1 << 20) {
-            assert!(data.rows(RowsOf::Notes).is_err());
-            assert!(data.apply(&Changes { notes: notes(250), ..Changes::default() }).is_err());
+            assert!(data.rows(RowsOf::Deltas).is_err());
+            assert!(data.apply(&Changes { run_deltas: run_deltas(250), ..Changes::default() }).is_err());
             assert!(data.close().is_err());
         }
     }

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use super::disk::Disk;
 use super::engine::RedbStore;
 use super::error::{OpenError, StoreError};
+use super::journal_files::journal_name;
 use super::opening::PUT_ASIDE;
 use super::salvage::{Depth, RawFile};
-use super::shelf::journal_name;
-use super::{DamageReport, Store, StoreOptions, evacuation, recovery};
+use super::{DamageReport, Store, StoreOptions, compaction, recovery};
 
 /// A damaged file, and what became of its messages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -57,7 +57,7 @@ pub(super) fn salvage(disk: &Arc<dyn Disk>, options: &StoreOptions) -> Result<Sa
     }
     let sealed: Vec<_> = store.index.files.iter().map(|known| (known.file, known.kept)).collect();
     for (file, kept) in sealed.into_iter().rev().skip(1).rev() {
-        if kept || !is_whole(&*store.shelf.sealed(file)?) {
+        if kept || !is_whole(&*store.journal.sealed(file)?) {
             report.files.push(put_aside(&mut store, file)?);
         }
     }
@@ -71,7 +71,7 @@ fn is_whole(raw: &RawFile) -> bool {
 
 fn put_aside(store: &mut RedbStore, file: u64) -> Result<SalvagedFile, StoreError> {
     let name = journal_name(file);
-    let (copied, lost) = evacuation::empty(store, file)?;
+    let (copied, lost) = compaction::compact_file(store, file)?;
     store.put_file_aside(file, &format!("{name}{PUT_ASIDE}"))?;
     Ok(SalvagedFile { name, copied, lost })
 }

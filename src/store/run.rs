@@ -1,5 +1,5 @@
 //! A run: messages of one lane whose records lie in one blob, in order of position. Its row says how many they are
-//! and how large; its entries say where each lies. Notes are what happened to a run after it was written.
+//! and how large; its entries say where each lies. A delta is what happened to a run since it was written.
 //! Encoding only; what runs there are is the index's to know.
 
 use super::ranges::{Counts, RangeSet};
@@ -23,7 +23,7 @@ pub(super) struct RunKey {
 
 /// Whether the messages of a run survive a restart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Keeps {
+pub(super) enum Durability {
     All,
     None,
     Some,
@@ -40,7 +40,7 @@ pub(super) struct Header {
     /// Bytes of bodies.
     pub(super) bytes: u64,
     pub(super) earliest: Option<Timestamp>,
-    pub(super) keeps: Keeps,
+    pub(super) durability: Durability,
     /// Bytes of the entries where they lie in chunks; 0 where they lie in the row.
     pub(super) entries_len: u64,
 }
@@ -87,10 +87,10 @@ pub(super) fn encode(blob: u64, blob_len: u64, entries: &[Entry]) -> Encoded {
         count: wire::fitted(entries.len()),
         bytes: entries.iter().map(|entry| u64::from(entry.body_len)).sum(),
         earliest: entries.iter().filter_map(|entry| entry.meta.expires_at).min(),
-        keeps: match durable {
-            0 => Keeps::None,
-            all if all == entries.len() => Keeps::All,
-            _ => Keeps::Some,
+        durability: match durable {
+            0 => Durability::None,
+            all if all == entries.len() => Durability::All,
+            _ => Durability::Some,
         },
         entries_len: if inline { 0 } else { bytes.len() as u64 },
     };
@@ -111,10 +111,10 @@ fn encode_header(header: &Header) -> Vec<u8> {
     put_varint(&mut out, u64::from(header.count));
     put_varint(&mut out, header.bytes);
     put_varint(&mut out, header.earliest.map_or(0, |time| time.0.saturating_add(1)));
-    out.push(match header.keeps {
-        Keeps::All => 0,
-        Keeps::None => 1,
-        Keeps::Some => 2,
+    out.push(match header.durability {
+        Durability::All => 0,
+        Durability::None => 1,
+        Durability::Some => 2,
     });
     put_varint(&mut out, header.entries_len);
     out[0] = wire::fitted(out.len());
@@ -141,10 +141,10 @@ pub(super) fn decode_row(row: &[u8]) -> Option<(Header, &[u8])> {
         count: reader.varint32()?,
         bytes: reader.varint()?,
         earliest: reader.varint()?.checked_sub(1).map(Timestamp),
-        keeps: match reader.byte()? {
-            0 => Keeps::All,
-            1 => Keeps::None,
-            2 => Keeps::Some,
+        durability: match reader.byte()? {
+            0 => Durability::All,
+            1 => Durability::None,
+            2 => Durability::Some,
             _ => return None,
         },
         entries_len: reader.varint()?,
@@ -217,7 +217,7 @@ pub(super) fn decode_entries(header: &Header, bytes: &[u8]) -> Option<Vec<Entry>
 
 /// What happened to a run since it was written, by place in the run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Notes {
+pub(super) struct RunDelta {
     pub(super) settled: RangeSet,
     /// Bytes of bodies among them.
     pub(super) settled_bytes: u64,
@@ -225,7 +225,7 @@ pub(super) struct Notes {
     pub(super) requeued: Counts,
 }
 
-impl Notes {
+impl RunDelta {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = vec![FORMAT];
         self.settled.encode(&mut out);
@@ -234,12 +234,12 @@ impl Notes {
         wire::sealed(out)
     }
 
-    pub(super) fn decode(row: &[u8]) -> Option<Notes> {
+    pub(super) fn decode(row: &[u8]) -> Option<RunDelta> {
         let mut reader = Reader(wire::unsealed(row)?);
         if reader.byte()? != FORMAT {
             return None;
         }
-        Some(Notes {
+        Some(RunDelta {
             settled: RangeSet::decode(&mut reader)?,
             settled_bytes: reader.varint()?,
             requeued: Counts::decode(&mut reader)?,
@@ -296,15 +296,15 @@ mod tests {
         #[test]
         fn no_bytes_make_decoding_panic(bytes: Vec<u8>) {
             let _ = decode_row(&bytes);
-            let _ = Notes::decode(&bytes);
+            let _ = RunDelta::decode(&bytes);
         }
     }
 
     #[test]
-    fn notes_come_back() {
-        let mut notes = Notes { settled_bytes: 12, ..Notes::default() };
-        notes.settled.insert(3, 9, |_, _| ());
-        notes.requeued.set(11, Attempts { acquired: 3, failed: 2 });
-        assert_eq!(Notes::decode(&notes.encode()), Some(notes));
+    fn a_delta_comes_back() {
+        let mut delta = RunDelta { settled_bytes: 12, ..RunDelta::default() };
+        delta.settled.insert(3, 9, |_, _| ());
+        delta.requeued.set(11, Attempts { acquired: 3, failed: 2 });
+        assert_eq!(RunDelta::decode(&delta.encode()), Some(delta));
     }
 }

@@ -8,13 +8,13 @@ use super::catalog_file::CATALOG;
 use super::damage::DamageReport;
 use super::disk::Disk;
 use super::error::OpenError;
-use super::examine::{Examined, Look, Noted, Sealed, State, Written, examine};
-use super::intake::Intake;
+use super::inspection::{CheckLevel, FileState, Inspection, RedbFile, SealedFile, SettledState, inspect};
+use super::journal_files::journal_name;
 use super::log::{Found, LOG, Logged};
-use super::run::{self, Entry, Header, Keeps, RunKey};
+use super::memtable::Memtable;
+use super::reconcile::Reconciled;
+use super::run::{self, Durability, Entry, Header, RunKey};
 use super::salvage::{Depth, RawFile};
-use super::shelf::journal_name;
-use super::survey::Survey;
 use super::{CatalogRecords, record};
 use crate::model::ids::QueueId;
 use crate::model::op::CatalogOp;
@@ -82,23 +82,23 @@ impl fmt::Display for VerifyReport {
 
 pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
     let _lock = disk.lock()?.ok_or(OpenError::Locked)?;
-    let Examined { catalog, active, newest, noted, sealed, given_up, survey, damage } =
-        examine(&**disk, Look::Everything, Look::Everything)?;
-    let mut report = VerifyReport { damage, clean: survey.clean, ..VerifyReport::default() };
-    let logged = verify_log(disk, &survey, &mut report)?;
-    let settled = Settled { noted, logged };
-    if let Some(Written { raw, state }) = &catalog {
+    let Inspection { catalog, active, newest, settled_state, sealed, given_up, reconciled, damage } =
+        inspect(&**disk, CheckLevel::Everything, CheckLevel::Everything)?;
+    let mut report = VerifyReport { damage, clean: reconciled.clean, ..VerifyReport::default() };
+    let logged = verify_log(disk, &reconciled, &mut report)?;
+    let settled = Settled { settled_state, logged };
+    if let Some(RedbFile { raw, state }) = &catalog {
         let mut found = found_in(CATALOG, raw);
         check_pages(raw, *state, &mut found);
         report.files.push(found);
     }
-    if let Some(Written { raw, state }) = &active {
+    if let Some(RedbFile { raw, state }) = &active {
         let mut found = found_in(&journal_name(newest.0), raw);
         check_pages(raw, *state, &mut found);
         settled.verify_journal(raw, &mut found, &mut report.queues);
         report.files.push(found);
     }
-    for Sealed { file, .. } in sealed {
+    for SealedFile { file, .. } in sealed {
         let name = journal_name(file);
         let raw = RawFile::open_sealed(disk.open(&name)?)?;
         let mut found = found_in(&name, &raw);
@@ -110,7 +110,7 @@ pub(super) fn verify(disk: &Arc<dyn Disk>) -> Result<VerifyReport, OpenError> {
         let name = journal_name(file);
         report.files.push(found_in(&name, &RawFile::open(disk.open(&name)?)?));
     }
-    report.catalog = catalog_of(survey, settled.logged.catalog);
+    report.catalog = catalog_of(reconciled, settled.logged.catalog);
     report.files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(report)
 }
@@ -121,8 +121,8 @@ fn found_in(name: &str, raw: &RawFile) -> FileReport {
 }
 
 /// Looks at every page of a file that a start would open to be written.
-fn check_pages(raw: &RawFile, state: State, found: &mut FileReport) {
-    if state == State::Damaged || !raw.check(Depth::Everything) {
+fn check_pages(raw: &RawFile, state: FileState, found: &mut FileReport) {
+    if state == FileState::Damaged || !raw.check(Depth::Everything) {
         found.damage.push(WRONG_PAGES.to_owned());
     }
 }
@@ -135,9 +135,9 @@ fn check_rows(raw: &RawFile, found: &mut FileReport) {
 }
 
 /// The records as they are with what is not in their file yet.
-fn catalog_of(survey: Survey, logged: Vec<CatalogOp>) -> CatalogRecords {
-    let mut records: BTreeMap<_, _> = survey.contents.records.into_iter().collect();
-    let pending = survey.to_apply.into_iter().flat_map(|(_, ops)| ops);
+fn catalog_of(reconciled: Reconciled, logged: Vec<CatalogOp>) -> CatalogRecords {
+    let mut records: BTreeMap<_, _> = reconciled.contents.records.into_iter().collect();
+    let pending = reconciled.to_apply.into_iter().flat_map(|(_, ops)| ops);
     for op in pending.chain(logged) {
         match op {
             CatalogOp::Put { key, value } => drop(records.insert(key, value)),
@@ -148,12 +148,16 @@ fn catalog_of(survey: Survey, logged: Vec<CatalogOp>) -> CatalogRecords {
 }
 
 /// Counts what the log holds beyond the journal.
-fn verify_log(disk: &Arc<dyn Disk>, survey: &Survey, report: &mut VerifyReport) -> Result<Intake, OpenError> {
-    let mut logged = Intake::default();
-    for Logged { ops, catalog } in survey.replay.commits.clone() {
+fn verify_log(
+    disk: &Arc<dyn Disk>,
+    reconciled: &Reconciled,
+    report: &mut VerifyReport,
+) -> Result<Memtable, OpenError> {
+    let mut logged = Memtable::default();
+    for Logged { ops, catalog } in reconciled.replay.commits.clone() {
         logged.take(ops, catalog);
     }
-    if survey.replay.found == Found::Missing {
+    if reconciled.replay.found == Found::Missing {
         return Ok(logged);
     }
     let mut found =
@@ -169,8 +173,8 @@ fn verify_log(disk: &Arc<dyn Disk>, survey: &Survey, report: &mut VerifyReport) 
 
 /// What the newest file and the log say is settled in all files.
 struct Settled {
-    noted: Noted,
-    logged: Intake,
+    settled_state: SettledState,
+    logged: Memtable,
 }
 
 impl Settled {
@@ -178,18 +182,18 @@ impl Settled {
         // Where pages are lost a row may come twice.
         let mut seen = HashSet::new();
         raw.runs(|key, row| {
-            if self.noted.is_gone(key) || !seen.insert(key.number) {
+            if self.settled_state.has_tombstone(key) || !seen.insert(key.number) {
                 return;
             }
             let Some((header, inline)) = run::decode_row(row) else {
                 found.damage.push(format!("queue {}, run {}: its row is damaged", key.queue, key.number));
                 return;
             };
-            let asked = self.logged.queues.get(&key.queue);
-            if header.keeps == Keeps::None || asked.is_some_and(|asked| asked.deleted) {
+            let delta = self.logged.queues.get(&key.queue);
+            if header.durability == Durability::None || delta.is_some_and(|delta| delta.deleted) {
                 return;
             }
-            let settled = self.noted.notes.get(&key.number).map(|notes| &notes.settled);
+            let settled = self.settled_state.run_deltas.get(&key.number).map(|delta| &delta.settled);
             if settled.is_some_and(|settled| settled.len() >= u64::from(header.count)) {
                 return;
             }
@@ -203,7 +207,7 @@ impl Settled {
             let wanted = |place: u64, entry: &Entry| {
                 entry.durable
                     && !settled.is_some_and(|settled| settled.contains(place))
-                    && !asked.is_some_and(|asked| asked.settles(entry.position))
+                    && !delta.is_some_and(|delta| delta.settles(entry.position))
             };
             let wanted = (0..).zip(&entries).filter(|(place, entry)| wanted(*place, entry));
             let sound = verify_run(raw, key, &header, wanted.map(|(_, entry)| entry), &mut found.damage);

@@ -63,7 +63,7 @@ impl Harm {
             name if Some(&&name.to_owned()) == active => "active",
             name if name.starts_with("journal-") => "sealed",
             "write-ahead.log" => "log",
-            _ => "witness",
+            _ => "high-water mark",
         };
         let bytes = &shape.files[&file];
         let (place, at) = place(bytes, random);

@@ -2,8 +2,8 @@
 
 use leveret::model::ids::Timestamp;
 
-use crate::judge::require;
 use crate::model::{ChannelSerial, CopyKey, Fate, How, MessageId, Model, Path, Reason, Violation};
+use crate::oracle::require;
 use crate::topology::{Full, QueueNumber};
 
 impl Model {
@@ -28,10 +28,10 @@ impl Model {
         require(!done.is_empty(), || format!("confirm {sequence} of channel {channel} confirms nothing"))?;
         let ids: Vec<MessageId> =
             done.iter().filter_map(|sequence| state.unconfirmed.remove(sequence)).collect();
-        ids.into_iter().try_for_each(|id| self.judge_confirm(id, accepted))
+        ids.into_iter().try_for_each(|id| self.check_confirm(id, accepted))
     }
 
-    fn judge_confirm(&mut self, id: MessageId, accepted: bool) -> Result<(), Violation> {
+    fn check_confirm(&mut self, id: MessageId, accepted: bool) -> Result<(), Violation> {
         let Some(message) = self.messages.get_mut(&id) else { return Ok(()) };
         let publisher = self.channels.get(&message.sent.channel);
         require(!publisher.is_some_and(|channel| channel.unroutable.contains(&id)), || {
@@ -72,9 +72,9 @@ impl Model {
     }
 
     /// Nothing is on its way: every publish on an open channel has its confirm, or was returned.
-    pub(crate) fn judge_quiet(&self) -> Result<(), Violation> {
-        self.judge_leases()?;
-        self.judge_replies()?;
+    pub(crate) fn check_quiet(&self) -> Result<(), Violation> {
+        self.check_consumer_timeouts()?;
+        self.check_replies()?;
         for (serial, channel) in self.channels.iter().filter(|(_, channel)| channel.open) {
             if let Some((sequence, id)) = channel.unconfirmed.first_key_value() {
                 return Err(format!(
@@ -93,7 +93,7 @@ impl Model {
 
     /// Nothing is on its way, and this is how many ready messages a queue says it has: within its limit, and none while
     /// a consumer could take them.
-    pub(crate) fn judge_ready(&self, queue: QueueNumber, ready: u64) -> Result<(), Violation> {
+    pub(crate) fn check_ready(&self, queue: QueueNumber, ready: u64) -> Result<(), Violation> {
         let plan = &self.topology.queues[queue];
         // What is requeued may overfill a queue that rejects.
         let limit = plan.max_length.filter(|_| plan.full == Full::DropHead);
@@ -115,7 +115,7 @@ impl Model {
     }
 
     /// All queues are drained: every message is accounted for.
-    pub(crate) fn judge_end(&mut self, now: Timestamp) -> Result<(), Violation> {
+    pub(crate) fn check_end(&mut self, now: Timestamp) -> Result<(), Violation> {
         for (id, message) in &self.messages {
             for &queue in &message.sent.targets {
                 self.account(now, &(*id, queue, Path::new())).map_err(|lost| {
@@ -123,7 +123,7 @@ impl Model {
                 })?;
             }
         }
-        self.judge_transactions()
+        self.check_transactions()
     }
 
     /// Whether a copy ended as it may: acked, dropped, or as a dead letter that is accounted for in its turn.
@@ -158,12 +158,12 @@ impl Model {
         };
         let mut why = format!("{copy:?}");
         for reason in reasons.into_iter().filter(|&reason| self.may_die(now, key, reason)) {
-            let Some(letters) = plan.dead_letters else { return Ok(()) };
+            let Some(dead_letters) = plan.dead_letters else { return Ok(()) };
             let mut path = path.clone();
             path.push((*queue, reason));
-            match self.account(now, &(*id, letters.target, path)) {
+            match self.account(now, &(*id, dead_letters.target, path)) {
                 Ok(()) => return Ok(()),
-                Err(lost) => why = format!("as {reason:?} dead letter in {}: {lost}", letters.target),
+                Err(lost) => why = format!("as {reason:?} dead letter in {}: {lost}", dead_letters.target),
             }
         }
         Err(why)

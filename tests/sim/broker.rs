@@ -13,7 +13,7 @@ use leveret::session::SessionLimits;
 use leveret::store::MemoryStore;
 
 use crate::connection::ServerConnection;
-use crate::fault::Saboteur;
+use crate::fault::FaultInjector;
 use crate::post::{Outbox, Post};
 use crate::random::Random;
 use crate::store::{Disk, Failure, StoreActor};
@@ -174,7 +174,13 @@ impl Broker {
     }
 
     /// Lets one of the runnable act: post what it has to, else take what has arrived and work it off.
-    pub(crate) fn act(&mut self, actor: Actor, now: Timestamp, random: &mut Random, saboteur: &mut Saboteur) {
+    pub(crate) fn act(
+        &mut self,
+        actor: Actor,
+        now: Timestamp,
+        random: &mut Random,
+        fault_injector: &mut FaultInjector,
+    ) {
         let outbox = match actor {
             Actor::Catalog => &mut self.catalog.outbox.0,
             Actor::Shard(index) => &mut self.shards[index].outbox.0,
@@ -187,7 +193,7 @@ impl Broker {
         if !outbox.is_empty() {
             let count = random.pick(&[1, 2, 100]).min(outbox.len());
             let posts: Vec<Post> = outbox.drain(..count).collect();
-            let posts = posts.into_iter().flat_map(|post| saboteur.tamper(post));
+            let posts = posts.into_iter().flat_map(|post| fault_injector.inject(post));
             posts.collect::<Vec<_>>().into_iter().for_each(|post| self.deliver(post));
             return;
         }
@@ -198,7 +204,7 @@ impl Broker {
             }
             Actor::Shard(index) => {
                 let ShardActor { owner, mailbox, outbox } = &mut self.shards[index];
-                owner.turn(saboteur.time(now), mailbox, outbox);
+                owner.turn(fault_injector.time(now), mailbox, outbox);
             }
             Actor::Store => self.store.turn(now, random),
             Actor::Connection(id) => {

@@ -4,16 +4,16 @@ use std::collections::BTreeMap;
 
 use leveret::model::ids::Timestamp;
 
-use crate::judge::{Receiver, Seen};
 use crate::model::{Consumer, How, Model, Path, Reason, Sent, Violation};
+use crate::oracle::{Receiver, Seen};
 use crate::topology::{DeadLetters, QueuePlan, Topology};
 
 const NOW: Timestamp = Timestamp(5_000);
 
 /// Queue 0 has its dead letters in queue 1. Channel 1 publishes, channel 2 consumes with a prefetch of 2.
 fn ledger(messages: u64) -> Model {
-    let letters = Some(DeadLetters { target: 1, by_exchange: false });
-    let first = QueuePlan { dead_letters: letters, ..QueuePlan::plain("first") };
+    let dead_letters = Some(DeadLetters { target: 1, by_exchange: false });
+    let first = QueuePlan { dead_letters, ..QueuePlan::plain("first") };
     let topology = Topology { queues: vec![first, QueuePlan::plain("second")], without_acks: false };
     let mut model = Model::new(topology);
     model.channel_opened(1, 0);
@@ -76,8 +76,8 @@ fn a_right_history_is_right() {
     deliver(&mut model, 1, 1, false).unwrap();
     deliver(&mut model, 2, 2, false).unwrap();
     model.settled(2, &[1, 2], How::Ack);
-    model.judge_quiet().unwrap();
-    model.judge_end(NOW).unwrap();
+    model.check_quiet().unwrap();
+    model.check_end(NOW).unwrap();
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn a_lost_message_is_missed_also_after_a_restart() {
     let mut model = ledger(1);
     model.confirmed(1, 1, false, true).unwrap();
     model.restarted();
-    complains(model.judge_end(NOW), "is lost");
+    complains(model.check_end(NOW), "is lost");
     let mut unconfirmed = ledger(1);
     unconfirmed.restarted();
-    unconfirmed.judge_end(NOW).unwrap();
+    unconfirmed.check_end(NOW).unwrap();
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn prefetch_is_a_bound() {
 #[test]
 fn a_confirm_comes_once_and_comes() {
     let mut model = ledger(1);
-    complains(model.judge_quiet(), "never confirmed");
+    complains(model.check_quiet(), "never confirmed");
     model.confirmed(1, 1, false, true).unwrap();
     complains(model.confirmed(1, 1, false, true), "confirmed twice");
     complains(model.confirmed(1, 2, false, true), "of nothing that was sent");
@@ -161,13 +161,13 @@ fn dead_letters_have_their_reason_and_their_place() {
     let mut model = ledger(1);
     deliver(&mut model, 1, 1, false).unwrap();
     model.settled(2, &[1], How::Discard);
-    complains(model.judge_end(NOW), "is lost");
+    complains(model.check_end(NOW), "is lost");
     model.delivered(NOW, Receiver { tag: 2, ..to }, &seen(Reason::Rejected)).unwrap();
     model.settled(2, &[2], How::Ack);
-    model.judge_end(NOW).unwrap();
+    model.check_end(NOW).unwrap();
 }
 
 #[test]
 fn what_is_ready_is_delivered() {
-    complains(ledger(1).judge_ready(0, 1), "could take");
+    complains(ledger(1).check_ready(0, 1), "could take");
 }

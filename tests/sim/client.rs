@@ -1,5 +1,5 @@
 //! A client: one connection with some channels, what it has asked and what it is answered. It speaks real frames and
-//! tells the ledger what it does and sees. What it does next is decided in `habits.rs`.
+//! tells the ledger what it does and sees. What it does next is decided in `workload.rs`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,7 +15,7 @@ use crate::topology::{Lifetime, QueueNumber};
 use crate::wire::{Reader, method_bytes, table};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
+pub(crate) enum ChannelMode {
     Plain,
     Confirm,
     Transaction,
@@ -56,7 +56,7 @@ pub(crate) struct OwnConsumer {
 #[derive(Debug)]
 pub(crate) struct OwnChannel {
     pub(crate) serial: ChannelSerial,
-    pub(crate) mode: Mode,
+    pub(crate) mode: ChannelMode,
     pub(crate) closing: bool,
     pub(crate) sequence: u64,
     /// Delivery tags that may be settled, rising.
@@ -150,7 +150,7 @@ impl Client {
         broker: &mut Broker,
         model: &mut Model,
         number: u16,
-        mode: Mode,
+        mode: ChannelMode,
         shared_prefetch: u16,
     ) {
         let serial = self.serial();
@@ -158,13 +158,13 @@ impl Client {
         let mut expected = VecDeque::from([Expected::Ok(20, 11)]);
         self.send(broker, number, &AMQPClass::Channel(channel::AMQPMethod::Open(channel::Open {})));
         match mode {
-            Mode::Plain => {}
-            Mode::Confirm => {
+            ChannelMode::Plain => {}
+            ChannelMode::Confirm => {
                 let select = confirm::AMQPMethod::Select(confirm::Select { nowait: false });
                 self.send(broker, number, &AMQPClass::Confirm(select));
                 expected.push_back(Expected::Ok(85, 11));
             }
-            Mode::Transaction => {
+            ChannelMode::Transaction => {
                 self.send(broker, number, &AMQPClass::Tx(tx::AMQPMethod::Select(tx::Select {})));
                 expected.push_back(Expected::Ok(90, 11));
             }

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 
 use leveret::model::ids::Timestamp;
 
-use crate::judge::require;
 use crate::model::{
     Channel, ChannelSerial, Consumer, ConsumerSerial, Copy, End, Fate, Holding, How, Message, MessageId,
     Model, Path, Sent, Violation,
 };
+use crate::oracle::require;
 use crate::topology::{Full, QueueNumber};
 
 impl Model {
@@ -85,7 +85,7 @@ impl Model {
 
     /// A client settles deliveries it holds. In a transaction: it sends the commit.
     pub(crate) fn settled(&mut self, channel: ChannelSerial, tags: &[u64], how: How) {
-        let leases = self.has_leases();
+        let consumer_timeouts = self.has_consumer_timeouts();
         for &tag in tags {
             let Some(holding) = self.holdings.remove(&(channel, tag)) else {
                 debug_assert!(false, "the simulated client settles what it does not hold");
@@ -100,7 +100,7 @@ impl Model {
             }
             match how {
                 How::Ack | How::Discard => {
-                    let in_time = !leases;
+                    let in_time = !consumer_timeouts;
                     copy.end = Some(End { how, by: channel, sure: false, in_time });
                 }
                 How::Requeue { failed } => copy.failures += u32::from(failed),
@@ -235,7 +235,7 @@ impl Model {
 
     /// Nothing is on its way anywhere, and everything is on disk.
     pub(crate) fn quiet(&mut self) {
-        self.leases_are_over();
+        self.consumer_timeouts_are_over();
         let next = self.issued + 1;
         for queue in &mut self.queues {
             if std::mem::take(&mut queue.disturbed) {

@@ -1,6 +1,6 @@
 //! Bugs, planted into the running broker: on their way from one owner to another, operations, commands and events are
-//! dropped, doubled, changed or let through too early, as a defect of that room would have it. Each breaks one promise, and
-//! the ledger has to find that one broken.
+//! dropped, doubled, changed or let through too early, as a defect of that module would have it. Each breaks one
+//! promise, and the ledger has to find that one broken.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use leveret::model::ids::{ConnectionId, ConsumerNumber, QueueId, ShardIndex, Tim
 use leveret::model::op::{Attempts, Op};
 use leveret::model::request::Reply;
 use leveret::model::settings::{QueueRole, QueueSettings};
-use leveret::server::owners::{CatalogInput, ShardInput, StoreRequest, Ticket};
+use leveret::server::owners::{CatalogInput, Permit, ShardInput, StoreRequest};
 
 use crate::post::Post;
 use crate::random::Random;
@@ -49,8 +49,8 @@ pub(crate) enum Fault {
     MisleadsDeadLetters,
     /// A transaction is committed in parts.
     SplitsTransactions,
-    /// A lease never ends.
-    ForgetsLeases,
+    /// A consumer timeout never ends.
+    ForgetsConsumerTimeouts,
     /// The clock of the shards runs too fast.
     HurriesTime,
     /// What an exchange remembers is not stored.
@@ -66,7 +66,7 @@ pub(crate) enum Fault {
     /// A full queue takes more.
     IgnoresMaxLength,
     /// What a published batch weighs is never given back.
-    KeepsTickets,
+    KeepsPermits,
     /// A shard takes back what a connection held, but does not forget it.
     KeepsConnections,
     /// What a deleted exchange remembered stays.
@@ -94,7 +94,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::LosesDeadLetters, 5, &["is lost"]),
     (Fault::MisleadsDeadLetters, 0, &["is configured", "came by"]),
     (Fault::SplitsTransactions, 1246, &["half of a transaction"]),
-    (Fault::ForgetsLeases, 0, &["longer than its lease"]),
+    (Fault::ForgetsConsumerTimeouts, 0, &["longer than its consumer timeout"]),
     (
         Fault::HurriesTime,
         1,
@@ -106,35 +106,39 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::KeepsUnused, 3, &["though it has to be gone"]),
     (Fault::IgnoresPriorities, 0, &["of a higher priority"]),
     (Fault::IgnoresMaxLength, 0, &["with a limit of"]),
-    (Fault::KeepsTickets, 0, &["connection: bytes of tickets still holds"]),
+    (Fault::KeepsPermits, 0, &["connection: bytes of permits still holds"]),
     (Fault::KeepsConnections, 0, &["outboxes: connections still holds", "outbox: bytes still holds"]),
     (Fault::KeepsHistories, 0, &["shard: histories still holds", "store: messages still holds"]),
-    (Fault::KeepsDeadLetters, 0, &["shard: dead letters under way still holds", "letters: sent still holds"]),
+    (
+        Fault::KeepsDeadLetters,
+        0,
+        &["shard: dead letters under way still holds", "dead letters: sent still holds"],
+    ),
     (Fault::KeepsDeleted, 0, &["store: messages still holds"]),
 ];
 
 /// Who plants it.
 #[derive(Debug)]
-pub(crate) struct Saboteur {
+pub(crate) struct FaultInjector {
     fault: Option<Fault>,
     random: Random,
     /// A delivery that is overtaken by the next one.
     held_back: Option<(ConnectionId, SessionEvent)>,
     /// What is never given back.
-    tickets: Vec<Ticket>,
+    permits: Vec<Permit>,
     /// Who may hold something of which queue.
     holders: BTreeSet<(ConnectionId, ShardIndex, QueueId, ConsumerNumber)>,
     /// What exchanges remember is filed under these.
     histories: BTreeSet<QueueId>,
 }
 
-impl Saboteur {
-    pub(crate) fn new(fault: Option<Fault>) -> Saboteur {
-        Saboteur {
+impl FaultInjector {
+    pub(crate) fn new(fault: Option<Fault>) -> FaultInjector {
+        FaultInjector {
             fault,
             random: Random(7),
             held_back: None,
-            tickets: Vec::new(),
+            permits: Vec::new(),
             holders: BTreeSet::new(),
             histories: BTreeSet::new(),
         }
@@ -147,27 +151,27 @@ impl Saboteur {
     }
 
     /// What becomes of something on its way.
-    pub(crate) fn tamper(&mut self, post: Post) -> Vec<Post> {
+    pub(crate) fn inject(&mut self, post: Post) -> Vec<Post> {
         let Some(fault) = self.fault else { return vec![post] };
         match post {
             Post::Store(request) => self.tamper_with_store(fault, request),
-            Post::Shard(shard, ShardInput::Commands { origin, commands, ticket }) => {
-                let (ticket, kept) =
-                    if fault == Fault::KeepsTickets { (None, ticket) } else { (ticket, None) };
-                self.tickets.extend(kept);
+            Post::Shard(shard, ShardInput::Commands { origin, commands, permit }) => {
+                let (permit, kept) =
+                    if fault == Fault::KeepsPermits { (None, permit) } else { (permit, None) };
+                self.permits.extend(kept);
                 self.note_holders(shard, origin, &commands);
                 let tampered =
                     commands.into_iter().map(|command| self.tamper_with_command(fault, shard, command));
                 let (to, commands): (Vec<ShardIndex>, Vec<ShardCommand>) = tampered.flatten().unzip();
                 let to = to.first().copied().unwrap_or(shard);
-                vec![Post::Shard(to, ShardInput::Commands { origin, commands, ticket })]
+                vec![Post::Shard(to, ShardInput::Commands { origin, commands, permit })]
             }
             Post::Shard(shard, ShardInput::ConnectionGone(gone)) if fault == Fault::KeepsConnections => {
                 let holders = self.holders.iter().filter(|holder| (holder.0, holder.1) == (gone, shard));
                 let commands =
                     holders.map(|&(_, _, queue, consumer)| ShardCommand::Detach { queue, consumer });
                 let (origin, commands) = (Origin::Connection(gone), commands.collect());
-                vec![Post::Shard(shard, ShardInput::Commands { origin, commands, ticket: None })]
+                vec![Post::Shard(shard, ShardInput::Commands { origin, commands, permit: None })]
             }
             Post::Connection(connection, event) => self.tamper_with_event(fault, connection, event),
             Post::Catalog(CatalogInput::Command(CatalogCommand::ConnectionClosed { connection, .. }))
@@ -191,7 +195,7 @@ impl Saboteur {
     }
 
     fn tamper_with_store(&mut self, fault: Fault, request: StoreRequest) -> Vec<Post> {
-        let StoreRequest::Ops { shard, sequence, mut ops, must_sync, mut groups, tickets } = request else {
+        let StoreRequest::Ops { shard, sequence, mut ops, must_sync, mut groups, permits } = request else {
             return vec![Post::Store(request)];
         };
         match fault {
@@ -207,7 +211,7 @@ impl Saboteur {
             _ => {}
         }
         let mut posts =
-            vec![Post::Store(StoreRequest::Ops { shard, sequence, ops, must_sync, groups, tickets })];
+            vec![Post::Store(StoreRequest::Ops { shard, sequence, ops, must_sync, groups, permits })];
         if fault == Fault::ConfirmsTooEarly {
             posts.push(Post::Shard(shard, ShardInput::Durable { sequence }));
         }
@@ -288,7 +292,7 @@ impl Saboteur {
 fn misconfigure(fault: Fault, settings: &mut QueueSettings) {
     match fault {
         Fault::IgnoresSingleActive => settings.single_active_consumer = false,
-        Fault::ForgetsLeases => settings.consumer_timeout = None,
+        Fault::ForgetsConsumerTimeouts => settings.consumer_timeout = None,
         Fault::IgnoresPriorities => settings.max_priority = settings.max_priority.map(|_| 0),
         Fault::IgnoresMaxLength => settings.max_length = None,
         Fault::KeepsUnused => {
@@ -296,8 +300,8 @@ fn misconfigure(fault: Fault, settings: &mut QueueSettings) {
             settings.expires = None;
         }
         Fault::MisleadsDeadLetters => {
-            if let Some(letters) = &mut settings.dead_letter {
-                letters.routing_key = Some("dead-2".into());
+            if let Some(dead_letters) = &mut settings.dead_letter {
+                dead_letters.routing_key = Some("dead-2".into());
             }
         }
         _ => {}

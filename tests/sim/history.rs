@@ -4,7 +4,7 @@
 use leveret_codec::method::amqp::{AMQPClass, basic, queue};
 use leveret_codec::table::short_string;
 
-use crate::client::{Expected, Mode};
+use crate::client::{ChannelMode, Expected};
 use crate::model::{MessageId, Violation};
 use crate::reading::body;
 use crate::topology::{RECENT, REMEMBERED};
@@ -36,7 +36,7 @@ impl World {
         let observer = self.observer();
         let (client, broker, model) = (&mut self.clients[observer], &mut self.broker, &mut self.model);
         if client.channel(CHANNEL).is_none() {
-            client.open_channel(broker, model, CHANNEL, Mode::Plain, 0);
+            client.open_channel(broker, model, CHANNEL, ChannelMode::Plain, 0);
         }
         let name = format!("late-{}", client.serial());
         let declare =

@@ -27,13 +27,14 @@ const USED_AGAIN: &[&str] = &[
 
 impl World {
     /// Nothing of this kind is held.
-    pub(crate) fn judge_holdings(&self, what: While) -> Result<(), Violation> {
+    pub(crate) fn check_holdings(&self, what: While) -> Result<(), Violation> {
         let holdings = self.broker.holdings();
-        let judged = holdings.iter().filter(|holding| holding.held <= what);
+        let checked = holdings.iter().filter(|holding| holding.held <= what);
         // What others go on using may be as large as they need it.
         let is_large = |holding: &Holding| what == While::Declared && holding.capacity > SMALL;
         let may_be = |holding: &Holding| USED_AGAIN.iter().any(|owner| holding.name.starts_with(owner));
-        let kept = judged.filter(|holding| holding.len > 0 || (is_large(holding) && !may_be(holding))).last();
+        let kept =
+            checked.filter(|holding| holding.len > 0 || (is_large(holding) && !may_be(holding))).last();
         match kept {
             Some(Holding { name, len, capacity, .. }) => {
                 Err(format!("{name} still holds {len}, with room for {capacity}, when {what:?} is over"))
@@ -52,7 +53,7 @@ impl World {
         self.rest()?;
         self.close_all();
         self.rest()?;
-        self.judge_holdings(While::InUse)?;
+        self.check_holdings(While::InUse)?;
         self.note("everything is deleted");
         self.connect_observer();
         self.delete_queues(QueuePlan::is_permanent);
@@ -63,7 +64,7 @@ impl World {
         self.rest()?;
         self.close_all();
         self.rest()?;
-        self.judge_holdings(While::Declared)
+        self.check_holdings(While::Declared)
     }
 
     fn delete_queues(&mut self, which: impl Fn(&QueuePlan) -> bool) {

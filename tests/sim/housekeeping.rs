@@ -4,7 +4,7 @@
 use leveret_codec::method::amqp::{AMQPClass, queue};
 use leveret_codec::table::short_string;
 
-use crate::client::{Expected, Mode};
+use crate::client::{ChannelMode, Expected};
 use crate::model::Violation;
 use crate::topology::QueueNumber;
 use crate::world::World;
@@ -68,7 +68,7 @@ impl World {
         client.removed = None;
         client.refused.clear();
         if client.channel(CHANNEL).is_none() {
-            client.open_channel(broker, model, CHANNEL, Mode::Plain, 0);
+            client.open_channel(broker, model, CHANNEL, ChannelMode::Plain, 0);
         }
         client.ask(broker, CHANNEL, &AMQPClass::Queue(method), Expected::Removed);
         self.rest()?;

@@ -1,6 +1,6 @@
 //! What AMQP promises, as a ledger: every message that was sent, every copy of it in every queue, who holds it, how it
 //! ended. Here is what it knows; what it writes down is in `entries.rs`, and whether what a client sees is within the
-//! promises is judged in `judge.rs` and `account.rs`.
+//! promises is judged in `oracle.rs` and `account.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -84,7 +84,7 @@ pub(crate) struct End {
     pub(crate) by: ChannelSerial,
     /// Known to be on disk.
     pub(crate) sure: bool,
-    /// It was heard before the lease was over.
+    /// It was heard before the consumer timeout was over.
     pub(crate) in_time: bool,
 }
 
@@ -182,7 +182,7 @@ pub(crate) struct Figures {
     pub(crate) transactions: u64,
     pub(crate) purged: u64,
     pub(crate) deleted: u64,
-    /// Leases that were over.
+    /// Consumer timeouts that were over.
     pub(crate) timeouts: u64,
     pub(crate) delayed: u64,
     pub(crate) replies: u64,

@@ -4,11 +4,11 @@
 use leveret_codec::method::amqp::{AMQPClass, queue};
 use leveret_codec::table::short_string;
 
-use crate::client::{Client, Expected, Mode};
-use crate::habits::Around;
-use crate::judge::require;
+use crate::client::{ChannelMode, Client, Expected};
 use crate::model::{Model, Queue, Violation};
+use crate::oracle::require;
 use crate::topology::{Lifetime, QueueNumber, QueuePlan};
+use crate::workload::Around;
 use crate::world::World;
 
 /// How long such a queue is there unused, in milliseconds: longer than a consumer needs to get there.
@@ -135,7 +135,7 @@ impl World {
             }
             let (client, broker, model) = (&mut self.clients[observer], &mut self.broker, &mut self.model);
             if client.channel(CHANNEL).is_none() {
-                client.open_channel(broker, model, CHANNEL, Mode::Plain, 0);
+                client.open_channel(broker, model, CHANNEL, ChannelMode::Plain, 0);
             }
             let name = short_string(&model.topology.queues[number].name);
             let look = queue::Declare { queue: name, passive: true, ..queue::Declare::default() };

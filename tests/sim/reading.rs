@@ -5,8 +5,8 @@ use leveret_codec::method::amqp::basic;
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{AMQPValue, FieldTable};
 
-use crate::judge::Seen;
 use crate::model::{MessageId, Model, Path, Reason, Violation};
+use crate::oracle::Seen;
 use crate::topology::Topology;
 use crate::wire::{Content, DELAY, REPLY_TO};
 
@@ -63,9 +63,9 @@ pub(crate) fn seen(
         }
     }
     if let Some(&(from, _)) = path.last() {
-        let letters = model.topology.queues[from].dead_letters;
-        let by_exchange = letters.is_some_and(|letters| letters.by_exchange);
-        let key = letters.map(|letters| model.topology.queues[letters.target].name.as_str());
+        let dead_letters = model.topology.queues[from].dead_letters;
+        let by_exchange = dead_letters.is_some_and(|dead_letters| dead_letters.by_exchange);
+        let key = dead_letters.map(|dead_letters| model.topology.queues[dead_letters.target].name.as_str());
         if exchange != (if by_exchange { crate::topology::DEAD } else { "" }) || Some(routing_key) != key {
             return Err(format!("dead letter {id} came by {exchange:?}, {routing_key:?}"));
         }

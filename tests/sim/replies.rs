@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use leveret_codec::method::amqp::{AMQPClass, basic};
 use leveret_codec::table::short_string;
 
-use crate::client::{Client, Expected, Mode, OwnChannel};
-use crate::habits::Around;
-use crate::judge::require;
+use crate::client::{ChannelMode, Client, Expected, OwnChannel};
 use crate::model::{ChannelSerial, MessageId, Model, Violation};
+use crate::oracle::require;
 use crate::reading::body;
 use crate::wire::{Outgoing, REPLY_TO, publish_bytes};
+use crate::workload::Around;
 
 /// The tag of all consumers of replies.
 pub(crate) const REPLIES: &str = "replies";
@@ -50,7 +50,8 @@ impl Client {
     /// Replies to a message it has seen, on a channel where nothing follows from that.
     pub(crate) fn reply(&mut self, around: &mut Around<'_>) -> String {
         let Some(link) = &self.link else { return String::new() };
-        let plain = |(_, channel): &(&u16, &OwnChannel)| channel.mode == Mode::Plain && !channel.closing;
+        let plain =
+            |(_, channel): &(&u16, &OwnChannel)| channel.mode == ChannelMode::Plain && !channel.closing;
         let Some((number, from)) =
             link.channels.iter().find(plain).map(|(number, own)| (*number, own.serial))
         else {
@@ -94,7 +95,7 @@ impl Model {
     }
 
     /// Nothing is on its way: whoever asked and is still there has got all replies.
-    pub(crate) fn judge_replies(&self) -> Result<(), Violation> {
+    pub(crate) fn check_replies(&self) -> Result<(), Violation> {
         let is_open = |channel: &ChannelSerial| self.channels.get(channel).is_some_and(|state| state.open);
         let missing = self
             .replies

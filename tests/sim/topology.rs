@@ -60,7 +60,7 @@ pub(crate) struct QueuePlan {
     pub(crate) single_active: bool,
     pub(crate) delivery_limit: Option<u32>,
     /// How long a consumer may hold a message, in milliseconds.
-    pub(crate) lease: Option<u64>,
+    pub(crate) consumer_timeout: Option<u64>,
     pub(crate) lifetime: Lifetime,
     /// Bound to the fanout exchange.
     pub(crate) in_fanout: bool,
@@ -82,7 +82,7 @@ impl QueuePlan {
             max_priority: None,
             single_active: false,
             delivery_limit: None,
-            lease: None,
+            consumer_timeout: None,
             lifetime: Lifetime::Permanent,
             in_fanout: false,
             takes_publishes: true,
@@ -129,13 +129,15 @@ impl QueuePlan {
         if self.quorum {
             entries.push(("x-queue-type", text("quorum")));
         }
-        // Longer than a lease can be is none. Quorum queues have one where nothing is said, which ends when the clock of a
-        // quiet seed jumps ahead.
-        let lease = self.lease.or(self.quorum.then_some(365 * 86_400_000));
+        // Longer than a consumer timeout can be is none. Quorum queues have one where nothing is said, which ends when
+        // the clock of a quiet seed jumps ahead.
+        let consumer_timeout = self.consumer_timeout.or(self.quorum.then_some(365 * 86_400_000));
         if self.quorum && self.full == Full::Reject && self.dead_letters.is_some() {
             entries.push(("x-dead-letter-strategy", text("at-least-once")));
         }
-        entries.extend(lease.map(|lease| ("x-consumer-timeout", number(lease))));
+        entries.extend(
+            consumer_timeout.map(|consumer_timeout| ("x-consumer-timeout", number(consumer_timeout))),
+        );
         entries.extend(self.ttl.map(|ttl| ("x-message-ttl", number(ttl))));
         entries.extend(self.max_length.map(|max| ("x-max-length", number(max))));
         match self.full {
@@ -227,7 +229,7 @@ fn working_queue(number: usize, working: usize, random: &mut Random) -> QueuePla
     if random.percent(25) {
         plan.delivery_limit = Some(u32::try_from(random.between(0, 3)).unwrap_or(0));
     }
-    plan.lease = random.percent(20).then(|| random.pick(&[150, 3_000]));
+    plan.consumer_timeout = random.percent(20).then(|| random.pick(&[150, 3_000]));
     plan.in_fanout = random.percent(60);
     plan
 }

@@ -45,7 +45,7 @@ impl Model {
     }
 
     /// All queues are drained: no transaction was carried out in part.
-    pub(crate) fn judge_transactions(&mut self) -> Result<(), Violation> {
+    pub(crate) fn check_transactions(&mut self) -> Result<(), Violation> {
         for transaction in std::mem::take(&mut self.transactions) {
             let (mut done, mut undone) = (None, None);
             for &id in &transaction.published {
@@ -88,8 +88,8 @@ impl Model {
 
     fn sign_of_ack(&self, key: &CopyKey, deliveries: u32) -> Option<bool> {
         let (copy, message) = (self.copies.get(key)?, self.messages.get(&key.0)?);
-        let is_leased = self.topology.queues[key.1].lease.is_some();
-        if !key.2.is_empty() || message.sent.delay.is_some() || is_leased {
+        let has_timeout = self.topology.queues[key.1].consumer_timeout.is_some();
+        if !key.2.is_empty() || message.sent.delay.is_some() || has_timeout {
             return None;
         }
         if copy.deliveries > deliveries {
@@ -107,7 +107,7 @@ impl Model {
         let failures = self.copies.get(key).map_or(0, |copy| copy.failures);
         plan.is_permanent()
             && plan.keeps(message.sent.persistent)
-            && plan.lease.is_none()
+            && plan.consumer_timeout.is_none()
             && plan.ttl.is_none()
             && message.sent.expiration.is_none()
             && plan.max_length.is_none()

@@ -94,7 +94,7 @@ pub(crate) fn table(entries: Vec<(&str, AMQPValue)>) -> FieldTable {
 
 /// Something the broker said on a channel.
 #[derive(Debug)]
-pub(crate) enum Said {
+pub(crate) enum Received {
     Method(AMQPClass),
     Content(basic::AMQPMethod, Content),
 }
@@ -125,7 +125,7 @@ impl Reader {
     }
 
     /// All that is complete, by channel, in order.
-    pub(crate) fn said(&mut self) -> Result<Vec<(u16, Said)>, String> {
+    pub(crate) fn said(&mut self) -> Result<Vec<(u16, Received)>, String> {
         let bytes = std::mem::take(&mut self.bytes);
         let (mut said, mut at) = (Vec::new(), 0);
         while let Some(frame) = decode(&bytes[at..], 0).map_err(|error| format!("unsound frame: {error}"))? {
@@ -138,7 +138,7 @@ impl Reader {
         Ok(said)
     }
 
-    fn frame(&mut self, kind: FrameKind, channel: u16, payload: &[u8]) -> Result<Option<Said>, String> {
+    fn frame(&mut self, kind: FrameKind, channel: u16, payload: &[u8]) -> Result<Option<Received>, String> {
         match kind {
             FrameKind::Heartbeat => return Ok(None),
             FrameKind::Method => {
@@ -153,7 +153,7 @@ impl Reader {
                         self.partial.insert(channel, partial);
                         Ok(None)
                     }
-                    other => Ok(Some(Said::Method(other))),
+                    other => Ok(Some(Received::Method(other))),
                 };
             }
             FrameKind::Header | FrameKind::Body => {}
@@ -171,6 +171,6 @@ impl Reader {
             return Ok(None);
         }
         let done = self.partial.remove(&channel).ok_or("content without its method")?;
-        Ok(Some(Said::Content(done.method, done.content)))
+        Ok(Some(Received::Content(done.method, done.content)))
     }
 }

@@ -9,12 +9,12 @@ use leveret::store::MemoryStore;
 
 use crate::broker::{Actor, Broker, Layout};
 use crate::client::Client;
-use crate::fault::{Fault, Saboteur};
-use crate::habits::Around;
+use crate::fault::{Fault, FaultInjector};
 use crate::history::History;
 use crate::model::{Figures, Model, Violation};
 use crate::random::Random;
 use crate::topology::Topology;
+use crate::workload::Around;
 
 /// How many of the last steps a failure shows.
 const SHOWN: usize = 60;
@@ -38,7 +38,7 @@ pub(crate) struct World {
     pub(crate) clients: Vec<Client>,
     pub(crate) model: Model,
     pub(crate) history: History,
-    pub(crate) saboteur: Saboteur,
+    pub(crate) fault_injector: FaultInjector,
     pub(crate) log: VecDeque<String>,
     /// How readily the catalog, a shard, the store, a connection, a reading and an acting client get their turn.
     pub(crate) pace: [usize; 6],
@@ -78,7 +78,7 @@ impl World {
             clients: (0..=clients).map(Client::new).collect(),
             model: Model::new(topology),
             history: History::default(),
-            saboteur: Saboteur::new(fault),
+            fault_injector: FaultInjector::new(fault),
             log: VecDeque::new(),
             pace: [1; 6],
             random,
@@ -152,7 +152,7 @@ impl World {
         let Some((turn, _)) = chosen else { return Ok(false) };
         match turn {
             Turn::Broker(actor) => {
-                self.broker.act(actor, self.now, &mut self.random, &mut self.saboteur);
+                self.broker.act(actor, self.now, &mut self.random, &mut self.fault_injector);
             }
             Turn::Reads(index) => {
                 let most = self.random.pick(&[20, 300, 100_000]);
@@ -183,7 +183,7 @@ impl World {
     }
 
     /// Nothing is on its way: whoever asked for something has its answer.
-    fn judge_answers(&self) -> Result<(), Violation> {
+    fn check_answers(&self) -> Result<(), Violation> {
         for (index, client) in self.clients.iter().enumerate() {
             let Some(link) = &client.link else { continue };
             let waits = link.channels.iter().find(|(_, own)| own.closing || !own.expected.is_empty());
@@ -205,9 +205,9 @@ impl World {
                 Some(deadline) => self.now = self.now.max(deadline),
                 None => {
                     assert!(self.broker.store_is_idle(), "nothing to do, and the store is busy");
-                    self.judge_answers()?;
-                    self.model.judge_quiet()?;
-                    self.judge_holdings(While::InTransit)?;
+                    self.check_answers()?;
+                    self.model.check_quiet()?;
+                    self.check_holdings(While::InTransit)?;
                     self.model.quiet();
                     self.note("all is quiet");
                     return Ok(());

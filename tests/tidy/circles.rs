@@ -10,7 +10,7 @@ const KNOWN: &[(&str, &str)] = &[
     ("src/store/catalog_file.rs", "src/store/salvage/mod.rs"),
     ("src/store/salvage/mod.rs", "src/store/engine.rs"),
     ("src/store/salvage/mod.rs", "src/store/redb.rs"),
-    ("src/store/shelf.rs", "src/store/salvage/mod.rs"),
+    ("src/store/journal_files.rs", "src/store/salvage/mod.rs"),
     ("bench/src/compare.rs", "bench/src/report/mod.rs"),
     ("bench/src/report/mod.rs", "bench/src/compare.rs"),
 ];

@@ -124,7 +124,7 @@ fn found(paths: &[(usize, String)], forbidden: impl Fn(&str) -> bool, what: &str
 }
 
 #[test]
-fn a_sibling_or_a_higher_floor_is_found_however_it_is_imported() {
+fn a_sibling_or_a_higher_layer_is_found_however_it_is_imported() {
     for text in [
         "use crate::store::Store;",
         "use crate::{model::ids::Name, store};",
@@ -143,7 +143,7 @@ fn a_sibling_or_a_higher_floor_is_found_however_it_is_imported() {
 }
 
 #[test]
-fn lower_floors_and_own_modules_are_let_in() {
+fn lower_layers_and_own_modules_are_let_in() {
     let text = "//! [`crate::store`]\nuse crate::model::ids::Name;\nuse super::store::Own; // crate::store\n\
                 use leveret_codec::table;\nconst S: &str = \"crate::store\";\nuse crate::queue::lane;";
     assert!(lines(layers, "src/queue/ready.rs", text).is_empty());
@@ -154,7 +154,7 @@ fn lower_floors_and_own_modules_are_let_in() {
 }
 
 #[test]
-fn crates_outside_their_rooms_are_found() {
+fn crates_outside_their_modules_are_found() {
     for (path, text) in [
         ("src/queue/mod.rs", "use tokio::sync::mpsc;"),
         ("src/store/writer.rs", "fn f() { tokio_util::sync::CancellationToken::new(); }"),
@@ -186,7 +186,7 @@ fn crates_outside_their_rooms_are_found() {
 }
 
 #[test]
-fn what_is_not_pure_is_found_in_pure_rooms_only() {
+fn what_is_not_pure_is_found_in_pure_modules_only() {
     for text in [
         "use std::thread;",
         "use std::{fmt, net::TcpStream};",

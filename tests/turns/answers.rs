@@ -3,7 +3,7 @@
 use leveret::model::request::{Binding, DeclareExchange, DeclareQueue, Reply, Request};
 use leveret_codec::table::FieldTable;
 
-use crate::house::House;
+use crate::harness::Harness;
 
 fn queue(passive: bool) -> Request {
     Request::DeclareQueue(DeclareQueue {
@@ -38,14 +38,14 @@ fn bind() -> Request {
 }
 
 /// A broker in which this was declared and is on disk, and whose store writes no more.
-fn house(declared: Vec<Request>) -> House {
-    let mut house = House::new();
-    house.settle();
+fn harness(declared: Vec<Request>) -> Harness {
+    let mut harness = Harness::new();
+    harness.settle();
     for request in declared {
-        house.ask(1, request);
+        harness.ask(1, request);
     }
-    house.store_waits = true;
-    house
+    harness.store_waits = true;
+    harness
 }
 
 #[test]
@@ -57,26 +57,26 @@ fn who_declares_or_looks_again_is_answered_no_sooner_than_who_declared_first() {
         (vec![], exchange(false), exchange(true)),
         (vec![queue(false), exchange(false)], bind(), bind()),
     ] {
-        let mut house = house(before);
+        let mut harness = harness(before);
         let what = format!("{again:?} after {first:?}");
-        assert!(house.ask_for(1, first).is_none(), "{what}: it is not written");
-        assert!(house.ask_for(2, again.clone()).is_none(), "{what}: nor is this");
-        house.write();
+        assert!(harness.ask_for(1, first).is_none(), "{what}: it is not written");
+        assert!(harness.ask_for(2, again.clone()).is_none(), "{what}: nor is this");
+        harness.write();
         for connection in [1, 2] {
-            let reply = house.answer(connection).expect("all is written");
+            let reply = harness.answer(connection).expect("all is written");
             assert!(!matches!(reply, Reply::Refused(_)), "{what}: {reply:?}");
         }
-        house.store_waits = true;
-        assert!(house.ask_for(2, again).is_some(), "{what}: there is nothing to wait for");
+        harness.store_waits = true;
+        assert!(harness.ask_for(2, again).is_some(), "{what}: there is nothing to wait for");
     }
 }
 
 #[test]
 fn who_deletes_again_is_answered_no_sooner_than_who_deleted_first() {
     let delete = || Request::DeleteQueue { name: "q".into(), if_unused: false, if_empty: false };
-    let mut house = house(vec![queue(false)]);
-    assert!(house.ask_for(1, delete()).is_none());
-    assert!(house.ask_for(2, delete()).is_none());
-    house.write();
-    assert!(house.answer(1).is_some() && house.answer(2).is_some());
+    let mut harness = harness(vec![queue(false)]);
+    assert!(harness.ask_for(1, delete()).is_none());
+    assert!(harness.ask_for(2, delete()).is_none());
+    harness.write();
+    assert!(harness.answer(1).is_some() && harness.answer(2).is_some());
 }

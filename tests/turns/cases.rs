@@ -11,222 +11,222 @@ use leveret::server::owners::ShardInput;
 use leveret_codec::properties::{Field, encode_short_string};
 use leveret_codec::table::{AMQPValue, FieldTable};
 
-use crate::house::House;
+use crate::harness::Harness;
 
-/// One request that concerns `count` things, from [`House::begin`] on.
-pub(crate) type Case = fn(&mut House, usize);
+/// One request that concerns `count` things, from [`Harness::begin`] on.
+pub(crate) type Case = fn(&mut Harness, usize);
 
 pub(crate) const CASES: &[(&str, Case)] = &[
-    ("consumers lost", |house, count| {
-        house.declare("q", |_| {});
-        consume_often(house, count);
-        house.begin();
-        house.lose(1);
+    ("consumers lost", |harness, count| {
+        harness.declare("q", |_| {});
+        consume_often(harness, count);
+        harness.begin();
+        harness.lose(1);
     }),
-    ("consumers of a closed channel", |house, count| {
-        house.declare("q", |_| {});
-        let at = consume_often(house, count);
-        house.begin();
-        (0..count).for_each(|number| house.port(1).detach(at, consumer(number)));
-        house.settle();
+    ("consumers of a closed channel", |harness, count| {
+        harness.declare("q", |_| {});
+        let at = consume_often(harness, count);
+        harness.begin();
+        (0..count).for_each(|number| harness.port(1).detach(at, consumer(number)));
+        harness.settle();
     }),
-    ("consumers of a deleted queue", |house, count| {
-        house.declare("q", |_| {});
-        consume_often(house, count);
-        house.begin();
-        house.ask(2, delete("q"));
-        house.settle();
+    ("consumers of a deleted queue", |harness, count| {
+        harness.declare("q", |_| {});
+        consume_often(harness, count);
+        harness.begin();
+        harness.ask(2, delete("q"));
+        harness.settle();
     }),
-    ("dead letters of one nack", |house, count| {
-        house.declare("dead", |_| {});
-        house.declare("q", dead_lettering);
-        house.publish(count, &[(Field::DeliveryMode, vec![2])]);
-        settle_all(house, count, Settlement::Discard);
+    ("dead letters of one nack", |harness, count| {
+        harness.declare("dead", |_| {});
+        harness.declare("q", dead_lettering);
+        harness.publish(count, &[(Field::DeliveryMode, vec![2])]);
+        settle_all(harness, count, Settlement::Discard);
     }),
-    ("acks of one ack", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(count, &[(Field::DeliveryMode, vec![2])]);
-        settle_all(house, count, Settlement::Ack);
+    ("acks of one ack", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(count, &[(Field::DeliveryMode, vec![2])]);
+        settle_all(harness, count, Settlement::Ack);
     }),
-    ("requeued by one recover", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(count, &[(Field::DeliveryMode, vec![2])]);
-        settle_all(house, count, Settlement::Requeue { failed: false });
+    ("requeued by one recover", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(count, &[(Field::DeliveryMode, vec![2])]);
+        settle_all(harness, count, Settlement::Requeue { failed: false });
     }),
-    ("unacked of a lost connection", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(count, &[(Field::DeliveryMode, vec![2])]);
-        house.take_all(count);
-        house.begin();
-        house.lose(1);
+    ("unacked of a lost connection", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(count, &[(Field::DeliveryMode, vec![2])]);
+        harness.take_all(count);
+        harness.begin();
+        harness.lose(1);
     }),
-    ("unacked of a cancelled consumer whose channel is closed", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(count, &[(Field::DeliveryMode, vec![2])]);
-        let (queue, _) = house.take_all(count);
-        house.begin();
-        house.ask(1, Request::Cancel { queue, consumer: consumer(1) });
-        house.port(1).detach(queue, consumer(1));
-        house.settle();
+    ("unacked of a cancelled consumer whose channel is closed", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(count, &[(Field::DeliveryMode, vec![2])]);
+        let (queue, _) = harness.take_all(count);
+        harness.begin();
+        harness.ask(1, Request::Cancel { queue, consumer: consumer(1) });
+        harness.port(1).detach(queue, consumer(1));
+        harness.settle();
     }),
-    ("expired with dead letters", |house, count| {
-        house.declare("dead", |_| {});
-        house.declare("q", dead_lettering);
-        house.publish(count, &[(Field::Expiration, encode_short_string(b"3600000"))]);
-        house.begin();
-        house.now = house.now.plus_millis(3_600_000);
-        house.settle();
+    ("expired with dead letters", |harness, count| {
+        harness.declare("dead", |_| {});
+        harness.declare("q", dead_lettering);
+        harness.publish(count, &[(Field::Expiration, encode_short_string(b"3600000"))]);
+        harness.begin();
+        harness.now = harness.now.plus_millis(3_600_000);
+        harness.settle();
     }),
-    ("purged", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(5 * count, &[]);
-        house.begin();
-        house.ask(1, Request::PurgeQueue { name: "q".into() });
-        house.settle();
+    ("purged", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(5 * count, &[]);
+        harness.begin();
+        harness.ask(1, Request::PurgeQueue { name: "q".into() });
+        harness.settle();
     }),
-    ("messages of a deleted queue", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(count, &[]);
-        house.begin();
-        house.ask(1, delete("q"));
-        house.settle();
+    ("messages of a deleted queue", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(count, &[]);
+        harness.begin();
+        harness.ask(1, delete("q"));
+        harness.settle();
     }),
-    ("bindings of a deleted queue", |house, count| {
-        house.declare("q", |_| {});
-        bind(house, "amq.topic", count);
-        house.begin();
-        house.ask(1, delete("q"));
+    ("bindings of a deleted queue", |harness, count| {
+        harness.declare("q", |_| {});
+        bind(harness, "amq.topic", count);
+        harness.begin();
+        harness.ask(1, delete("q"));
     }),
-    ("bindings made and removed one by one", |house, count| {
-        house.declare("q", |_| {});
-        house.begin();
-        bind(house, "amq.topic", count);
+    ("bindings made and removed one by one", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.begin();
+        bind(harness, "amq.topic", count);
         for number in 0..count {
-            house.ask(1, Request::UnbindQueue(binding("amq.topic", "q", &format!("a.{number}"))));
+            harness.ask(1, Request::UnbindQueue(binding("amq.topic", "q", &format!("a.{number}"))));
         }
     }),
-    ("bindings of a deleted exchange", |house, count| {
-        house.declare("q", |_| {});
-        declare_exchange(house, 1, "x", "topic");
-        bind(house, "x", count);
-        house.begin();
-        house.ask(1, Request::DeleteExchange { name: "x".into(), if_unused: false });
+    ("bindings of a deleted exchange", |harness, count| {
+        harness.declare("q", |_| {});
+        declare_exchange(harness, 1, "x", "topic");
+        bind(harness, "x", count);
+        harness.begin();
+        harness.ask(1, Request::DeleteExchange { name: "x".into(), if_unused: false });
     }),
-    ("exclusive queues of a lost connection", |house, count| {
+    ("exclusive queues of a lost connection", |harness, count| {
         for number in 0..count {
-            house.declare(&number.to_string(), |declare| declare.exclusive = true);
+            harness.declare(&number.to_string(), |declare| declare.exclusive = true);
         }
-        house.begin();
-        house.lose(1);
-        house.took_turns_of_catalog(count / 256);
+        harness.begin();
+        harness.lose(1);
+        harness.took_turns_of_catalog(count / 256);
     }),
-    ("queues declared one by one", |house, count| {
-        house.begin();
-        declare_many(house, count);
+    ("queues declared one by one", |harness, count| {
+        harness.begin();
+        declare_many(harness, count);
     }),
-    ("queues of a policy", |house, count| {
-        declare_many(house, count);
-        house.begin();
-        put_policy(house, "p", NASTY);
+    ("queues of a policy", |harness, count| {
+        declare_many(harness, count);
+        harness.begin();
+        put_policy(harness, "p", NASTY);
     }),
-    ("a queue that many policies may be meant for", |house, count| {
+    ("a queue that many policies may be meant for", |harness, count| {
         for number in 0..count / 100 {
-            put_policy(house, &number.to_string(), NASTY);
+            put_policy(harness, &number.to_string(), NASTY);
         }
-        house.begin();
-        declare_many(house, 1);
+        harness.begin();
+        declare_many(harness, 1);
     }),
-    ("queues of a deleted vhost", |house, count| {
-        house.administer(Change::PutVhost { name: "v".into(), metadata: VhostMetadata::default() });
+    ("queues of a deleted vhost", |harness, count| {
+        harness.administer(Change::PutVhost { name: "v".into(), metadata: VhostMetadata::default() });
         let permissions = PermissionSpec { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
         let (vhost, user) = ("v".into(), "guest".into());
-        house.administer(Change::PutPermissions { vhost, user, permissions });
-        house.connect_to(1, "v");
-        declare_many(house, count);
-        house.begin();
-        house.administer(Change::DeleteVhost { name: "v".into() });
-        house.took_turns_of_catalog(count / 256);
+        harness.administer(Change::PutPermissions { vhost, user, permissions });
+        harness.connect_to(1, "v");
+        declare_many(harness, count);
+        harness.begin();
+        harness.administer(Change::DeleteVhost { name: "v".into() });
+        harness.took_turns_of_catalog(count / 256);
     }),
-    ("publishes of a transaction", |house, count| {
-        house.declare("q", |_| {});
-        house.publish_to("", "q", 2 * count);
-        house.begin_here();
-        house.commit();
+    ("publishes of a transaction", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish_to("", "q", 2 * count);
+        harness.begin_here();
+        harness.commit();
     }),
-    ("acks of a transaction", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(count, &[(Field::DeliveryMode, vec![2])]);
-        let (at, _) = house.take_all(count);
-        house.begin();
+    ("acks of a transaction", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(count, &[(Field::DeliveryMode, vec![2])]);
+        let (at, _) = harness.take_all(count);
+        harness.begin();
         for position in (1..=count as u64).step_by(2) {
             let range = PositionRange::single(Position(position));
-            house.port(1).settle(at, consumer(1), range, Settlement::Ack);
+            harness.port(1).settle(at, consumer(1), range, Settlement::Ack);
         }
-        house.commit();
+        harness.commit();
     }),
-    ("rejects of a transaction", |house, count| {
-        house.declare("dead", |_| {});
-        house.declare("q", dead_lettering);
-        house.publish(count, &[(Field::DeliveryMode, vec![2])]);
-        let (at, range) = house.take_all(count);
-        house.begin();
-        house.port(1).settle(at, consumer(1), range, Settlement::Discard);
-        house.commit();
+    ("rejects of a transaction", |harness, count| {
+        harness.declare("dead", |_| {});
+        harness.declare("q", dead_lettering);
+        harness.publish(count, &[(Field::DeliveryMode, vec![2])]);
+        let (at, range) = harness.take_all(count);
+        harness.begin();
+        harness.port(1).settle(at, consumer(1), range, Settlement::Discard);
+        harness.commit();
     }),
-    ("queues of one publish", |house, count| {
-        fan_out(house, count);
-        house.begin();
-        house.publish_to("x", "", 1);
-        house.settle();
-        house.took_turns_of_shard(count / 2048);
+    ("queues of one publish", |harness, count| {
+        fan_out(harness, count);
+        harness.begin();
+        harness.publish_to("x", "", 1);
+        harness.settle();
+        harness.took_turns_of_shard(count / 2048);
     }),
-    ("queues of each of some dead letters", |house, count| {
-        fan_out(house, count / 100);
-        house.declare("q", |declare| dead_lettering_to("x", declare));
-        house.publish(100, &[(Field::DeliveryMode, vec![2])]);
-        settle_all(house, 100, Settlement::Discard);
+    ("queues of each of some dead letters", |harness, count| {
+        fan_out(harness, count / 100);
+        harness.declare("q", |declare| dead_lettering_to("x", declare));
+        harness.publish(100, &[(Field::DeliveryMode, vec![2])]);
+        settle_all(harness, 100, Settlement::Discard);
     }),
-    ("queues of one dead letter", |house, count| {
-        fan_out(house, count);
-        house.declare("q", |declare| dead_lettering_to("x", declare));
-        house.publish(1, &[(Field::DeliveryMode, vec![2])]);
-        settle_all(house, 1, Settlement::Discard);
+    ("queues of one dead letter", |harness, count| {
+        fan_out(harness, count);
+        harness.declare("q", |declare| dead_lettering_to("x", declare));
+        harness.publish(1, &[(Field::DeliveryMode, vec![2])]);
+        settle_all(harness, 1, Settlement::Discard);
     }),
-    ("paged out where another queue comes into use", |house, count| {
-        house.declare("q", |_| {});
-        house.publish(count, &[]);
+    ("paged out where another queue comes into use", |harness, count| {
+        harness.declare("q", |_| {});
+        harness.publish(count, &[]);
         for number in 0..4 {
-            house.declare(&format!("other {number}"), |_| {});
+            harness.declare(&format!("other {number}"), |_| {});
         }
-        house.begin();
+        harness.begin();
         for number in 0..4 {
-            house.publish_to("", &format!("other {number}"), 1);
-            house.settle();
+            harness.publish_to("", &format!("other {number}"), 1);
+            harness.settle();
         }
     }),
-    ("queues where the wall clock is set", |house, count| {
-        declare_many(house, count);
-        house.declare("q", |_| {});
-        house.begin();
-        house.view.set_wall_ahead(1000);
-        house.publish(1, &[]);
-        house.took_turns_of_shard(count / 2048);
+    ("queues where the wall clock is set", |harness, count| {
+        declare_many(harness, count);
+        harness.declare("q", |_| {});
+        harness.begin();
+        harness.view.set_wall_ahead(1000);
+        harness.publish(1, &[]);
+        harness.took_turns_of_shard(count / 2048);
     }),
-    ("queues whose windows change", |house, count| {
-        fan_out(house, count);
-        house.publish_to("x", "", 1);
-        house.begin();
-        house.tell_shard(ShardInput::MemoryBudget(1 << 60));
-        house.took_turns_of_shard(count / 2048);
+    ("queues whose windows change", |harness, count| {
+        fan_out(harness, count);
+        harness.publish_to("x", "", 1);
+        harness.begin();
+        harness.tell_shard(ShardInput::MemoryBudget(1 << 60));
+        harness.took_turns_of_shard(count / 2048);
     }),
-    ("queues of one event", |house, count| {
-        declare_many(house, count);
+    ("queues of one event", |harness, count| {
+        declare_many(harness, count);
         for number in 0..count {
-            house.ask(1, Request::BindQueue(binding("amq.rabbitmq.event", &many(number), "vhost.#")));
+            harness.ask(1, Request::BindQueue(binding("amq.rabbitmq.event", &many(number), "vhost.#")));
         }
-        house.begin();
-        house.administer(Change::PutVhost { name: "v".into(), metadata: VhostMetadata::default() });
-        house.took_turns_of_shard(count / 256);
+        harness.begin();
+        harness.administer(Change::PutVhost { name: "v".into(), metadata: VhostMetadata::default() });
+        harness.took_turns_of_shard(count / 256);
     }),
 ];
 
@@ -252,19 +252,19 @@ fn delete(queue: &str) -> Request {
 }
 
 /// Has connection 1 consume from `q` very often.
-fn consume_often(house: &mut House, count: usize) -> QueueRef {
+fn consume_often(harness: &mut Harness, count: usize) -> QueueRef {
     for number in 0..count {
-        let (now, options) = (house.now, ConsumeOptions::default());
+        let (now, options) = (harness.now, ConsumeOptions::default());
         let consume = Request::Consume { queue: "q".into(), channel: 1, consumer: consumer(number), options };
-        house.port(1).request(now, consume);
+        harness.port(1).request(now, consume);
     }
-    house.settle();
-    house.place("q")
+    harness.settle();
+    harness.place("q")
 }
 
-fn declare_many(house: &mut House, count: usize) {
+fn declare_many(harness: &mut Harness, count: usize) {
     for number in 0..count {
-        house.declare(&many(number), |_| {});
+        harness.declare(&many(number), |_| {});
     }
 }
 
@@ -273,7 +273,7 @@ fn many(number: usize) -> String {
     format!("{}{number}", "a".repeat(30))
 }
 
-fn declare_exchange(house: &mut House, connection: u64, name: &str, kind: &str) {
+fn declare_exchange(harness: &mut Harness, connection: u64, name: &str, kind: &str) {
     let declare = DeclareExchange {
         name: name.into(),
         kind: kind.into(),
@@ -283,37 +283,37 @@ fn declare_exchange(house: &mut House, connection: u64, name: &str, kind: &str) 
         internal: false,
         arguments: FieldTable::default(),
     };
-    assert!(matches!(house.ask(connection, Request::DeclareExchange(declare)), Reply::Done));
+    assert!(matches!(harness.ask(connection, Request::DeclareExchange(declare)), Reply::Done));
 }
 
 /// An exchange `x` that leads to very many queues.
-fn fan_out(house: &mut House, count: usize) {
-    declare_exchange(house, 1, "x", "fanout");
-    declare_many(house, count);
+fn fan_out(harness: &mut Harness, count: usize) {
+    declare_exchange(harness, 1, "x", "fanout");
+    declare_many(harness, count);
     for number in 0..count {
-        house.ask(1, Request::BindQueue(binding("x", &many(number), "")));
+        harness.ask(1, Request::BindQueue(binding("x", &many(number), "")));
     }
 }
 
-fn put_policy(house: &mut House, name: &str, pattern: &str) {
+fn put_policy(harness: &mut Harness, name: &str, pattern: &str) {
     let mut definition = FieldTable::default();
     definition.insert("max-length".into(), AMQPValue::LongInt(5));
     let (pattern, apply_to, priority) = (pattern.into(), ApplyTo::All, 0);
     let policy = PolicySpec { pattern, apply_to, priority, definition };
     let (vhost, kind, name) = ("/".into(), PolicyKind::Regular, name.into());
-    house.administer(Change::PutPolicy { vhost, kind, name, policy });
+    harness.administer(Change::PutPolicy { vhost, kind, name, policy });
 }
 
-fn settle_all(house: &mut House, count: usize, settlement: Settlement) {
-    let (at, range) = house.take_all(count);
-    house.begin();
-    house.port(1).settle(at, consumer(1), range, settlement);
-    house.settle();
+fn settle_all(harness: &mut Harness, count: usize, settlement: Settlement) {
+    let (at, range) = harness.take_all(count);
+    harness.begin();
+    harness.port(1).settle(at, consumer(1), range, settlement);
+    harness.settle();
 }
 
-fn bind(house: &mut House, source: &str, count: usize) {
+fn bind(harness: &mut Harness, source: &str, count: usize) {
     for number in 0..count {
-        house.ask(1, Request::BindQueue(binding(source, "q", &format!("a.{number}"))));
+        harness.ask(1, Request::BindQueue(binding(source, "q", &format!("a.{number}"))));
     }
 }
 

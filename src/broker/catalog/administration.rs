@@ -37,7 +37,7 @@ impl Catalog {
         if fx.ops.len() > changes {
             view.set_written(false);
         }
-        fx.tell_events(&state, view.wall_time(now));
+        fx.publish_events(&state, view.wall_time(now));
         drop(state);
         outcome.map(|applied| self.do_first_piece(now, applied, fx))
     }

@@ -16,12 +16,12 @@ use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::{self, Destination};
 
 use super::records::{self, BoundTo, EncodedTable, Record};
-use super::removal::{Cause, Doomed, Removal};
+use super::removal::{Cause, Removal, RemovalTarget};
 use super::work::Task;
 use super::{Catalog, CatalogEffects};
 use crate::broker::Map;
-use crate::broker::announce::{Fields, arguments, text};
 use crate::broker::command::BindingEnds;
+use crate::broker::events::{Fields, arguments, text};
 use crate::broker::view::{Exchange, ViewState};
 
 /// Which exchanges have bindings to a destination. The default exchange's implicit ones are not among them.
@@ -247,7 +247,7 @@ impl Catalog {
         let is_done = exchange.auto_delete && exchange.routes.is_empty();
         fx.event(state, "binding.deleted", || end.described_binding(vhost, binding));
         if is_done {
-            let removal = Removal::new(Some(Doomed::Exchange(source)), Cause::Deleted);
+            let removal = Removal::new(Some(RemovalTarget::Exchange(source)), Cause::Deleted);
             self.begin(Task::Remove(removal), None, fx);
         }
         Ok(true)

@@ -11,11 +11,11 @@ use crate::routing::{ExchangeKind, ExchangeRoutes};
 
 use super::limits::check_exchange_limit;
 use super::records::{self, EncodedTable, Record};
-use super::removal::{Cause, Doomed, Removal};
+use super::removal::{Cause, Removal, RemovalTarget};
 use super::work::{Answer, Task};
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
+use crate::broker::events::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, arguments, text};
 use crate::broker::policies::{ALTERNATE, Applying, Subject};
 use crate::broker::queue_arguments::invalid_type;
 use crate::broker::view::{Exchange, ViewState};
@@ -78,7 +78,7 @@ impl Catalog {
         if exchange.durable {
             fx.ops.push(record(&exchange).put());
         }
-        self.add_keeper(&mut exchange, fx);
+        self.add_internal_queue(&mut exchange, fx);
         fx.event(state, "exchange.created", || described(&exchange));
         state.add_exchange(exchange);
         Ok(true)
@@ -139,19 +139,19 @@ impl Catalog {
         if if_unused && !exchange.routes.is_empty() {
             return Err(Fault::precondition(format!("{resource} in use")));
         }
-        let removal = Removal::new(Some(Doomed::Exchange(exchange.id)), Cause::Deleted);
+        let removal = Removal::new(Some(RemovalTarget::Exchange(exchange.id)), Cause::Deleted);
         self.begin(Task::Remove(removal), Some(Answer::Connection(connection, Reply::Done)), fx);
         Ok(true)
     }
 
     /// Takes an exchange out of the view and out of the records; its bindings are gone already.
-    pub(super) fn strike_exchange(state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
+    pub(super) fn remove_exchange_entry(state: &mut ViewState, id: ExchangeId, fx: &mut CatalogEffects) {
         let Some(exchange) = state.remove_exchange(id) else { return };
         fx.event(state, "exchange.deleted", || identified(&exchange));
         if exchange.durable {
             fx.ops.push(records::delete_exchange(&exchange.vhost, &exchange.name));
         }
-        Catalog::drop_keeper(&exchange, fx);
+        Catalog::drop_internal_queue(&exchange, fx);
     }
 }
 

@@ -14,7 +14,7 @@ use super::policies::parameter;
 use super::records::Record;
 use super::vhosts::{known_vhost, settings_record};
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{Fields, number, text};
+use crate::broker::events::{Fields, number, text};
 use crate::broker::view::{Vhost, ViewState};
 
 /// What RabbitMQ calls the parameter that holds the limits of a vhost, and its component.
@@ -38,13 +38,13 @@ impl Catalog {
         let (name, limits) = (vhost.name.clone(), vhost.limits);
         fx.event(state, "parameter.set", || {
             let mut value = FieldTable::default();
-            for (limit, most) in told(limits) {
+            for (limit, most) in described(limits) {
                 value.insert(limit.into(), most);
             }
             parameter(&name, VHOST_LIMITS, LIMITS, Some(AMQPValue::FieldTable(value)))
         });
         fx.event(state, "vhost.limits.set", || {
-            let mut fields = told(limits);
+            let mut fields = described(limits);
             fields.extend([("name", text(LIMITS)), ("vhost", text(&*name))]);
             fields
         });
@@ -89,7 +89,7 @@ impl Catalog {
 }
 
 /// The limits of a vhost that is being deleted go with it.
-pub(super) fn tell_vhost_limits_cleared(state: &ViewState, vhost: &Vhost, fx: &mut CatalogEffects) {
+pub(super) fn emit_vhost_limits_cleared(state: &ViewState, vhost: &Vhost, fx: &mut CatalogEffects) {
     if vhost.limits != VhostLimits::default() {
         fx.event(state, "parameter.cleared", || parameter(&vhost.name, VHOST_LIMITS, LIMITS, None));
         fx.event(state, "vhost.limits.cleared", || {
@@ -99,7 +99,7 @@ pub(super) fn tell_vhost_limits_cleared(state: &ViewState, vhost: &Vhost, fx: &m
 }
 
 /// The limits that are set, as events describe them.
-fn told(limits: VhostLimits) -> Fields {
+fn described(limits: VhostLimits) -> Fields {
     let all = [("max-connections", limits.max_connections), ("max-queues", limits.max_queues)];
     all.into_iter().filter_map(|(name, most)| Some((name, number(most?)))).collect()
 }

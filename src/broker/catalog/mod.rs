@@ -7,7 +7,7 @@ mod administration;
 mod application;
 mod bindings;
 mod exchanges;
-mod keepers;
+mod internal_queues;
 mod limits;
 mod policies;
 mod queues;
@@ -32,9 +32,9 @@ use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
 
 use super::Map;
-use super::announce::{self, ACTOR, Event, Fields, ITSELF, text};
 use super::clients::NODE;
 use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
+use super::events::{self, ACTOR, Event, Fields, ITSELF, text};
 use super::view::{Vhost, View, ViewState};
 
 use bindings::Sources;
@@ -94,23 +94,23 @@ impl CatalogEffects {
         self.given_up.extend(names.into_iter().map(|policy| (vhost.name.clone(), policy)));
     }
 
-    /// Something happened. Its fields are asked for where somebody would hear of it.
+    /// Something happened. Its fields are asked for where somebody is subscribed.
     fn event(&mut self, state: &ViewState, key: &'static str, fields: impl FnOnce() -> Fields) {
-        if announce::is_heard(state) {
-            self.heard_event(key, fields());
+        if events::is_subscribed(state) {
+            self.push_event(key, fields());
         }
     }
 
-    /// Something happened that somebody hears of.
-    fn heard_event(&mut self, key: &'static str, mut fields: Fields) {
+    /// Something happened, and somebody is subscribed to events.
+    fn push_event(&mut self, key: &'static str, mut fields: Fields) {
         fields.extend(self.actor.as_ref().map(|actor| (ACTOR, text(&**actor))));
         self.events.push(Event { key, fields });
     }
 
     /// Sends the events on their way, with the wall clock's time.
-    fn tell_events(&mut self, state: &ViewState, wall: Timestamp) {
+    fn publish_events(&mut self, state: &ViewState, wall: Timestamp) {
         for event in std::mem::take(&mut self.events) {
-            self.to_shards.extend(announce::tell(state, wall, event));
+            self.to_shards.extend(events::publish_event(state, wall, event));
         }
         self.actor = None;
     }
@@ -153,7 +153,7 @@ pub struct Catalog {
     /// How many changes of administrators were begun so.
     changes: u64,
     bad_records: Vec<BadRecord>,
-    /// Queues that were struck from the records, and whose messages may still be there.
+    /// Queues that were removed from the records, and whose messages may still be there.
     tombstones: Vec<QueueId>,
     /// What the broker runs short of, as far as was told.
     alarms: Alarms,
@@ -240,8 +240,8 @@ impl Catalog {
                 settings: queue.settings.clone(),
             });
         }
-        for keeper in state.exchanges().filter_map(keepers::keeper) {
-            shards[usize::from(self.place(keeper.queue).shard.0)].push(keeper);
+        for internal_queue in state.exchanges().filter_map(internal_queues::internal_queue) {
+            shards[usize::from(self.place(internal_queue.queue).shard.0)].push(internal_queue);
         }
         for queues in &mut shards {
             queues.sort_by_key(|queue| queue.queue);
@@ -260,7 +260,7 @@ impl Catalog {
         let view = self.view.clone();
         let mut state = view.write();
         let changes = fx.ops.len();
-        if announce::is_heard(&state) {
+        if events::is_subscribed(&state) {
             fx.actor = Some(self.actor(&command));
         }
         let changed = match command {
@@ -275,7 +275,7 @@ impl Catalog {
                 false
             }
             CatalogCommand::QueueDropped { queue } => {
-                Catalog::strike_tombstone(queue, fx);
+                Catalog::remove_tombstone(queue, fx);
                 false
             }
             CatalogCommand::ConnectionClosed { connection, reply } => {
@@ -287,7 +287,7 @@ impl Catalog {
                 false
             }
             CatalogCommand::Alarms(alarms) => {
-                self.tell_alarms(&state, alarms, fx);
+                self.emit_alarms(&state, alarms, fx);
                 false
             }
         };
@@ -298,7 +298,7 @@ impl Catalog {
         if has_records {
             view.set_written(false);
         }
-        fx.tell_events(&state, view.wall_time(now));
+        fx.publish_events(&state, view.wall_time(now));
         drop(state);
         self.do_first_pieces(now, fx);
     }
@@ -318,7 +318,7 @@ impl Catalog {
     }
 
     /// What the broker runs short of, or does no more.
-    fn tell_alarms(&mut self, state: &ViewState, alarms: Alarms, fx: &mut CatalogEffects) {
+    fn emit_alarms(&mut self, state: &ViewState, alarms: Alarms, fx: &mut CatalogEffects) {
         let before = std::mem::replace(&mut self.alarms, alarms);
         // Nobody does it.
         fx.actor = None;

@@ -10,7 +10,7 @@ use super::application::Application;
 use super::records::{self, EncodedTable, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{Fields, definition, number, text};
+use crate::broker::events::{Fields, definition, number, text};
 use crate::broker::pattern::Pattern;
 use crate::broker::policies::{self, Policy};
 use crate::broker::view::ViewState;
@@ -74,7 +74,7 @@ impl Catalog {
             return Err(AdministrationError::NoPolicy { vhost, name });
         }
         fx.ops.push(records::delete_policy(vhost, kind, name));
-        tell_cleared(state, vhost, kind, name, fx);
+        emit_cleared(state, vhost, kind, name, fx);
         self.apply_policies(vhost, fx);
         Ok(Applied::Changed)
     }
@@ -89,7 +89,7 @@ impl Catalog {
 }
 
 /// A policy is gone. Operator policies are parameters to RabbitMQ, which tells of both.
-pub(super) fn tell_cleared(
+pub(super) fn emit_cleared(
     state: &ViewState,
     vhost: &Name,
     kind: PolicyKind,

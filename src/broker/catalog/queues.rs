@@ -13,12 +13,12 @@ use crate::model::settings::{QueueSettings, QueueType};
 use super::exchanges::reserved;
 use super::limits::check_queue_limits;
 use super::records::{self, EncodedTable, Record};
-use super::removal::{Cause, Doomed, Removal};
+use super::removal::{Cause, Removal, RemovalTarget};
 use super::work::{Answer, Task};
 use super::{Catalog, CatalogEffects, no_vhost};
-use crate::broker::announce::{Fields, arguments, text};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, printed};
 use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
+use crate::broker::events::{Fields, arguments, text};
 use crate::broker::policies::{self, Applying, Subject};
 use crate::broker::queue_arguments;
 use crate::broker::view::{Queue, ViewState};
@@ -126,7 +126,7 @@ impl Catalog {
 
     /// Forgets a queue that its shard has deleted; whoever deleted it is answered then.
     pub(super) fn forget_queue(&mut self, queue: QueueId, answer: Option<Answer>, fx: &CatalogEffects) {
-        let removal = Removal::new(Some(Doomed::Queue(queue)), Cause::Deleted);
+        let removal = Removal::new(Some(RemovalTarget::Queue(queue)), Cause::Deleted);
         self.begin(Task::Remove(removal), answer, fx);
     }
 
@@ -143,8 +143,8 @@ impl Catalog {
         self.begin(Task::Remove(removal), answer, fx);
     }
 
-    /// The deletion of a queue that was struck from the records is with the store.
-    pub(super) fn strike_tombstone(queue: QueueId, fx: &mut CatalogEffects) {
+    /// The deletion of a queue that was removed from the records is with the store.
+    pub(super) fn remove_tombstone(queue: QueueId, fx: &mut CatalogEffects) {
         fx.ops.push(records::delete_tombstone(queue));
     }
 

@@ -86,7 +86,7 @@ pub(super) enum Record {
         arguments: EncodedTable,
     },
     /// The queue that belongs to an exchange which keeps messages.
-    Keeper {
+    InternalQueue {
         vhost: Name,
         exchange: Name,
         id: QueueId,
@@ -178,14 +178,14 @@ impl Record {
             Record::NodeLimits(_) => key(9, &[]),
             Record::TopicPermissions { vhost, user, exchange, .. } => key(10, &[vhost, user, exchange]),
             Record::Policy { vhost, kind, name, .. } => policy_key(vhost, *kind, name),
-            Record::Keeper { vhost, exchange, .. } => key(12, &[vhost, exchange]),
+            Record::InternalQueue { vhost, exchange, .. } => key(12, &[vhost, exchange]),
             Record::Tombstone(queue) => tombstone_key(*queue),
         }
     }
 }
 
-/// Strikes the records of a vhost itself: what is known of it, who may do what in it, its policies. Those of its
-/// queues, exchanges and bindings are struck with them.
+/// Removes the records of a vhost itself: what is known of it, who may do what in it, its policies. Those of its
+/// queues, exchanges and bindings are removed with them.
 pub(super) fn delete_vhost(vhost: &Vhost) -> Vec<CatalogOp> {
     let name = &*vhost.name;
     let mut keys = vec![key(1, &[name]), key(7, &[name])];
@@ -226,22 +226,22 @@ fn policy_key(vhost: &str, kind: PolicyKind, name: &str) -> Vec<u8> {
     key(11, &[vhost, kind, name])
 }
 
-/// Strikes the record of an exchange.
+/// Removes the record of an exchange.
 pub(super) fn delete_exchange(vhost: &str, name: &str) -> CatalogOp {
     CatalogOp::Delete { key: key(4, &[vhost, name]) }
 }
 
-/// Strikes the record of a queue.
+/// Removes the record of a queue.
 pub(super) fn delete_queue(vhost: &str, name: &str) -> CatalogOp {
     CatalogOp::Delete { key: key(5, &[vhost, name]) }
 }
 
-/// Strikes the record of an exchange's keeper.
-pub(super) fn delete_keeper(vhost: &str, exchange: &str) -> CatalogOp {
+/// Removes the record of an exchange's internal queue.
+pub(super) fn delete_internal_queue(vhost: &str, exchange: &str) -> CatalogOp {
     CatalogOp::Delete { key: key(12, &[vhost, exchange]) }
 }
 
-/// Strikes the tombstone of a queue.
+/// Removes the tombstone of a queue.
 pub(super) fn delete_tombstone(queue: QueueId) -> CatalogOp {
     CatalogOp::Delete { key: tombstone_key(queue) }
 }
@@ -250,7 +250,7 @@ fn tombstone_key(queue: QueueId) -> Vec<u8> {
     key(13, &[&queue.0.to_string()])
 }
 
-/// Strikes the record of a binding.
+/// Removes the record of a binding.
 pub(super) fn delete_binding(
     vhost: &str,
     source: &str,
@@ -330,14 +330,14 @@ mod tests {
         assert_ne!(parts(&binding("ab", "c")).0, parts(&binding("a", "bc")).0);
         let (key, _) = parts(&binding("x", "k"));
         let destination = BoundTo::Queue("q".into());
-        let struck = delete_binding("/", "x", &destination, "k", &FieldTable::default());
-        assert_eq!(struck, CatalogOp::Delete { key });
+        let removed = delete_binding("/", "x", &destination, "k", &FieldTable::default());
+        assert_eq!(removed, CatalogOp::Delete { key });
     }
 
     #[test]
-    fn the_keeper_of_an_exchange_is_struck_under_the_key_it_has() {
+    fn the_internal_queue_of_an_exchange_is_removed_under_the_key_it_has() {
         let (vhost, exchange) = ("/".into(), "x".into());
-        let (key, _) = parts(&Record::Keeper { vhost, exchange, id: QueueId(1) });
-        assert_eq!(delete_keeper("/", "x"), CatalogOp::Delete { key });
+        let (key, _) = parts(&Record::InternalQueue { vhost, exchange, id: QueueId(1) });
+        assert_eq!(delete_internal_queue("/", "x"), CatalogOp::Delete { key });
     }
 }

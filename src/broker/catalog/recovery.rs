@@ -70,7 +70,7 @@ impl Catalog {
         let known: HashSet<QueueId> =
             self.recovered_queues().into_iter().flatten().map(|queue| queue.queue).collect();
         let mut unknown = Unknown { deleted: std::mem::take(&mut self.tombstones), apart: Vec::new() };
-        unknown.deleted.iter().for_each(|&queue| Catalog::strike_tombstone(queue, fx));
+        unknown.deleted.iter().for_each(|&queue| Catalog::remove_tombstone(queue, fx));
         unknown.deleted.retain(|queue| !known.contains(queue));
         let deleted: HashSet<QueueId> = unknown.deleted.iter().copied().collect();
         for (queue, messages) in found {
@@ -159,8 +159,8 @@ impl Catalog {
                     return Err(RecordError::Dangling(format!("'{source}' and '{destination}'")));
                 }
             }
-            Record::Keeper { vhost, exchange, id } => {
-                if !self.restore_keeper(state, &vhost, &exchange, id) {
+            Record::InternalQueue { vhost, exchange, id } => {
+                if !self.restore_internal_queue(state, &vhost, &exchange, id) {
                     return Err(RecordError::Dangling(format!("exchange '{exchange}'")));
                 }
             }

@@ -13,8 +13,8 @@ use super::bindings::End;
 use super::queues::identified;
 use super::records::{self, Record};
 use super::{Catalog, CatalogEffects};
-use crate::broker::announce::{self, text};
 use crate::broker::command::{BindingEnds, CatalogCommand, CatalogRequest, ShardCommand};
+use crate::broker::events::{self, text};
 use crate::broker::view::ViewState;
 
 /// Bindings that one piece removes: some ten microseconds each, where nobody has used them for a while.
@@ -23,16 +23,16 @@ const REMOVED: usize = 256;
 const OF_NAME: usize = 2;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Doomed {
+pub(super) enum RemovalTarget {
     Queue(QueueId),
     Exchange(ExchangeId),
 }
 
-impl Doomed {
+impl RemovalTarget {
     fn end(self, state: &ViewState) -> Option<End> {
         match self {
-            Doomed::Exchange(id) => state.exchange_by_id(id).map(End::exchange),
-            Doomed::Queue(id) => {
+            RemovalTarget::Exchange(id) => state.exchange_by_id(id).map(End::exchange),
+            RemovalTarget::Queue(id) => {
                 let label = &state.queue_by_id(id)?.label;
                 End::queue(state, &label.vhost, &label.name)
             }
@@ -45,23 +45,23 @@ impl Doomed {
 pub(super) enum Cause {
     /// A queue that its shard has deleted, or an exchange.
     Deleted,
-    /// The exclusive queues of a connection that has gone are doomed. Nobody else may use them.
+    /// The exclusive queues of a connection that has gone are removed. Nobody else may use them.
     Exclusive(btree_set::IntoIter<QueueId>),
-    /// A vhost is deleted, and all in it is doomed: queues first, then exchanges. Its own records go last.
+    /// A vhost is deleted, and all in it is removed: queues first, then exchanges. Its own records go last.
     Vhost(Name, Vec<CatalogOp>),
 }
 
 #[derive(Debug)]
 pub(super) struct Removal {
     /// The last one is next; behind them those that follow from the cause.
-    doomed: Vec<Doomed>,
+    targets: Vec<RemovalTarget>,
     cause: Cause,
 }
 
 impl Removal {
-    /// Of what follows from the cause, and what is doomed besides.
-    pub(super) fn new(doomed: Option<Doomed>, cause: Cause) -> Removal {
-        Removal { doomed: doomed.into_iter().collect(), cause }
+    /// Of what follows from the cause, and what is removed besides.
+    pub(super) fn new(target: Option<RemovalTarget>, cause: Cause) -> Removal {
+        Removal { targets: target.into_iter().collect(), cause }
     }
 
     pub(super) fn is_of_vhost(&self, name: &str) -> bool {
@@ -74,14 +74,14 @@ impl Removal {
             return false;
         }
         let queue = |vhost: &str, name: &str| {
-            state.queue(vhost, name).is_some_and(|queue| self.has(Doomed::Queue(queue.at.queue)))
+            state.queue(vhost, name).is_some_and(|queue| self.has(RemovalTarget::Queue(queue.at.queue)))
         };
         let exchange = |vhost: &str, name: &str| {
-            state.exchange(vhost, name).is_some_and(|exchange| self.has(Doomed::Exchange(exchange.id)))
+            state.exchange(vhost, name).is_some_and(|exchange| self.has(RemovalTarget::Exchange(exchange.id)))
         };
         match command {
             CatalogCommand::DeclareQueue(declare) => queue(&declare.vhost, &declare.request.name),
-            CatalogCommand::QueueGone { queue, .. } => self.has(Doomed::Queue(*queue)),
+            CatalogCommand::QueueGone { queue, .. } => self.has(RemovalTarget::Queue(*queue)),
             CatalogCommand::Request { vhost, request, .. } => match request {
                 CatalogRequest::DeclareExchange { declare, .. } => exchange(vhost, &declare.name),
                 CatalogRequest::DeleteExchange { name, .. } => exchange(vhost, name),
@@ -102,32 +102,33 @@ impl Removal {
     }
 
     /// What is next; it stays so until it is taken away.
-    fn next(&mut self, state: &ViewState) -> Option<Doomed> {
-        if self.doomed.is_empty() {
+    fn next(&mut self, state: &ViewState) -> Option<RemovalTarget> {
+        if self.targets.is_empty() {
             let next = match &mut self.cause {
                 Cause::Deleted => None,
-                Cause::Exclusive(queues) => queues.next().map(Doomed::Queue),
+                Cause::Exclusive(queues) => queues.next().map(RemovalTarget::Queue),
                 Cause::Vhost(name, _) => {
                     let vhost = state.vhost(name)?;
-                    let queue = vhost.queues.after(None).next().map(|(_, id)| Doomed::Queue(id));
-                    let exchange = || vhost.exchanges.after(None).next().map(|(_, id)| Doomed::Exchange(id));
+                    let queue = vhost.queues.after(None).next().map(|(_, id)| RemovalTarget::Queue(id));
+                    let exchange =
+                        || vhost.exchanges.after(None).next().map(|(_, id)| RemovalTarget::Exchange(id));
                     queue.or_else(exchange)
                 }
             };
-            self.doomed.extend(next);
+            self.targets.extend(next);
         }
-        self.doomed.last().copied()
+        self.targets.last().copied()
     }
 
-    fn has(&self, doomed: Doomed) -> bool {
-        self.doomed.contains(&doomed)
+    fn has(&self, target: RemovalTarget) -> bool {
+        self.targets.contains(&target)
     }
 }
 
 impl Catalog {
     /// Does a piece of a removal. Returns whether it was the last one.
     ///
-    /// Auto-delete exchanges that lose their last binding by it are doomed, too, and so on upstream (semantics 5.10).
+    /// Auto-delete exchanges that lose their last binding by it are removed, too, and so on upstream (semantics 5.10).
     /// A list, not a recursion: clients decide how long such a chain is.
     pub(super) fn remove_some(
         &mut self,
@@ -136,32 +137,32 @@ impl Catalog {
         fx: &mut CatalogEffects,
     ) -> bool {
         let mut left = REMOVED;
-        while let Some(doomed) = removal.next(state) {
+        while let Some(target) = removal.next(state) {
             if left == 0 {
                 return false;
             }
-            let Some(end) = doomed.end(state) else {
-                removal.doomed.pop();
+            let Some(end) = target.end(state) else {
+                removal.targets.pop();
                 continue;
             };
-            if let Doomed::Exchange(id) = doomed {
+            if let RemovalTarget::Exchange(id) = target {
                 self.unbind_from(state, id, &mut left, fx);
             }
             let emptied = self.unbind_to(state, &end, &mut left, fx);
             if !emptied.is_empty() {
-                removal.doomed.extend(emptied);
+                removal.targets.extend(emptied);
                 continue;
             }
             if left == 0 {
                 return false;
             }
             left = left.saturating_sub(OF_NAME);
-            removal.doomed.pop();
-            match doomed {
-                Doomed::Exchange(id) => Catalog::strike_exchange(state, id, fx),
-                Doomed::Queue(id) => {
+            removal.targets.pop();
+            match target {
+                RemovalTarget::Exchange(id) => Catalog::remove_exchange_entry(state, id, fx),
+                RemovalTarget::Queue(id) => {
                     let is_known = !matches!(removal.cause, Cause::Deleted);
-                    self.strike_queue(state, id, is_known, fx);
+                    self.remove_queue_entry(state, id, is_known, fx);
                 }
             }
         }
@@ -208,8 +209,8 @@ impl Catalog {
         end: &End,
         left: &mut usize,
         fx: &mut CatalogEffects,
-    ) -> Vec<Doomed> {
-        let is_heard = announce::is_heard(state);
+    ) -> Vec<RemovalTarget> {
+        let is_subscribed = events::is_subscribed(state);
         let mut emptied = Vec::new();
         while *left > 0
             && let Some(source) = self.sources.first(end.destination)
@@ -223,9 +224,9 @@ impl Catalog {
                 exchange.routes.bindings_to(end.destination).take(*left).map(owned).collect();
             *left -= bindings.len();
             for (key, arguments) in &bindings {
-                if is_heard {
+                if is_subscribed {
                     let fields = end.described(&exchange.vhost, &exchange.name, key, arguments);
-                    fx.heard_event("binding.deleted", fields);
+                    fx.push_event("binding.deleted", fields);
                 }
                 if exchange.durable && end.durable {
                     let (vhost, name) = (&exchange.vhost, &exchange.name);
@@ -236,7 +237,7 @@ impl Catalog {
             if exchange.routes.bindings_to(end.destination).next().is_none() {
                 self.sources.remove(end.destination, source);
                 if exchange.auto_delete && exchange.routes.is_empty() {
-                    emptied.push(Doomed::Exchange(source));
+                    emptied.push(RemovalTarget::Exchange(source));
                 }
             }
         }
@@ -245,7 +246,13 @@ impl Catalog {
 
     /// Takes a queue out of the view and out of the records; its bindings are gone already. `is_known`: its shard still
     /// has it.
-    fn strike_queue(&mut self, state: &mut ViewState, id: QueueId, is_known: bool, fx: &mut CatalogEffects) {
+    fn remove_queue_entry(
+        &mut self,
+        state: &mut ViewState,
+        id: QueueId,
+        is_known: bool,
+        fx: &mut CatalogEffects,
+    ) {
         let Some(queue) = state.remove_queue(id) else { return };
         if is_known {
             let has_tombstone = queue.is_recorded();

@@ -13,7 +13,7 @@ use super::records::{self, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
 use crate::broker::access::{Permissions, TopicPermissions};
-use crate::broker::announce::{Fields, text, texts};
+use crate::broker::events::{Fields, text, texts};
 use crate::broker::password::{MOST_PASSWORD, PasswordHash};
 use crate::broker::view::{User, ViewState};
 
@@ -86,9 +86,9 @@ impl Catalog {
                 fx.ops.push(records::delete_permissions(&vhost.name, name));
             }
             let topics = vhost.topic_permissions.remove(name).unwrap_or_default();
-            let struck =
+            let removed =
                 topics.keys().map(|exchange| records::delete_topic_permissions(&vhost.name, name, exchange));
-            fx.ops.extend(struck);
+            fx.ops.extend(removed);
         }
         if user.limits != UserLimits::default() {
             fx.ops.push(records::delete_user_limits(name));

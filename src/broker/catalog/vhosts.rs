@@ -12,7 +12,7 @@ use super::records::{self, Record};
 use super::removal::{Cause, Removal};
 use super::work::Task;
 use super::{Catalog, CatalogEffects, exchanges, limits, policies, users};
-use crate::broker::announce::{self, Fields, text, texts};
+use crate::broker::events::{self, Fields, text, texts};
 use crate::broker::view::{Vhost, ViewState};
 
 impl Catalog {
@@ -66,7 +66,7 @@ impl Catalog {
     ) -> Result<Applied, AdministrationError> {
         let vhost = known_vhost(state, name)?;
         let records = records::delete_vhost(vhost);
-        tell_contents(state, name, fx);
+        emit_contents(state, name, fx);
         // Nobody new gets in.
         known_vhost(state, name)?.permissions.clear();
         let removal = Removal::new(None, Cause::Vhost(name.clone(), records));
@@ -105,17 +105,17 @@ fn described(state: &ViewState, name: &Name) -> Fields {
 }
 
 /// What goes with a vhost, apart from its queues and exchanges.
-fn tell_contents(state: &ViewState, name: &Name, fx: &mut CatalogEffects) {
-    let Some(vhost) = state.vhost(name).filter(|_| announce::is_heard(state)) else { return };
+fn emit_contents(state: &ViewState, name: &Name, fx: &mut CatalogEffects) {
+    let Some(vhost) = state.vhost(name).filter(|_| events::is_subscribed(state)) else { return };
     let mut users: Vec<_> = vhost.permissions.keys().collect();
     users.sort_unstable();
     for user in users {
         fx.event(state, "permission.deleted", || users::described(name, user));
     }
     for (kind, policy) in vhost.policies.iter() {
-        policies::tell_cleared(state, name, kind, &policy.name, fx);
+        policies::emit_cleared(state, name, kind, &policy.name, fx);
     }
-    limits::tell_vhost_limits_cleared(state, vhost, fx);
+    limits::emit_vhost_limits_cleared(state, vhost, fx);
 }
 
 pub(super) fn known_vhost<'a>(

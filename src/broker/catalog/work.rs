@@ -73,7 +73,7 @@ impl Catalog {
             }
             Task::ApplyPolicies(application) => application.go_on(&view, fx),
         };
-        fx.tell_events(&view.read(), view.wall_time(now));
+        fx.publish_events(&view.read(), view.wall_time(now));
         if !is_done {
             self.work.push_back(work);
             return;

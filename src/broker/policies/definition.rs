@@ -22,7 +22,7 @@ enum Check {
     Gone(&'static str),
 }
 
-struct Key {
+struct DefinitionKey {
     name: &'static str,
     /// What texts call it.
     what: &'static str,
@@ -31,16 +31,16 @@ struct Key {
     operator: bool,
 }
 
-const fn key(name: &'static str, what: &'static str, check: Check) -> Key {
-    Key { name, what, check, operator: false }
+const fn key(name: &'static str, what: &'static str, check: Check) -> DefinitionKey {
+    DefinitionKey { name, what, check, operator: false }
 }
 
-const fn operator_key(name: &'static str, what: &'static str, check: Check) -> Key {
-    Key { name, what, check, operator: true }
+const fn operator_key(name: &'static str, what: &'static str, check: Check) -> DefinitionKey {
+    DefinitionKey { name, what, check, operator: true }
 }
 
 /// All keys (semantics 17.3). Some have no effect here: they are of streams, of clusters, or of times past.
-const KEYS: &[Key] = &[
+const KEYS: &[DefinitionKey] = &[
     operator_key("expires", "queue expiry", Check::AtLeast(1)),
     operator_key("message-ttl", "message TTL", Check::AtLeast(0)),
     operator_key("max-length", "maximum length", Check::AtLeast(0)),

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use leveret_codec::table::FieldTable;
 
 use super::arguments::string;
-use super::pattern::{Budget, GaveUp, Pattern};
+use super::pattern::{GaveUp, MatchBudget, Pattern};
 use crate::model::administration::{ApplyTo, PolicyKind, PolicySpec};
 use crate::model::ids::Name;
 use crate::model::settings::QueueType;
@@ -108,7 +108,7 @@ impl Ranked {
         &self,
         subject: Subject,
         name: &str,
-        budget: &mut Budget,
+        budget: &mut MatchBudget,
         has_news: &AtomicBool,
     ) -> Option<&Policy> {
         self.ranks.iter().filter_map(|(_, policy)| self.by_name.get(policy)).find(|policy| {
@@ -178,7 +178,7 @@ impl Policies {
     /// What applies to a queue or exchange of this name (semantics 17.1).
     pub(super) fn applying(&self, subject: Subject, name: &str) -> Applying {
         // Those of operators come first: nobody else's may use up what there is to be spent on a name.
-        let mut budget = Budget::default();
+        let mut budget = MatchBudget::default();
         let operator = self.operator.strongest(subject, name, &mut budget, &self.has_news);
         let regular = self.regular.strongest(subject, name, &mut budget, &self.has_news);
         let mut definition =

@@ -154,7 +154,10 @@ mod tests {
         };
         assert!(on(&FieldTable::default()));
         assert!(!on(&table(&[("x-dead-letter-strategy", word("at-most-once"))])));
-        assert!(!on(&table(&[("x-overflow", word("drop-head"))])), "what drops its head cannot insist");
+        assert!(
+            !on(&table(&[("x-overflow", word("drop-head"))])),
+            "what drops its head cannot be at-least-once"
+        );
     }
 
     #[test]

@@ -4,14 +4,14 @@
 use leveret_codec::table::AMQPValue;
 
 use super::Port;
-use crate::broker::announce::{self, ACTOR, Event, Fields, arguments, characters, number, text};
 use crate::broker::arguments::without_line_ends;
 use crate::broker::clients::NODE;
+use crate::broker::events::{self, ACTOR, Event, Fields, arguments, characters, number, text};
 use crate::model::consuming::NewConsumer;
 use crate::model::ids::{ChannelNumber, Name, Timestamp};
 use crate::model::peer::host_tuple;
 
-/// What is told of encryption, of which there is none.
+/// What is said of encryption, of which there is none.
 const OF_TLS: [&str; 8] = [
     "ssl_protocol",
     "ssl_key_exchange",
@@ -24,21 +24,22 @@ const OF_TLS: [&str; 8] = [
 ];
 
 impl Port {
-    /// `fields` are asked for where somebody hears of it.
-    fn announce(&mut self, now: Timestamp, key: &'static str, fields: impl FnOnce(&Port) -> Fields) {
+    /// `fields` are asked for where somebody is subscribed.
+    fn publish_event(&mut self, now: Timestamp, key: &'static str, fields: impl FnOnce(&Port) -> Fields) {
         let state = self.view.read();
-        if !announce::is_heard(&state) {
+        if !events::is_subscribed(&state) {
             return;
         }
-        let told = announce::tell(&state, self.view.wall_time(now), Event { key, fields: fields(self) });
+        let commands =
+            events::publish_event(&state, self.view.wall_time(now), Event { key, fields: fields(self) });
         drop(state);
-        for (shard, command) in told {
+        for (shard, command) in commands {
             self.outgoing.push(shard, command);
         }
     }
 
     /// A login went well, or was refused for this reason. One that could not be read names no user.
-    pub(super) fn announce_login(
+    pub(super) fn publish_login(
         &mut self,
         now: Timestamp,
         mechanism: &str,
@@ -49,7 +50,7 @@ impl Port {
             None => "user.authentication.success",
             Some(_) => "user.authentication.failure",
         };
-        self.announce(now, key, |port| {
+        self.publish_event(now, key, |port| {
             let mut fields = vec![
                 ("connection_type", text("network")),
                 ("auth_mechanism", text(mechanism)),
@@ -62,9 +63,9 @@ impl Port {
         });
     }
 
-    pub(super) fn announce_connection(&mut self, now: Timestamp) {
+    pub(super) fn publish_connection_created(&mut self, now: Timestamp) {
         let wall = self.view.wall_time(now);
-        self.announce(now, "connection.created", |port| {
+        self.publish_event(now, "connection.created", |port| {
             let mut fields = port.described();
             port.add_client(&mut fields);
             port.add_ends(&mut fields);
@@ -83,34 +84,39 @@ impl Port {
         });
     }
 
-    pub(super) fn announce_connection_end(&mut self, now: Timestamp) {
-        self.announce(now, "connection.closed", |port| {
+    pub(super) fn publish_connection_closed(&mut self, now: Timestamp) {
+        self.publish_event(now, "connection.closed", |port| {
             let mut fields = port.described();
             port.add_client(&mut fields);
             fields
         });
     }
 
-    pub(super) fn announce_channel(&mut self, now: Timestamp, channel: ChannelNumber) {
-        self.announce(now, "channel.created", |port| port.described_channel(channel));
+    pub(super) fn publish_channel_created(&mut self, now: Timestamp, channel: ChannelNumber) {
+        self.publish_event(now, "channel.created", |port| port.described_channel(channel));
     }
 
-    pub(super) fn announce_channel_end(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize) {
-        self.announce(now, "channel.closed", |port| {
+    pub(super) fn publish_channel_closed(
+        &mut self,
+        now: Timestamp,
+        channel: ChannelNumber,
+        consumers: usize,
+    ) {
+        self.publish_event(now, "channel.closed", |port| {
             let mut fields = port.described_channel(channel);
             fields.push(("consumer_count", number(i64::try_from(consumers).unwrap_or(i64::MAX))));
             fields
         });
     }
 
-    pub(super) fn announce_consumer(
+    pub(super) fn publish_consumer_created(
         &mut self,
         now: Timestamp,
         channel: ChannelNumber,
         consumer: &NewConsumer,
     ) {
         let NewConsumer { tag, queue, options, arguments: given } = consumer;
-        self.announce(now, "consumer.created", |port| {
+        self.publish_event(now, "consumer.created", |port| {
             let mut fields = port.described_consumer(channel, tag, queue);
             fields.extend([
                 ("exclusive", AMQPValue::Boolean(options.exclusive)),
@@ -122,14 +128,14 @@ impl Port {
         });
     }
 
-    pub(super) fn announce_consumer_end(
+    pub(super) fn publish_consumer_deleted(
         &mut self,
         now: Timestamp,
         channel: ChannelNumber,
         tag: &Name,
         queue: &Name,
     ) {
-        self.announce(now, "consumer.deleted", |port| port.described_consumer(channel, tag, queue));
+        self.publish_event(now, "consumer.deleted", |port| port.described_consumer(channel, tag, queue));
     }
 
     fn described(&self) -> Fields {

@@ -195,7 +195,7 @@ impl BrokerPort for Port {
                 if let LoginRefused::Malformed(Fault { code: ReplyCode::SyntaxError, explanation, .. }) =
                     &refused
                 {
-                    self.announce_login(now, mechanism, None, Some(explanation));
+                    self.publish_login(now, mechanism, None, Some(explanation));
                 }
                 return Err(refused);
             }
@@ -205,12 +205,12 @@ impl BrokerPort for Port {
         match checked {
             Ok(user) => self.user = user,
             Err(wrong) => {
-                self.announce_login(now, mechanism, Some(name), Some(&wrong.told(name)));
+                self.publish_login(now, mechanism, Some(name), Some(&wrong.told(name)));
                 return Err(LoginRefused::Credentials(wrong.explained(name)));
             }
         }
         self.mechanism = mechanism.into();
-        self.announce_login(now, mechanism, Some(name), None);
+        self.publish_login(now, mechanism, Some(name), None);
         Ok(())
     }
 
@@ -234,19 +234,19 @@ impl BrokerPort for Port {
         self.vhost = found.name.clone();
         drop(state);
         self.client = client;
-        self.announce_connection(now);
+        self.publish_connection_created(now);
         Ok(())
     }
 
     fn open_channel(&mut self, now: Timestamp, channel: ChannelNumber) -> Result<(), Fault> {
         self.view.clients.open_channel(self.connection, &self.view.read())?;
-        self.announce_channel(now, channel);
+        self.publish_channel_created(now, channel);
         Ok(())
     }
 
     fn close_channel(&mut self, now: Timestamp, channel: ChannelNumber, consumers: usize) {
         self.view.clients.close_channel(self.connection);
-        self.announce_channel_end(now, channel, consumers);
+        self.publish_channel_closed(now, channel, consumers);
     }
 
     fn most_consumers(&self) -> Option<u64> {
@@ -254,11 +254,11 @@ impl BrokerPort for Port {
     }
 
     fn consumer_began(&mut self, now: Timestamp, channel: ChannelNumber, consumer: &NewConsumer) {
-        self.announce_consumer(now, channel, consumer);
+        self.publish_consumer_created(now, channel, consumer);
     }
 
     fn consumer_ended(&mut self, now: Timestamp, channel: ChannelNumber, tag: &Name, queue: &Name) {
-        self.announce_consumer_end(now, channel, tag, queue);
+        self.publish_consumer_deleted(now, channel, tag, queue);
     }
 
     fn user(&self) -> &Name {
@@ -298,7 +298,7 @@ impl BrokerPort for Port {
 
     fn request(&mut self, now: Timestamp, request: Request) -> Progress {
         if let Request::CloseConnection = request {
-            self.announce_connection_end(now);
+            self.publish_connection_closed(now);
         }
         self.start(request).unwrap_or_else(|fault| Progress::Done(Reply::Refused(fault)))
     }

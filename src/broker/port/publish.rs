@@ -7,8 +7,8 @@ use smallvec::{SmallVec, smallvec};
 
 use super::Port;
 use crate::broker::access::{self, Operation};
+use crate::broker::cc::cc_keys;
 use crate::broker::command::ShardCommand;
-use crate::broker::copies::copies;
 use crate::broker::direct_reply;
 use crate::broker::queue_arguments::LONGEST_TIME;
 use crate::broker::route_cache::{Known, Targets};
@@ -43,18 +43,18 @@ impl Port {
             }
             known => known,
         };
-        let copies = copies(&message)?;
-        let direct_replies = self.find_direct_replies(&message, &copies);
-        if !copies.is_empty() {
+        let cc_keys = cc_keys(&message)?;
+        let direct_replies = self.find_direct_replies(&message, &cc_keys);
+        if !cc_keys.is_empty() {
             let state = self.view.read();
             let check = |key: &Vec<u8>| self.check_topic(&state, Operation::Write, message.exchange(), key);
-            copies.iter().try_for_each(check)?;
+            cc_keys.iter().try_for_each(check)?;
         }
         let queues = match known {
-            Known::Route(targets) if copies.is_empty() => targets,
+            Known::Route(targets) if cc_keys.is_empty() => targets,
             // No queue is named as they are, and none of them is remembered.
-            _ if copies.is_empty() && is_reply(&message) => Targets::new(),
-            _ => self.find_targets(&message, &copies)?,
+            _ if cc_keys.is_empty() && is_reply(&message) => Targets::new(),
+            _ => self.find_targets(&message, &cc_keys)?,
         };
         Ok(RoutedPublish { message, queues, direct_replies })
     }
@@ -132,11 +132,11 @@ impl Port {
     fn find_direct_replies(
         &self,
         message: &Message,
-        copies: &[Vec<u8>],
+        cc_keys: &[Vec<u8>],
     ) -> SmallVec<[(ConnectionId, ConsumerNumber); 1]> {
         let mut found = SmallVec::new();
         if message.exchange().is_empty() {
-            let keys = std::iter::once(message.routing_key()).chain(copies.iter().map(Vec::as_slice));
+            let keys = std::iter::once(message.routing_key()).chain(cc_keys.iter().map(Vec::as_slice));
             let addresses = keys.filter(|key| direct_reply::is_address(key));
             found.extend(addresses.filter_map(|address| self.view.direct_replies.find(&self.vhost, address)));
             found.sort_unstable();
@@ -147,10 +147,10 @@ impl Port {
 
     /// Routes by the view, and remembers the result where exchange and key alone led to it. 406 where that takes too long, or
     /// the message asks an exchange on its way for a delay that it cannot have.
-    fn find_targets(&mut self, message: &Arc<Message>, copies: &[Vec<u8>]) -> Result<Targets, Fault> {
+    fn find_targets(&mut self, message: &Arc<Message>, cc_keys: &[Vec<u8>]) -> Result<Targets, Fault> {
         let mut targets = Targets::new();
         let mut keys: SmallVec<[&[u8]; 4]> = smallvec![message.routing_key()];
-        keys.extend(copies.iter().map(Vec::as_slice));
+        keys.extend(cc_keys.iter().map(Vec::as_slice));
         let state = self.view.read();
         // Under the lock, so that it is the generation of what is read.
         let generation = self.view.generation();
@@ -171,7 +171,7 @@ impl Port {
             let message = Arc::clone(message);
             self.outgoing.push(shard, ShardCommand::Remember { history, message });
         }
-        if by_keys_alone && copies.is_empty() {
+        if by_keys_alone && cc_keys.is_empty() {
             self.cache.add_route(generation, message.exchange(), message.routing_key(), &targets);
         }
         Ok(targets)

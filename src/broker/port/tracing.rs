@@ -4,9 +4,9 @@ use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{AMQPValue, FieldArray, FieldTable};
 
 use super::Port;
-use crate::broker::announce::{self, TRACE_EXCHANGE, text};
+use crate::broker::cc;
 use crate::broker::clients::NODE;
-use crate::broker::copies;
+use crate::broker::events::{self, TRACE_EXCHANGE, text};
 use crate::model::consuming::Delivery;
 use crate::model::ids::{ChannelNumber, QueueRef};
 use crate::model::message::Message;
@@ -68,7 +68,7 @@ impl Port {
         if message.exchange() == TRACE_EXCHANGE.as_bytes() {
             return;
         }
-        let keys = copies::routing_keys(message);
+        let keys = cc::routing_keys(message);
         let keys: Vec<_> = keys.iter().map(text).collect();
         let mut headers = FieldTable::default();
         headers.insert("exchange_name".into(), text(message.exchange()));
@@ -82,7 +82,7 @@ impl Port {
         headers.insert(name.into(), value);
         let state = self.view.read();
         let body = message.body().clone();
-        let copies = announce::publish(&state, &self.vhost, TRACE_EXCHANGE, key, &headers, &[], body);
+        let copies = events::publish(&state, &self.vhost, TRACE_EXCHANGE, key, &headers, &[], body);
         drop(state);
         for (shard, command) in copies {
             self.outgoing.push(shard, command);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::confirms::Waiter;
 use super::forwarding::FEW_QUEUES;
-use super::{Shard, Slot};
+use super::{QueueSlot, Shard};
 use crate::broker::command::{CatalogCommand, QueueDeclare, QueueLabel, ShardCommand};
 use crate::broker::queue_arguments::of_other_type;
 use crate::model::consuming::ConsumeOptions;
@@ -51,7 +51,7 @@ impl Shard {
                 let last = range.last.min(slot.queue.last_position());
                 let (piece, rest) = self.steps.cut(PositionRange { last, ..range }, settlement);
                 if slot.queue.owes() {
-                    slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+                    slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
                 }
                 slot.queue.settle(now, key(consumer), piece, settlement, &mut self.fx);
                 self.touch(queue);
@@ -61,7 +61,7 @@ impl Shard {
             ShardCommand::SetPaused { queue, consumer, paused } => {
                 if let Some(slot) = self.queues.get_mut(queue) {
                     if slot.queue.owes() {
-                        slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+                        slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
                     }
                     slot.queue.set_paused(key(consumer), paused);
                     self.touch(queue);
@@ -103,7 +103,7 @@ impl Shard {
                         let fault = Fault::single_active_get(label.resource());
                         self.out.reply(connection, Reply::Refused(fault));
                     } else {
-                        slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+                        slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
                         slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
                         self.outboxes.add_holder(connection, queue, consumer);
                         self.touch(queue);
@@ -207,7 +207,7 @@ impl Shard {
             let queue_type = slot.queue.settings().queue_type;
             return Reply::Refused(of_other_type(argument, label.resource(), queue_type));
         }
-        slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+        slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
         if slot.queue.consume(now, key, options, &mut self.fx).is_err() {
             return Reply::Refused(Fault::exclusive_use(label.resource()));
         }
@@ -236,7 +236,7 @@ impl Shard {
     /// The counts of a queue, which this is a use of; None where it is gone.
     fn inspect(&mut self, now: Timestamp, queue: QueueId) -> Option<Reply> {
         self.catch_up(now, queue);
-        let Slot { queue: state, label, .. } = self.queues.get_mut(queue)?;
+        let QueueSlot { queue: state, label, .. } = self.queues.get_mut(queue)?;
         state.touch(now);
         let counts = state.counts();
         let reply = Reply::QueueDeclared {

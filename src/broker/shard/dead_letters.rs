@@ -8,9 +8,9 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::confirms::Waiter;
-use super::{Shard, Slot};
+use super::{QueueSlot, Shard};
+use crate::broker::cc;
 use crate::broker::command::{AwaitedDeadLetter, ShardCommand};
-use crate::broker::copies;
 use crate::broker::dead_letter::{self, Dead, Death};
 use crate::broker::delayed;
 use crate::model::ids::{Position, QueueId, QueueRef, Timestamp};
@@ -20,7 +20,7 @@ use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{DeadLetter, Pushed};
 use crate::routing::{Envelope, Walked, route};
 
-/// A letter that not all targets took is sent again after this time, then after twice as long, and so on, in
+/// A dead letter that not all targets took is sent again after this time, then after twice as long, and so on, in
 /// milliseconds.
 const FIRST_RETRY: u64 = 1000;
 const LONGEST_RETRY: u64 = 60_000;
@@ -29,27 +29,27 @@ const LONGEST_RETRY: u64 = 60_000;
 #[derive(Debug)]
 pub(super) struct AwaitedTargets {
     remaining: usize,
-    /// Of a source that insists (`x-dead-letter-strategy: at-least-once`).
-    kept: Option<Kept>,
+    /// Of a source with at-least-once dead-lettering (`x-dead-letter-strategy: at-least-once`).
+    kept: Option<Retry>,
 }
 
-/// What it takes to send a letter again.
+/// What it takes to send a dead letter again.
 #[derive(Debug)]
-struct Kept {
-    letter: DeadLetter,
+struct Retry {
+    dead_letter: DeadLetter,
     taken: SmallVec<[QueueId; 2]>,
     /// One of the targets did not take it this time.
     is_refused: bool,
     retries: u32,
 }
 
-impl Kept {
-    fn new(letter: &DeadLetter) -> Kept {
-        Kept { letter: letter.clone(), taken: SmallVec::new(), is_refused: false, retries: 0 }
+impl Retry {
+    fn new(dead_letter: &DeadLetter) -> Retry {
+        Retry { dead_letter: dead_letter.clone(), taken: SmallVec::new(), is_refused: false, retries: 0 }
     }
 }
 
-/// When which letters are sent again.
+/// When which dead letters are sent again.
 #[derive(Debug, Default)]
 pub(super) struct Retries(BTreeSet<(Timestamp, QueueId, Position)>);
 
@@ -63,7 +63,7 @@ impl Retries {
     }
 }
 
-/// A letter on its way.
+/// A dead letter on its way.
 struct Addressed {
     message: Arc<Message>,
     targets: SmallVec<[QueueRef; 2]>,
@@ -79,69 +79,72 @@ impl Shard {
     /// Sends on the dead letters that queues have handed out, as many as a turn has time for. Those that come from moving
     /// these wait for the next round.
     pub(super) fn move_dead_letters(&mut self, now: Timestamp) {
-        self.letters.extend(self.fx.dead_letters.drain(..));
+        self.dead_letters.extend(self.fx.dead_letters.drain(..));
         while self.go_on_forwarding(now)
-            && !self.letters.is_empty()
-            && self.steps.may_move_letter()
-            && let Some(letter) = self.letters.pop_front()
+            && !self.dead_letters.is_empty()
+            && self.steps.may_move_dead_letter()
+            && let Some(dead_letter) = self.dead_letters.pop_front()
         {
-            self.move_dead_letter(now, &letter);
+            self.move_dead_letter(now, &dead_letter);
         }
-        self.letters.shrink_if_sparse();
+        self.dead_letters.shrink_if_sparse();
     }
 
     /// Dead letters that were handed out and have not been sent on.
-    pub(super) fn letters_pending(&self) -> usize {
-        self.letters.len() + self.fx.dead_letters.len() + self.forwardings.len()
+    pub(super) fn dead_letters_pending(&self) -> usize {
+        self.dead_letters.len() + self.fx.dead_letters.len() + self.forwardings.len()
     }
 
-    /// Whether there are such letters of a queue, which have to know where they come from and where they go.
-    pub(super) fn has_letters_of(&self, queue: QueueId) -> bool {
-        self.letters.iter().chain(&self.fx.dead_letters).any(|letter| letter.queue.queue == queue)
+    /// Whether there are such dead letters of a queue, which have to know where they come from and where they go.
+    pub(super) fn has_dead_letters_of(&self, queue: QueueId) -> bool {
+        self.dead_letters
+            .iter()
+            .chain(&self.fx.dead_letters)
+            .any(|dead_letter| dead_letter.queue.queue == queue)
     }
 
-    fn move_dead_letter(&mut self, now: Timestamp, letter: &DeadLetter) {
+    fn move_dead_letter(&mut self, now: Timestamp, dead_letter: &DeadLetter) {
         let draw = self.next_draw();
-        let Some(slot) = self.queues.get(letter.queue.queue) else { return };
-        let insists = letter.awaited && slot.queue.settings().dead_letters_at_least_once;
-        let addressed = self.address(now, slot, letter, draw);
+        let Some(slot) = self.queues.get(dead_letter.queue.queue) else { return };
+        let at_least_once = dead_letter.awaited && slot.queue.settings().dead_letters_at_least_once;
+        let addressed = self.address(now, slot, dead_letter, draw);
         self.steps.searched(addressed.as_ref().map_or(0, |addressed| addressed.effort));
         let Some(addressed) = addressed else {
-            self.leave_unsent(now, letter, insists);
+            self.leave_unsent(now, dead_letter, at_least_once);
             return;
         };
         for history in addressed.histories {
             self.remember(history, Arc::clone(&addressed.message));
         }
         if addressed.targets.is_empty() {
-            self.leave_unsent(now, letter, insists && !addressed.circles);
+            self.leave_unsent(now, dead_letter, at_least_once && !addressed.circles);
             return;
         }
-        let awaited = letter.awaited.then_some(AwaitedDeadLetter {
+        let awaited = dead_letter.awaited.then_some(AwaitedDeadLetter {
             shard: self.index,
-            queue: letter.queue.queue,
-            position: letter.position,
+            queue: dead_letter.queue.queue,
+            position: dead_letter.position,
         });
         if let Some(awaited) = awaited {
-            let kept = insists.then(|| Kept::new(letter));
+            let kept = at_least_once.then(|| Retry::new(dead_letter));
             let targets = AwaitedTargets { remaining: addressed.targets.len(), kept };
             self.awaited.insert((awaited.queue, awaited.position), targets);
         }
         self.forward(now, addressed.message, addressed.targets, awaited);
     }
 
-    /// A letter has no target at this time: it is dropped, unless its source insists.
-    fn leave_unsent(&mut self, now: Timestamp, letter: &DeadLetter, insists: bool) {
-        if !insists {
-            self.let_go(letter);
+    /// A dead letter has no target at this time: it is dropped, unless its source is at-least-once.
+    fn leave_unsent(&mut self, now: Timestamp, dead_letter: &DeadLetter, at_least_once: bool) {
+        if !at_least_once {
+            self.let_go(dead_letter);
             return;
         }
-        let key = (letter.queue.queue, letter.position);
-        self.awaited.insert(key, AwaitedTargets { remaining: 0, kept: Some(Kept::new(letter)) });
+        let key = (dead_letter.queue.queue, dead_letter.position);
+        self.awaited.insert(key, AwaitedTargets { remaining: 0, kept: Some(Retry::new(dead_letter)) });
         self.retry_later(now, key);
     }
 
-    /// Has a letter sent again, later from time to time.
+    /// Has a dead letter sent again, later from time to time.
     fn retry_later(&mut self, now: Timestamp, key: (QueueId, Position)) {
         let Some(AwaitedTargets { kept: Some(kept), .. }) = self.awaited.get_mut(&key) else { return };
         let wait = (FIRST_RETRY << kept.retries.min(16)).min(LONGEST_RETRY);
@@ -155,12 +158,12 @@ impl Shard {
         while let Some(&(deadline, queue, position)) = self.retries.0.first()
             && deadline <= now
             && self.forwardings.is_empty()
-            && self.steps.may_move_letter()
+            && self.steps.may_move_dead_letter()
         {
             self.retries.0.pop_first();
             let key = (queue, position);
             let Some(AwaitedTargets { kept: Some(kept), .. }) = self.awaited.get(&key) else { continue };
-            let letter = kept.letter.clone();
+            let dead_letter = kept.dead_letter.clone();
             let draw = self.next_draw();
             let Some(slot) = self.queues.get(queue) else {
                 self.awaited.remove(&key);
@@ -171,7 +174,7 @@ impl Shard {
                 self.arrived(key);
                 continue;
             }
-            let addressed = self.address(now, slot, &letter, draw);
+            let addressed = self.address(now, slot, &dead_letter, draw);
             self.steps.searched(addressed.as_ref().map_or(0, |addressed| addressed.effort));
             let Some(AwaitedTargets { remaining, kept: Some(kept) }) = self.awaited.get_mut(&key) else {
                 continue;
@@ -199,21 +202,32 @@ impl Shard {
 
     /// The message as it leaves, and where it goes. None where the queue has no dead-letter exchange (any more), or
     /// that exchange does not exist (semantics 12.7).
-    fn address(&self, now: Timestamp, slot: &Slot, letter: &DeadLetter, draw: u64) -> Option<Addressed> {
+    fn address(
+        &self,
+        now: Timestamp,
+        slot: &QueueSlot,
+        dead_letter: &DeadLetter,
+        draw: u64,
+    ) -> Option<Addressed> {
         let target = slot.queue.settings().dead_letter.as_ref()?;
         let state = self.view.read();
         let exchange = state.exchange(&slot.label.vhost, &target.exchange)?.id;
-        let death = Death { queue: &slot.label.name, reason: letter.reason, at: self.view.wall_time(now) };
+        let death =
+            Death { queue: &slot.label.name, reason: dead_letter.reason, at: self.view.wall_time(now) };
         let Dead { message, deaths } = match slot.queue.settings().role {
-            QueueRole::Delays => Dead { message: delayed::released(&letter.message), deaths: Vec::new() },
-            QueueRole::Clients | QueueRole::Remembers => dead_letter::edit(&letter.message, &death, target),
+            QueueRole::Delays => {
+                Dead { message: delayed::released(&dead_letter.message), deaths: Vec::new() }
+            }
+            QueueRole::Clients | QueueRole::Remembers => {
+                dead_letter::edit(&dead_letter.message, &death, target)
+            }
         };
         let mut targets: SmallVec<[QueueRef; 2]> = SmallVec::new();
-        let keys = copies::routing_keys(&message);
+        let keys = cc::routing_keys(&message);
         let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
         let Walked { histories, effort, .. } = route(&*state, exchange, envelope, &mut targets);
-        // By name, of which there are few, and not by queue. To wait in the keeper of an exchange is no circle.
+        // By name, of which there are few, and not by queue. To wait in the internal queue of an exchange is no circle.
         let found = targets.len();
         let mut closing: SmallVec<[QueueId; 4]> = dead_letter::closing(&deaths)
             .filter_map(|name| Some(state.queue(&slot.label.vhost, str::from_utf8(name).ok()?)?.at.queue))
@@ -236,7 +250,7 @@ impl Shard {
     ) {
         let exists = self.queues.contains(queue);
         let own = awaited.is_some_and(|awaited| awaited.queue == queue);
-        let pushed = self.push_letter(now, queue, message, own);
+        let pushed = self.push_dead_letter(now, queue, message, own);
         let Some(awaited) = awaited else { return };
         match pushed {
             Pushed::Stored => self.confirms.wait(Waiter::Source(awaited, queue)),
@@ -262,7 +276,7 @@ impl Shard {
     }
 
     /// One target of a dead letter of ours has answered. With the last one the source lets go, unless it is one that
-    /// insists and not all have taken it.
+    /// dead-letters at least once and not all have taken it.
     pub(super) fn dead_lettered(
         &mut self,
         now: Timestamp,
@@ -300,12 +314,12 @@ impl Shard {
     }
 
     /// Nobody takes the dead letter: it is dropped.
-    fn let_go(&mut self, letter: &DeadLetter) {
-        if let Some(slot) = self.queues.get_mut(letter.queue.queue)
-            && letter.awaited
+    fn let_go(&mut self, dead_letter: &DeadLetter) {
+        if let Some(slot) = self.queues.get_mut(dead_letter.queue.queue)
+            && dead_letter.awaited
         {
-            slot.queue.dead_lettered(letter.position, &mut self.fx);
-            self.touch(letter.queue.queue);
+            slot.queue.dead_lettered(dead_letter.position, &mut self.fx);
+            self.touch(dead_letter.queue.queue);
         }
     }
 }

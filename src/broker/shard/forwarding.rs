@@ -175,7 +175,7 @@ impl Shard {
                 self.forwardings.waiting.pop_front();
                 continue;
             }
-            if !self.steps.may_move_letter() {
+            if !self.steps.may_move_dead_letter() {
                 return false;
             }
             let Some(target) = first.targets.pop() else { continue };

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::Shard;
+use crate::broker::cc;
 use crate::broker::command::ShardCommand;
-use crate::broker::copies;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
@@ -21,7 +21,7 @@ use crate::routing::{Destination, Envelope, route};
 const MOST_BYTES: usize = 16 << 20;
 
 #[derive(Debug)]
-struct Kept {
+struct RememberedMessage {
     position: Position,
     message: Arc<Message>,
     stored: bool,
@@ -35,7 +35,7 @@ pub(super) struct History {
     length: u64,
     durable: bool,
     next: Position,
-    kept: VecDeque<Kept>,
+    kept: VecDeque<RememberedMessage>,
     bytes: usize,
     /// What the store has from before and is still being read.
     unread: Option<PositionRange>,
@@ -90,7 +90,7 @@ impl History {
             ops.push(Op::Put { queue, lane: 0, position, message, meta, durable: true });
         }
         self.bytes += message.footprint();
-        self.kept.push_back(Kept { position, message, stored });
+        self.kept.push_back(RememberedMessage { position, message, stored });
         self.forget_oldest(ops);
     }
 
@@ -111,7 +111,11 @@ impl History {
         let newer = self.kept.split_off(since_start.unwrap_or(self.kept.len()));
         for found in fetched.entries {
             self.bytes += found.message.footprint();
-            self.kept.push_back(Kept { position: found.position, message: found.message, stored: true });
+            self.kept.push_back(RememberedMessage {
+                position: found.position,
+                message: found.message,
+                stored: true,
+            });
         }
         self.kept.extend(newer);
         let rest = PositionRange { first: fetched.through.next(), last: unread.last };
@@ -153,7 +157,7 @@ impl Shard {
     pub(super) fn go_on_replaying(&mut self, now: Timestamp) {
         while self.go_on_forwarding(now)
             && !self.replays.is_empty()
-            && self.steps.may_move_letter()
+            && self.steps.may_move_dead_letter()
             && let Some((message, to)) = self.replays.pop_front()
         {
             self.send_again(now, &message, to);
@@ -182,7 +186,7 @@ impl Shard {
         match to {
             Destination::Queue(queue) => targets.push(queue),
             Destination::Exchange(exchange) => {
-                let keys = copies::routing_keys(message);
+                let keys = cc::routing_keys(message);
                 let keys: SmallVec<[&[u8]; 4]> = keys.iter().map(Vec::as_slice).collect();
                 let envelope =
                     Envelope { keys: &keys, properties: message.properties(), draw: self.next_draw() };

@@ -2,14 +2,14 @@
 //! moves their dead letters, and knows who waits for which batch of operations to be durable. The rules of a queue
 //! are the queue's; names and bindings are the catalog's; when something is durable the store says.
 
-mod budget;
 mod commands;
 mod confirms;
 mod dead_letters;
 mod forwarding;
 mod history;
-mod lines;
+mod memory_budget;
 mod outbox;
+mod pending_commands;
 mod queues;
 mod steps;
 
@@ -24,7 +24,7 @@ use crate::model::op::{Fetch, Fetched, Group, GroupPart, Op, RecoveredQueue};
 use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::{DeadLetter, Dismissed, Pushed, Queue, QueueEffects, Rubbish, TimedOut};
+use crate::queue::{CancelledConsumers, DeadLetter, Garbage, Pushed, Queue, QueueEffects, TimedOut};
 use crate::routing::Destination;
 
 use super::Map;
@@ -32,14 +32,14 @@ use super::catalog::CatalogQueue;
 use super::command::{CatalogCommand, Origin, QueueLabel, ShardCommand};
 use super::view::View;
 
-use budget::Budget;
 use confirms::Confirms;
 use dead_letters::{AwaitedTargets, Retries};
 use forwarding::Forwardings;
 use history::History;
-use lines::Lines;
+use memory_budget::MemoryBudget;
 use outbox::Outboxes;
-use queues::{Queues, Slot, Values};
+use pending_commands::PendingCommands;
+use queues::{QueueSlot, Queues, Values};
 use steps::Steps;
 
 pub use outbox::outbox_bytes;
@@ -81,7 +81,7 @@ pub struct Shard {
     newest: QueueId,
     /// Commands that came before the queue they are about (the view shows a queue a moment before its creation gets
     /// here), or behind what takes more than a turn.
-    lines: Lines,
+    pending: PendingCommands,
     /// What this turn may still do.
     steps: Steps,
     /// Transactions that are carried out in part.
@@ -91,17 +91,17 @@ pub struct Shard {
     deadlines: BTreeSet<(Timestamp, QueueId)>,
     confirms: Confirms,
     outboxes: Outboxes,
-    budget: Budget,
+    budget: MemoryBudget,
     /// Dead letters that queues have handed out.
-    letters: VecDeque<DeadLetter>,
+    dead_letters: VecDeque<DeadLetter>,
     /// What the broker sends to more queues than a turn has time for.
     forwardings: Forwardings,
     /// What exchanges remember and send to new bindings.
     replays: VecDeque<(Arc<Message>, Destination)>,
     /// What was purged and deleted, to be given back.
-    rubbish: VecDeque<Rubbish>,
+    garbage: VecDeque<Garbage>,
     /// Consumers of deleted queues.
-    dismissed: VecDeque<Dismissed>,
+    cancelled_consumers: VecDeque<CancelledConsumers>,
     /// Dead letters of queues here that not all targets have yet.
     awaited: Map<(QueueId, Position), AwaitedTargets>,
     /// Dead letters that will be sent again.
@@ -174,7 +174,7 @@ impl Shard {
     /// A shard without queues, one of `shards`. `memory_budget`: bytes that ready messages of all its queues may take.
     #[must_use]
     pub fn new(index: ShardIndex, shards: u16, view: Arc<View>, memory_budget: usize) -> Shard {
-        let budget = Budget::new(memory_budget);
+        let budget = MemoryBudget::new(memory_budget);
         let values = Values { windows: budget.windows(), wall_ahead: 0 };
         Shard {
             index,
@@ -182,7 +182,7 @@ impl Shard {
             queues: Queues::new(values),
             histories: Map::default(),
             newest: QueueId::default(),
-            lines: Lines::default(),
+            pending: PendingCommands::default(),
             steps: Steps::default(),
             begun: Vec::new(),
             again: Vec::new(),
@@ -190,11 +190,11 @@ impl Shard {
             confirms: Confirms::default(),
             outboxes: Outboxes::new(outbox_bytes(shards)),
             budget,
-            letters: VecDeque::new(),
+            dead_letters: VecDeque::new(),
             forwardings: Forwardings::default(),
             replays: VecDeque::new(),
-            rubbish: VecDeque::new(),
-            dismissed: VecDeque::new(),
+            garbage: VecDeque::new(),
+            cancelled_consumers: VecDeque::new(),
             awaited: Map::default(),
             retries: Retries::default(),
             draws: 0,
@@ -211,7 +211,7 @@ impl Shard {
             queues,
             histories,
             newest: _,
-            lines,
+            pending,
             steps: _,
             begun,
             again,
@@ -219,11 +219,11 @@ impl Shard {
             confirms,
             outboxes,
             budget,
-            letters,
+            dead_letters,
             forwardings,
             replays,
-            rubbish,
-            dismissed,
+            garbage,
+            cancelled_consumers,
             awaited,
             retries,
             draws: _,
@@ -233,13 +233,13 @@ impl Shard {
         queues.holdings(into);
         into.declared("shard: histories", histories);
         histories.values().for_each(|history| history.holdings(into));
-        lines.holdings(into);
+        pending.holdings(into);
         into.in_transit("shard: queues to be touched again", again);
-        into.in_transit("shard: dead letters to be sent", letters);
+        into.in_transit("shard: dead letters to be sent", dead_letters);
         into.in_transit("shard: replays", replays);
         forwardings.holdings(into);
-        into.in_transit("shard: rubbish", rubbish);
-        into.in_transit("shard: consumers of deleted queues", dismissed);
+        into.in_transit("shard: garbage", garbage);
+        into.in_transit("shard: consumers of deleted queues", cancelled_consumers);
         into.in_transit("shard: transactions that have begun", begun);
         into.in_transit("shard: deadlines", deadlines);
         confirms.holdings(into);
@@ -279,7 +279,7 @@ impl Shard {
     pub fn tick(&mut self, now: Timestamp) {
         while let Some(&(deadline, queue)) = self.deadlines.first()
             && deadline <= now
-            && self.steps.may_pump(self.letters_pending())
+            && self.steps.may_pump(self.dead_letters_pending())
         {
             self.deadlines.pop_first();
             if let Some(slot) = self.queues.get_touched(queue) {
@@ -333,13 +333,13 @@ impl Shard {
         for _ in 0..ROUNDS {
             self.pump(now);
             self.move_dead_letters(now);
-            self.bury(now);
+            self.delete_queues(now);
             if self.queues.touched.is_empty() && self.fx.dead_letters.is_empty() {
                 break;
             }
         }
-        self.drop_rubbish();
-        self.dismiss();
+        self.drop_garbage();
+        self.cancel_consumers();
         self.steps.end_turn();
         for queue in std::mem::take(&mut self.again) {
             self.touch(queue);
@@ -353,17 +353,17 @@ impl Shard {
             || self.confirms.has_done()
             || self.queues.has_stale()
             || !self.queues.touched.is_empty()
-            || self.letters_pending() > 0
-            || !self.fx.gone.is_empty()
+            || self.dead_letters_pending() > 0
+            || !self.fx.to_delete.is_empty()
             || !self.replays.is_empty()
-            || !self.rubbish.is_empty()
-            || !self.dismissed.is_empty()
+            || !self.garbage.is_empty()
+            || !self.cancelled_consumers.is_empty()
     }
 
     /// Has a queue carry out what it owes before somebody looks.
     fn catch_up(&mut self, now: Timestamp, queue: QueueId) {
         if let Some(slot) = self.queues.get_mut(queue) {
-            slot.catch_up(now, &mut self.outboxes.gate(queue), &mut self.steps, &mut self.fx);
+            slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
         }
     }
 
@@ -381,13 +381,13 @@ impl Shard {
         let mut windows_changed = false;
         let mut pumped = 0;
         for &id in &touched {
-            if !self.steps.may_pump(self.letters_pending()) {
+            if !self.steps.may_pump(self.dead_letters_pending()) {
                 break;
             }
             pumped += 1;
             let Some(slot) = self.queues.get_mut(id) else { continue };
             slot.touched = false;
-            let (moved, more) = slot.queue.pump(now, &mut self.outboxes.gate(id), &mut self.fx);
+            let (moved, more) = slot.queue.pump(now, &mut self.outboxes.flow(id), &mut self.fx);
             self.steps.pumped(moved);
             if more {
                 self.again.push(id);
@@ -425,8 +425,8 @@ impl Shard {
     }
 
     /// Forgets who has nothing to do with a queue any more.
-    fn forget_released(&mut self) {
-        for (id, key) in self.fx.released.drain(..) {
+    fn forget_freed_consumers(&mut self) {
+        for (id, key) in self.fx.freed_consumers.drain(..) {
             if !self.queues.get(id).is_some_and(|slot| slot.queue.knows(key)) {
                 self.outboxes.remove_holder(key.connection, id, key.number);
             }
@@ -434,7 +434,7 @@ impl Shard {
     }
 
     fn hand_out(&mut self, fx: &mut ShardEffects) {
-        self.forget_released();
+        self.forget_freed_consumers();
         fx.to_connections.append(&mut self.out.to_connections);
         fx.to_shards.append(&mut self.out.to_shards);
         fx.to_catalog.append(&mut self.out.to_catalog);
@@ -493,7 +493,7 @@ impl Shard {
     }
 
     /// Takes a queue out of all that the shard remembers.
-    fn remove_queue(&mut self, id: QueueId) -> Option<Box<Slot>> {
+    fn remove_queue(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
         let slot = self.queues.remove(id)?;
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
@@ -510,8 +510,14 @@ impl Shard {
     }
 
     /// The same of a message that the broker sends on; one of the queue's `own`, where it comes back to it.
-    fn push_letter(&mut self, now: Timestamp, queue: QueueId, message: Arc<Message>, own: bool) -> Pushed {
-        self.put_in(queue, |queue, fx| queue.push_letter(now, message, own, fx))
+    fn push_dead_letter(
+        &mut self,
+        now: Timestamp,
+        queue: QueueId,
+        message: Arc<Message>,
+        own: bool,
+    ) -> Pushed {
+        self.put_in(queue, |queue, fx| queue.push_dead_letter(now, message, own, fx))
     }
 
     #[inline]

@@ -8,7 +8,7 @@ use crate::broker::Map;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerNumber, QueueId};
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::Gate;
+use crate::queue::FlowControl;
 
 /// Bytes of deliveries that may be under way to one connection from all shards together, and from each of few.
 const MOST_BYTES: usize = 4 << 20;
@@ -26,7 +26,7 @@ pub fn outbox_bytes(shards: u16) -> usize {
 
 /// What a connection has to do with a queue.
 #[derive(Debug, Default)]
-struct Dealing {
+struct QueueHolders {
     /// Consumers (and getters) it may have there.
     holders: BTreeSet<ConsumerNumber>,
     /// The queue had something for it when it was full.
@@ -39,7 +39,7 @@ struct Outbox {
     /// Footprints of deliveries that were handed out and not reported as written.
     bytes: usize,
     /// In order, for they leave in order.
-    queues: BTreeMap<QueueId, Dealing>,
+    queues: BTreeMap<QueueId, QueueHolders>,
     /// The queues that are held back, in the order they came. One that the connection has nothing to do with any more
     /// may still be here.
     held_back: Vec<QueueId>,
@@ -49,8 +49,8 @@ struct Outbox {
 
 impl Outbox {
     fn hold_back(&mut self, queue: QueueId) {
-        let dealing = self.queues.entry(queue).or_default();
-        if !std::mem::replace(&mut dealing.is_held_back, true) {
+        let of_queue = self.queues.entry(queue).or_default();
+        if !std::mem::replace(&mut of_queue.is_held_back, true) {
             self.held_back.push(queue);
         }
     }
@@ -59,8 +59,8 @@ impl Outbox {
     fn take_held_back(&mut self) -> Vec<QueueId> {
         let mut held_back = std::mem::take(&mut self.held_back);
         held_back.retain(|queue| {
-            let dealing = self.queues.get_mut(queue);
-            dealing.is_some_and(|dealing| std::mem::take(&mut dealing.is_held_back))
+            let of_queue = self.queues.get_mut(queue);
+            of_queue.is_some_and(|of_queue| std::mem::take(&mut of_queue.is_held_back))
         });
         if held_back.first().copied() == self.filled_by.take() && !held_back.is_empty() {
             held_back.rotate_left(1);
@@ -69,14 +69,15 @@ impl Outbox {
     }
 
     fn remove_holder(&mut self, queue: QueueId, consumer: ConsumerNumber) {
-        let Some(dealing) = self.queues.get_mut(&queue) else { return };
-        dealing.holders.remove(&consumer);
-        if !dealing.holders.is_empty() {
+        let Some(of_queue) = self.queues.get_mut(&queue) else { return };
+        of_queue.holders.remove(&consumer);
+        if !of_queue.holders.is_empty() {
             return;
         }
         self.queues.remove(&queue);
         if self.held_back.len() > 2 * self.queues.len() + SLACK {
-            self.held_back.retain(|queue| self.queues.get(queue).is_some_and(|dealing| dealing.is_held_back));
+            self.held_back
+                .retain(|queue| self.queues.get(queue).is_some_and(|of_queue| of_queue.is_held_back));
         }
     }
 }
@@ -87,32 +88,32 @@ pub(super) struct Outboxes {
     limit: usize,
     of: Map<ConnectionId, Outbox>,
     /// Of connections that have gone: what is left of what they had to do with queues.
-    leaving: Map<ConnectionId, Leaving>,
+    closed: Map<ConnectionId, ClosedConnection>,
 }
 
 /// The queues that a connection that has gone had to do with, and the rest of its consumers and getters of one.
 #[derive(Debug)]
-struct Leaving {
-    queues: btree_map::IntoIter<QueueId, Dealing>,
+struct ClosedConnection {
+    queues: btree_map::IntoIter<QueueId, QueueHolders>,
     queue: QueueId,
     holders: btree_set::IntoIter<ConsumerNumber>,
 }
 
 impl Outboxes {
     pub(super) fn new(limit: usize) -> Outboxes {
-        Outboxes { limit, of: Map::default(), leaving: Map::default() }
+        Outboxes { limit, of: Map::default(), closed: Map::default() }
     }
 
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Outboxes { limit: _, of, leaving } = self;
-        into.in_transit("outboxes: connections that leave", leaving);
+        let Outboxes { limit: _, of, closed } = self;
+        into.in_transit("outboxes: connections that leave", closed);
         into.in_use("outboxes: connections", of);
         for Outbox { bytes, queues, held_back, filled_by } in of.values() {
             into.in_use("outbox: bytes", bytes);
             into.in_use("outbox: queues", queues);
             into.in_use(
                 "outbox: holders",
-                &queues.values().map(|dealing| dealing.holders.len()).sum::<usize>(),
+                &queues.values().map(|of_queue| of_queue.holders.len()).sum::<usize>(),
             );
             into.in_use("outbox: queues held back", held_back);
             into.in_use("outbox: filled by", filled_by);
@@ -149,36 +150,36 @@ impl Outboxes {
         let Some(outbox) = self.of.remove(&connection) else { return };
         self.of.shrink_if_sparse();
         let (queues, holders) = (outbox.queues.into_iter(), BTreeSet::new().into_iter());
-        self.leaving.insert(connection, Leaving { queues, queue: QueueId::default(), holders });
+        self.closed.insert(connection, ClosedConnection { queues, queue: QueueId::default(), holders });
     }
 
     /// The next consumer or getter of a connection that has gone, in order; None behind the last.
     pub(super) fn next_to_leave(&mut self, connection: ConnectionId) -> Option<(QueueId, ConsumerNumber)> {
-        let leaving = self.leaving.get_mut(&connection)?;
+        let closed = self.closed.get_mut(&connection)?;
         loop {
-            if let Some(holder) = leaving.holders.next() {
-                return Some((leaving.queue, holder));
+            if let Some(holder) = closed.holders.next() {
+                return Some((closed.queue, holder));
             }
-            let Some((queue, dealing)) = leaving.queues.next() else {
-                self.leaving.remove(&connection);
+            let Some((queue, of_queue)) = closed.queues.next() else {
+                self.closed.remove(&connection);
                 return None;
             };
-            (leaving.queue, leaving.holders) = (queue, dealing.holders.into_iter());
+            (closed.queue, closed.holders) = (queue, of_queue.holders.into_iter());
         }
     }
 
-    /// The gate that one queue delivers through.
-    pub(super) fn gate(&mut self, queue: QueueId) -> QueueGate<'_> {
-        QueueGate { outboxes: self, queue }
+    /// The flow control that one queue delivers through.
+    pub(super) fn flow(&mut self, queue: QueueId) -> QueueFlowControl<'_> {
+        QueueFlowControl { outboxes: self, queue }
     }
 }
 
-pub(super) struct QueueGate<'a> {
+pub(super) struct QueueFlowControl<'a> {
     outboxes: &'a mut Outboxes,
     queue: QueueId,
 }
 
-impl Gate for QueueGate<'_> {
+impl FlowControl for QueueFlowControl<'_> {
     fn admits(&mut self, connection: ConnectionId, bytes: usize) -> bool {
         // Whoever may have something was added; who is not here has gone, and its consumers are about to go.
         let Some(outbox) = self.outboxes.of.get_mut(&connection) else { return false };
@@ -220,25 +221,25 @@ mod tests {
     fn a_full_outbox_holds_back_until_half_has_drained() {
         let queue = QueueId(7);
         let mut outboxes = outboxes(&[7]);
-        assert!(outboxes.gate(queue).admits(CONNECTION, LIMIT));
-        assert!(!outboxes.gate(queue).admits(CONNECTION, 1));
-        assert!(!outboxes.gate(queue).admits(CONNECTION, 1));
-        assert!(!outboxes.gate(queue).admits(ConnectionId(2), 1), "it has gone");
+        assert!(outboxes.flow(queue).admits(CONNECTION, LIMIT));
+        assert!(!outboxes.flow(queue).admits(CONNECTION, 1));
+        assert!(!outboxes.flow(queue).admits(CONNECTION, 1));
+        assert!(!outboxes.flow(queue).admits(ConnectionId(2), 1), "it has gone");
         outboxes.add_holder(ConnectionId(2), queue, ConsumerNumber(1));
-        assert!(outboxes.gate(queue).admits(ConnectionId(2), 1));
+        assert!(outboxes.flow(queue).admits(ConnectionId(2), 1));
         assert!(outboxes.drained(CONNECTION, LIMIT / 4).is_empty());
         assert_eq!(outboxes.drained(CONNECTION, LIMIT / 4), [queue]);
-        assert!(outboxes.gate(queue).admits(CONNECTION, 1));
+        assert!(outboxes.flow(queue).admits(CONNECTION, 1));
     }
 
     #[test]
     fn each_queue_is_held_back_once_however_often_it_asks() {
         let queues: Vec<u64> = (1..=1000).collect();
         let mut outboxes = outboxes(&queues);
-        assert!(outboxes.gate(QueueId(1)).admits(CONNECTION, LIMIT));
+        assert!(outboxes.flow(QueueId(1)).admits(CONNECTION, LIMIT));
         for _ in 0..100 {
             for &queue in &queues {
-                assert!(!outboxes.gate(QueueId(queue)).admits(CONNECTION, 1));
+                assert!(!outboxes.flow(QueueId(queue)).admits(CONNECTION, 1));
             }
         }
         let outbox = &outboxes.of[&CONNECTION];
@@ -251,10 +252,10 @@ mod tests {
     #[test]
     fn nothing_grows_with_queues_that_come_and_go_while_a_connection_is_stuck() {
         let mut outboxes = outboxes(&[1]);
-        assert!(outboxes.gate(QueueId(1)).admits(CONNECTION, LIMIT));
+        assert!(outboxes.flow(QueueId(1)).admits(CONNECTION, LIMIT));
         for queue in (2..100_000).map(QueueId) {
             outboxes.add_holder(CONNECTION, queue, ConsumerNumber(2));
-            assert!(!outboxes.gate(queue).admits(CONNECTION, 1));
+            assert!(!outboxes.flow(queue).admits(CONNECTION, 1));
             outboxes.remove_holder(CONNECTION, queue, ConsumerNumber(2));
         }
         let outbox = &outboxes.of[&CONNECTION];
@@ -271,10 +272,10 @@ mod tests {
         outboxes.remove_holder(CONNECTION, QueueId(1), ConsumerNumber(2));
         let held = [(QueueId(1), ConsumerNumber(3)), (QueueId(2), ConsumerNumber(1))];
         outboxes.leave(CONNECTION);
-        assert!(!outboxes.gate(QueueId(1)).admits(CONNECTION, 1), "it is not there");
+        assert!(!outboxes.flow(QueueId(1)).admits(CONNECTION, 1), "it is not there");
         let left: Vec<_> = std::iter::from_fn(|| outboxes.next_to_leave(CONNECTION)).collect();
         assert_eq!(left, held);
         outboxes.leave(CONNECTION);
-        assert!(outboxes.next_to_leave(CONNECTION).is_none() && outboxes.leaving.is_empty());
+        assert!(outboxes.next_to_leave(CONNECTION).is_none() && outboxes.closed.is_empty());
     }
 }

@@ -9,14 +9,14 @@ use crate::broker::command::QueueLabel;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{QueueId, Timestamp};
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::{Gate, Queue, QueueEffects};
+use crate::queue::{FlowControl, Queue, QueueEffects};
 
 /// Queues that a turn brings up to date at the most: a third of a microsecond each.
 const SWEPT: usize = 2048;
 
 /// A queue and what the shard remembers of it.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(super) struct QueueSlot {
     pub(super) queue: Queue,
     pub(super) label: QueueLabel,
     /// It is on the list of queues to be pumped.
@@ -25,24 +25,24 @@ pub(super) struct Slot {
     pub(super) has_messages: bool,
     /// Where it stands in the list of deadlines.
     pub(super) deadline: Option<Timestamp>,
-    /// Of the values that it has taken over.
+    /// Of the values that were applied to it.
     generation: u64,
     /// Where it stands in the order of the sweep.
     place: usize,
 }
 
-impl Slot {
+impl QueueSlot {
     /// Carries out what a pump at the end of the turn would, before somebody looks: what a client sees is as if each
     /// method were carried out by itself, whatever came together with it. The queue is pumped again at the end.
     pub(super) fn catch_up(
         &mut self,
         now: Timestamp,
-        gate: &mut impl Gate,
+        flow: &mut impl FlowControl,
         steps: &mut Steps,
         fx: &mut QueueEffects,
     ) {
         if self.touched && steps.may_pump(fx.dead_letters.len()) {
-            let (moved, _) = self.queue.pump(now, gate, fx);
+            let (moved, _) = self.queue.pump(now, flow, fx);
             steps.pumped(moved);
         }
     }
@@ -60,13 +60,13 @@ pub(super) struct Values {
 /// All of them.
 #[derive(Debug)]
 pub(super) struct Queues {
-    slots: GrowingMap<QueueId, Box<Slot>>,
+    slots: GrowingMap<QueueId, Box<QueueSlot>>,
     /// Queues to be pumped at the end of the turn, each once.
     pub(super) touched: Vec<QueueId>,
     values: Values,
     /// Counts how often the values have changed.
     generation: u64,
-    /// How many queues have not taken over the values of this generation.
+    /// How many queues do not have the values of this generation.
     stale: usize,
     /// All queues, in no order that matters.
     order: Vec<QueueId>,
@@ -101,30 +101,30 @@ impl Queues {
     }
 
     /// A queue to look at, which may not know the values yet.
-    pub(super) fn get(&self, id: QueueId) -> Option<&Slot> {
+    pub(super) fn get(&self, id: QueueId) -> Option<&QueueSlot> {
         self.slots.get(&id).map(|slot| &**slot)
     }
 
     /// A queue to do something with.
     #[inline]
-    pub(super) fn get_mut(&mut self, id: QueueId) -> Option<&mut Slot> {
+    pub(super) fn get_mut(&mut self, id: QueueId) -> Option<&mut QueueSlot> {
         let slot = self.slots.get_mut(&id)?;
         if slot.generation != self.generation {
             self.stale -= 1;
             slot.generation = self.generation;
-            take_over(slot, &self.values, &mut self.touched, id);
+            apply_values(slot, &self.values, &mut self.touched, id);
         }
         Some(slot)
     }
 
     /// The same, which is pumped at the end of the turn besides.
     #[inline]
-    pub(super) fn get_touched(&mut self, id: QueueId) -> Option<&mut Slot> {
+    pub(super) fn get_touched(&mut self, id: QueueId) -> Option<&mut QueueSlot> {
         let slot = self.slots.get_mut(&id)?;
         if slot.generation != self.generation {
             self.stale -= 1;
             slot.generation = self.generation;
-            take_over(slot, &self.values, &mut self.touched, id);
+            apply_values(slot, &self.values, &mut self.touched, id);
         }
         if !slot.touched {
             slot.touched = true;
@@ -146,13 +146,13 @@ impl Queues {
         queue.set_wall_ahead(wall_ahead);
         let (generation, place) = (self.generation, self.order.len());
         let (touched, has_messages, deadline) = (true, false, None);
-        let slot = Slot { queue, label, touched, has_messages, deadline, generation, place };
+        let slot = QueueSlot { queue, label, touched, has_messages, deadline, generation, place };
         self.slots.insert(id, Box::new(slot));
         self.order.push(id);
         self.touched.push(id);
     }
 
-    pub(super) fn remove(&mut self, id: QueueId) -> Option<Box<Slot>> {
+    pub(super) fn remove(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
         let slot = self.slots.remove(&id)?;
         self.slots.shrink_if_sparse();
         self.stale -= usize::from(slot.generation != self.generation);
@@ -177,7 +177,7 @@ impl Queues {
         self.values
     }
 
-    /// Whether there are queues that have not taken over the values.
+    /// Whether there are queues that do not have the values.
     pub(super) fn has_stale(&self) -> bool {
         self.stale > 0
     }
@@ -200,7 +200,7 @@ impl Queues {
 
 /// Tells a queue what has changed. One that has to let go of messages for it is pumped, whatever it was touched for.
 #[cold]
-fn take_over(slot: &mut Slot, values: &Values, touched: &mut Vec<QueueId>, id: QueueId) {
+fn apply_values(slot: &mut QueueSlot, values: &Values, touched: &mut Vec<QueueId>, id: QueueId) {
     let Values { windows: (stored, all), wall_ahead } = *values;
     slot.queue.set_window(stored, all);
     slot.queue.set_wall_ahead(wall_ahead);

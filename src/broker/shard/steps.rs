@@ -1,13 +1,13 @@
 //! Long work in steps: how much a turn does of it, what waits for the next one, and in which order. One request may
 //! concern a million messages; whoever made it waits, and the others do not: what is too long goes to the front of its
-//! sender's line, and all lines take turns. Small requests never meet a line.
+//! sender's pending commands, and all senders take turns. Small requests never wait there.
 //!
 //! Everything here counts work, not time: a step is a message that is settled, requeued or sent on, a few microseconds
 //! each.
 
 use super::Shard;
 use super::forwarding::FEW_QUEUES;
-use super::lines::Line;
+use super::pending_commands::OrderingKey;
 use crate::broker::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::consuming::Settlement;
 use crate::model::event::SessionEvent;
@@ -23,40 +23,47 @@ const QUANTUM: usize = 128;
 const ACKS_PER_STEP: usize = 8;
 /// The queues of a publish to many of them cost this part of a step each. Nobody has used them for a while.
 pub(super) const QUEUES_PER_STEP: usize = 2;
-/// What a transaction says beyond that, and what waits in a line, costs this part of a step each.
+/// What a transaction says beyond that, and what is pending, costs this part of a step each.
 const COMMANDS_PER_STEP: usize = 2;
 /// Dead letters that a turn sends on, counted once for each queue they go to, and how many may wait for that before queues
 /// stop making more.
-const LETTERS: usize = 256;
+const DEAD_LETTERS: usize = 256;
 /// So much searching for the queues of a dead letter is one more.
-const EFFORT_PER_LETTER: usize = 1024;
-const MOST_LETTERS: usize = 2 * LETTERS;
+const EFFORT_PER_DEAD_LETTER: usize = 1024;
+const MOST_DEAD_LETTERS: usize = 2 * DEAD_LETTERS;
 /// Queues that a turn pumps, and messages that they deliver or let go of meanwhile, in all.
 const PUMPED: usize = 8192;
 /// Publishes that a turn confirms.
 const CONFIRMED: usize = 4096;
 /// Queues that a turn deletes by themselves: each of them is a request to the catalog.
-const BURIED: usize = 256;
+const DELETED_QUEUES: usize = 256;
 /// Messages that were purged or deleted whose memory a turn gives back.
 const DROPPED: usize = 16_384;
 /// Consumers of deleted queues that a turn tells of it.
-const DISMISSED: usize = 2048;
+const CANCELLED: usize = 2048;
 
 /// What a turn may still do.
 #[derive(Debug)]
 pub(super) struct Steps {
     left: usize,
-    letters: usize,
+    dead_letters: usize,
     pumped: usize,
     confirms: usize,
-    buried: usize,
-    /// Somebody in a line may go on in the next turn.
+    deleted_queues: usize,
+    /// A pending command may go on in the next turn.
     pub(super) has_more: bool,
 }
 
 impl Default for Steps {
     fn default() -> Self {
-        Steps { left: AT_ONCE, letters: LETTERS, pumped: 0, confirms: CONFIRMED, buried: 0, has_more: false }
+        Steps {
+            left: AT_ONCE,
+            dead_letters: DEAD_LETTERS,
+            pumped: 0,
+            confirms: CONFIRMED,
+            deleted_queues: 0,
+            has_more: false,
+        }
     }
 }
 
@@ -94,25 +101,25 @@ impl Steps {
     }
 
     /// Whether one more dead letter may be sent on in this turn; it counts as sent.
-    pub(super) fn may_move_letter(&mut self) -> bool {
-        let may = self.letters > 0;
-        self.letters = self.letters.saturating_sub(1);
+    pub(super) fn may_move_dead_letter(&mut self) -> bool {
+        let may = self.dead_letters > 0;
+        self.dead_letters = self.dead_letters.saturating_sub(1);
         may
     }
 
-    /// Letters went to so many more queues than one each.
-    pub(super) fn took_letters(&mut self, more: usize) {
-        self.letters = self.letters.saturating_sub(more);
+    /// Dead letters went to so many more queues than one each.
+    pub(super) fn took_dead_letters(&mut self, more: usize) {
+        self.dead_letters = self.dead_letters.saturating_sub(more);
     }
 
-    /// So much was searched for the queues of a letter.
+    /// So much was searched for the queues of a dead letter.
     pub(super) fn searched(&mut self, effort: usize) {
-        self.took_letters(effort / EFFORT_PER_LETTER);
+        self.took_dead_letters(effort / EFFORT_PER_DEAD_LETTER);
     }
 
     /// Whether one more queue may be pumped, where so many dead letters wait.
-    pub(super) fn may_pump(&self, letters: usize) -> bool {
-        self.pumped < PUMPED && letters < MOST_LETTERS
+    pub(super) fn may_pump(&self, dead_letters: usize) -> bool {
+        self.pumped < PUMPED && dead_letters < MOST_DEAD_LETTERS
     }
 
     pub(super) fn pumped(&mut self, messages: usize) {
@@ -126,12 +133,12 @@ impl Steps {
         may
     }
 
-    pub(super) fn may_bury(&self) -> bool {
-        self.buried < BURIED
+    pub(super) fn may_delete_queue(&self) -> bool {
+        self.deleted_queues < DELETED_QUEUES
     }
 
-    pub(super) fn buried(&mut self) {
-        self.buried += 1;
+    pub(super) fn deleted_queues(&mut self) {
+        self.deleted_queues += 1;
     }
 
     pub(super) fn end_turn(&mut self) {
@@ -145,8 +152,8 @@ impl Shard {
         if let Origin::Connection(connection) = origin {
             return self.handle_of_client(now, connection, command);
         }
-        match Line::of_broker(&command) {
-            Some(line) if self.must_wait(now, line, &command) => self.wait(line, command),
+        match OrderingKey::of_broker(&command) {
+            Some(ordering) if self.must_wait(now, ordering, &command) => self.wait(ordering, command),
             _ => self.carry_out_of_broker(now, command),
         }
     }
@@ -154,12 +161,12 @@ impl Shard {
     /// The same of a client's, of which there are many, and of which hardly one waits.
     #[inline(always)]
     fn handle_of_client(&mut self, now: Timestamp, connection: ConnectionId, command: ShardCommand) {
-        let line = Line::Connection(connection);
+        let ordering = OrderingKey::Connection(connection);
         let has_time = self.steps.left > 0 || !takes_steps(&command);
-        if has_time && !self.lines.has(line) && !self.is_early(&command) {
+        if has_time && !self.pending.has(ordering) && !self.is_early(&command) {
             self.carry_out_of_client(now, connection, command);
         } else {
-            self.wait(line, command);
+            self.wait(ordering, command);
         }
     }
 
@@ -177,13 +184,13 @@ impl Shard {
         if let Some(group) = group {
             return self.handle_transaction(now, connection, commands, group);
         }
-        let line = Line::Connection(connection);
+        let ordering = OrderingKey::Connection(connection);
         let mut commands = commands.into_iter();
-        while !self.lines.has(line) {
+        while !self.pending.has(ordering) {
             let Some(command) = commands.next() else { return };
             self.handle_of_client(now, connection, command);
         }
-        self.lines.push_row(line, commands.collect(), None);
+        self.pending.push_batch(ordering, commands.collect(), None);
         self.steps.has_more = true;
     }
 
@@ -195,9 +202,9 @@ impl Shard {
         commands: Vec<ShardCommand>,
         group: Group,
     ) {
-        let (line, count) = (Line::Connection(connection), commands.len());
+        let (ordering, count) = (OrderingKey::Connection(connection), commands.len());
         let mut commands = commands.into_iter();
-        while !self.lines.has(line)
+        while !self.pending.has(ordering)
             && self.steps.left > 0
             && let Some(next) = commands.as_slice().first()
             && !self.is_early(next)
@@ -212,14 +219,14 @@ impl Shard {
         if commands.len() < count {
             self.begin(group);
         }
-        self.lines.push_row(line, commands.collect(), Some(group));
+        self.pending.push_batch(ordering, commands.collect(), Some(group));
         self.steps.has_more = true;
     }
 
     /// Whether a connection waits for what it has asked before: what it holds of the broker's memory, it holds still.
     #[must_use]
     pub fn is_behind(&self, connection: ConnectionId) -> bool {
-        self.lines.has(Line::Connection(connection))
+        self.pending.has(OrderingKey::Connection(connection))
     }
 
     /// Whether a transaction is carried out in part, and the next turn goes on with it.
@@ -232,35 +239,35 @@ impl Shard {
     pub(super) fn work_off(&mut self, now: Timestamp) {
         let (mut spent, mut stuck) = (0, 0);
         let left = self.steps.left;
-        while stuck < self.lines.len() && spent < WORKED_OFF && self.letters_pending() < LETTERS {
-            let Some(line) = self.lines.next() else { break };
-            match self.serve(now, line) {
+        while stuck < self.pending.len() && spent < WORKED_OFF && self.dead_letters_pending() < DEAD_LETTERS {
+            let Some(ordering) = self.pending.next() else { break };
+            match self.serve(now, ordering) {
                 0 => stuck += 1,
                 steps => (spent, stuck) = (spent + steps, 0),
             }
-            self.lines.tidy(line);
+            self.pending.tidy(ordering);
         }
         self.steps.left = left;
         // Those that are stuck wait for something to come, or for what was done in this turn.
-        self.steps.has_more = self.lines.len() > 0 && (spent > 0 || self.letters_pending() > 0);
+        self.steps.has_more = self.pending.len() > 0 && (spent > 0 || self.dead_letters_pending() > 0);
     }
 
-    /// Carries out what is at the front of a line, for a while. Returns how many steps that took; 0 where it cannot go
-    /// on.
-    fn serve(&mut self, now: Timestamp, line: Line) -> usize {
+    /// Carries out the first pending commands of an ordering key, for a while. Returns how many steps that took; 0
+    /// where it cannot go on.
+    fn serve(&mut self, now: Timestamp, ordering: OrderingKey) -> usize {
         let (mut spent, mut count) = (0, 0);
         while spent < QUANTUM
-            && let Some((command, group)) = self.lines.front(line)
-            && self.may_go(line, command)
+            && let Some((command, group)) = self.pending.front(ordering)
+            && self.may_go(ordering, command)
         {
             if let Some(group) = group {
                 self.begin(group);
             }
-            let Some(command) = self.lines.pop(line) else { break };
+            let Some(command) = self.pending.pop(ordering) else { break };
             self.steps.left = QUANTUM - spent;
             self.steps.spend_on(count);
             count += 1;
-            self.carry_out(now, line, command);
+            self.carry_out(now, ordering, command);
             spent = QUANTUM - self.steps.left;
         }
         spent.max(usize::from(count > 0))
@@ -276,20 +283,20 @@ impl Shard {
 
     /// Deletes the queues that say they are gone.
     #[inline]
-    pub(super) fn bury(&mut self, now: Timestamp) {
-        if !self.fx.gone.is_empty() && self.steps.may_bury() {
-            self.bury_those_gone(now);
+    pub(super) fn delete_queues(&mut self, now: Timestamp) {
+        if !self.fx.to_delete.is_empty() && self.steps.may_delete_queue() {
+            self.delete_those_due(now);
         }
     }
 
-    fn bury_those_gone(&mut self, now: Timestamp) {
+    fn delete_those_due(&mut self, now: Timestamp) {
         // Their last dead letters still need to know where they come from.
         self.move_dead_letters(now);
-        for queue in std::mem::take(&mut self.fx.gone) {
-            if !self.steps.may_bury() || self.has_letters_of(queue) {
-                self.fx.gone.push(queue);
+        for queue in std::mem::take(&mut self.fx.to_delete) {
+            if !self.steps.may_delete_queue() || self.has_dead_letters_of(queue) {
+                self.fx.to_delete.push(queue);
             } else if let Some(slot) = self.remove_queue(queue) {
-                self.steps.buried();
+                self.steps.deleted_queues();
                 slot.queue.delete(&mut self.fx);
                 self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: None });
             }
@@ -297,52 +304,52 @@ impl Shard {
     }
 
     /// Gives a part of the memory back that purged and deleted queues held.
-    pub(super) fn drop_rubbish(&mut self) {
-        self.rubbish.extend(self.fx.rubbish.drain(..));
+    pub(super) fn drop_garbage(&mut self) {
+        self.garbage.extend(self.fx.garbage.drain(..));
         let mut most = DROPPED;
         while most > 0
-            && let Some(rubbish) = self.rubbish.front_mut()
+            && let Some(garbage) = self.garbage.front_mut()
         {
-            most = rubbish.drop_some(most);
-            if rubbish.is_empty() {
-                self.rubbish.pop_front();
+            most = garbage.drop_some(most);
+            if garbage.is_empty() {
+                self.garbage.pop_front();
             }
         }
     }
 
     /// Tells a part of the consumers of deleted queues of it, and forgets them.
-    pub(super) fn dismiss(&mut self) {
-        self.dismissed.extend(self.fx.dismissed.drain(..));
-        let mut most = DISMISSED;
+    pub(super) fn cancel_consumers(&mut self) {
+        self.cancelled_consumers.extend(self.fx.cancelled_consumers.drain(..));
+        let mut most = CANCELLED;
         while most > 0
-            && let Some(dismissed) = self.dismissed.front_mut()
+            && let Some(cancelled_consumers) = self.cancelled_consumers.front_mut()
         {
-            match dismissed.next() {
+            match cancelled_consumers.next() {
                 Some((key, is_consumer)) => {
                     most -= 1;
-                    self.outboxes.remove_holder(key.connection, dismissed.queue(), key.number);
+                    self.outboxes.remove_holder(key.connection, cancelled_consumers.queue(), key.number);
                     if is_consumer {
                         let event = SessionEvent::ConsumerCancelled(key.number);
                         self.out.to_connections.push((key.connection, event));
                     }
                 }
-                None => drop(self.dismissed.pop_front()),
+                None => drop(self.cancelled_consumers.pop_front()),
             }
         }
     }
 
-    fn wait(&mut self, line: Line, command: ShardCommand) {
-        self.lines.push(line, command);
+    fn wait(&mut self, ordering: OrderingKey, command: ShardCommand) {
+        self.pending.push(ordering, command);
         self.steps.has_more = true;
     }
 
     /// Whether a command of the broker waits for what came before it.
-    fn must_wait(&mut self, now: Timestamp, line: Line, command: &ShardCommand) -> bool {
-        if self.lines.has(line) || self.is_early(command) {
+    fn must_wait(&mut self, now: Timestamp, ordering: OrderingKey, command: &ShardCommand) -> bool {
+        if self.pending.has(ordering) || self.is_early(command) {
             return true;
         }
-        match line {
-            Line::Queue(queue) if changes_queue(command) => {
+        match ordering {
+            OrderingKey::Queue(queue) if changes_queue(command) => {
                 // What came before is carried out first.
                 self.catch_up(now, queue);
                 // Its last dead letters have to know where they come from, and where it sent them.
@@ -353,11 +360,11 @@ impl Shard {
         }
     }
 
-    /// Whether the first of a line need not wait any longer.
-    fn may_go(&self, line: Line, command: &ShardCommand) -> bool {
-        let must_wait = match line {
-            Line::Queue(queue) => changes_queue(command) && self.is_in_use(queue),
-            Line::Connection(_) => false,
+    /// Whether the first pending command of an ordering key need not wait any longer.
+    fn may_go(&self, ordering: OrderingKey, command: &ShardCommand) -> bool {
+        let must_wait = match ordering {
+            OrderingKey::Queue(queue) => changes_queue(command) && self.is_in_use(queue),
+            OrderingKey::Connection(_) => false,
         };
         !must_wait && !self.is_early(command)
     }
@@ -369,13 +376,13 @@ impl Shard {
 
     /// Whether something asked before of a queue has not been done.
     fn is_in_use(&self, queue: QueueId) -> bool {
-        self.lines.is_about(queue) || self.has_letters_of(queue) || self.fx.gone.contains(&queue)
+        self.pending.is_about(queue) || self.has_dead_letters_of(queue) || self.fx.to_delete.contains(&queue)
     }
 
-    fn carry_out(&mut self, now: Timestamp, line: Line, command: ShardCommand) {
-        match line {
-            Line::Connection(connection) => self.carry_out_of_client(now, connection, command),
-            Line::Queue(_) => self.carry_out_of_broker(now, command),
+    fn carry_out(&mut self, now: Timestamp, ordering: OrderingKey, command: ShardCommand) {
+        match ordering {
+            OrderingKey::Connection(connection) => self.carry_out_of_client(now, connection, command),
+            OrderingKey::Queue(_) => self.carry_out_of_broker(now, command),
         }
     }
 
@@ -383,15 +390,15 @@ impl Shard {
     fn carry_out_of_client(&mut self, now: Timestamp, connection: ConnectionId, command: ShardCommand) {
         let rest = self.handle_client(now, connection, command);
         if !rest.is_empty() {
-            self.lines.put_back(Line::Connection(connection), rest);
+            self.pending.put_back(OrderingKey::Connection(connection), rest);
             self.steps.has_more = true;
         }
-        self.bury(now);
+        self.delete_queues(now);
     }
 
     fn carry_out_of_broker(&mut self, now: Timestamp, command: ShardCommand) {
         self.handle_broker(now, command);
-        self.bury(now);
+        self.delete_queues(now);
     }
 }
 

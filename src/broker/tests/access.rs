@@ -243,7 +243,7 @@ fn a_passive_declare_needs_any_permission_whether_there_is_something_or_not() {
 }
 
 #[test]
-fn where_letters_and_alternates_go_matters_to_what_is_new_alone() {
+fn where_dead_letters_and_alternates_go_matters_to_what_is_new_alone() {
     let mut broker = Broker::new();
     broker.connect(1);
     let queue = |name: &str, to: &str| queue_with(name, &[("x-dead-letter-exchange", text(to))]);

@@ -67,7 +67,7 @@ fn a_deleted_vhost_takes_all_in_it_and_its_connections() {
     assert_eq!(close_texts(broker.events(1)), ["CONNECTION_FORCED - vhost 'v' is deleted"]);
     assert_eq!(close_texts(broker.events(2)), Vec::<String>::new());
     assert!(broker.stored.is_empty());
-    // What it wrote down is struck, but for the queue ids that are taken.
+    // What it wrote down is removed, but for the queue ids that are taken.
     let mut left = broker.records.clone();
     reserved.iter().for_each(|key| drop(left.remove(key)));
     assert_eq!(left, records);

@@ -220,8 +220,8 @@ fn a_replaced_key_routes_alone_and_stays_replaced() {
     assert_eq!(dead.properties().header("CC"), Some(texts(&["nowhere"])));
 }
 
-/// `src` insists on its dead letters, which go over the fanout `dx` to whatever is bound there.
-fn insisting() -> Broker {
+/// `src` dead-letters at least once over the fanout `dx` to whatever is bound there.
+fn at_least_once() -> Broker {
     let mut broker = Broker::new();
     broker.connect(1);
     broker.ask(1, declare_exchange("dx", "fanout", |_| ()));
@@ -245,8 +245,8 @@ fn full_target(broker: &mut Broker, name: &str) {
 }
 
 #[test]
-fn a_source_that_insists_sends_again_what_a_target_refused() {
-    let mut broker = insisting();
+fn an_at_least_once_source_sends_again_what_a_target_refused() {
+    let mut broker = at_least_once();
     full_target(&mut broker, "full");
     broker.ask(1, declare_queue("open", |_| ()));
     broker.ask(1, Request::BindQueue(binding("dx", "open", "")));
@@ -258,15 +258,15 @@ fn a_source_that_insists_sends_again_what_a_target_refused() {
     broker.pass(999);
     assert!(broker.get(1, "full").is_some());
     broker.pass(1);
-    let letter = broker.get(1, "full").expect("it was sent again");
-    assert_eq!(field(&deaths(&letter.message)[0], "count"), AMQPValue::LongLongInt(1), "it died once");
+    let dead_letter = broker.get(1, "full").expect("it was sent again");
+    assert_eq!(field(&deaths(&dead_letter.message)[0], "count"), AMQPValue::LongLongInt(1), "it died once");
     assert_eq!(broker.counts(1, "open"), (1, 0), "who has it is not sent it again");
     assert!(broker.stored.is_empty());
 }
 
 #[test]
-fn a_source_that_insists_waits_for_a_target() {
-    let mut broker = insisting();
+fn an_at_least_once_source_waits_for_a_target() {
+    let mut broker = at_least_once();
     broker.publish(1, message("", "src", &[]), None);
     broker.pass(10);
     assert_eq!(broker.stored.len(), 1);
@@ -278,8 +278,8 @@ fn a_source_that_insists_waits_for_a_target() {
 }
 
 #[test]
-fn what_is_insisted_on_survives_a_crash_and_counts_as_length() {
-    let mut broker = insisting();
+fn what_an_at_least_once_source_keeps_survives_a_crash_and_counts_as_length() {
+    let mut broker = at_least_once();
     for sequence in 1..=3 {
         broker.publish(1, message("", "src", &[]), Some(sequence));
         broker.pass(10);
@@ -294,8 +294,8 @@ fn what_is_insisted_on_survives_a_crash_and_counts_as_length() {
 }
 
 #[test]
-fn a_source_that_insists_forgets_what_died_with_it() {
-    let mut broker = insisting();
+fn an_at_least_once_source_forgets_what_died_with_it() {
+    let mut broker = at_least_once();
     broker.publish(1, message("", "src", &[]), None);
     broker.pass(10);
     broker.ask(1, super::harness::delete_queue("src", false, false));
@@ -306,7 +306,7 @@ fn a_source_that_insists_forgets_what_died_with_it() {
 }
 
 #[test]
-fn a_source_that_does_not_insist_lets_go_of_what_is_refused() {
+fn an_at_most_once_source_lets_go_of_what_is_refused() {
     let mut broker = broker();
     full_target(&mut broker, "full");
     broker.publish(1, message("", "src", &[persistent()]), None);
@@ -316,7 +316,7 @@ fn a_source_that_does_not_insist_lets_go_of_what_is_refused() {
     assert!(broker.get(1, "full").is_none());
 }
 
-/// A quorum queue for one ready message that insists on its dead letters, which go to the queue `to`.
+/// A quorum queue for one ready message that dead-letters at least once to the queue `to`.
 fn small(name: &str, to: &str) -> Request {
     let arguments = [
         ("x-queue-type", text("quorum")),
@@ -352,7 +352,7 @@ fn a_full_queue_that_feeds_itself_has_its_dead_letters_back_at_once() {
 }
 
 #[test]
-fn letters_that_wait_for_each_others_queues_get_there() {
+fn dead_letters_that_wait_for_each_others_queues_get_there() {
     let mut broker = Broker::new();
     broker.connect(1);
     for (name, to) in [("a", "b"), ("b", "a")] {

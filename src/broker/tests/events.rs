@@ -8,8 +8,8 @@ use leveret_codec::table::AMQPValue;
 use super::harness::{
     Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, int, queue_with, text,
 };
-use crate::broker::announce::characters;
 use crate::broker::command::CatalogCommand;
+use crate::broker::events::characters;
 use crate::model::administration::{
     ApplyTo, Change, Password, PermissionSpec, PolicyKind, PolicySpec, TopicPermissionSpec, UserLimit,
     UserSpec, VhostLimit, VhostMetadata,
@@ -41,20 +41,20 @@ fn shown(value: &AMQPValue) -> String {
 }
 
 /// A broker whose events are heard by the queue `heard` of connection 1.
-fn heard() -> Broker {
+fn subscribed() -> Broker {
     let mut broker = Broker::new();
     broker.connect(1);
-    broker.ask(1, declare_queue("heard", |_| ()));
-    broker.ask(1, Request::BindQueue(binding("amq.rabbitmq.event", "heard", "#")));
-    told(&mut broker);
+    broker.ask(1, declare_queue("subscriber", |_| ()));
+    broker.ask(1, Request::BindQueue(binding("amq.rabbitmq.event", "subscriber", "#")));
+    published(&mut broker);
     broker
 }
 
 /// What was told since it was last asked: `KEY NAME=VALUE ...`, the fields in order of their names.
-fn told(broker: &mut Broker) -> Vec<String> {
+fn published(broker: &mut Broker) -> Vec<String> {
     broker.settle();
     let mut events = Vec::new();
-    while let Some(event) = broker.get(1, "heard") {
+    while let Some(event) = broker.get(1, "subscriber") {
         let mut line = String::from_utf8_lossy(event.message.routing_key()).into_owned();
         let headers = event.message.properties().headers().unwrap_or_default();
         let fields: BTreeMap<_, _> =
@@ -69,12 +69,12 @@ fn told(broker: &mut Broker) -> Vec<String> {
 
 fn administered(broker: &mut Broker, change: Change) -> Vec<String> {
     broker.administer(change).unwrap();
-    told(broker)
+    published(broker)
 }
 
 #[test]
 fn queues_exchanges_and_bindings_are_described_and_who_made_them() {
-    let mut broker = heard();
+    let mut broker = subscribed();
     broker.ask(1, queue_with("q", &[("x-max-length", int(5))]));
     broker.ask(1, declare_exchange("x", "topic", |declare| declare.internal = true));
     broker.ask(1, Request::BindQueue(binding("x", "q", "a.*")));
@@ -100,12 +100,12 @@ fn queues_exchanges_and_bindings_are_described_and_who_made_them() {
         format!("queue.deleted name=q type=rabbit_classic_queue {by} vhost=/"),
         format!("exchange.deleted name=x {by} vhost=/"),
     ];
-    assert_eq!(told(&mut broker), expected);
+    assert_eq!(published(&mut broker), expected);
 }
 
 #[test]
 fn what_goes_of_its_own_is_told_once_and_as_the_brokers_doing() {
-    let mut broker = heard();
+    let mut broker = subscribed();
     broker.ask(1, declare_exchange("x", "fanout", |declare| declare.auto_delete = true));
     broker.ask(
         1,
@@ -116,10 +116,10 @@ fn what_goes_of_its_own_is_told_once_and_as_the_brokers_doing() {
     broker.ask(1, Request::BindQueue(binding("x", "expires", "")));
     broker.connect(2);
     broker.ask(2, declare_queue("exclusive", |declare| declare.exclusive = true));
-    told(&mut broker);
+    published(&mut broker);
     broker.pass(1000);
     broker.lose(2);
-    let keys: Vec<String> = told(&mut broker)
+    let keys: Vec<String> = published(&mut broker)
         .into_iter()
         .filter_map(|line| {
             let by = line.split(' ').find(|field| field.starts_with("user_who"))?;
@@ -133,7 +133,7 @@ fn what_goes_of_its_own_is_told_once_and_as_the_brokers_doing() {
 
 #[test]
 fn a_connection_its_channels_and_consumers_are_described() {
-    let mut broker = heard();
+    let mut broker = subscribed();
     let now = broker.now();
     let ends = Ends { client: "127.0.0.1:50000".parse().unwrap(), server: "127.0.0.1:5672".parse().unwrap() };
     let mut port = broker.port(2).between(ends);
@@ -187,12 +187,12 @@ fn a_connection_its_channels_and_consumers_are_described() {
              user_provided_name=mine vhost=/"
         ),
     ];
-    assert_eq!(told(&mut broker), expected);
+    assert_eq!(published(&mut broker), expected);
 }
 
 #[test]
 fn a_login_that_fails_is_told_with_its_reason_in_characters() {
-    let mut broker = heard();
+    let mut broker = subscribed();
     let now = broker.now();
     let mut port = broker.port(2).with_anonymous(Some("guest".into()));
     let tries: [(&str, &[u8], bool); 6] = [
@@ -221,13 +221,13 @@ fn a_login_that_fails_is_told_with_its_reason_in_characters() {
         failure("PLAIN", "", "response invalid"),
         failure("ANONYMOUS", " name=guest", "user 'guest' can only connect via localhost"),
     ];
-    assert_eq!(told(&mut broker), expected);
+    assert_eq!(published(&mut broker), expected);
     assert_eq!(shown(&characters("ab")), "[97l 98l]");
 }
 
 #[test]
 fn what_administrators_do_is_told() {
-    let mut broker = heard();
+    let mut broker = subscribed();
     let (vhost, user): (Name, Name) = ("v".into(), "u".into());
     let metadata = VhostMetadata {
         description: "d".into(),
@@ -279,9 +279,9 @@ fn what_administrators_do_is_told() {
 
 #[test]
 fn policies_and_limits_of_a_vhost_are_told_and_go_with_it() {
-    let mut broker = heard();
+    let mut broker = subscribed();
     broker.administer(Change::PutVhost { name: "v".into(), metadata: VhostMetadata::default() }).unwrap();
-    told(&mut broker);
+    published(&mut broker);
     let policy = PolicySpec {
         pattern: "^x".into(),
         apply_to: ApplyTo::Queues,
@@ -325,12 +325,12 @@ fn policies_and_limits_of_a_vhost_are_told_and_go_with_it() {
 
 #[test]
 fn an_alarm_is_told_when_it_changes() {
-    let mut broker = heard();
+    let mut broker = subscribed();
     for (memory, disk) in [(true, false), (true, true), (true, true), (false, false)] {
         broker.tell_catalog(CatalogCommand::Alarms(Alarms { memory, disk }));
     }
     let expected = ["set source=memory", "set source=disk", "cleared source=memory", "cleared source=disk"]
         .map(|what| what.replacen(' ', " node=leveret@localhost ", 1))
         .map(|what| format!("alarm.{what}"));
-    assert_eq!(told(&mut broker), expected);
+    assert_eq!(published(&mut broker), expected);
 }

@@ -2,18 +2,18 @@
 
 mod access;
 mod administration;
-mod announcements;
+mod cc;
 mod confirms;
 mod consuming;
-mod copies;
 mod dead_letters;
 mod events;
 mod exchanges;
 pub(super) mod harness;
-mod keepers;
+mod internal_queues;
 mod masses;
 mod policies;
 mod publish;
 mod queues;
 mod recovery;
+mod tracing;
 mod turns;

@@ -67,17 +67,17 @@ fn a_policy_that_goes_lets_arguments_hold_alone_again() {
 }
 
 #[test]
-fn a_source_that_no_longer_insists_drops_the_dead_letters_that_nobody_took() {
+fn a_source_that_is_no_longer_at_least_once_drops_the_dead_letters_that_nobody_took() {
     let mut broker = Broker::new();
     broker.connect(1);
     broker.ask(1, super::harness::queue_with("q", &[("x-queue-type", text("quorum"))]));
-    let insists = [
+    let at_least_once = [
         ("dead-letter-exchange", text("nowhere")),
         ("dead-letter-strategy", text("at-least-once")),
         ("overflow", text("reject-publish")),
         ("message-ttl", int(10)),
     ];
-    broker.administer(regular("p", "q", &insists)).unwrap();
+    broker.administer(regular("p", "q", &at_least_once)).unwrap();
     publish(&mut broker, 2);
     broker.pass(100_000);
     assert_eq!((broker.counts(1, "q").0, broker.stored.len()), (0, 2));

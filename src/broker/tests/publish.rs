@@ -1,5 +1,5 @@
 //! Publishing: checks, routes and what is remembered of them, direct reply-to (semantics 9.1 to 9.5, section
-//! 15). Keys in CC and BCC are in `copies`.
+//! 15). Keys in CC and BCC are in `cc`.
 
 use leveret_codec::properties::Field;
 

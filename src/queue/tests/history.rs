@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::judge::Judge;
+use super::oracle::Oracle;
 use super::store::FakeStore;
 use super::support::{Spec, message};
 use crate::model::consuming::{ConsumeOptions, Settlement};
@@ -14,14 +14,14 @@ use crate::model::ids::{
 };
 use crate::model::op::{Fetch, Fetched, RecoveredQueue};
 use crate::model::settings::{DeadLetterTarget, QueueSettings};
-use crate::queue::{Gate, Pushed, Queue, QueueEffects};
+use crate::queue::{FlowControl, Pushed, Queue, QueueEffects};
 
 /// More than what a queue in use keeps whatever its window, and a message on top.
 const FLOOR: u64 = 128 * 1024 + 42_000;
 
 struct Closed<'a>(&'a BTreeSet<ConnectionId>);
 
-impl Gate for Closed<'_> {
+impl FlowControl for Closed<'_> {
     fn admits(&mut self, connection: ConnectionId, _bytes: usize) -> bool {
         !self.0.contains(&connection)
     }
@@ -38,7 +38,7 @@ enum Step {
     Settle(u32, usize, u64, Settlement),
     SettleAll(u32, Settlement),
     Pause(u32, bool),
-    Gate(u32, bool),
+    FlowControl(u32, bool),
     Window(usize),
     Purge,
     Pass(u64),
@@ -92,7 +92,7 @@ fn steps() -> impl Strategy<Value = Step> {
             .prop_map(|(who, from, len, settlement)| Step::Settle(who, from, len, settlement)),
         2 => (0u32..7, settlements()).prop_map(|(who, settlement)| Step::SettleAll(who, settlement)),
         1 => (0u32..5, any::<bool>()).prop_map(|(who, paused)| Step::Pause(who, paused)),
-        1 => (0u32..5, any::<bool>()).prop_map(|(who, closed)| Step::Gate(who, closed)),
+        1 => (0u32..5, any::<bool>()).prop_map(|(who, closed)| Step::FlowControl(who, closed)),
         1 => prop_oneof![Just(0usize), Just(50_000), Just(400_000)].prop_map(Step::Window),
         1 => Just(Step::Purge),
         4 => (1u64..15).prop_map(Step::Pass),
@@ -164,7 +164,7 @@ fn key(who: u32) -> ConsumerKey {
 struct Run {
     queue: Queue,
     store: FakeStore,
-    judge: Judge,
+    oracle: Oracle,
     fx: QueueEffects,
     asked: Vec<(Fetch, Fetched)>,
     window: usize,
@@ -177,11 +177,11 @@ impl Run {
         let id = QueueRef { queue: QUEUE, shard: ShardIndex(0) };
         let mut queue = Queue::recover(id, settings.clone(), RecoveredQueue::default(), now);
         queue.set_window(0, 0);
-        let judge = Judge::new(settings, now);
+        let oracle = Oracle::new(settings, now);
         Run {
             queue,
             store: FakeStore::default(),
-            judge,
+            oracle,
             fx: QueueEffects::default(),
             asked: Vec::new(),
             window: 0,
@@ -190,62 +190,62 @@ impl Run {
     }
 
     fn step(&mut self, step: Step) {
-        let now = self.judge.now;
-        let Run { queue, judge, fx, .. } = self;
+        let now = self.oracle.now;
+        let Run { queue, oracle, fx, .. } = self;
         match step {
             Step::Push(mut spec) => {
                 // Their deaths would not be seen.
-                spec.expiration = spec.expiration.filter(|_| judge.settings.dead_letter.is_some());
+                spec.expiration = spec.expiration.filter(|_| oracle.settings.dead_letter.is_some());
                 let message = message(spec);
                 let pushed = queue.push(now, message.clone(), fx);
-                let durable = judge.settings.durable && spec.persistent;
+                let durable = oracle.settings.durable && spec.persistent;
                 assert_eq!(pushed, if durable { Pushed::Stored } else { Pushed::Accepted });
-                judge.pushed(&message, durable);
+                oracle.pushed(&message, durable);
             }
             Step::Consume(who, options) => {
-                if !judge.is_registered(key(who)) {
+                if !oracle.is_registered(key(who)) {
                     queue.consume(now, key(who), options, fx).unwrap();
-                    judge.consume(key(who), options);
+                    oracle.consume(key(who), options);
                 }
             }
             Step::Cancel(who) => {
-                judge.cancel(key(who));
+                oracle.cancel(key(who));
                 queue.cancel(now, key(who), fx);
             }
             Step::Detach(who) => {
                 // A get that waits would not be answered; sessions ask for one thing at a time.
-                if judge.gets == 0 {
-                    judge.cancel(key(who));
+                if oracle.gets == 0 {
+                    oracle.cancel(key(who));
                     let all = PositionRange { first: Position(0), last: Position(u64::MAX) };
-                    judge.settle(key(who), all, Settlement::Requeue { failed: true });
+                    oracle.settle(key(who), all, Settlement::Requeue { failed: true });
                     queue.detach(now, key(who), usize::MAX, fx);
                 }
             }
             Step::Get(who, no_ack) => {
-                judge.gets += 1;
+                oracle.gets += 1;
                 queue.get(now, key(who), no_ack, fx);
             }
             Step::Settle(who, from, len, settlement) => {
-                if let Some(&first) = judge.held(key(who)).get(from) {
+                if let Some(&first) = oracle.held(key(who)).get(from) {
                     let range = PositionRange { first, last: Position(first.0 + len - 1) };
-                    judge.settle(key(who), range, settlement);
+                    oracle.settle(key(who), range, settlement);
                     queue.settle(now, key(who), range, settlement, fx);
                 }
             }
             Step::SettleAll(who, settlement) => {
                 let range = PositionRange { first: Position(1), last: Position(u64::MAX) };
-                judge.settle(key(who), range, settlement);
+                oracle.settle(key(who), range, settlement);
                 queue.settle(now, key(who), range, settlement, fx);
             }
             Step::Pause(who, paused) => {
-                judge.pause(key(who), paused);
+                oracle.pause(key(who), paused);
                 queue.set_paused(key(who), paused);
             }
-            Step::Gate(who, closed) => {
+            Step::FlowControl(who, closed) => {
                 if closed {
-                    judge.closed.insert(key(who).connection);
+                    oracle.closed.insert(key(who).connection);
                 } else {
-                    judge.closed.remove(&key(who).connection);
+                    oracle.closed.remove(&key(who).connection);
                 }
             }
             Step::Window(bytes) => {
@@ -253,16 +253,16 @@ impl Run {
                 self.widest = self.widest.max(bytes);
                 queue.set_window(bytes, bytes);
             }
-            Step::Purge => assert_eq!(queue.purge(now, fx), judge.purged()),
+            Step::Purge => assert_eq!(queue.purge(now, fx), oracle.purged()),
             Step::Pass(millis) => {
-                judge.now = now.plus_millis(millis);
-                if queue.next_deadline().is_some_and(|deadline| deadline <= judge.now) {
-                    queue.tick(judge.now, fx);
+                oracle.now = now.plus_millis(millis);
+                if queue.next_deadline().is_some_and(|deadline| deadline <= oracle.now) {
+                    queue.tick(oracle.now, fx);
                 }
             }
             Step::Answer(which, late) => return self.answer(which, late),
             Step::DeadLettered => {
-                if let Some(position) = judge.awaited.pop_first() {
+                if let Some(position) = oracle.awaited.pop_first() {
                     queue.dead_lettered(position, fx);
                 }
             }
@@ -275,17 +275,17 @@ impl Run {
         if which < self.asked.len() {
             let (fetch, then) = self.asked.remove(which);
             let fetched = if late { self.store.read(fetch) } else { then };
-            self.queue.loaded(self.judge.now, fetched, &mut self.fx);
+            self.queue.loaded(self.oracle.now, fetched, &mut self.fx);
             self.review();
         }
     }
 
     fn pump(&mut self) {
-        self.queue.pump(self.judge.now, &mut Closed(&self.judge.closed), &mut self.fx);
+        self.queue.pump(self.oracle.now, &mut Closed(&self.oracle.closed), &mut self.fx);
         self.review();
-        self.judge.end_turn();
+        self.oracle.end_turn();
         if self.asked.is_empty() {
-            self.judge.check_at_rest();
+            self.oracle.check_at_rest();
             let window = (self.window as u64).max(FLOOR);
             // Of what the store has too, and of what it does not have and was delivered under a wider window.
             let unacked = (self.window as u64 / 2).max(FLOOR) + (self.widest as u64 / 2).max(FLOOR);
@@ -299,36 +299,36 @@ impl Run {
             self.store.apply(QUEUE, op);
         }
         for (connection, delivery) in &self.fx.deliveries {
-            self.judge.delivered(*connection, delivery);
+            self.oracle.delivered(*connection, delivery);
         }
         for got in &self.fx.got {
-            self.judge.got(got);
+            self.oracle.got(got);
         }
         for dead in &self.fx.dead_letters {
-            self.judge.dead_letter(dead);
+            self.oracle.dead_letter(dead);
         }
         for &fetch in &self.fx.fetches {
             let others = self.asked.iter().filter(|(other, _)| other.lane == fetch.lane).count();
-            assert!(others <= 1, "one fetch per lane, and one of letters");
+            assert!(others <= 1, "one fetch per lane, and one of dead letters");
             self.asked.push((fetch, self.store.read(fetch)));
         }
         self.fx.clear();
-        self.judge.check_counts(self.queue.counts());
-        let judge = &self.judge;
+        self.oracle.check_counts(self.queue.counts());
+        let oracle = &self.oracle;
         let alive = |at: &Position| {
-            judge.ready.contains_key(at)
-                || judge.unacked.contains_key(at)
-                || judge.awaited.contains(at)
-                || judge.is_dying(*at)
+            oracle.ready.contains_key(at)
+                || oracle.unacked.contains_key(at)
+                || oracle.awaited.contains(at)
+                || oracle.is_dying(*at)
         };
         for at in self.store.positions() {
             assert!(alive(&at), "{at} has left, but not the store");
         }
-        let known = judge.ready.iter().chain(judge.unacked.iter().map(|(at, (_, known))| (at, known)));
+        let known = oracle.ready.iter().chain(oracle.unacked.iter().map(|(at, (_, known))| (at, known)));
         for (&at, known) in known {
             assert!(self.store.has(at) || !(known.durable || self.store.was_put(at)), "{at} is lost");
         }
-        assert!(judge.awaited.iter().all(|&at| self.store.has(at)));
+        assert!(oracle.awaited.iter().all(|&at| self.store.has(at)));
     }
 
     /// Answers all fetches and pumps until nothing moves.
@@ -346,21 +346,21 @@ impl Run {
 
     /// Everything comes out in the end, and the store is empty.
     fn drain(&mut self) {
-        self.judge.closed.clear();
+        self.oracle.closed.clear();
         for who in 0..7 {
             self.step(Step::Pump);
             self.settle_down();
             self.step(Step::Detach(who));
         }
         self.settle_down();
-        assert_eq!(self.judge.consumer_count(), 0);
+        assert_eq!(self.oracle.consumer_count(), 0);
         self.step(Step::Consume(9, ConsumeOptions { no_ack: true, ..ConsumeOptions::default() }));
         self.settle_down();
-        while !self.judge.awaited.is_empty() {
+        while !self.oracle.awaited.is_empty() {
             self.step(Step::DeadLettered);
             self.settle_down();
         }
-        assert!(self.judge.ready.is_empty() && self.judge.unacked.is_empty());
+        assert!(self.oracle.ready.is_empty() && self.oracle.unacked.is_empty());
         assert_eq!(self.store.positions().count(), 0);
         assert_eq!(self.queue.counts().memory_bytes, 0);
     }

@@ -1,11 +1,11 @@
 //! Tests of the queue as a whole, from outside: rules one by one, and random histories against a model.
 
-mod desk;
+mod dead_letters;
+mod harness;
 mod history;
-mod judge;
-mod letters;
 mod masses;
 mod memory;
+mod oracle;
 mod quorum;
 mod rules;
 mod store;

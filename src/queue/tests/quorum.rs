@@ -9,11 +9,11 @@ use crate::model::ids::{
 };
 use crate::model::op::{Attempts, Op};
 use crate::model::settings::{QueueSettings, QueueType};
-use crate::queue::{Gate, Queue, QueueEffects, TimedOut};
+use crate::queue::{FlowControl, Queue, QueueEffects, TimedOut};
 
 struct Open;
 
-impl Gate for Open {
+impl FlowControl for Open {
     fn admits(&mut self, _: ConnectionId, _: usize) -> bool {
         true
     }
@@ -23,15 +23,15 @@ fn key(who: u32) -> ConsumerKey {
     ConsumerKey { connection: ConnectionId(1), number: ConsumerNumber(who) }
 }
 
-struct Desk {
+struct Harness {
     queue: Queue,
     fx: QueueEffects,
     now: Timestamp,
 }
 
-impl Desk {
+impl Harness {
     /// A quorum queue with this many messages and a timeout of its own.
-    fn new(messages: usize, timeout: Option<u64>) -> Desk {
+    fn new(messages: usize, timeout: Option<u64>) -> Harness {
         let queue_type = QueueType::Quorum;
         let settings = QueueSettings {
             queue_type,
@@ -42,11 +42,11 @@ impl Desk {
         // Before the counted milliseconds go around, so that they do.
         let now = Timestamp(u64::from(u32::MAX) - 500);
         let at = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
-        let mut desk = Desk { queue: Queue::new(at, settings, now), fx: QueueEffects::default(), now };
+        let mut harness = Harness { queue: Queue::new(at, settings, now), fx: QueueEffects::default(), now };
         for _ in 0..messages {
-            desk.queue.push(now, message(Spec::default()), &mut desk.fx);
+            harness.queue.push(now, message(Spec::default()), &mut harness.fx);
         }
-        desk
+        harness
     }
 
     fn consume(&mut self, who: u32, options: ConsumeOptions) {
@@ -90,93 +90,93 @@ fn prefetch(prefetch: u16) -> ConsumeOptions {
 
 #[test]
 fn what_is_held_for_too_long_is_taken_back_and_the_consumer_is_none_any_more() {
-    let mut desk = Desk::new(3, Some(1000));
-    desk.consume(1, prefetch(2));
-    assert_eq!(desk.delivered(), [(1, 1), (1, 2)]);
-    assert_eq!(desk.pass(999), []);
-    assert_eq!(desk.pass(1), [(1, 1)]);
-    let counts = desk.queue.counts();
+    let mut harness = Harness::new(3, Some(1000));
+    harness.consume(1, prefetch(2));
+    assert_eq!(harness.delivered(), [(1, 1), (1, 2)]);
+    assert_eq!(harness.pass(999), []);
+    assert_eq!(harness.pass(1), [(1, 1)]);
+    let counts = harness.queue.counts();
     assert_eq!((counts.ready, counts.unacked, counts.consumers), (3, 0, 0));
-    assert_eq!(desk.pass(5000), [], "once");
-    desk.ack(1, 1, 2);
-    assert_eq!(desk.queue.counts().ready, 3, "a late ack is no news");
-    desk.consume(2, prefetch(0));
+    assert_eq!(harness.pass(5000), [], "once");
+    harness.ack(1, 1, 2);
+    assert_eq!(harness.queue.counts().ready, 3, "a late ack is no news");
+    harness.consume(2, prefetch(0));
     let redelivered: Vec<_> =
-        desk.fx.deliveries.iter().map(|(_, it)| (it.redelivered, it.attempts)).collect();
+        harness.fx.deliveries.iter().map(|(_, it)| (it.redelivered, it.attempts)).collect();
     let once = Attempts { acquired: 1, failed: 0 };
     assert_eq!(redelivered, [(true, once), (true, once), (false, Attempts::NONE)], "that is no failure");
-    assert!(desk.fx.ops.iter().any(|op| matches!(op, Op::Requeue { attempts, .. } if *attempts == once)));
+    assert!(harness.fx.ops.iter().any(|op| matches!(op, Op::Requeue { attempts, .. } if *attempts == once)));
 }
 
 #[test]
 fn every_delivery_has_its_own_time() {
-    let mut desk = Desk::new(1, Some(1000));
-    desk.consume(1, prefetch(0));
-    assert_eq!(desk.pass(900), []);
-    desk.queue.push(desk.now, message(Spec::default()), &mut desk.fx);
-    desk.pump();
-    desk.ack(1, 1, 1);
-    assert_eq!(desk.pass(900), [], "the first was settled in time, the second came later");
-    assert_eq!(desk.pass(200), [(100, 1)]);
+    let mut harness = Harness::new(1, Some(1000));
+    harness.consume(1, prefetch(0));
+    assert_eq!(harness.pass(900), []);
+    harness.queue.push(harness.now, message(Spec::default()), &mut harness.fx);
+    harness.pump();
+    harness.ack(1, 1, 1);
+    assert_eq!(harness.pass(900), [], "the first was settled in time, the second came later");
+    assert_eq!(harness.pass(200), [(100, 1)]);
 }
 
 #[test]
 fn a_message_that_comes_again_starts_anew() {
-    let mut desk = Desk::new(1, Some(1000));
-    desk.consume(1, prefetch(1));
-    assert_eq!(desk.pass(900), []);
+    let mut harness = Harness::new(1, Some(1000));
+    harness.consume(1, prefetch(1));
+    assert_eq!(harness.pass(900), []);
     let range = PositionRange::single(Position(1));
-    desk.queue.settle(desk.now, key(1), range, Settlement::Requeue { failed: false }, &mut desk.fx);
-    desk.pump();
-    assert_eq!(desk.delivered(), [(1, 1), (1, 1)]);
-    assert_eq!(desk.pass(999), []);
-    assert_eq!(desk.pass(1), [(1, 1)]);
+    harness.queue.settle(harness.now, key(1), range, Settlement::Requeue { failed: false }, &mut harness.fx);
+    harness.pump();
+    assert_eq!(harness.delivered(), [(1, 1), (1, 1)]);
+    assert_eq!(harness.pass(999), []);
+    assert_eq!(harness.pass(1), [(1, 1)]);
 }
 
 #[test]
 fn a_consumer_may_say_its_own_time() {
-    let mut desk = Desk::new(3, Some(1000));
-    desk.consume(1, ConsumeOptions { timeout: Some(4000), ..prefetch(1) });
-    desk.consume(2, ConsumeOptions { timeout: Some(500), ..prefetch(1) });
-    desk.consume(3, prefetch(1));
-    assert_eq!(desk.pass(10_000), [(500, 2), (1000, 3), (4000, 1)]);
-    let mut desk = Desk::new(1, None);
-    desk.consume(1, ConsumeOptions { timeout: Some(0), ..prefetch(1) });
-    assert_eq!(desk.pass(0), [(0, 1)]);
+    let mut harness = Harness::new(3, Some(1000));
+    harness.consume(1, ConsumeOptions { timeout: Some(4000), ..prefetch(1) });
+    harness.consume(2, ConsumeOptions { timeout: Some(500), ..prefetch(1) });
+    harness.consume(3, prefetch(1));
+    assert_eq!(harness.pass(10_000), [(500, 2), (1000, 3), (4000, 1)]);
+    let mut harness = Harness::new(1, None);
+    harness.consume(1, ConsumeOptions { timeout: Some(0), ..prefetch(1) });
+    assert_eq!(harness.pass(0), [(0, 1)]);
 }
 
 #[test]
 fn what_nobody_has_to_ack_and_what_has_no_end_does_not_time_out() {
-    let mut desk = Desk::new(4, Some(1000));
-    desk.queue.get(desk.now, key(2), true, &mut desk.fx);
-    desk.consume(1, ConsumeOptions { no_ack: true, prefetch: 1, ..ConsumeOptions::default() });
-    assert_eq!((desk.pass(100_000), desk.queue.counts().ready), (vec![], 0));
-    let mut desk = Desk::new(1, Some(31 * 86_400_000));
-    desk.consume(1, prefetch(1));
-    assert_eq!(desk.queue.next_deadline(), None);
-    let mut desk = Desk::new(1, None);
-    desk.consume(1, prefetch(1));
-    assert_eq!(desk.queue.next_deadline(), None);
+    let mut harness = Harness::new(4, Some(1000));
+    harness.queue.get(harness.now, key(2), true, &mut harness.fx);
+    harness.consume(1, ConsumeOptions { no_ack: true, prefetch: 1, ..ConsumeOptions::default() });
+    assert_eq!((harness.pass(100_000), harness.queue.counts().ready), (vec![], 0));
+    let mut harness = Harness::new(1, Some(31 * 86_400_000));
+    harness.consume(1, prefetch(1));
+    assert_eq!(harness.queue.next_deadline(), None);
+    let mut harness = Harness::new(1, None);
+    harness.consume(1, prefetch(1));
+    assert_eq!(harness.queue.next_deadline(), None);
 }
 
 #[test]
 fn what_a_get_holds_times_out_too() {
-    let mut desk = Desk::new(2, Some(1000));
-    desk.queue.get(desk.now, key(2), false, &mut desk.fx);
-    assert_eq!(desk.pass(2000), [(1000, 2)]);
-    assert_eq!(desk.queue.counts().ready, 2);
+    let mut harness = Harness::new(2, Some(1000));
+    harness.queue.get(harness.now, key(2), false, &mut harness.fx);
+    assert_eq!(harness.pass(2000), [(1000, 2)]);
+    assert_eq!(harness.queue.counts().ready, 2);
 }
 
 #[test]
 fn a_lost_consumer_leaves_no_deadline_to_the_next_in_its_place() {
-    let mut desk = Desk::new(1, Some(1000));
-    desk.consume(1, prefetch(1));
-    desk.queue.detach(desk.now, key(1), usize::MAX, &mut desk.fx);
-    assert_eq!(desk.queue.next_deadline(), None);
-    assert_eq!(desk.pass(600), []);
-    desk.consume(2, prefetch(1));
-    assert_eq!(desk.pass(999), []);
-    assert_eq!(desk.pass(1), [(1, 2)]);
+    let mut harness = Harness::new(1, Some(1000));
+    harness.consume(1, prefetch(1));
+    harness.queue.detach(harness.now, key(1), usize::MAX, &mut harness.fx);
+    assert_eq!(harness.queue.next_deadline(), None);
+    assert_eq!(harness.pass(600), []);
+    harness.consume(2, prefetch(1));
+    assert_eq!(harness.pass(999), []);
+    assert_eq!(harness.pass(1), [(1, 2)]);
 }
 
 #[test]
@@ -184,18 +184,18 @@ fn an_unlimited_consumer_of_a_quorum_queue_is_limited() {
     for (options, expected) in
         [(prefetch(0), 2000), (prefetch(2100), 2100), (ConsumeOptions { no_ack: true, ..prefetch(0) }, 2200)]
     {
-        let mut desk = Desk::new(2200, None);
-        desk.consume(1, options);
-        assert_eq!(desk.delivered().len(), expected);
+        let mut harness = Harness::new(2200, None);
+        harness.consume(1, options);
+        assert_eq!(harness.delivered().len(), expected);
     }
 }
 
 /// A quorum queue with this many messages and one active consumer.
-fn single_active(messages: usize) -> Desk {
-    let mut desk = Desk::new(messages, None);
-    let settings = QueueSettings { single_active_consumer: true, ..desk.queue.settings().clone() };
-    desk.queue.set_settings(desk.now, settings, &mut desk.fx);
-    desk
+fn single_active(messages: usize) -> Harness {
+    let mut harness = Harness::new(messages, None);
+    let settings = QueueSettings { single_active_consumer: true, ..harness.queue.settings().clone() };
+    harness.queue.set_settings(harness.now, settings, &mut harness.fx);
+    harness
 }
 
 fn of_priority(priority: i32) -> ConsumeOptions {
@@ -204,34 +204,34 @@ fn of_priority(priority: i32) -> ConsumeOptions {
 
 #[test]
 fn a_higher_priority_takes_over_once_nothing_is_in_flight() {
-    let mut desk = single_active(6);
-    desk.consume(1, of_priority(1));
-    desk.consume(2, of_priority(5));
-    desk.consume(3, of_priority(5));
-    desk.consume(4, of_priority(3));
-    assert_eq!(desk.delivered(), [(1, 1)]);
-    desk.ack(1, 1, 1);
-    assert_eq!(desk.delivered(), [(2, 2)]);
-    desk.ack(2, 2, 2);
-    assert_eq!(desk.delivered(), [(2, 3)], "the active one stays against its equals");
-    desk.queue.cancel(desk.now, key(2), &mut desk.fx);
-    desk.pump();
-    assert_eq!(desk.delivered(), [(3, 4)], "a cancelled one need not settle first");
-    desk.queue.detach(desk.now, key(3), usize::MAX, &mut desk.fx);
-    desk.pump();
-    assert_eq!(desk.delivered(), [(4, 4)]);
+    let mut harness = single_active(6);
+    harness.consume(1, of_priority(1));
+    harness.consume(2, of_priority(5));
+    harness.consume(3, of_priority(5));
+    harness.consume(4, of_priority(3));
+    assert_eq!(harness.delivered(), [(1, 1)]);
+    harness.ack(1, 1, 1);
+    assert_eq!(harness.delivered(), [(2, 2)]);
+    harness.ack(2, 2, 2);
+    assert_eq!(harness.delivered(), [(2, 3)], "the active one stays against its equals");
+    harness.queue.cancel(harness.now, key(2), &mut harness.fx);
+    harness.pump();
+    assert_eq!(harness.delivered(), [(3, 4)], "a cancelled one need not settle first");
+    harness.queue.detach(harness.now, key(3), usize::MAX, &mut harness.fx);
+    harness.pump();
+    assert_eq!(harness.delivered(), [(4, 4)]);
 }
 
 #[test]
 fn a_higher_priority_need_not_wait_for_one_that_holds_nothing() {
-    let mut desk = single_active(0);
-    desk.consume(1, ConsumeOptions { no_ack: true, ..of_priority(1) });
-    desk.queue.push(desk.now, message(Spec::default()), &mut desk.fx);
-    desk.pump();
-    desk.consume(2, of_priority(2));
-    desk.queue.push(desk.now, message(Spec::default()), &mut desk.fx);
-    desk.pump();
-    assert_eq!(desk.delivered(), [(1, 1), (2, 2)]);
+    let mut harness = single_active(0);
+    harness.consume(1, ConsumeOptions { no_ack: true, ..of_priority(1) });
+    harness.queue.push(harness.now, message(Spec::default()), &mut harness.fx);
+    harness.pump();
+    harness.consume(2, of_priority(2));
+    harness.queue.push(harness.now, message(Spec::default()), &mut harness.fx);
+    harness.pump();
+    assert_eq!(harness.delivered(), [(1, 1), (2, 2)]);
 }
 
 #[test]
@@ -239,9 +239,9 @@ fn a_classic_queue_wants_the_channel_closed() {
     let settings = QueueSettings::default();
     let at = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
     let now = Timestamp(5);
-    let mut desk = Desk { queue: Queue::new(at, settings, now), fx: QueueEffects::default(), now };
-    desk.queue.push(now, message(Spec::default()), &mut desk.fx);
-    desk.consume(1, ConsumeOptions { timeout: Some(10), ..prefetch(1) });
-    desk.queue.tick(now.plus_millis(10), &mut desk.fx);
-    assert_eq!(desk.fx.timed_out, [TimedOut { key: key(1), timeout: 10, closes_channel: true }]);
+    let mut harness = Harness { queue: Queue::new(at, settings, now), fx: QueueEffects::default(), now };
+    harness.queue.push(now, message(Spec::default()), &mut harness.fx);
+    harness.consume(1, ConsumeOptions { timeout: Some(10), ..prefetch(1) });
+    harness.queue.tick(now.plus_millis(10), &mut harness.fx);
+    assert_eq!(harness.fx.timed_out, [TimedOut { key: key(1), timeout: 10, closes_channel: true }]);
 }

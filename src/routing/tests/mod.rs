@@ -3,7 +3,7 @@
 
 mod bindings;
 mod headers;
-mod keepers;
+mod internal_queues;
 mod spreading;
 mod texts;
 mod topic;

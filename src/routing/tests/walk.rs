@@ -10,11 +10,11 @@ use crate::model::ids::ExchangeId;
 use crate::routing::{Envelope, ExchangeKind, Exchanges, route};
 
 #[derive(Default)]
-struct House {
+struct Harness {
     exchanges: BTreeMap<u64, (ExchangeRoutes, Option<u64>)>,
 }
 
-impl Exchanges for House {
+impl Exchanges for Harness {
     fn routes(&self, id: ExchangeId) -> Option<&ExchangeRoutes> {
         self.exchanges.get(&id.0).map(|(routes, _)| routes)
     }
@@ -24,13 +24,13 @@ impl Exchanges for House {
     }
 }
 
-impl House {
-    fn with(mut self, id: u64, kind: ExchangeKind, alternate: Option<u64>) -> House {
+impl Harness {
+    fn with(mut self, id: u64, kind: ExchangeKind, alternate: Option<u64>) -> Harness {
         self.exchanges.insert(id, (ExchangeRoutes::new(kind, &none()), alternate));
         self
     }
 
-    fn bound(mut self, id: u64, destination: Destination, key: &str) -> House {
+    fn bound(mut self, id: u64, destination: Destination, key: &str) -> Harness {
         let (routes, _) = self.exchanges.get_mut(&id).expect("an exchange of this test");
         assert_eq!(routes.bind(destination, key, &none()), Ok(true));
         self
@@ -56,7 +56,7 @@ fn exchange(number: u64) -> Destination {
 
 #[test]
 fn queues_are_found_once_over_the_whole_walk() {
-    let house = House::default()
+    let harness = Harness::default()
         .with(1, ExchangeKind::Fanout, None)
         .with(2, ExchangeKind::Direct, None)
         .bound(1, queue(7), "a")
@@ -65,28 +65,28 @@ fn queues_are_found_once_over_the_whole_walk() {
         .bound(1, exchange(2), "")
         .bound(2, queue(7), "k")
         .bound(2, queue(1), "k");
-    assert_eq!(house.reached(1, &["k"]), [1, 3, 7]);
-    assert_eq!(house.reached(1, &["other"]), [3, 7]);
+    assert_eq!(harness.reached(1, &["k"]), [1, 3, 7]);
+    assert_eq!(harness.reached(1, &["other"]), [3, 7]);
 }
 
 #[test]
 fn cycles_end() {
-    let house = House::default()
+    let harness = Harness::default()
         .with(1, ExchangeKind::Fanout, None)
         .with(2, ExchangeKind::Fanout, None)
         .bound(1, exchange(2), "")
         .bound(1, exchange(1), "")
         .bound(2, exchange(1), "")
         .bound(2, queue(1), "");
-    assert_eq!(house.reached(1, &["k"]), [1]);
+    assert_eq!(harness.reached(1, &["k"]), [1]);
     let alternates =
-        House::default().with(1, ExchangeKind::Direct, Some(2)).with(2, ExchangeKind::Direct, Some(1));
+        Harness::default().with(1, ExchangeKind::Direct, Some(2)).with(2, ExchangeKind::Direct, Some(1));
     assert_eq!(alternates.reached(1, &["k"]), NOWHERE);
 }
 
 #[test]
 fn the_alternate_is_for_what_this_exchange_matched_nothing_of() {
-    let house = House::default()
+    let harness = Harness::default()
         .with(1, ExchangeKind::Fanout, None)
         .with(2, ExchangeKind::Direct, Some(3))
         .with(3, ExchangeKind::Direct, Some(4))
@@ -96,56 +96,57 @@ fn the_alternate_is_for_what_this_exchange_matched_nothing_of() {
         .bound(2, queue(2), "two")
         .bound(3, queue(3), "three")
         .bound(4, queue(4), "");
-    assert_eq!(house.reached(1, &["two"]), [1, 2]);
-    assert_eq!(house.reached(1, &["three"]), [1, 3], "though the walk had found a queue already");
-    assert_eq!(house.reached(1, &["four"]), [1, 4], "along the chain");
-    assert_eq!(house.reached(2, &["no", "two"]), [2], "one key of several is enough");
+    assert_eq!(harness.reached(1, &["two"]), [1, 2]);
+    assert_eq!(harness.reached(1, &["three"]), [1, 3], "though the walk had found a queue already");
+    assert_eq!(harness.reached(1, &["four"]), [1, 4], "along the chain");
+    assert_eq!(harness.reached(2, &["no", "two"]), [2], "one key of several is enough");
 }
 
 #[test]
 fn a_match_without_queues_still_counts_as_a_match() {
-    let house = House::default()
+    let harness = Harness::default()
         .with(1, ExchangeKind::Fanout, Some(3))
         .with(2, ExchangeKind::Direct, None)
         .with(3, ExchangeKind::Fanout, None)
         .bound(1, exchange(2), "")
         .bound(3, queue(3), "");
-    assert_eq!(house.reached(1, &["k"]), NOWHERE);
+    assert_eq!(harness.reached(1, &["k"]), NOWHERE);
 }
 
 #[test]
 fn exchanges_that_do_not_exist_are_passed_over() {
-    let house = House::default()
+    let harness = Harness::default()
         .with(1, ExchangeKind::Fanout, None)
         .with(2, ExchangeKind::Direct, Some(99))
         .bound(1, exchange(98), "")
         .bound(1, queue(1), "");
-    assert_eq!(house.reached(1, &["k"]), [1]);
-    assert_eq!(house.reached(2, &["k"]), NOWHERE);
-    assert_eq!(house.reached(99, &["k"]), NOWHERE);
+    assert_eq!(harness.reached(1, &["k"]), [1]);
+    assert_eq!(harness.reached(2, &["k"]), NOWHERE);
+    assert_eq!(harness.reached(99, &["k"]), NOWHERE);
 }
 
 #[test]
 fn every_key_is_tried() {
-    let house = House::default()
+    let harness = Harness::default()
         .with(1, ExchangeKind::Topic, None)
         .bound(1, queue(1), "a.*")
         .bound(1, queue(2), "b")
         .bound(1, queue(3), "c");
-    assert_eq!(house.reached(1, &["a.x", "b", "b", "a.y"]), [1, 2]);
+    assert_eq!(harness.reached(1, &["a.x", "b", "b", "a.y"]), [1, 2]);
 }
 
 #[test]
 fn many_keys_for_many_queues_do_not_pile_up() {
-    let mut house = House::default().with(1, ExchangeKind::Topic, None).with(2, ExchangeKind::Fanout, None);
+    let mut harness =
+        Harness::default().with(1, ExchangeKind::Topic, None).with(2, ExchangeKind::Fanout, None);
     for number in 0..600 {
-        house = house.bound(1, queue(number), "#").bound(2, queue(number), "");
+        harness = harness.bound(1, queue(number), "#").bound(2, queue(number), "");
     }
     let keys: Vec<String> = (0..100).map(|n| n.to_string()).collect();
     let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
     for start in [1, 2] {
         let mut into = SmallVec::new();
-        route(&house, ExchangeId(start), by(&keys), &mut into);
+        route(&harness, ExchangeId(start), by(&keys), &mut into);
         assert_eq!(into.len(), 600);
         assert!(into.capacity() < 10 * 600, "room for {} was taken", into.capacity());
     }
@@ -153,16 +154,16 @@ fn many_keys_for_many_queues_do_not_pile_up() {
 
 #[test]
 fn what_was_there_already_stays_once() {
-    let house =
-        House::default().with(1, ExchangeKind::Fanout, None).bound(1, queue(2), "").bound(1, queue(1), "");
+    let harness =
+        Harness::default().with(1, ExchangeKind::Fanout, None).bound(1, queue(2), "").bound(1, queue(1), "");
     let mut into = SmallVec::from_slice(&[queue_ref(9), queue_ref(2)]);
-    route(&house, ExchangeId(1), by(&[b"k"]), &mut into);
+    route(&harness, ExchangeId(1), by(&[b"k"]), &mut into);
     assert_eq!(into[..], [queue_ref(1), queue_ref(2), queue_ref(9)]);
 }
 
 #[test]
 fn only_a_walk_without_headers_exchanges_can_be_remembered() {
-    let house = House::default()
+    let harness = Harness::default()
         .with(1, ExchangeKind::Topic, None)
         .with(2, ExchangeKind::Headers, None)
         .with(3, ExchangeKind::Direct, None)
@@ -170,7 +171,7 @@ fn only_a_walk_without_headers_exchanges_can_be_remembered() {
         .bound(1, exchange(3), "via.direct");
     let remembered = |key: &str| {
         let mut into = SmallVec::new();
-        route(&house, ExchangeId(1), by(&[key.as_bytes()]), &mut into).by_keys_alone
+        route(&harness, ExchangeId(1), by(&[key.as_bytes()]), &mut into).by_keys_alone
     };
     assert!(remembered("via.direct"));
     assert!(!remembered("via.headers"));

@@ -171,7 +171,7 @@ impl CatalogOwner {
         }
         for (shard, command) in effects.to_shards.drain(..) {
             let origin = Origin::Catalog;
-            carrier.tell_shard(shard, ShardInput::Commands { origin, commands: vec![command], ticket: None });
+            carrier.tell_shard(shard, ShardInput::Commands { origin, commands: vec![command], permit: None });
         }
         effects.give_room_back();
     }

@@ -12,7 +12,7 @@ use crate::broker::shard::outbox_bytes;
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
-use crate::server::budget::{BegunHere, Budget, WorkBegun};
+use crate::server::in_flight::{BegunHere, InFlightLimit, WorkBegun};
 use crate::session::Session;
 
 /// Written bytes of a shard's deliveries are reported to it once they are this part of what it has under way at the
@@ -22,7 +22,7 @@ const REPORTED_DRAIN: usize = 8;
 pub struct ConnectionActor {
     id: ConnectionId,
     session: Session<Port>,
-    budget: Arc<Budget>,
+    in_flight_limit: Arc<InFlightLimit>,
     begun: BegunHere,
     /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
     undrained: Vec<usize>,
@@ -36,8 +36,8 @@ impl ConnectionActor {
         shards: u16,
         begun: Arc<WorkBegun>,
     ) -> ConnectionActor {
-        let (budget, begun) = (Budget::new(), BegunHere::new(begun));
-        ConnectionActor { id, session, budget, begun, undrained: vec![0; usize::from(shards)] }
+        let (in_flight_limit, begun) = (InFlightLimit::new(), BegunHere::new(begun));
+        ConnectionActor { id, session, in_flight_limit, begun, undrained: vec![0; usize::from(shards)] }
     }
 
     #[must_use]
@@ -50,16 +50,16 @@ impl ConnectionActor {
     }
 
     /// What of this connection's work is on its way.
-    pub(crate) fn budget(&self) -> &Arc<Budget> {
-        &self.budget
+    pub(crate) fn in_flight_limit(&self) -> &Arc<InFlightLimit> {
+        &self.in_flight_limit
     }
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let ConnectionActor { id: _, session, budget, begun, undrained } = self;
+        let ConnectionActor { id: _, session, in_flight_limit, begun, undrained } = self;
         session.holdings(into);
         session.broker().holdings(into);
-        into.in_transit("connection: bytes of tickets", &budget.in_flight());
+        into.in_transit("connection: bytes of permits", &in_flight_limit.in_flight());
         into.in_use("connection: bytes not reported as written", &undrained.iter().sum::<usize>());
         into.in_use("connection: work begun", &begun.bytes());
     }
@@ -67,7 +67,7 @@ impl ConnectionActor {
     /// Whether more may be read while so many bytes of its work may be under way. What it has begun counts, too, but is
     /// not waited for: reading on is what ends it.
     pub(crate) fn may_read(&self, most: usize) -> bool {
-        let in_flight = self.budget.in_flight();
+        let in_flight = self.in_flight_limit.in_flight();
         in_flight == 0 || in_flight + self.begun.bytes() < most
     }
 
@@ -109,7 +109,11 @@ impl ConnectionActor {
     /// What is on its way to many queues is much, however little it was when it came: what would be too much waits where
     /// it is.
     fn limit_fan_out(&mut self, most: usize) {
-        let left = if self.may_read(most) { most.saturating_sub(self.budget.in_flight()).max(1) } else { 0 };
+        let left = if self.may_read(most) {
+            most.saturating_sub(self.in_flight_limit.in_flight()).max(1)
+        } else {
+            0
+        };
         self.session.set_fan_out_limit(left);
     }
 
@@ -148,8 +152,9 @@ impl ConnectionActor {
                 continue;
             }
             let commands = std::mem::take(commands);
-            let ticket = Some(self.budget.ticket(commands.iter().map(ShardCommand::footprint).sum()));
-            carrier.tell_shard(shard, ShardInput::Commands { origin, commands, ticket });
+            let permit =
+                Some(self.in_flight_limit.acquire(commands.iter().map(ShardCommand::footprint).sum()));
+            carrier.tell_shard(shard, ShardInput::Commands { origin, commands, permit });
         }
         carrier.tell_catalog(outgoing.catalog.drain(..).map(CatalogInput::Command));
         carrier.reply_directly(&mut outgoing.direct);

@@ -16,7 +16,7 @@ pub use start::{Owners, restore};
 pub(in crate::server) use start::{counted, judge, unknown_queues};
 pub use store::{StoreOwner, StoreRequest};
 
-pub use super::budget::{Ticket, WorkBegun};
+pub use super::in_flight::{Permit, WorkBegun};
 
 use crate::model::consuming::Delivery;
 use crate::model::event::SessionEvent;

@@ -3,7 +3,7 @@
 use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Carrier, CatalogInput, StoreRequest, Ticket};
+use super::{Carrier, CatalogInput, Permit, StoreRequest};
 use crate::broker::command::{Origin, ShardCommand};
 use crate::broker::shard::{Shard, ShardEffects};
 use crate::model::holdings::Holdings;
@@ -16,11 +16,12 @@ static DROPPED: LogLimit = LogLimit::new(1);
 /// What a shard is told.
 #[derive(Debug)]
 pub enum ShardInput {
-    /// Commands of one sender, in order. The ticket keeps their bytes in the sender's budget until they are done.
+    /// Commands of one sender, in order. The permit keeps their bytes in the sender's in-flight limit until they are
+    /// done.
     Commands {
         origin: Origin,
         commands: Vec<ShardCommand>,
-        ticket: Option<Ticket>,
+        permit: Option<Permit>,
     },
     /// All operations up to this turn are on disk.
     Durable {
@@ -46,7 +47,7 @@ pub struct ShardOwner {
     shard: Shard,
     effects: ShardEffects,
     /// Of connections whose commands wait for longer ones.
-    behind: Vec<(ConnectionId, Ticket)>,
+    behind: Vec<(ConnectionId, Permit)>,
     /// What recovery had to undo is said in the first turn.
     first_turn: bool,
     stopped: bool,
@@ -69,24 +70,24 @@ impl ShardOwner {
         let ShardOwner { index: _, shard, effects, behind, first_turn: _, stopped: _ } = self;
         shard.holdings(into);
         effects.holdings(into);
-        into.in_transit("shard: tickets of what waits", behind);
+        into.in_transit("shard: permits of what waits", behind);
     }
 
     /// Takes in all of `inputs` and does what is due, or a part of it where that is much. False where there was nothing to
     /// do.
     pub fn turn(&mut self, now: Timestamp, inputs: &mut Vec<ShardInput>, carrier: &mut impl Carrier) -> bool {
         let worked = std::mem::take(&mut self.first_turn) || !inputs.is_empty();
-        let (mut tickets, mut barriers) = (Vec::new(), Vec::new());
+        let (mut permits, mut barriers) = (Vec::new(), Vec::new());
         let shard = &mut self.shard;
         for input in inputs.drain(..) {
             match input {
-                ShardInput::Commands { origin, commands, ticket } => {
+                ShardInput::Commands { origin, commands, permit } => {
                     shard.handle_all(now, origin, commands);
-                    match (origin, ticket) {
-                        (Origin::Connection(connection), Some(ticket)) if shard.is_behind(connection) => {
-                            self.behind.push((connection, ticket));
+                    match (origin, permit) {
+                        (Origin::Connection(connection), Some(permit)) if shard.is_behind(connection) => {
+                            self.behind.push((connection, permit));
                         }
-                        (_, ticket) => tickets.extend(ticket),
+                        (_, permit) => permits.extend(permit),
                     }
                 }
                 ShardInput::Durable { sequence } => shard.durable(now, sequence),
@@ -105,8 +106,8 @@ impl ShardOwner {
         if worked || due {
             shard.finish_turn(now, &mut self.effects);
             let done = self.behind.extract_if(.., |(connection, _)| !shard.is_behind(*connection));
-            tickets.extend(done.map(|(_, ticket)| ticket));
-            self.dispatch(tickets, carrier);
+            permits.extend(done.map(|(_, permit)| permit));
+            self.dispatch(permits, carrier);
         }
         // A part of a transaction is not to be the last that the store hears.
         while self.stopped && self.shard.has_begun() {
@@ -134,7 +135,7 @@ impl ShardOwner {
 
     /// Sends the effects of a turn to whom they concern. The store comes first, so that what is durable is on its way
     /// while the rest is handed out.
-    fn dispatch(&mut self, tickets: Vec<Ticket>, carrier: &mut impl Carrier) {
+    fn dispatch(&mut self, permits: Vec<Permit>, carrier: &mut impl Carrier) {
         let (shard, effects) = (self.index, &mut self.effects);
         if !effects.ops.is_empty() || effects.must_sync {
             carrier.ask_store(StoreRequest::Ops {
@@ -143,7 +144,7 @@ impl ShardOwner {
                 ops: std::mem::take(&mut effects.ops),
                 must_sync: std::mem::take(&mut effects.must_sync),
                 groups: std::mem::take(&mut effects.groups),
-                tickets,
+                permits,
             });
         }
         for fetch in effects.fetches.drain(..) {
@@ -152,7 +153,7 @@ impl ShardOwner {
         carrier.tell_connections(&mut effects.to_connections);
         for (to, command) in effects.to_shards.drain(..) {
             let origin = Origin::Shard(shard);
-            carrier.tell_shard(to, ShardInput::Commands { origin, commands: vec![command], ticket: None });
+            carrier.tell_shard(to, ShardInput::Commands { origin, commands: vec![command], permit: None });
         }
         carrier.tell_catalog(effects.to_catalog.drain(..).map(CatalogInput::Command));
         let dropped = std::mem::take(&mut effects.dropped);
@@ -209,7 +210,7 @@ mod tests {
         let mut sink = Sink::default();
         owner.turn(
             Timestamp(1),
-            &mut vec![ShardInput::Commands { origin, commands, ticket: None }],
+            &mut vec![ShardInput::Commands { origin, commands, permit: None }],
             &mut sink,
         );
         assert_eq!(sink.events, 100_000);

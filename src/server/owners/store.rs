@@ -4,7 +4,7 @@
 //! committed. Once in a while the store is given the time to put things in order.
 
 use super::open_groups::OpenGroups;
-use super::{Carrier, CatalogInput, ShardInput, Ticket};
+use super::{Carrier, CatalogInput, Permit, ShardInput};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ShardIndex, Timestamp};
 use crate::model::op::{CatalogOp, Fetch, GroupPart, Op};
@@ -27,7 +27,7 @@ pub enum StoreRequest {
         ops: Vec<Op>,
         must_sync: bool,
         groups: Vec<GroupPart>,
-        tickets: Vec<Ticket>,
+        permits: Vec<Permit>,
     },
     /// Answered with `ShardInput::Loaded`.
     Fetch { shard: ShardIndex, fetch: Fetch },
@@ -44,7 +44,7 @@ struct Pending {
     catalog: Vec<CatalogOp>,
     shards: Vec<(ShardIndex, u64)>,
     catalog_sequence: Option<u64>,
-    tickets: Vec<Ticket>,
+    permits: Vec<Permit>,
     bytes: usize,
     must_sync: bool,
     since: Option<Timestamp>,
@@ -52,12 +52,12 @@ struct Pending {
 
 impl Pending {
     fn holdings(&self, into: &mut Holdings) {
-        let Pending { ops, catalog, shards, catalog_sequence, tickets, bytes, must_sync: _, since } = self;
+        let Pending { ops, catalog, shards, catalog_sequence, permits, bytes, must_sync: _, since } = self;
         into.in_transit("next commit: operations", ops);
         into.in_transit("next commit: records", catalog);
         into.in_transit("next commit: shards", shards);
         into.in_transit("next commit: turn of the catalog", catalog_sequence);
-        into.in_transit("next commit: tickets", tickets);
+        into.in_transit("next commit: permits", permits);
         into.in_transit("next commit: bytes", bytes);
         into.in_transit("next commit: deadline", since);
     }
@@ -120,9 +120,9 @@ impl StoreOwner {
     ) -> Result<(), StoreError> {
         for request in requests.drain(..) {
             match request {
-                StoreRequest::Ops { shard, sequence, ops, must_sync, groups, tickets } => {
+                StoreRequest::Ops { shard, sequence, ops, must_sync, groups, permits } => {
                     groups.into_iter().for_each(|part| self.open.arrived(part));
-                    self.gather(now, (shard, sequence), ops, must_sync, tickets);
+                    self.gather(now, (shard, sequence), ops, must_sync, permits);
                 }
                 StoreRequest::Catalog { sequence, ops } => {
                     self.pending.catalog.extend(ops);
@@ -190,7 +190,7 @@ impl StoreOwner {
         (shard, sequence): (ShardIndex, u64),
         mut ops: Vec<Op>,
         must_sync: bool,
-        tickets: Vec<Ticket>,
+        permits: Vec<Permit>,
     ) {
         let pending = &mut self.pending;
         pending.since.get_or_insert(now);
@@ -201,7 +201,7 @@ impl StoreOwner {
             pending.ops.append(&mut ops);
         }
         pending.must_sync |= must_sync;
-        pending.tickets.extend(tickets);
+        pending.permits.extend(permits);
         match pending.shards.iter_mut().find(|(known, _)| *known == shard) {
             Some((_, newest)) => *newest = sequence,
             None => pending.shards.push((shard, sequence)),

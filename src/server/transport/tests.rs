@@ -266,13 +266,13 @@ fn what_was_read_is_not_lost_because_nothing_can_be_written() {
 }
 
 /// A running broker, to which streams are handed as if they had been accepted.
-struct House {
+struct Harness {
     context: Arc<ServerContext>,
     connections: TaskTracker,
     runtime: Handle,
 }
 
-impl House {
+impl Harness {
     /// A client whose stream has so much room in each direction.
     fn client<S: Transport>(&self, room: usize, wrap: impl FnOnce(DuplexStream) -> S) -> Client {
         let (stream, other) = duplex(room);
@@ -305,10 +305,10 @@ fn whole_conversations_go_over_streams_that_are_no_sockets() {
     let mut clients = None;
     let outcome = served(data.path(), |context, connections| {
         let (context, connections, runtime) = (Arc::clone(context), connections.clone(), Handle::current());
-        let house = House { context, connections, runtime };
+        let harness = Harness { context, connections, runtime };
         clients = Some(thread::spawn(|| {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            runtime.block_on(house.conversations());
+            runtime.block_on(harness.conversations());
         }));
     });
     clients.expect("the broker has started").join().unwrap();

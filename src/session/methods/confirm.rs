@@ -5,7 +5,7 @@ use leveret_codec::method::amqp::confirm::{AMQPMethod, SelectOk};
 
 use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
-use crate::session::channel::Mode;
+use crate::session::channel::ChannelMode;
 use crate::session::channel_context::ChannelContext;
 use crate::session::confirms::Confirms;
 use crate::session::failure::unimplemented;
@@ -14,9 +14,9 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
     pub(in crate::session) fn confirm_method(&mut self, method: &AMQPMethod) -> Result<(), Fault> {
         let AMQPMethod::Select(select) = method else { return Err(unimplemented()) };
         match self.channel.mode {
-            Mode::Plain => self.channel.mode = Mode::Confirm(Confirms::default()),
-            Mode::Confirm(_) => {}
-            Mode::Transaction(_) => {
+            ChannelMode::Plain => self.channel.mode = ChannelMode::Confirm(Confirms::default()),
+            ChannelMode::Confirm(_) => {}
+            ChannelMode::Transaction(_) => {
                 return Err(Fault::precondition("cannot switch from tx to confirm mode"));
             }
         }
@@ -29,15 +29,15 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
     /// One confirm of a publish of this channel came, or of its commit.
     pub(in crate::session) fn confirmed(&mut self, sequence: u64, accepted: bool) -> Result<(), Fault> {
         match &mut self.channel.mode {
-            Mode::Confirm(confirms) => {
+            ChannelMode::Confirm(confirms) => {
                 confirms.confirm(sequence, accepted);
                 if confirms.is_dirty() {
                     self.shared.note_dirty(self.number);
                 }
                 Ok(())
             }
-            Mode::Transaction(_) => self.commit_confirmed(accepted),
-            Mode::Plain => Ok(()),
+            ChannelMode::Transaction(_) => self.commit_confirmed(accepted),
+            ChannelMode::Plain => Ok(()),
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::message::{Message, Origin};
 use crate::model::port::{BrokerPort, RoutedPublish};
-use crate::session::channel::Mode;
+use crate::session::channel::ChannelMode;
 use crate::session::channel_context::ChannelContext;
 use crate::session::consumers::REPLY_TO;
 
@@ -47,7 +47,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         );
         self.channel.content.recycle();
         let routed = self.out.port.route(self.out.now, self.number, Arc::new(message))?;
-        if let Mode::Transaction(transaction) = &mut self.channel.mode {
+        if let ChannelMode::Transaction(transaction) = &mut self.channel.mode {
             return transaction.keep(routed, mandatory, &mut self.shared.held);
         }
         self.send(routed, mandatory);
@@ -59,7 +59,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         if routed.is_unroutable() && mandatory {
             self.give_back(&routed.message);
         }
-        let Mode::Confirm(confirms) = &mut self.channel.mode else {
+        let ChannelMode::Confirm(confirms) = &mut self.channel.mode else {
             if !routed.is_unroutable() {
                 self.out.port.submit(routed, None);
             }

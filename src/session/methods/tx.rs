@@ -9,7 +9,7 @@ use leveret_codec::method::amqp::tx::{AMQPMethod, CommitOk, RollbackOk, SelectOk
 use crate::model::event::ConfirmToken;
 use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
-use crate::session::channel::Mode;
+use crate::session::channel::ChannelMode;
 use crate::session::channel_context::ChannelContext;
 use crate::session::failure::unimplemented;
 use crate::session::pending_request::{PendingRequest, RequestKind};
@@ -32,9 +32,9 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
 
     fn tx_select(&mut self) -> Result<(), Fault> {
         match self.channel.mode {
-            Mode::Plain => self.channel.mode = Mode::Transaction(Transaction::default()),
-            Mode::Transaction(_) => {}
-            Mode::Confirm(_) => {
+            ChannelMode::Plain => self.channel.mode = ChannelMode::Transaction(Transaction::default()),
+            ChannelMode::Transaction(_) => {}
+            ChannelMode::Confirm(_) => {
                 return Err(Fault::precondition("cannot switch from confirm to tx mode"));
             }
         }
@@ -105,11 +105,13 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
 
     fn take_transaction(&mut self) -> Result<Transaction, Fault> {
         match &mut self.channel.mode {
-            Mode::Transaction(transaction) => {
+            ChannelMode::Transaction(transaction) => {
                 self.shared.held.subtract(transaction.bytes);
                 Ok(std::mem::take(transaction))
             }
-            Mode::Plain | Mode::Confirm(_) => Err(Fault::precondition("channel is not transactional")),
+            ChannelMode::Plain | ChannelMode::Confirm(_) => {
+                Err(Fault::precondition("channel is not transactional"))
+            }
         }
     }
 

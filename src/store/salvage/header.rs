@@ -3,8 +3,8 @@
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::mend::mend;
 use super::page::{PAGE, REGION_PAGES, Root};
+use super::repair::repair;
 
 /// Bytes of the head.
 pub(super) const HEADER_LEN: usize = 320;
@@ -25,7 +25,7 @@ const TRANSACTION: usize = 104;
 
 /// What a commit left: the trees of the tables, and of redb's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Slot {
+pub(super) struct CommitSlot {
     pub(super) user: Option<Root>,
     pub(super) system: Option<Root>,
     transaction: u64,
@@ -41,8 +41,8 @@ pub(super) struct Header {
     pub(super) unclean: bool,
     /// The newest commit was whole before anything said that it is the newest: there is no going back behind it.
     pub(super) two_phase: bool,
-    pub(super) newest: Option<Slot>,
-    pub(super) before: Option<Slot>,
+    pub(super) newest: Option<CommitSlot>,
+    pub(super) before: Option<CommitSlot>,
 }
 
 impl Header {
@@ -56,7 +56,7 @@ impl Header {
         if !unclean && let Some(counts) = counts(len) {
             bytes[COUNTS..COUNTS + counts.len()].copy_from_slice(&counts);
         }
-        let slots = SLOTS.map(|at| Slot::read(&mut bytes[at..at + SLOT_LEN], at));
+        let slots = SLOTS.map(|at| CommitSlot::read(&mut bytes[at..at + SLOT_LEN], at));
         let primary = usize::from(bytes[FLAGS] & PRIMARY);
         let [first, second] = [slots[primary], slots[primary ^ 1]];
         let swap = match (first, second) {
@@ -87,16 +87,16 @@ fn counts(len: u64) -> Option<[u8; 8]> {
     Some(counts)
 }
 
-impl Slot {
+impl CommitSlot {
     /// None where its checksum does not fit, whatever byte is changed.
-    fn read(bytes: &mut [u8], at: usize) -> Option<Slot> {
+    fn read(bytes: &mut [u8], at: usize) -> Option<CommitSlot> {
         let fits = |bytes: &[u8]| xxh3_128(&bytes[..SLOT_CHECKSUM]).to_le_bytes() == bytes[SLOT_CHECKSUM..];
         if !fits(bytes) {
-            mend(bytes, SLOT_LEN, fits)?;
+            repair(bytes, SLOT_LEN, fits)?;
         }
         let root = |there: usize, at: usize| (bytes[there] != 0).then(|| Root::read(&bytes[at..])).flatten();
         let transaction = u64::from_le_bytes(*bytes[TRANSACTION..].first_chunk()?);
         let checksum_at = (at + SLOT_CHECKSUM) as u64;
-        Some(Slot { user: root(1, USER_ROOT), system: root(2, SYSTEM_ROOT), transaction, checksum_at })
+        Some(CommitSlot { user: root(1, USER_ROOT), system: root(2, SYSTEM_ROOT), transaction, checksum_at })
     }
 }

@@ -4,8 +4,8 @@
 //! read like this, and so is what cannot be opened otherwise. Writing is redb's alone.
 
 mod header;
-mod mend;
 mod page;
+mod repair;
 mod stray;
 mod tree;
 
@@ -16,7 +16,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
-use self::header::{HEADER_LEN, Header, Slot};
+use self::header::{CommitSlot, HEADER_LEN, Header};
 use self::page::{Root, Widths};
 use self::stray::Stray;
 use self::tree::{Pages, Reach, Table, Wanted};
@@ -106,14 +106,14 @@ impl RawFile {
         if header.newest.is_some() {
             pages.correct(0, &found, &head);
         }
-        let commit = |slot: Option<Slot>| Commit {
+        let commit = |slot: Option<CommitSlot>| Commit {
             user: Trees::read(&pages, slot.and_then(|slot| slot.user)),
             system: Trees::read(&pages, slot.and_then(|slot| slot.system)),
             checksum_at: slot.map(|slot| slot.checksum_at),
         };
         let other = commit(header.before);
         if !header.unclean {
-            pages.mend();
+            pages.repair();
         }
         let current = commit(header.newest);
         let headless = current.user.tables.is_empty() && other.user.tables.is_empty();
@@ -158,7 +158,7 @@ impl RawFile {
 
     /// Takes all that is wrong for damage, not for a commit half written, and tries to mend it.
     pub(super) fn try_hard(&mut self) {
-        self.pages.mend();
+        self.pages.repair();
         let Commit { user, system, .. } = &mut self.current;
         for trees in [user, system] {
             if !trees.sound && trees.root.is_some() {
@@ -257,7 +257,7 @@ impl RawFile {
     /// Writes that the other commit does not count. redb would look for itself which of the two is whole, and not get over
     /// a block that cannot be read.
     pub(super) fn disown_other(&self) -> io::Result<()> {
-        self.other.checksum_at.map_or(Ok(()), |at| self.pages.strike_checksum(at))
+        self.other.checksum_at.map_or(Ok(()), |at| self.pages.clear_checksum(at))
     }
 
     /// All bytes of the file, in pieces; zeros where they cannot be read.

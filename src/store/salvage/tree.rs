@@ -1,5 +1,5 @@
-//! Pages of a file, loaded, checked and mended, and the trees that they make, walked whatever is wrong with them. What the
-//! rows mean is not known here.
+//! Pages of a file, loaded, checked and repaired, and the trees that they make, walked whatever is wrong with them.
+//! What the rows mean is not known here.
 
 use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
@@ -8,8 +8,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use super::super::disk::DiskFile;
-use super::mend::mend;
 use super::page::{Node, PAGE, PageNumber, Root, Widths, checksum};
+use super::repair::repair;
 
 /// No tree is deeper; what seems so is damaged.
 const DEEPEST: usize = 16;
@@ -35,10 +35,10 @@ pub(super) struct Pages {
 struct Known {
     /// Bytes that are wrong in the file, by place, and what they should be.
     corrected: BTreeMap<u64, u8>,
-    /// Pages that could not be mended, or read.
+    /// Pages that could not be repaired, or read.
     broken: HashSet<PageNumber>,
-    /// Wrong bytes are searched for. In a file that was not closed a commit may be half written: nothing can be mended
-    /// there, and nothing has to be.
+    /// Wrong bytes are searched for. In a file that was not closed a commit may be half written: nothing can be
+    /// repaired there, and nothing has to be.
     mends: bool,
     failed_tries: u32,
 }
@@ -124,13 +124,13 @@ impl Pages {
     }
 
     /// Writes zeros instead of a checksum.
-    pub(super) fn strike_checksum(&self, at: u64) -> std::io::Result<()> {
+    pub(super) fn clear_checksum(&self, at: u64) -> std::io::Result<()> {
         self.file.write(at, &[0; size_of::<u128>()])?;
         self.file.sync()
     }
 
     /// Searches for wrong bytes from now on, also in what was given up.
-    pub(super) fn mend(&self) {
+    pub(super) fn repair(&self) {
         let mut known = self.known.lock();
         if !known.mends {
             let corrected = std::mem::take(&mut known.corrected);
@@ -168,7 +168,7 @@ impl Pages {
         });
         let before = bytes.clone();
         let fits = |bytes: &[u8]| checksum(bytes, widths) == Some(root.checksum);
-        let mended = mend(&mut bytes, most, fits);
+        let mended = repair(&mut bytes, most, fits);
         if mended.is_some() {
             self.correct(range.start, &before, &bytes);
         } else {

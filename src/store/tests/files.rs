@@ -32,7 +32,7 @@ fn full_files_are_sealed_and_removed_once_settled() {
     assert_eq!(journals(folder.path()).len(), 1);
     close(store);
     let (mut store, recovered) = open(folder.path(), &tiny()).unwrap();
-    assert!(recovered.queues.is_empty() && store.index.gone.is_empty());
+    assert!(recovered.queues.is_empty() && store.index.tombstones.is_empty());
     store.commit(vec![put(1, 101, &message(b"one"))], vec![]).unwrap();
     assert_eq!(all(&mut store, 1), [101]);
 }
@@ -217,7 +217,7 @@ fn once_everything_is_acked_and_deleted_nothing_is_held_of_it() {
         while store.checkpoint().unwrap() {}
         let mut holdings = Holdings::default();
         store.index.holdings(&mut holdings);
-        store.tail.holdings(&mut holdings);
+        store.memtable.holdings(&mut holdings);
         // Changes that make it smaller wait for the next transaction.
         let left = holdings.iter().filter(|left| left.len > 0 && left.held != While::InTransit);
         let left: Vec<_> = left.collect();

@@ -1,10 +1,10 @@
-//! The log before the journal: what is in it alone is there after a crash, what the journal has taken over does not come
-//! twice, and what cannot be read is not taken for anything else.
+//! The log before the journal: what is in it alone is there after a crash, what was flushed to the journal does not
+//! come twice, and what cannot be read is not taken for anything else.
 
 use std::os::unix::fs::FileExt;
 
+use super::super::high_water::HIGH_WATER;
 use super::super::log::LOG;
-use super::super::witness::WITNESS;
 use super::*;
 use crate::model::op::CatalogOp;
 
@@ -72,7 +72,7 @@ fn a_large_commit_takes_what_was_logged_with_it() {
     let (mut store, _) = logged(folder.path());
     store.commit(vec![put(1, 1, &message(b"one"))], vec![]).unwrap();
     store.commit(vec![put(1, 2, &message(&[2; 2 << 20]))], vec![]).unwrap();
-    assert!(store.tail.is_empty() && store.log.is_empty());
+    assert!(store.memtable.is_empty() && store.log.is_empty());
     store.commit(vec![put(1, 3, &message(b"three"))], vec![]).unwrap();
     drop(store);
     assert_eq!(after_a_crash(folder.path()), [1, 2, 3]);
@@ -88,7 +88,7 @@ fn removals_in_no_order_do_not_pile_up() {
     for from in (1..=20_000).step_by(100) {
         let odd = (from..from + 100).step_by(2);
         store.commit(odd.map(|at| range(1, at, at)).collect(), vec![]).unwrap();
-        assert!(store.tail.parts() < 8192);
+        assert!(store.memtable.parts() < 8192);
     }
     drop(store);
     assert_eq!(after_a_crash(folder.path()), (2..=20_000).step_by(2).collect::<Vec<_>>());
@@ -133,7 +133,7 @@ fn reading_knows_what_is_in_the_log_alone() {
     let requeue = Op::Requeue { queue: QueueId(1), position: Position(7), attempts: COUNTED };
     store.commit(vec![range(1, 2, 5), requeue, range(1, 9, 9)], vec![]).unwrap();
     let fetched = store.fetch(&fetch(1, 0, u64::MAX, usize::MAX)).unwrap();
-    assert!(!store.tail.is_empty(), "reading did not need the journal to take it over");
+    assert!(!store.memtable.is_empty(), "reading did not need a flush");
     assert_eq!(positions(&fetched), [1, 6, 7, 8]);
     let counts: Vec<_> = fetched.entries.iter().map(|entry| entry.meta.attempts).collect();
     assert_eq!(counts, [Attempts::NONE, Attempts::NONE, COUNTED, Attempts::NONE]);
@@ -174,10 +174,10 @@ fn scribble(path: &Path, at: u64, bytes: &[u8]) {
 fn a_torn_record_was_never_confirmed_and_is_no_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = logged(folder.path());
-    let witness = folder.path().join(WITNESS);
+    let high_water_file = folder.path().join(HIGH_WATER);
     let mut before = Vec::new();
     for at in 1..=3 {
-        before = std::fs::read(&witness).unwrap();
+        before = std::fs::read(&high_water_file).unwrap();
         store.commit(vec![put(1, at, &message(b"one"))], vec![]).unwrap();
     }
     drop(store);
@@ -187,7 +187,7 @@ fn a_torn_record_was_never_confirmed_and_is_no_damage() {
         matches!(report.damage.found[..], [Damage::LogCommits { lost: 1, .. }]),
         "it was confirmed: {report}"
     );
-    std::fs::write(witness, before).unwrap();
+    std::fs::write(high_water_file, before).unwrap();
     assert!(verify(folder.path()).unwrap().is_sound());
     assert_eq!(after_a_crash(folder.path()), [1, 2]);
 }

@@ -4,8 +4,8 @@
 use std::fs;
 
 use super::super::catalog_file::CATALOG;
+use super::super::high_water::HIGH_WATER;
 use super::super::log::LOG;
-use super::super::witness::WITNESS;
 use super::*;
 use crate::model::op::CatalogOp;
 
@@ -322,13 +322,13 @@ fn a_catalog_one_change_behind_is_repaired_and_an_older_one_is_told() {
 }
 
 #[test]
-fn a_witness_that_is_gone_is_told_and_costs_nothing() {
+fn a_missing_high_water_mark_is_told_and_costs_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, messages) = filled(folder.path());
     log_three(&mut store, 1);
     drop(store);
-    fs::remove_file(folder.path().join(WITNESS)).unwrap();
-    assert_eq!(reported(folder.path()), [Damage::Witness { why: "is missing" }]);
+    fs::remove_file(folder.path().join(HIGH_WATER)).unwrap();
+    assert_eq!(reported(folder.path()), [Damage::HighWaterMark { why: "is missing" }]);
     assert_eq!(reported(folder.path()), []);
     let (mut store, _) = open(folder.path(), &small(false)).unwrap();
     assert_eq!((all(&mut store, 1).len() as u64, all(&mut store, 2)), (messages, vec![1, 2, 3]));

@@ -1,4 +1,4 @@
-//! Intake, packing and index together, without files, against the simplest model there is: a map of positions.
+//! Memtable, packing and index together, without files, against the simplest model there is: a map of positions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::changes::Changes;
 use super::super::index::{EntrySource, FileRuns, Index};
-use super::super::intake::Intake;
+use super::super::memtable::Memtable;
 use super::super::pack::{self, Item, Record};
 use super::super::run::{self, Entry, RunKey};
 use super::*;
@@ -52,15 +52,15 @@ impl Pure {
     }
 
     fn commit(&mut self, ops: &[Op]) {
-        let mut intake = Intake::default();
-        intake.take(ops.to_vec(), vec![]);
-        for (&queue, asked) in &intake.queues {
-            if asked.deleted {
+        let mut memtable = Memtable::default();
+        memtable.take(ops.to_vec(), vec![]);
+        for (&queue, delta) in &memtable.queues {
+            if delta.deleted {
                 self.index.delete_queue(queue);
             }
-            self.index.settle(queue, &asked.removed, &mut self.written).unwrap();
+            self.index.settle(queue, &delta.removed, &mut self.written).unwrap();
         }
-        let items = intake.puts().map(|put| Item {
+        let items = memtable.puts().map(|put| Item {
             queue: put.queue,
             lane: put.lane,
             position: put.position,
@@ -87,7 +87,7 @@ impl Pure {
         for key in changed.runs {
             assert!(self.rows.remove(&key.number), "a row is removed once");
         }
-        for (number, _) in changed.trash {
+        for (number, _) in changed.garbage {
             assert!(self.blobs.remove(&number).is_some() || !self.rows.contains(&number));
         }
     }
@@ -98,10 +98,10 @@ impl Pure {
         let mut live = BTreeSet::new();
         for lane in 0..3 {
             for ((_, number), run) in self.index.overlapping(queue, lane, all) {
-                let notes = self.index.notes.get(&number);
+                let delta = self.index.run_deltas.get(&number);
                 let entries = self.written.0[&number].iter().enumerate();
                 let own = entries
-                    .filter(|(at, _)| !notes.is_some_and(|notes| notes.settled.contains(*at as u64)))
+                    .filter(|(at, _)| !delta.is_some_and(|delta| delta.settled.contains(*at as u64)))
                     .map(|(_, entry)| entry);
                 let own: Vec<&Entry> = own.collect();
                 assert_eq!(own.len(), run.live as usize);
