@@ -1,5 +1,5 @@
-//! Giving disk space back: the few messages left in a sealed file are copied forward into the active one, a bounded
-//! number with each commit, until the file is empty and can be removed.
+//! Compaction, which gives disk space back: the few messages left in a sealed file are copied forward into the active
+//! one, a bounded number with each commit, until the file is empty and can be removed.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;

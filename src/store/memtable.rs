@@ -1,5 +1,5 @@
-//! The operations since the last transaction, folded: which of the messages put are still there, what was asked of
-//! messages stored earlier, and what the catalog wrote. Pure; knows nothing of blobs or files.
+//! The memtable: the operations since the last flush, folded. Which of the messages put are still there, what was asked
+//! of messages stored earlier, and what the catalog wrote. Pure; knows nothing of blobs or files.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ impl Put {
     }
 }
 
-/// What one queue was asked for.
+/// What the memtable has of one queue.
 #[derive(Debug, Default)]
 pub(super) struct QueueDelta {
     /// All that was stored before is gone.

@@ -1,5 +1,5 @@
 //! A run: messages of one lane whose records lie in one blob, in order of position. Its row says how many they are
-//! and how large; its entries say where each lies. A delta is what happened to a run since it was written.
+//! and how large; its entries say where each lies. Its delta is what happened to a run since it was written.
 //! Encoding only; what runs there are is the index's to know.
 
 use super::ranges::{Counts, RangeSet};
