@@ -15,6 +15,7 @@ use crate::model::ids::{Position, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{EntryMeta, Fetch, Fetched, Op, RecoveredQueue};
 use crate::model::settings::QueueSettings;
+use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::{Destination, Envelope, route};
 
 /// What one exchange may remember, in bytes, however many messages it may.
@@ -25,6 +26,16 @@ struct RememberedMessage {
     position: Position,
     message: Arc<Message>,
     stored: bool,
+}
+
+/// What an exchange remembered when something was bound to it, on its way there. It names the messages rather than holding
+/// them, so that a binding costs the same however much is remembered; what is forgotten meanwhile is not sent any more.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Replay {
+    history: QueueId,
+    to: Destination,
+    /// What has not been sent.
+    rest: PositionRange,
 }
 
 /// The messages of one exchange, oldest first.
@@ -104,6 +115,18 @@ impl History {
         }
     }
 
+    /// What has to be sent to what is bound now; None where nothing is remembered.
+    fn replay(&self, to: Destination) -> Option<Replay> {
+        let (first, last) = (self.kept.front()?.position, self.kept.back()?.position);
+        Some(Replay { history: self.id, to, rest: PositionRange { first, last } })
+    }
+
+    /// The oldest message in this range.
+    fn oldest_in(&self, range: PositionRange) -> Option<&RememberedMessage> {
+        let at = self.kept.partition_point(|kept| kept.position < range.first);
+        self.kept.get(at).filter(|kept| kept.position <= range.last)
+    }
+
     /// Takes what the store read, all of which is older than what came since the start.
     fn loaded(&mut self, fetched: Fetched, ops: &mut Vec<Op>) {
         let Some(unread) = self.unread.filter(|unread| *unread == fetched.fetch.range) else { return };
@@ -149,17 +172,24 @@ impl Shard {
             history.waiting.push(to);
             return;
         }
-        self.replays.extend(history.kept.iter().map(|kept| (Arc::clone(&kept.message), to)));
+        self.replays.extend(history.replay(to));
         self.go_on_replaying(now);
     }
 
     /// Sends what is remembered to those who were bound since, as much of it as a turn has time for.
     pub(super) fn go_on_replaying(&mut self, now: Timestamp) {
         while self.go_on_forwarding(now)
-            && !self.replays.is_empty()
+            && let Some(Replay { history, to, rest }) = self.replays.front_mut()
             && self.steps.may_move_dead_letter()
-            && let Some((message, to)) = self.replays.pop_front()
         {
+            let next = self.histories.get(history).and_then(|history| history.oldest_in(*rest));
+            let Some(RememberedMessage { position, message, .. }) = next else {
+                self.replays.pop_front();
+                self.replays.shrink_if_sparse();
+                continue;
+            };
+            rest.first = position.next();
+            let (message, to) = (Arc::clone(message), *to);
             self.send_again(now, &message, to);
         }
     }
@@ -199,5 +229,81 @@ impl Shard {
             self.remember(history, Arc::clone(message));
         }
         self.forward(now, Arc::clone(message), targets, None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::BytesMut;
+    use leveret_codec::properties::Properties;
+
+    use super::*;
+    use crate::broker::command::QueueLabel;
+    use crate::broker::shard::ShardEffects;
+    use crate::broker::view::View;
+    use crate::model::ids::ShardIndex;
+    use crate::model::message::{Body, Origin};
+    use crate::model::settings::QueueRole;
+
+    const HISTORY: QueueId = QueueId(1);
+    /// Queues of another shard, so that what is sent to them can be counted.
+    const ELSEWHERE: ShardIndex = ShardIndex(1);
+
+    fn shard_that_remembers(most: u64) -> Shard {
+        let mut shard = Shard::new(ShardIndex(0), 2, View::new(), 1 << 20);
+        let label = QueueLabel { vhost: "/".into(), name: "".into() };
+        let settings =
+            QueueSettings { role: QueueRole::Remembers, max_length: Some(most), ..QueueSettings::default() };
+        shard.add(Timestamp(0), HISTORY, label, settings, RecoveredQueue::default());
+        shard
+    }
+
+    fn remember(shard: &mut Shard, count: usize) {
+        for _ in 0..count {
+            let (properties, body, origin) = (Properties::default(), Body::default(), Origin::Client);
+            let message = Message::new(&mut BytesMut::new(), b"x", b"k", properties, body, origin);
+            shard.remember_here(HISTORY, Arc::new(message));
+        }
+    }
+
+    fn bind(shard: &mut Shard, queues: std::ops::Range<u64>) {
+        for queue in queues {
+            let to = QueueRef { queue: QueueId(queue), shard: ELSEWHERE };
+            shard.replay(Timestamp(0), HISTORY, Destination::Queue(to));
+        }
+    }
+
+    /// How many messages reach other shards in this turn.
+    fn sent(shard: &mut Shard) -> usize {
+        let mut fx = ShardEffects::default();
+        shard.finish_turn(Timestamp(0), &mut fx);
+        fx.to_shards.len()
+    }
+
+    #[test]
+    fn a_binding_waits_with_one_entry_for_all_that_is_remembered() {
+        let mut shard = shard_that_remembers(10_000);
+        remember(&mut shard, 10_000);
+        bind(&mut shard, 100..150);
+        assert!(shard.replays.len() <= 50, "{} entries for 50 bindings", shard.replays.len());
+        let mut all = 0;
+        while shard.has_more() {
+            all += sent(&mut shard);
+        }
+        assert_eq!((all, shard.replays.len()), (50 * 10_000, 0));
+    }
+
+    #[test]
+    fn what_was_forgotten_or_came_after_the_binding_is_not_sent_again() {
+        let mut shard = shard_that_remembers(10_000);
+        remember(&mut shard, 10_000);
+        bind(&mut shard, 100..101);
+        let mut all = sent(&mut shard);
+        assert!(all < 4_000, "a turn sends a part: {all}");
+        remember(&mut shard, 4_000);
+        while shard.has_more() {
+            all += sent(&mut shard);
+        }
+        assert!((6_000..10_000).contains(&all), "{all}");
     }
 }

@@ -25,7 +25,6 @@ use crate::model::request::Reply;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{CancelledConsumers, DeadLetter, Garbage, Pushed, Queue, QueueEffects, TimedOut};
-use crate::routing::Destination;
 
 use super::Map;
 use super::catalog::CatalogQueue;
@@ -35,7 +34,7 @@ use super::view::View;
 use confirms::Confirms;
 use dead_letters::{AwaitedTargets, Retries};
 use forwarding::Forwardings;
-use history::History;
+use history::{History, Replay};
 use memory_budget::MemoryBudget;
 use outbox::Outboxes;
 use pending_commands::PendingCommands;
@@ -96,8 +95,8 @@ pub struct Shard {
     dead_letters: VecDeque<DeadLetter>,
     /// What the broker sends to more queues than a turn has time for.
     forwardings: Forwardings,
-    /// What exchanges remember and send to new bindings.
-    replays: VecDeque<(Arc<Message>, Destination)>,
+    /// What exchanges remember and send to new bindings, in the order in which those were made.
+    replays: VecDeque<Replay>,
     /// What was purged and deleted, to be given back.
     garbage: VecDeque<Garbage>,
     /// Consumers of deleted queues.
