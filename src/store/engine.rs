@@ -163,7 +163,7 @@ impl Store for RedbStore {
         journal.holdings(into);
         memtable.holdings(into);
         into.in_transit("store: garbage", garbage);
-        into.in_use("store: bodies written a moment ago", &recent.len());
+        into.declared("store: bodies written a moment ago", &recent.len());
         into.in_transit("store: file that is being compacted", compaction);
     }
 

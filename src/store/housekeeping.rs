@@ -22,6 +22,11 @@ impl RedbStore {
     /// Does a bounded part of what is to be done. `idle`: nothing was committed since the last time. Returns whether
     /// there is more to do.
     pub(super) fn do_housekeeping(&mut self, idle: bool) -> Result<bool, StoreError> {
+        if self.index.live_messages == 0 {
+            // What was written or read lately is of messages that have gone.
+            self.recent.clear();
+            self.journal.forget_entries();
+        }
         self.sparse_for = if self.is_sparse() { self.sparse_for + 1 } else { 0 };
         if self.sparse_for >= PATIENCE {
             tracing::debug!("little is left in the active file of the store: it is begun anew");
@@ -35,7 +40,10 @@ impl RedbStore {
                 self.put_in_order()?;
             }
         }
-        Ok(self.sparse_for > 0 || compaction::is_wanted(self))
+        if idle && self.leaves_rows_behind() {
+            self.give_back(Changes::default())?;
+        }
+        Ok(self.sparse_for > 0 || compaction::is_wanted(self) || self.leaves_rows_behind())
     }
 
     /// One transaction that copies forward and gives back.
@@ -52,6 +60,11 @@ impl RedbStore {
         self.write(&mut changes, &[])?;
         self.remove_files(&empty);
         Ok(())
+    }
+
+    /// Rows about files that were removed last, which go with the next transaction: one is made where none comes.
+    fn leaves_rows_behind(&self) -> bool {
+        !self.index.changed.tombstones.is_empty()
     }
 
     fn is_sparse(&self) -> bool {

@@ -140,20 +140,20 @@ impl Index {
         } = self;
         into.declared("store: queues", queues);
         for QueueRuns { lanes, next_position: _ } in queues.values() {
-            into.in_use("store: lanes of a queue", lanes);
+            into.declared("store: lanes of a queue", lanes);
             for LaneRuns { runs, reach: _ } in lanes.values() {
-                into.in_use("store: runs of a lane", runs);
+                into.declared("store: runs of a lane", runs);
             }
         }
-        into.in_use("store: blobs", blobs);
-        into.in_use("store: run deltas", run_deltas);
-        into.in_use("store: tombstones", tombstones);
+        into.declared("store: blobs", blobs);
+        into.declared("store: run deltas", run_deltas);
+        into.declared("store: tombstones", tombstones);
         into.in_transit("store: changed runs", changed_runs);
         into.in_transit("store: changed deltas", changed_deltas);
         into.in_transit("store: changed buckets", changed_tombstones);
         into.in_transit("store: new garbage", garbage);
-        into.in_use("store: messages", &usize::try_from(*live_messages).unwrap_or(usize::MAX));
-        into.in_use("store: bytes of messages", &usize::try_from(*live_bytes).unwrap_or(usize::MAX));
+        into.declared("store: messages", &usize::try_from(*live_messages).unwrap_or(usize::MAX));
+        into.declared("store: bytes of messages", &usize::try_from(*live_bytes).unwrap_or(usize::MAX));
     }
 
     pub(super) fn take_number(&mut self) -> u64 {

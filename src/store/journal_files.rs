@@ -60,10 +60,10 @@ impl JournalFiles {
         let JournalFiles { disk: _, active: _, files: _, sealed, cache, quarantined: _, vain_rereads: _ } =
             self;
         let EntryCache { runs, by_use, uses: _, entries } = cache;
-        into.in_use("store: sealed files open", sealed);
-        into.in_use("store: runs in memory", runs);
-        into.in_use("store: their order of use", by_use);
-        into.in_use("store: entries of runs in memory", entries);
+        into.declared("store: sealed files open", sealed);
+        into.declared("store: runs in memory", runs);
+        into.declared("store: their order of use", by_use);
+        into.declared("store: entries of runs in memory", entries);
     }
 
     /// Records and runs found damaged since the store was opened.
@@ -88,6 +88,11 @@ impl JournalFiles {
         if entries.len() > 1 {
             self.cache.insert(number, entries.into());
         }
+    }
+
+    /// Forgets the entries of all runs: nobody will ask for them again.
+    pub(super) fn forget_entries(&mut self) {
+        self.cache = EntryCache::default();
     }
 
     /// Closes everything; the active file cleanly.

@@ -10,13 +10,12 @@ use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
 use leveret::server::owners::{self, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
 use leveret::session::SessionLimits;
-use leveret::store::MemoryStore;
 
 use crate::connection::ServerConnection;
 use crate::fault::FaultInjector;
 use crate::post::{Outbox, Post};
 use crate::random::Random;
-use crate::store::{Disk, Failure, StoreActor};
+use crate::store::{Disk, Failure, Medium, StoreActor};
 
 /// How this seed's broker is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -29,7 +28,7 @@ pub(crate) struct Layout {
 }
 
 /// Who may act.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Actor {
     Catalog,
     Shard(usize),
@@ -63,14 +62,13 @@ pub(crate) struct Broker {
 impl Broker {
     /// Starts on what is on the disk. `clean`: it was closed in order.
     pub(crate) fn start(
-        disk: MemoryStore,
+        medium: Medium,
         clean: bool,
         layout: Layout,
         now: Timestamp,
         random: &mut Random,
     ) -> Broker {
-        let (disk, recovered) = disk.restarted(clean);
-        let mut disk = Disk::of(disk);
+        let (mut disk, recovered) = Disk::open(medium, clean, random);
         let seed = random.next();
         let owned = owners::restore(now, &mut disk, recovered, layout.shards, layout.memory, seed)
             .expect("this disk does not fail yet");
@@ -100,8 +98,13 @@ impl Broker {
     }
 
     /// Everything stops at once; what is on the disk remains.
-    pub(crate) fn crash(self, now: Timestamp, random: &mut Random) -> MemoryStore {
+    pub(crate) fn crash(self, now: Timestamp, random: &mut Random) -> Medium {
         self.store.crash(now, random)
+    }
+
+    /// It is at rest and stops in order; what is on the disk remains.
+    pub(crate) fn close(self) -> Medium {
+        self.store.close()
     }
 
     /// How often the store has worked something off.

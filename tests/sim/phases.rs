@@ -8,7 +8,7 @@ use crate::broker::Broker;
 use crate::client::{ChannelMode, Expected};
 use crate::connection::Gone;
 use crate::model::Violation;
-use crate::store::Failure;
+use crate::store::{Failure, Medium};
 use crate::topology::{DEAD, FANOUT, LATER, RECENT, REMEMBERED};
 use crate::wire::table;
 use crate::workload::Around;
@@ -70,10 +70,12 @@ impl World {
         }
         self.model.restarted();
         self.history.restarted();
-        let empty = Broker::start(MemoryStore::new(), true, self.layout, self.now, &mut self.random);
-        let disk = std::mem::replace(&mut self.broker, empty).crash(self.now, &mut self.random);
+        let nothing = Medium::Memory(MemoryStore::new());
+        let empty = Broker::start(nothing, true, self.layout, self.now, &mut self.random);
+        let broker = std::mem::replace(&mut self.broker, empty);
+        let medium = if clean { broker.close() } else { broker.crash(self.now, &mut self.random) };
         self.now = self.now.plus_millis(self.random.pick(&[0, 50, 1_000]));
-        self.broker = Broker::start(disk, clean, self.layout, self.now, &mut self.random);
+        self.broker = Broker::start(medium, clean, self.layout, self.now, &mut self.random);
         self.set_up()
     }
 

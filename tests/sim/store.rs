@@ -1,5 +1,6 @@
-//! The disk of the simulation, and the owner of the store on it: slower or faster than the others, and failing when it
-//! is told to. What was on the disk outlives the broker.
+//! The store of the simulation and its owner: slower or faster than the others, and failing when it is told to. It is the
+//! one in memory, which does what a store should, or in some seeds the real one on a disk that loses its power. What was
+//! on the disk outlives the broker.
 
 use std::sync::Arc;
 
@@ -7,11 +8,26 @@ use leveret::model::holdings::Holdings;
 use leveret::model::ids::Timestamp;
 use leveret::model::op::{CatalogOp, Fetch, Fetched, Op};
 use leveret::server::owners::{StoreOwner, StoreRequest};
-use leveret::store::{MemoryStore, Store, StoreError, Usage};
+use leveret::store::{MemoryStore, Recovered, RedbStore, Store, StoreError, StoreOptions, Usage, open_on};
 use parking_lot::Mutex;
 
 use crate::post::Outbox;
 use crate::random::Random;
+use crate::simulated_disk::{self, SimulatedDisk, Trouble};
+
+/// The real store with files so small that every few commits begin one, and one that is emptied at the first occasion.
+const OPTIONS: StoreOptions = StoreOptions {
+    file_bytes: 120_000,
+    cache_bytes: 256 << 10,
+    quiet_commits: 2,
+    log_bytes: 0,
+    salt: 0,
+    accept_loss: false,
+};
+/// Bytes of its log: none, or so few that it begins anew every few commits.
+const LOG_BYTES: [u64; 2] = [0, 64 << 10];
+/// The power goes within so many changes of the disk.
+const SOON: usize = 60;
 
 /// How a disk fails: at which of the calls to come, and whether that one is carried out nevertheless.
 #[derive(Clone, Copy, Debug)]
@@ -20,77 +36,138 @@ pub(crate) struct Failure {
     pub(crate) is_carried_out: bool,
 }
 
-#[derive(Debug, Default)]
+/// What outlives a broker.
+#[derive(Debug)]
+pub(crate) enum Medium {
+    Memory(MemoryStore),
+    Files(SimulatedDisk),
+}
+
+/// A store at work.
+#[derive(Debug)]
+enum Opened {
+    Memory(MemoryStore),
+    /// None once it is closed.
+    Real(Option<Box<RedbStore>>, SimulatedDisk),
+}
+
+impl Opened {
+    fn store(&mut self) -> Result<&mut dyn Store, StoreError> {
+        match self {
+            Opened::Memory(memory) => Ok(memory),
+            Opened::Real(Some(store), _) => Ok(&mut **store),
+            Opened::Real(None, _) => Err(StoreError::NoSpace),
+        }
+    }
+}
+
+#[derive(Debug)]
 struct State {
-    memory: MemoryStore,
+    opened: Opened,
     failure: Option<Failure>,
     failed: bool,
 }
 
-/// A disk; all clones are the same one.
-#[derive(Clone, Debug, Default)]
+/// A disk and the store on it; all clones are the same one.
+#[derive(Clone, Debug)]
 pub(crate) struct Disk(Arc<Mutex<State>>);
 
 impl Disk {
-    pub(crate) fn of(memory: MemoryStore) -> Disk {
-        Disk(Arc::new(Mutex::new(State { memory, failure: None, failed: false })))
+    /// Opens what is there, which was closed in order or not, and says what that is.
+    pub(crate) fn open(medium: Medium, clean: bool, random: &mut Random) -> (Disk, Recovered) {
+        let (opened, recovered) = match medium {
+            Medium::Memory(memory) => {
+                let (memory, recovered) = memory.restarted(clean);
+                (Opened::Memory(memory), recovered)
+            }
+            Medium::Files(files) => {
+                let (log_bytes, salt) = (random.pick(&LOG_BYTES), random.next());
+                let options = StoreOptions { log_bytes, salt, ..OPTIONS };
+                let (store, recovered) =
+                    open_on(Arc::new(files.clone()), &options).expect("this disk does not fail yet");
+                (Opened::Real(Some(Box::new(store)), files), recovered)
+            }
+        };
+        (Disk(Arc::new(Mutex::new(State { opened, failure: None, failed: false }))), recovered)
     }
 
-    /// What it holds now.
-    pub(crate) fn take(&self) -> MemoryStore {
-        std::mem::take(&mut self.0.lock().memory)
+    /// What it holds now. The store on it does nothing more.
+    pub(crate) fn take(&self) -> Medium {
+        let nothing = Opened::Memory(MemoryStore::new());
+        match std::mem::replace(&mut self.0.lock().opened, nothing) {
+            Opened::Memory(memory) => Medium::Memory(memory),
+            Opened::Real(store, files) => {
+                drop(store);
+                Medium::Files(files)
+            }
+        }
     }
 
     pub(crate) fn fail(&self, failure: Failure) {
         self.0.lock().failure = Some(failure);
     }
 
+    /// The power goes in the middle of what is asked for next, in some of the times at which a real disk is in use.
+    /// Returns whether it does.
+    fn lose_power(&self, random: &mut Random) -> bool {
+        let Opened::Real(_, files) = &self.0.lock().opened else { return false };
+        let is_lost = random.percent(70);
+        if is_lost {
+            let cut_after = Some(1 + random.below(SOON) as u64);
+            files.trouble(Trouble { cut_after, ..Trouble::default() });
+        }
+        is_lost
+    }
+
     /// Carries out `call`, unless the disk fails now or has failed before.
-    fn call<T>(&self, call: impl FnOnce(&mut MemoryStore) -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let state = &mut *self.0.lock();
-        if state.failed {
+    fn call<T>(&self, call: impl FnOnce(&mut dyn Store) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let State { opened, failure, failed } = &mut *self.0.lock();
+        if *failed {
             return Err(StoreError::NoSpace);
         }
-        match &mut state.failure {
+        match failure {
             Some(Failure { after: 0, is_carried_out }) => {
-                state.failed = true;
+                *failed = true;
                 if *is_carried_out {
-                    call(&mut state.memory)?;
+                    call(opened.store()?)?;
                 }
-                Err(StoreError::NoSpace)
+                return Err(StoreError::NoSpace);
             }
-            Some(failure) => {
-                failure.after -= 1;
-                call(&mut state.memory)
-            }
-            None => call(&mut state.memory),
+            Some(failure) => failure.after -= 1,
+            None => {}
         }
+        call(opened.store()?)
     }
 }
 
 impl Store for Disk {
     fn commit(&mut self, ops: Vec<Op>, catalog: Vec<CatalogOp>) -> Result<(), StoreError> {
-        self.call(|memory| memory.commit(ops, catalog))
+        self.call(|store| store.commit(ops, catalog))
     }
 
     fn checkpoint(&mut self) -> Result<bool, StoreError> {
-        self.call(MemoryStore::checkpoint)
+        self.call(|store| store.checkpoint())
     }
 
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
-        self.call(|memory| memory.fetch(fetch))
+        self.call(|store| store.fetch(fetch))
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {
-        Ok(())
+        match &mut self.0.lock().opened {
+            Opened::Real(store, _) => store.take().map_or(Ok(()), Store::close),
+            Opened::Memory(_) => Ok(()),
+        }
     }
 
     fn holdings(&self, into: &mut Holdings) {
-        self.0.lock().memory.holdings(into);
+        if let Ok(store) = self.0.lock().opened.store() {
+            store.holdings(into);
+        }
     }
 
     fn usage(&self) -> Usage {
-        self.0.lock().memory.usage()
+        self.0.lock().opened.store().map(|store| store.usage()).unwrap_or_default()
     }
 }
 
@@ -161,13 +238,26 @@ impl StoreActor {
     }
 
     /// What is on the disk when everything stops now: some of what was asked is done, in order.
-    pub(crate) fn crash(mut self, now: Timestamp, random: &mut Random) -> MemoryStore {
+    pub(crate) fn crash(mut self, now: Timestamp, random: &mut Random) -> Medium {
         let mut asked = self.batch.take().map(|(batch, _)| batch).unwrap_or_default();
         asked.append(&mut self.mailbox);
         asked.truncate(random.below(asked.len() + 1));
+        let is_power_lost = self.disk.lose_power(random);
         if !self.failed {
             self.work(now, asked);
         }
+        match self.disk.take() {
+            Medium::Files(files) if is_power_lost => {
+                Medium::Files(files.after_power_cut(&mut simulated_disk::Random(random.next())))
+            }
+            Medium::Files(files) => Medium::Files(SimulatedDisk::holding(&files.files())),
+            memory @ Medium::Memory(_) => memory,
+        }
+    }
+
+    /// What is on the disk once everything is written and the store is closed.
+    pub(crate) fn close(self) -> Medium {
+        self.owner.close().expect("this disk does not fail yet");
         self.disk.take()
     }
 }

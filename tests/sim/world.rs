@@ -2,6 +2,7 @@
 //! next. The broker is restarted now and then; in the end every queue is drained and the ledger closed.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use leveret::model::holdings::While;
 use leveret::model::ids::Timestamp;
@@ -13,16 +14,20 @@ use crate::fault::{Fault, FaultInjector};
 use crate::history::History;
 use crate::model::{Figures, Model, Violation};
 use crate::random::Random;
+use crate::simulated_disk::SimulatedDisk;
+use crate::store::Medium;
 use crate::topology::Topology;
 use crate::workload::Around;
 
 /// How many of the last steps a failure shows.
 const SHOWN: usize = 60;
+/// One seed in so many runs on the real store.
+const ON_FILES: u64 = 4;
 /// Everything comes to rest within so many steps, or never.
 const RESTLESS: usize = 200_000;
 
 /// Who may do something next.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 enum Turn {
     Broker(Actor),
     Reads(usize),
@@ -40,6 +45,8 @@ pub(crate) struct World {
     pub(crate) history: History,
     pub(crate) fault_injector: FaultInjector,
     pub(crate) log: VecDeque<String>,
+    /// Of everything that has happened, in order.
+    trace: DefaultHasher,
     /// How readily the catalog, a shard, the store, a connection, a reading and an acting client get their turn.
     pub(crate) pace: [usize; 6],
 }
@@ -59,6 +66,14 @@ pub(crate) fn run(seed: u64, steps: usize, fault: Option<Fault>) -> Result<Figur
     }
 }
 
+/// A number that two runs share only where the same happened in both.
+pub(crate) fn trace(seed: u64, steps: usize) -> u64 {
+    let mut world = World::new(seed, None);
+    let outcome = world.live(steps);
+    assert!(outcome.is_ok(), "seed {seed}: {outcome:?}");
+    world.trace.finish()
+}
+
 impl World {
     fn new(seed: u64, fault: Option<Fault>) -> World {
         let mut random = Random(seed);
@@ -69,7 +84,12 @@ impl World {
             store_slowness: random.pick(&[0, 3, 40]),
         };
         let now = Timestamp(1_000_000);
-        let broker = Broker::start(MemoryStore::new(), true, layout, now, &mut random);
+        let medium = if seed % ON_FILES == ON_FILES - 1 {
+            Medium::Files(SimulatedDisk::default())
+        } else {
+            Medium::Memory(MemoryStore::new())
+        };
+        let broker = Broker::start(medium, true, layout, now, &mut random);
         let clients = 1 + random.below(4);
         World {
             now,
@@ -80,6 +100,7 @@ impl World {
             history: History::default(),
             fault_injector: FaultInjector::new(fault),
             log: VecDeque::new(),
+            trace: DefaultHasher::new(),
             pace: [1; 6],
             random,
         }
@@ -115,6 +136,7 @@ impl World {
         if self.log.len() == SHOWN {
             self.log.pop_front();
         }
+        what.hash(&mut self.trace);
         self.log.push_back(format!("{:>5} {:>4} {what}", self.model.step, self.now.0 - 1_000_000));
     }
 
@@ -150,6 +172,7 @@ impl World {
             chosen
         });
         let Some((turn, _)) = chosen else { return Ok(false) };
+        (turn, self.now).hash(&mut self.trace);
         match turn {
             Turn::Broker(actor) => {
                 self.broker.act(actor, self.now, &mut self.random, &mut self.fault_injector);
