@@ -80,7 +80,7 @@ pub enum ShardCommand {
     /// A connection has gone; behind its commands that wait for a queue.
     Gone,
     /// From the catalog.
-    CreateQueue { queue: QueueId, label: QueueLabel, settings: Box<QueueSettings> },
+    CreateQueue { queue: QueueId, label: QueueLabel, settings: Arc<QueueSettings> },
     /// From the catalog, which has checked the declare against the queue that exists: counts as use of the queue
     /// and is answered; goes back to the catalog where the queue has gone meanwhile.
     Declared { queue: QueueId, declare: Box<QueueDeclare> },
@@ -93,7 +93,7 @@ pub enum ShardCommand {
         connection: ConnectionId,
     },
     /// From the catalog: a policy has changed what the queue obeys.
-    SetSettings { queue: QueueId, settings: Box<QueueSettings> },
+    SetSettings { queue: QueueId, settings: Arc<QueueSettings> },
     /// From the catalog, which has already forgotten the queue. Answered with [`CatalogCommand::QueueDropped`] where the
     /// catalog has left a tombstone.
     DropQueue { queue: QueueId, has_tombstone: bool },

@@ -11,6 +11,7 @@ pub mod command;
 mod dead_letter;
 mod delayed;
 mod direct_reply;
+pub mod encoded_table;
 mod events;
 mod fair_lock;
 pub mod login;

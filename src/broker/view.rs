@@ -280,7 +280,7 @@ impl ViewState {
     }
 
     /// The policies that apply to a queue now, and what they make of its settings.
-    pub(super) fn policies_of_queue(&self, id: QueueId) -> Option<(Applying, QueueSettings)> {
+    pub(super) fn policies_of_queue(&self, id: QueueId) -> Option<(Applying, Arc<QueueSettings>)> {
         let queue = self.queues.get(&id)?;
         let vhost = self.vhosts.get(&queue.label.vhost)?;
         let subject = Subject::Queue(queue.declared.queue_type);
@@ -302,8 +302,8 @@ impl ViewState {
         &mut self,
         id: QueueId,
         policies: Applying,
-        settings: QueueSettings,
-    ) -> Option<(QueueRef, QueueSettings)> {
+        settings: Arc<QueueSettings>,
+    ) -> Option<(QueueRef, Arc<QueueSettings>)> {
         let queue = self.queues.get_mut(&id)?;
         queue.policies = policies;
         if settings == queue.settings {
@@ -350,8 +350,11 @@ impl ViewState {
         let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) else { return };
         vhost.queues.insert(&queue.label.name, queue.at.queue);
         if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(&id)) {
-            let bound =
-                default.routes.bind(Destination::Queue(queue.at), &queue.label.name, &FieldTable::default());
+            let bound = default.routes.bind(
+                Destination::Queue(queue.at),
+                queue.label.name.clone(),
+                &FieldTable::default(),
+            );
             debug_assert!(bound.is_ok(), "a direct exchange takes every key");
         }
         self.queues.insert(queue.at.queue, Box::new(queue));

@@ -30,7 +30,7 @@ fn describe(state: &ViewState, (vhost, name): &ListingKey) -> Option<Value> {
         "durable": queue.settings.durable,
         "auto_delete": queue.settings.auto_delete,
         "exclusive": queue.exclusive_to.is_some(),
-        "arguments": from_table(&queue.arguments),
+        "arguments": from_table(&queue.arguments.decode()),
         "effective_policy_definition": from_table(&queue.policies.definition),
         "node": NODE,
         "state": "running",

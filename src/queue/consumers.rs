@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 use foldhash::fast::FixedState;
 
 use super::effects::ConsumeRefused;
+use super::on_first_use::{OnFirstUse, Part};
 use super::rotation::Rotation;
 use crate::model::consuming::ConsumeOptions;
 use crate::model::holdings::Holdings;
@@ -70,39 +71,48 @@ impl Consumer {
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
     table: Vec<Option<Consumer>>,
-    free: Vec<ConsumerSlot>,
     by_key: HashMap<ConsumerKey, ConsumerSlot, FixedState>,
-    /// Registered ones, first come first.
-    order: BTreeMap<u64, ConsumerSlot>,
-    next_order: u64,
-    /// Registered ones, the highest priority first, and then first come first.
-    ranks: BTreeMap<(Reverse<i32>, u64), ConsumerSlot>,
     /// Those with credit. One that lost its credit otherwise than by a delivery is found out when it is its turn.
     waiting: Rotation,
     exclusive: bool,
     /// Who got the last delivery, where one gets all, and is still registered.
     current: Option<ConsumerSlot>,
+    members: OnFirstUse<Members>,
+}
+
+/// What a delivery or an ack does not look at.
+#[derive(Debug, Default)]
+struct Members {
+    free: Vec<ConsumerSlot>,
+    /// Registered ones, first come first.
+    order: BTreeMap<u64, ConsumerSlot>,
+    next_order: u64,
+    /// Registered ones, the highest priority first, and then first come first.
+    ranks: BTreeMap<(Reverse<i32>, u64), ConsumerSlot>,
     /// Those whose connection took nothing more in this turn, in the order they were asked.
     refused: Vec<ConsumerSlot>,
     /// Those who got credit since the last turn ended.
     joined: Vec<ConsumerSlot>,
 }
 
+impl Part for Members {
+    fn none() -> &'static Members {
+        static NONE: Members = Members {
+            free: Vec::new(),
+            order: BTreeMap::new(),
+            next_order: 0,
+            ranks: BTreeMap::new(),
+            refused: Vec::new(),
+            joined: Vec::new(),
+        };
+        &NONE
+    }
+}
+
 impl Consumers {
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Consumers {
-            table,
-            free,
-            by_key,
-            order,
-            next_order: _,
-            ranks,
-            waiting,
-            exclusive: _,
-            current,
-            refused,
-            joined,
-        } = self;
+        let Consumers { table, by_key, waiting, exclusive: _, current, members } = self;
+        let Members { free, order, next_order: _, ranks, refused, joined } = &**members;
         into.in_use("consumers: table", &(table.iter().flatten().count(), table.capacity()));
         into.in_use("consumers: free slots", &(0, free.capacity()));
         into.in_use("consumers: by key", by_key);
@@ -119,11 +129,21 @@ impl Consumers {
 
     /// How many there are; those who only get do not count.
     pub(super) fn len(&self) -> usize {
-        self.order.len()
+        self.members.order.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.members.order.is_empty()
+    }
+
+    /// Whether nobody is registered, and nobody holds anything.
+    pub(super) fn knows_nobody(&self) -> bool {
+        self.by_key.is_empty()
+    }
+
+    /// Whether there is room for somebody.
+    pub(super) fn has_room(&self) -> bool {
+        self.table.capacity() > 0
     }
 
     pub(super) fn find(&self, key: ConsumerKey) -> Option<ConsumerSlot> {
@@ -142,8 +162,8 @@ impl Consumers {
     /// registered; None where nobody is left.
     pub(super) fn take_next(&mut self) -> Option<(ConsumerKey, bool)> {
         // Not needed any more, and to be given back a part at a time, too.
-        self.ranks.pop_first();
-        while let Some((_, slot)) = self.order.pop_first() {
+        self.members.ranks.pop_first();
+        while let Some((_, slot)) = self.members.order.pop_first() {
             if let Some(consumer) = self.table.get_mut(slot as usize).and_then(Option::take) {
                 return Some((consumer.key, true));
             }
@@ -170,10 +190,10 @@ impl Consumers {
         let slot = self.getter(key);
         self.unregister(slot);
         self.exclusive = options.exclusive;
-        let order = self.next_order;
-        self.next_order += 1;
-        self.order.insert(order, slot);
-        self.ranks.insert((Reverse(options.priority), order), slot);
+        let order = self.members.next_order;
+        self.members.next_order += 1;
+        self.members.order.insert(order, slot);
+        self.members.ranks.insert((Reverse(options.priority), order), slot);
         if let Some(consumer) = self.get_mut(slot) {
             consumer.options = options;
             consumer.registered = Some(order);
@@ -188,7 +208,7 @@ impl Consumers {
         if let Some(slot) = self.find(key) {
             return slot;
         }
-        let slot = self.free.pop().unwrap_or_else(|| {
+        let slot = self.members.free.pop().unwrap_or_else(|| {
             self.table.push(None);
             ConsumerSlot::try_from(self.table.len() - 1).unwrap_or(ConsumerSlot::MAX)
         });
@@ -216,14 +236,14 @@ impl Consumers {
         let Some(consumer) = self.get_mut(slot) else { return false };
         let Some(order) = consumer.registered.take() else { return false };
         let priority = consumer.options.priority;
-        self.order.remove(&order);
-        self.ranks.remove(&(Reverse(priority), order));
+        self.members.order.remove(&order);
+        self.members.ranks.remove(&(Reverse(priority), order));
         // An exclusive consumer is the only one.
         self.exclusive = false;
         self.waiting.remove(slot);
         self.unjoin(slot);
         self.current = self.current.filter(|&current| current != slot);
-        if self.order.is_empty() {
+        if self.members.order.is_empty() {
             self.waiting = Rotation::default();
         }
         true
@@ -239,9 +259,9 @@ impl Consumers {
         let key = self.key(slot)?;
         self.by_key.remove(&key);
         self.table[slot as usize] = None;
-        self.free.push(slot);
+        self.members.free.push(slot);
         if self.by_key.is_empty() && self.table.len() > MANY {
-            *self = Consumers { next_order: self.next_order, ..Consumers::default() };
+            *self = Consumers::default();
         }
         Some(key)
     }
@@ -353,7 +373,7 @@ impl Consumers {
                 self.current = Some(slot);
                 return Some(slot);
             }
-            self.refused.push(slot);
+            self.members.refused.push(slot);
             return None;
         }
         while let Some(slot) = self.waiting.first() {
@@ -364,7 +384,7 @@ impl Consumers {
                 return Some(slot);
             } else {
                 self.waiting.remove(slot);
-                self.refused.push(slot);
+                self.members.refused.push(slot);
             }
         }
         None
@@ -382,12 +402,12 @@ impl Consumers {
 
     /// The turn is over: those that were refused are asked again in the next one, in their old order.
     pub(super) fn end_turn(&mut self, selection: ConsumerSelection) {
-        while let Some(slot) = self.joined.pop() {
+        while let Some(slot) = self.members.made().and_then(|members| members.joined.pop()) {
             if let Some(consumer) = self.get_mut(slot) {
                 consumer.joined = None;
             }
         }
-        while let Some(slot) = self.refused.pop() {
+        while let Some(slot) = self.members.made().and_then(|members| members.refused.pop()) {
             let priority = self.get(slot).map(|consumer| consumer.options.priority);
             if let Some(priority) = priority.filter(|_| selection == ConsumerSelection::All) {
                 self.waiting.push_front(slot, priority);
@@ -409,7 +429,7 @@ impl Consumers {
             room < enough
         };
         if only_joined {
-            self.joined.iter().take_while(|&&slot| add(slot)).for_each(drop);
+            self.members.joined.iter().take_while(|&&slot| add(slot)).for_each(drop);
         } else {
             self.waiting.iter().take_while(|&slot| add(slot)).for_each(drop);
         }
@@ -419,16 +439,16 @@ impl Consumers {
     /// The single active consumer, if it has credit.
     fn active(&self, selection: ConsumerSelection) -> Option<ConsumerSlot> {
         let slot = self.only_one(selection)?;
-        (self.get(slot)?.credit() > 0 && !self.refused.contains(&slot)).then_some(slot)
+        (self.get(slot)?.credit() > 0 && !self.members.refused.contains(&slot)).then_some(slot)
     }
 
     /// Whose turn it is where only one has it (semantics 10.15): the first registered one that is still here, or of
     /// those with the highest priority the first. One of a higher priority takes over once nothing is in flight.
     fn only_one(&self, selection: ConsumerSelection) -> Option<ConsumerSlot> {
         if selection != ConsumerSelection::HighestPriority {
-            return self.order.values().next().copied();
+            return self.members.order.values().next().copied();
         }
-        let best = self.ranks.values().next().copied()?;
+        let best = self.members.ranks.values().next().copied()?;
         let current = self.current.filter(|&current| current != best).and_then(|slot| self.get(slot));
         if current.is_some_and(|current| current.unacked > 0) { None } else { Some(best) }
     }
@@ -441,16 +461,16 @@ impl Consumers {
         }
         self.waiting.push_back(slot, consumer.options.priority);
         if consumer.joined.is_none() {
-            consumer.joined = Some(self.joined.len());
-            self.joined.push(slot);
+            consumer.joined = Some(self.members.joined.len());
+            self.members.joined.push(slot);
         }
     }
 
     /// It does not count any more among those who got credit.
     fn unjoin(&mut self, slot: ConsumerSlot) {
         let Some(at) = self.get_mut(slot).and_then(|consumer| consumer.joined.take()) else { return };
-        self.joined.swap_remove(at);
-        if let Some(moved) = self.joined.get(at).copied().and_then(|moved| self.get_mut(moved)) {
+        self.members.joined.swap_remove(at);
+        if let Some(moved) = self.members.joined.get(at).copied().and_then(|moved| self.get_mut(moved)) {
             moved.joined = Some(at);
         }
     }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::entry::Entry;
+use super::on_first_use::Part;
 use super::segment::Segment;
 use super::spans::Spans;
 use crate::model::holdings::Holdings;
@@ -54,6 +55,21 @@ pub(super) struct Lane {
     front_bytes: usize,
     tail_bytes: usize,
     pub(super) in_flight: Option<InFlight>,
+}
+
+impl Part for Lane {
+    fn none() -> &'static Lane {
+        static NONE: Lane = Lane {
+            returned: BTreeMap::new(),
+            head: Segment::EMPTY,
+            spans: Spans::EMPTY,
+            tail: Segment::EMPTY,
+            front_bytes: 0,
+            tail_bytes: 0,
+            in_flight: None,
+        };
+        &NONE
+    }
 }
 
 impl Lane {

@@ -70,7 +70,7 @@ impl Queue {
     /// Drops the whole span at the front of the only lane unread, where all of it has to go and none of it is a dead
     /// letter.
     fn drop_span(&mut self, lane: Lane, fx: &mut QueueEffects) -> bool {
-        let [only] = self.ready.lanes.as_slice() else { return false };
+        let Some(only) = self.ready.lanes.only() else { return false };
         let Some(span) = only.spans.front().copied() else { return false };
         let too_many = self.settings.max_length.is_some_and(|max| self.ready.count() - span.count >= max);
         let too_large =

@@ -6,9 +6,9 @@
 //! then [`Queue::pump`] once for every queue it touched. Limits and memory are seen to there, after consumers had
 //! their chance.
 //!
-//! `ready.rs` holds what waits (lanes of segments and spans), `unacked.rs` what is delivered, `consumers.rs` who
+//! `ready.rs` holds what waits (`lanes.rs`: lanes of segments and spans), `unacked.rs` what is delivered, `consumers.rs` who
 //! is next; `deliver.rs`, `settle.rs`, `consumer_timeouts.rs`, `pending_dead_letters.rs`, `limits.rs`, `expiry.rs` and
-//! `paging.rs` are the rules.
+//! `paging.rs` are the rules; `idle.rs` gives back what a queue needs only while it is used.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -27,8 +27,11 @@ mod effects;
 mod entry;
 mod expiry;
 mod garbage;
+mod idle;
 mod lane;
+mod lanes;
 mod limits;
+mod on_first_use;
 mod paging;
 mod pending_dead_letters;
 mod position_map;
@@ -48,6 +51,7 @@ pub use garbage::{CancelledConsumers, Garbage};
 
 use consumers::{ConsumerSelection, ConsumerSlot, Consumers};
 use entry::{Entry, Returns, Stored};
+use on_first_use::OnFirstUse;
 use pending_dead_letters::PendingDeadLetters;
 use position_map::PositionMap;
 use ready::Ready;
@@ -66,14 +70,14 @@ const PIECE: usize = 512;
 #[derive(Debug)]
 pub struct Queue {
     id: QueueRef,
-    settings: QueueSettings,
+    settings: Arc<QueueSettings>,
     ready: Ready,
     unacked: PositionMap<Unacked>,
     unacked_memory: UnackedMemory,
     consumers: Consumers,
     /// Of each consumer that holds something for a time.
     consumer_timeouts: BTreeSet<(Timestamp, ConsumerSlot)>,
-    dead_letters: PendingDeadLetters,
+    dead_letters: OnFirstUse<PendingDeadLetters>,
     /// Gets that wait for a fetch, or for consumers to be served first.
     gets: VecDeque<PendingGet>,
     next_position: Position,
@@ -113,15 +117,19 @@ struct PendingGet {
 impl Queue {
     /// An empty queue. Its memory is unlimited until [`Queue::set_window`] is called.
     #[must_use]
-    pub fn new(id: QueueRef, settings: QueueSettings, now: Timestamp) -> Queue {
+    pub fn new(id: QueueRef, settings: impl Into<Arc<QueueSettings>>, now: Timestamp) -> Queue {
         Queue::recover(id, settings, RecoveredQueue::default(), now)
     }
 
     /// A queue as the store found it: all its messages are ready, and none is in memory.
     #[must_use]
-    pub fn recover(id: QueueRef, settings: QueueSettings, found: RecoveredQueue, now: Timestamp) -> Queue {
-        let highest = found.lanes.iter().map(|(lane, _)| *lane).max();
-        let mut ready = Ready::new(settings.max_priority.max(highest).unwrap_or(0));
+    pub fn recover(
+        id: QueueRef,
+        settings: impl Into<Arc<QueueSettings>>,
+        found: RecoveredQueue,
+        now: Timestamp,
+    ) -> Queue {
+        let mut ready = Ready::default();
         let mut next_position = found.next_position.max(Position(1));
         let stored = next_position > Position(1) || !found.lanes.is_empty();
         for (lane, spans) in found.lanes {
@@ -131,14 +139,14 @@ impl Queue {
         }
         Queue {
             id,
-            settings,
+            settings: settings.into(),
             backlog: !ready.is_empty(),
             ready,
             unacked: PositionMap::default(),
             unacked_memory: UnackedMemory::default(),
             consumers: Consumers::default(),
             consumer_timeouts: BTreeSet::new(),
-            dead_letters: PendingDeadLetters::default(),
+            dead_letters: OnFirstUse::default(),
             gets: VecDeque::new(),
             next_position,
             fresh_from: next_position,
@@ -159,8 +167,13 @@ impl Queue {
 
     /// Obeys other settings from now on: a policy changed (semantics 17.4). A lower length limit drops at once; a
     /// TTL applies to messages that arrive from now on. Type, durability and highest priority never change.
-    pub fn set_settings(&mut self, _now: Timestamp, settings: QueueSettings, fx: &mut QueueEffects) {
-        self.settings = settings;
+    pub fn set_settings(
+        &mut self,
+        _now: Timestamp,
+        settings: impl Into<Arc<QueueSettings>>,
+        fx: &mut QueueEffects,
+    ) {
+        self.settings = settings.into();
         self.enforce_limits(fx);
     }
 
@@ -296,7 +309,7 @@ impl Queue {
 
     /// Ends the queue with all it holds and returns how many messages were ready. Nothing is dead-lettered
     /// (semantics 8.3).
-    pub fn delete(self, fx: &mut QueueEffects) -> u32 {
+    pub fn delete(mut self, fx: &mut QueueEffects) -> u32 {
         fx.got.extend(self.gets.iter().map(|get| Got { key: get.key, found: None }));
         fx.freed_consumers.extend(self.gets.iter().map(|get| (self.id.queue, get.key)));
         fx.cancelled_consumers.push(CancelledConsumers::new(self.id.queue, self.consumers));
@@ -304,7 +317,7 @@ impl Queue {
             fx.ops.push(Op::DeleteQueue { queue: self.id.queue });
         }
         let count = clipped(self.ready.count());
-        fx.garbage.extend(Garbage::of(self.ready.lanes, self.unacked));
+        fx.garbage.extend(Garbage::of(self.ready.lanes.take(), self.unacked));
         count
     }
 

@@ -104,7 +104,7 @@ impl Queue {
     /// fetch keeps what stands before the place it will be read to. Returns how many messages left, which are `most` where
     /// there may be more.
     fn page_out(&mut self, window: usize, in_use: bool, most: usize, fx: &mut QueueEffects) -> usize {
-        let highest = op::Lane::try_from(self.ready.lanes.len() - 1).unwrap_or(op::Lane::MAX);
+        let highest = op::Lane::try_from(self.ready.lanes.len().saturating_sub(1)).unwrap_or(op::Lane::MAX);
         let mut paged = 0;
         for lane in 0..=highest {
             while paged < most

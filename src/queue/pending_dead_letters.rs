@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use super::Queue;
 use super::effects::{DeadLetter, QueueEffects};
 use super::entry::{Entry, Stored};
+use super::on_first_use::Part;
 use crate::model::consuming::DeathReason;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange};
@@ -34,6 +35,19 @@ pub(super) struct PendingDeadLetters {
     reading: Option<Fetch>,
 }
 
+impl Part for PendingDeadLetters {
+    fn none() -> &'static PendingDeadLetters {
+        static NONE: PendingDeadLetters = PendingDeadLetters {
+            sent: BTreeMap::new(),
+            sent_memory: 0,
+            waiting: BTreeMap::new(),
+            waiting_count: 0,
+            reading: None,
+        };
+        &NONE
+    }
+}
+
 impl PendingDeadLetters {
     pub(super) fn holdings(&self, into: &mut Holdings) {
         let PendingDeadLetters { sent, sent_memory, waiting, waiting_count, reading } = self;
@@ -45,6 +59,11 @@ impl PendingDeadLetters {
             &usize::try_from(*waiting_count).unwrap_or(usize::MAX),
         );
         into.in_transit("dead letters: fetch", reading);
+    }
+
+    /// Whether there are none, and none are being read.
+    pub(super) fn is_idle(&self) -> bool {
+        self.len() == 0 && self.reading.is_none()
     }
 
     /// How many the queue keeps.
@@ -117,7 +136,7 @@ impl PendingDeadLetters {
 impl Queue {
     /// The dead letter is safe at its target, or there is none: the message leaves.
     pub fn dead_lettered(&mut self, position: Position, fx: &mut QueueEffects) {
-        if self.dead_letters.settle(position) {
+        if self.dead_letters.made().is_some_and(|dead_letters| dead_letters.settle(position)) {
             self.removed(PositionRange::single(position), fx);
         }
     }
@@ -129,7 +148,8 @@ impl Queue {
         let awaited = self.settings.dead_letter.is_some() && entry.stored == Stored::Durable;
         if awaited {
             if self.settings.dead_letters_at_least_once && !self.may_send_dead_letter() {
-                return self.dead_letters.wait(position, self.lane_of(&entry.message), reason);
+                let lane = self.lane_of(&entry.message);
+                return self.dead_letters.wait(position, lane, reason);
             }
             self.dead_letters.send(position, entry.footprint());
         } else if entry.stored != Stored::No {

@@ -5,14 +5,15 @@ use std::collections::BTreeSet;
 
 use super::entry::{Entry, Expiry, Stored};
 use super::lane::{Lane, Next};
+use super::lanes::Lanes;
 use super::spans::NEAR;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{self, Span};
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Ready {
-    pub(super) lanes: Vec<Lane>,
+    pub(super) lanes: Lanes,
     occupied: LaneSet,
     index: BTreeSet<(Expiry, op::Lane, Position)>,
     /// Whether a message that expires was ever here: without one there is nothing to look for.
@@ -35,23 +36,9 @@ impl Ready {
         into.in_use("ready: memory of unstored", unstored);
     }
 
-    /// `highest`: the number of the highest lane.
-    pub(super) fn new(highest: op::Lane) -> Ready {
-        Ready {
-            lanes: (0..=highest).map(|_| Lane::default()).collect(),
-            occupied: LaneSet::default(),
-            index: BTreeSet::new(),
-            expires: false,
-            count: 0,
-            body_bytes: 0,
-            memory: 0,
-            unstored: 0,
-        }
-    }
-
     /// Adds what recovery found in a lane.
     pub(super) fn recover(&mut self, number: op::Lane, spans: Vec<Span>) {
-        let Some(lane) = self.lanes.get_mut(usize::from(number)) else { return };
+        let lane = &mut self.lanes[usize::from(number)];
         for span in spans {
             lane.spans.append(span);
         }
@@ -175,13 +162,13 @@ impl Ready {
 
     /// Takes the oldest of a lane's tail out of memory and makes it part of the spans.
     pub(super) fn page_tail(&mut self, number: op::Lane) -> Option<Entry> {
-        let entry = self.lanes[usize::from(number)].pop_tail()?;
+        let entry = self.lanes.get_mut(usize::from(number))?.pop_tail()?;
         Some(self.page(number, entry))
     }
 
     /// Takes the last before a lane's spans out of memory and makes it part of them.
     pub(super) fn page_front(&mut self, number: op::Lane) -> Option<Entry> {
-        let entry = self.lanes[usize::from(number)].pop_front_back()?;
+        let entry = self.lanes.get_mut(usize::from(number))?.pop_front_back()?;
         Some(self.page(number, entry))
     }
 
@@ -207,7 +194,7 @@ impl Ready {
     pub(super) fn lanes_with_expired_spans(&self, now: Timestamp) -> impl Iterator<Item = op::Lane> + use<> {
         let mut due = LaneSet::default();
         if self.expires {
-            for (number, lane) in (0..).zip(&self.lanes) {
+            for (number, lane) in self.lanes.numbered() {
                 due.set(number, lane.in_flight.is_none() && lane.spans.earliest().is_due(now));
             }
         }
@@ -225,7 +212,7 @@ impl Ready {
 
     /// Tells the fetches under way that these messages have left.
     pub(super) fn note_left(&mut self, range: PositionRange) {
-        for lane in &mut self.lanes {
+        for lane in self.lanes.made() {
             if let Some(in_flight) = &mut lane.in_flight
                 && in_flight.fetch.range.first <= range.last
                 && range.first <= in_flight.fetch.range.last
@@ -248,7 +235,7 @@ impl Ready {
 
     /// Forgets all messages. Returns how many there were, and where they are.
     pub(super) fn clear(&mut self) -> (u64, Vec<Lane>) {
-        let cleared = self.lanes.iter_mut().map(Lane::clear).collect();
+        let cleared = self.lanes.made().map(Lane::clear).collect();
         self.index.clear();
         self.occupied = LaneSet::default();
         self.body_bytes = 0;
@@ -257,11 +244,18 @@ impl Ready {
         (std::mem::take(&mut self.count), cleared)
     }
 
+    /// Gives the room of all messages back. To be called where there are none and no fetch is under way.
+    pub(super) fn give_room_back(&mut self) {
+        debug_assert!(self.is_empty());
+        self.lanes.take();
+        self.index = BTreeSet::new();
+    }
+
     /// The one that expired first: of those in memory, and as far as the order of expiry shows it.
     fn first_expired(&self, now: Timestamp, fresh_from: Position) -> Option<(op::Lane, Position)> {
         let indexed = self.index.first().copied();
         let indexed = indexed.filter(|(expiry, _, position)| expiry.is_due(now) && *position < fresh_from);
-        let in_lanes = (0..).zip(&self.lanes).filter_map(|(number, lane)| {
+        let in_lanes = self.lanes.numbered().filter_map(|(number, lane)| {
             lane.expired_front(now, fresh_from).map(|entry| (entry.expiry, number, entry.position))
         });
         let (_, number, position) = in_lanes.chain(indexed).min()?;

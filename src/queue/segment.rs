@@ -39,11 +39,14 @@ pub(super) struct Segment {
 
 impl Default for Segment {
     fn default() -> Self {
-        Segment { slots: VecDeque::new(), live: 0, ordered_until: Expiry::FIRST }
+        Segment::EMPTY
     }
 }
 
 impl Segment {
+    pub(super) const EMPTY: Segment =
+        Segment { slots: VecDeque::new(), live: 0, ordered_until: Expiry::FIRST };
+
     /// How many slots there are, and for how many there is room.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.slots.len(), self.slots.capacity())

@@ -30,11 +30,14 @@ pub(super) struct Spans {
 
 impl Default for Spans {
     fn default() -> Self {
-        Spans { list: VecDeque::new(), messages: 0, bytes: 0, earliest: Expiry::NEVER }
+        Spans::EMPTY
     }
 }
 
 impl Spans {
+    pub(super) const EMPTY: Spans =
+        Spans { list: VecDeque::new(), messages: 0, bytes: 0, earliest: Expiry::NEVER };
+
     /// How many spans there are, and for how many there is room.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.list.len(), self.list.capacity())

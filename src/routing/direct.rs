@@ -1,5 +1,7 @@
 //! The direct exchange: a binding matches where its key equals the routing key (semantics 5.20).
 
+use std::sync::Arc;
+
 use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;
 
@@ -8,16 +10,20 @@ use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
 use crate::model::growing::Growing;
 use crate::model::sparse::ShrinkIfSparse;
 
-/// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide.
+/// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide. A key is shared
+/// with the table of bindings, and often with the queue's name.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Direct(Growing<Box<[u8]>, Destinations, RandomState>);
+pub(super) struct Direct(Growing<Arc<[u8]>, Destinations, RandomState>);
 
 impl Matcher for Direct {
     fn insert(&mut self, binding: &Binding<'_>) {
         let key = binding.routing_key.as_bytes();
         match self.0.get_mut(key) {
             Some(destinations) => destinations.add(binding.destination),
-            None => _ = self.0.insert(key.into(), Destinations::One(binding.destination, 1)),
+            None => {
+                let destinations = Destinations::One(binding.destination, 1);
+                self.0.insert(binding.routing_key.clone().into(), destinations);
+            }
         }
     }
 

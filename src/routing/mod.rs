@@ -268,11 +268,11 @@ impl ExchangeRoutes {
     pub fn bind<'a>(
         &mut self,
         end: impl Into<End<'a>>,
-        routing_key: &str,
+        routing_key: impl Into<Name>,
         arguments: &FieldTable,
     ) -> Result<bool, Fault> {
-        let end = end.into();
-        self.matcher.check(&end, routing_key, arguments)?;
+        let (end, routing_key) = (end.into(), routing_key.into());
+        self.matcher.check(&end, &routing_key, arguments)?;
         let identity = Identity::new(routing_key, arguments);
         let new = self.table.insert(end.destination, &identity, arguments);
         if new {
@@ -284,12 +284,12 @@ impl ExchangeRoutes {
     /// Whether there is this binding.
     #[must_use]
     pub fn has(&self, destination: Destination, routing_key: &str, arguments: &FieldTable) -> bool {
-        self.table.contains(destination, &Identity::new(routing_key, arguments))
+        self.table.contains(destination, &Identity::new(routing_key.into(), arguments))
     }
 
     /// Removes a binding; false where there was none.
     pub fn unbind(&mut self, destination: Destination, routing_key: &str, arguments: &FieldTable) -> bool {
-        let identity = Identity::new(routing_key, arguments);
+        let identity = Identity::new(routing_key.into(), arguments);
         let existed = self.table.remove(destination, &identity).is_some();
         if existed {
             self.matcher.remove(&identity.binding(destination.into(), arguments));

@@ -19,10 +19,10 @@ pub(super) struct Identity {
 }
 
 impl Identity {
-    pub(super) fn new(routing_key: &str, arguments: &FieldTable) -> Identity {
+    pub(super) fn new(routing_key: Name, arguments: &FieldTable) -> Identity {
         let arguments =
             if arguments.inner().is_empty() { Box::default() } else { encode(arguments).into_boxed_slice() };
-        Identity { routing_key: Arc::from(routing_key), arguments }
+        Identity { routing_key, arguments }
     }
 
     pub(super) fn binding<'a>(&'a self, end: End<'a>, arguments: &'a FieldTable) -> Binding<'a> {

@@ -3,6 +3,7 @@
 //! promise, and the ledger has to find that one broken.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use leveret::broker::command::{CatalogCommand, Origin, ShardCommand};
 use leveret::model::consuming::{Delivery, Settlement};
@@ -230,7 +231,7 @@ impl FaultInjector {
                 if settings.role == QueueRole::Remembers {
                     self.histories.insert(*queue);
                 }
-                misconfigure(fault, settings);
+                misconfigure(fault, Arc::make_mut(settings));
             }
             ShardCommand::DropQueue { queue, .. }
                 if fault == Fault::KeepsHistories && self.histories.contains(queue) =>
@@ -238,7 +239,7 @@ impl FaultInjector {
                 return None;
             }
             ShardCommand::DeadLettered { .. } if fault == Fault::KeepsDeadLetters => return None,
-            ShardCommand::SetSettings { settings, .. } => misconfigure(fault, settings),
+            ShardCommand::SetSettings { settings, .. } => misconfigure(fault, Arc::make_mut(settings)),
             // Its source hears that all is well.
             &mut ShardCommand::DeadLetter { queue: target, awaited: Some(awaited), .. }
                 if fault == Fault::LosesDeadLetters =>

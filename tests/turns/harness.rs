@@ -117,11 +117,11 @@ fn thread_time() -> Duration {
 pub(crate) struct Harness {
     pub(crate) now: Timestamp,
     pub(crate) view: Arc<View>,
-    catalog: CatalogOwner,
+    pub(crate) catalog: CatalogOwner,
     pub(crate) shard: ShardOwner,
-    store: StoreOwner,
+    pub(crate) store: StoreOwner,
     pub(crate) mail: Mail,
-    ports: BTreeMap<u64, Port>,
+    pub(crate) ports: BTreeMap<u64, Port>,
     pub(crate) of_catalog: Turns,
     pub(crate) of_shard: Turns,
     /// The store does not write until it is told to.

@@ -94,7 +94,7 @@ impl Application {
         }
         for (id, (policies, settings)) in queues {
             if let Some((at, settings)) = state.obey_as_queue(id, policies, settings) {
-                let command = ShardCommand::SetSettings { queue: at.queue, settings: Box::new(settings) };
+                let command = ShardCommand::SetSettings { queue: at.queue, settings };
                 fx.to_shards.push((at.shard, command));
             }
         }

@@ -15,12 +15,13 @@ use crate::model::settings::QueueType;
 use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::{self, Destination};
 
-use super::records::{self, BoundTo, EncodedTable, Record};
+use super::records::{self, BoundTo, Record};
 use super::removal::{Cause, Removal, RemovalTarget};
 use super::work::Task;
 use super::{Catalog, CatalogEffects};
 use crate::broker::Map;
 use crate::broker::command::BindingEnds;
+use crate::broker::encoded_table::EncodedTable;
 use crate::broker::events::{Fields, arguments, text};
 use crate::broker::view::{Exchange, ViewState};
 
@@ -164,7 +165,7 @@ impl Catalog {
         })?;
         end.check_owner(state, connection)?;
         let exchange = state.exchange_mut(source).ok_or_else(no_source)?;
-        if !exchange.routes.bind(end.as_bound(), &binding.routing_key, &binding.arguments)? {
+        if !exchange.routes.bind(end.as_bound(), binding.routing_key.clone(), &binding.arguments)? {
             return Ok(false);
         }
         self.sources.add(end.destination, source);
@@ -202,7 +203,7 @@ impl Catalog {
         let source = state.exchange(vhost, source).map(|exchange| exchange.id);
         let (Some(end), Some(source)) = (end, source) else { return false };
         let Some(exchange) = state.exchange_mut(source) else { return false };
-        let bound = exchange.routes.bind(end.as_bound(), routing_key, arguments).is_ok();
+        let bound = exchange.routes.bind(end.as_bound(), routing_key.clone(), arguments).is_ok();
         if bound {
             self.sources.add(end.destination, source);
         }

@@ -10,11 +10,12 @@ use crate::model::resource::Resource;
 use crate::routing::{ExchangeKind, ExchangeRoutes};
 
 use super::limits::check_exchange_limit;
-use super::records::{self, EncodedTable, Record};
+use super::records::{self, Record};
 use super::removal::{Cause, Removal, RemovalTarget};
 use super::work::{Answer, Task};
 use super::{Catalog, CatalogEffects};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, string};
+use crate::broker::encoded_table::EncodedTable;
 use crate::broker::events::{EVENT_EXCHANGE, EVENT_VHOST, Fields, TRACE_EXCHANGE, arguments, text};
 use crate::broker::policies::{ALTERNATE, Applying, Subject};
 use crate::broker::queue_arguments::invalid_type;

@@ -25,7 +25,6 @@ impl Catalog {
             fx.ops.push(Record::InternalQueue { vhost, exchange: name, id }.put());
         }
         if let Some(CatalogQueue { queue, label, settings }) = internal_queue(exchange) {
-            let settings = Box::new(settings);
             fx.to_shards.push((at.shard, ShardCommand::CreateQueue { queue, label, settings }));
         }
     }
@@ -84,5 +83,5 @@ pub(super) fn internal_queue(exchange: &Exchange) -> Option<CatalogQueue> {
         },
     };
     let label = QueueLabel { vhost: exchange.vhost.clone(), name: exchange.name.clone() };
-    Some(CatalogQueue { queue: exchange.routes.internal_queue()?.queue, label, settings })
+    Some(CatalogQueue { queue: exchange.routes.internal_queue()?.queue, label, settings: settings.into() })
 }

@@ -121,7 +121,7 @@ impl CatalogEffects {
 pub struct CatalogQueue {
     pub queue: QueueId,
     pub label: QueueLabel,
-    pub settings: QueueSettings,
+    pub settings: Arc<QueueSettings>,
 }
 
 /// A record that was passed over at recovery: its key, and why.
@@ -237,7 +237,7 @@ impl Catalog {
             shards[usize::from(queue.at.shard.0)].push(CatalogQueue {
                 queue: queue.at.queue,
                 label: queue.label.clone(),
-                settings: queue.settings.clone(),
+                settings: Arc::clone(&queue.settings),
             });
         }
         for internal_queue in state.exchanges().filter_map(internal_queues::internal_queue) {

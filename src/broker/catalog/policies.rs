@@ -7,9 +7,10 @@ use crate::model::ids::{ExchangeId, Name, QueueId};
 
 use super::administration::{applied, check_name};
 use super::application::Application;
-use super::records::{self, EncodedTable, Record};
+use super::records::{self, Record};
 use super::vhosts::known_vhost;
 use super::{Catalog, CatalogEffects};
+use crate::broker::encoded_table::EncodedTable;
 use crate::broker::events::{Fields, definition, number, text};
 use crate::broker::pattern::Pattern;
 use crate::broker::policies::{self, Policy};

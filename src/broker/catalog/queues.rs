@@ -1,6 +1,8 @@
 //! Queues as the catalog knows them: declared, compared, deleted by name (semantics section 7, section 8). Where a
 //! queue exists, its shard has the last word: it answers declares and deletes, for it alone knows its counts.
 
+use std::sync::Arc;
+
 use leveret_codec::table::{AMQPValue, FieldTable};
 use thiserror::Error;
 
@@ -12,12 +14,13 @@ use crate::model::settings::{QueueSettings, QueueType};
 
 use super::exchanges::reserved;
 use super::limits::check_queue_limits;
-use super::records::{self, EncodedTable, Record};
+use super::records::{self, Record};
 use super::removal::{Cause, Removal, RemovalTarget};
 use super::work::{Answer, Task};
 use super::{Catalog, CatalogEffects, no_vhost};
 use crate::broker::arguments::{check_argument, check_flag, inequivalent, printed};
 use crate::broker::command::{QueueDeclare, QueueLabel, ShardCommand};
+use crate::broker::encoded_table::EncodedTable;
 use crate::broker::events::{Fields, arguments, text};
 use crate::broker::policies::{self, Applying, Subject};
 use crate::broker::queue_arguments;
@@ -76,7 +79,7 @@ impl Catalog {
         let (of_vhost, name) = (&declare.vhost, &declare.request.name);
         match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&mut declare)) {
             Ok(settings) => {
-                self.create_queue(state, *declare, settings, fx);
+                self.create_queue(state, *declare, settings.into(), fx);
                 true
             }
             Err(fault) => {
@@ -90,7 +93,7 @@ impl Catalog {
         &mut self,
         state: &mut ViewState,
         declare: QueueDeclare,
-        declared: QueueSettings,
+        declared: Arc<QueueSettings>,
         fx: &mut CatalogEffects,
     ) {
         let QueueDeclare { connection, vhost, request, .. } = declare;
@@ -103,16 +106,16 @@ impl Catalog {
         let policies =
             of_vhost.map(|vhost| vhost.policies.applying(subject, &label.name)).unwrap_or_default();
         of_vhost.into_iter().for_each(|vhost| fx.tell_given_up(vhost));
-        let settings = policies::effective(&declared, &request.arguments, &policies.definition);
+        let arguments = EncodedTable::new(&request.arguments);
+        let settings = policies::effective(&declared, &arguments, &policies.definition);
         if exclusive_to.is_some() {
             self.exclusive.entry(connection).or_default().insert(at.queue);
         }
-        let queue =
-            Queue { at, label, exclusive_to, settings, declared, arguments: request.arguments, policies };
+        let queue = Queue { at, label, exclusive_to, settings, declared, arguments, policies };
         let create = ShardCommand::CreateQueue {
             queue: at.queue,
             label: queue.label.clone(),
-            settings: Box::new(queue.kept_settings()),
+            settings: queue.kept_settings(),
         };
         fx.to_shards.push((at.shard, create));
         if queue.is_recorded() {
@@ -170,14 +173,14 @@ impl Catalog {
         if name.is_empty() || name.len() > MOST_NAME || name.starts_with("amq.") {
             return Err(AdoptError::BadName(name.clone()));
         }
-        let settings = QueueSettings { durable: true, ..QueueSettings::default() };
+        let settings = Arc::new(QueueSettings { durable: true, ..QueueSettings::default() });
         let queue = Queue {
             at: self.place(id),
             label,
             exclusive_to: None,
-            settings: settings.clone(),
+            settings: Arc::clone(&settings),
             declared: settings,
-            arguments: FieldTable::default(),
+            arguments: EncodedTable::new(&FieldTable::default()),
             policies: Applying::default(),
         };
         fx.ops.push(record(&queue).put());
@@ -270,9 +273,10 @@ fn check_equivalent(queue: &Queue, connection: ConnectionId, declare: &DeclareQu
     }
     check_flag("durable", resource, declare.durable, queue.settings.durable)?;
     check_flag("auto_delete", resource, declare.auto_delete, queue.settings.auto_delete)?;
+    let arguments = queue.arguments.decode();
     queue_arguments::compared(queue.settings.queue_type)
-        .try_for_each(|name| check_argument(name, resource, &declare.arguments, &queue.arguments))?;
-    let (received, current) = (named_type(&declare.arguments), named_type(&queue.arguments));
+        .try_for_each(|name| check_argument(name, resource, &declare.arguments, &arguments))?;
+    let (received, current) = (named_type(&declare.arguments), named_type(&arguments));
     if received != current {
         return Err(inequivalent("x-queue-type", resource, received, current));
     }
@@ -298,7 +302,7 @@ fn described(queue: &Queue) -> Fields {
         ("durable", AMQPValue::Boolean(queue.settings.durable)),
         ("auto_delete", AMQPValue::Boolean(queue.settings.auto_delete)),
         ("exclusive", AMQPValue::Boolean(queue.exclusive_to.is_some())),
-        ("arguments", arguments(&queue.arguments)),
+        ("arguments", arguments(&queue.arguments.decode())),
     ]);
     fields
 }
@@ -317,7 +321,7 @@ fn record(queue: &Queue) -> Record {
         vhost: queue.label.vhost.clone(),
         name: queue.label.name.clone(),
         id: queue.at.queue,
-        settings: queue.declared.clone(),
-        arguments: EncodedTable::new(&queue.arguments),
+        settings: Arc::clone(&queue.declared),
+        arguments: queue.arguments.clone(),
     }
 }

@@ -2,11 +2,14 @@
 //! postcard record, and behind it a number where it matters what was made first. A key is the record's rank and the
 //! names that identify it, so that recovery meets vhosts before exchanges and queues, and those before bindings.
 
-use leveret_codec::table::{self, FieldTable};
+use std::sync::Arc;
+
+use leveret_codec::table::{FieldTable, TableError};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
+use crate::broker::encoded_table::EncodedTable;
 use crate::broker::view::Vhost;
 use crate::model::administration::{ApplyTo, NodeLimits, PolicyKind, UserLimits, VhostLimits, VhostMetadata};
 use crate::model::ids::{Name, QueueId};
@@ -29,17 +32,9 @@ pub enum RecordError {
     Dangling(String),
 }
 
-/// A table of arguments as AMQP bytes.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct EncodedTable(Vec<u8>);
-
-impl EncodedTable {
-    pub(super) fn new(arguments: &FieldTable) -> EncodedTable {
-        EncodedTable(table::encode(arguments))
-    }
-
-    pub(super) fn decode(&self) -> Result<FieldTable, RecordError> {
-        table::parse(&self.0).map_err(|error| RecordError::Malformed(error.to_string()))
+impl From<TableError> for RecordError {
+    fn from(error: TableError) -> RecordError {
+        RecordError::Malformed(error.to_string())
     }
 }
 
@@ -75,7 +70,7 @@ pub(super) enum Record {
         vhost: Name,
         name: Name,
         id: QueueId,
-        settings: QueueSettings,
+        settings: Arc<QueueSettings>,
         arguments: EncodedTable,
     },
     Binding {
@@ -275,7 +270,7 @@ fn binding_key(
         BoundTo::Exchange(name) => ("exchange", name),
     };
     let mut bytes = key(6, &[vhost, source, kind, name, routing_key]);
-    bytes.extend_from_slice(&Sha256::digest(&arguments.0)[..16]);
+    bytes.extend_from_slice(&Sha256::digest(arguments.as_bytes())[..16]);
     bytes
 }
 

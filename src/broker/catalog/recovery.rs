@@ -2,6 +2,7 @@
 //! itself and what hangs on it.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use leveret_codec::table::FieldTable;
 
@@ -109,20 +110,19 @@ impl Catalog {
                     durable: true,
                     auto_delete,
                     internal,
-                    arguments: arguments.decode()?,
+                    arguments: arguments.parse()?,
                 };
                 self.restore_exchange(state, &vhost, declare)?;
             }
             Record::Queue { vhost, name, id, mut settings, arguments } => {
                 let vhost = known_vhost(state, &vhost)?;
                 let label = QueueLabel { vhost, name };
-                let arguments = arguments.decode()?;
-                queue_arguments::complete(&mut settings, &arguments);
+                queue_arguments::complete(Arc::make_mut(&mut settings), &arguments.parse()?);
                 let queue = Queue {
                     at: self.place(id),
                     label,
                     exclusive_to: None,
-                    settings: settings.clone(),
+                    settings: Arc::clone(&settings),
                     declared: settings,
                     arguments,
                     policies: Applying::default(),
@@ -148,12 +148,12 @@ impl Catalog {
             }
             Record::Policy { vhost, kind, name, pattern, apply_to, priority, definition } => {
                 let vhost = state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?;
-                let definition = definition.decode()?;
+                let definition = definition.parse()?;
                 let spec = PolicySpec { pattern, apply_to, priority, definition };
                 vhost.policies.put(kind, Policy::recovered(name, spec));
             }
             Record::Binding { vhost, source, destination, routing_key, arguments } => {
-                let arguments: FieldTable = arguments.decode()?;
+                let arguments: FieldTable = arguments.parse()?;
                 if !self.rebind(state, &vhost, &source, &destination, &routing_key, &arguments) {
                     let (BoundTo::Queue(destination) | BoundTo::Exchange(destination)) = destination;
                     return Err(RecordError::Dangling(format!("'{source}' and '{destination}'")));

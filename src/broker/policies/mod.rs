@@ -7,6 +7,7 @@ mod settings;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 use leveret_codec::table::FieldTable;
@@ -29,6 +30,8 @@ pub(super) const ALTERNATE: &str = "alternate-exchange";
 pub struct Policy {
     pub name: Name,
     pub spec: PolicySpec,
+    /// What the spec says, for all to share that the policy alone applies to.
+    definition: Arc<FieldTable>,
     pattern: Pattern,
     /// A name could not be matched in reasonable time, and nobody has been told so.
     given_up: AtomicU8,
@@ -42,7 +45,8 @@ const TOLD: u8 = 2;
 impl Policy {
     /// One whose expression was read before, which may take a while.
     pub(super) fn new(name: Name, spec: PolicySpec, pattern: Pattern) -> Policy {
-        Policy { name, pattern, spec, given_up: AtomicU8::new(NEVER) }
+        let definition = Arc::new(spec.definition.clone());
+        Policy { name, pattern, spec, definition, given_up: AtomicU8::new(NEVER) }
     }
 
     /// One that was checked when it was put.
@@ -77,6 +81,8 @@ impl Subject {
 pub struct Policies {
     regular: Ranked,
     operator: Ranked,
+    /// What no policies say.
+    nothing: Arc<FieldTable>,
     /// One of them was given up on a name, and nobody has been told so.
     has_news: AtomicBool,
 }
@@ -130,7 +136,8 @@ impl Ranked {
 pub struct Applying {
     pub regular: Option<Name>,
     pub operator: Option<Name>,
-    pub definition: FieldTable,
+    /// Shared where one policy alone says it: a policy is usually for many.
+    pub definition: Arc<FieldTable>,
 }
 
 impl Policies {
@@ -181,15 +188,11 @@ impl Policies {
         let mut budget = MatchBudget::default();
         let operator = self.operator.strongest(subject, name, &mut budget, &self.has_news);
         let regular = self.regular.strongest(subject, name, &mut budget, &self.has_news);
-        let mut definition =
-            regular.map_or_else(FieldTable::default, |policy| policy.spec.definition.clone());
-        for (key, bound) in operator.iter().flat_map(|policy| policy.spec.definition.inner()) {
-            let value = definition.inner().get(key).map_or_else(
-                || bound.clone(),
-                |asked| definition::bounded(key.as_str(), asked, bound).clone(),
-            );
-            definition.insert(key.clone(), value);
-        }
+        let definition = match (regular, operator) {
+            (None, None) => Arc::clone(&self.nothing),
+            (Some(only), None) | (None, Some(only)) => Arc::clone(&only.definition),
+            (Some(regular), Some(operator)) => Arc::new(bounded(&regular.definition, &operator.definition)),
+        };
         Applying {
             regular: regular.map(|policy| policy.name.clone()),
             operator: operator.map(|policy| policy.name.clone()),
@@ -205,11 +208,22 @@ impl Policies {
     }
 }
 
+/// What a policy says within the bounds of an operator's.
+fn bounded(asked: &FieldTable, bounds: &FieldTable) -> FieldTable {
+    let mut definition = asked.clone();
+    for (key, bound) in bounds.inner() {
+        let value =
+            asked.inner().get(key).map_or(bound, |asked| definition::bounded(key.as_str(), asked, bound));
+        definition.insert(key.clone(), value.clone());
+    }
+    definition
+}
+
 impl Applying {
     /// Where messages go that nothing matched: what an exchange's arguments say, or else what a policy does (semantics 5.7,
     /// 17.2).
     pub(super) fn alternate(&self, arguments: &FieldTable) -> Option<Name> {
-        [arguments, &self.definition]
+        [arguments, &*self.definition]
             .into_iter()
             .find_map(|table| table.inner().get(ALTERNATE).and_then(string))
             .map(Name::from)
@@ -278,9 +292,9 @@ mod tests {
     fn an_operator_bounds_numbers_and_has_the_last_word_otherwise() {
         let mut policies = Policies::default();
         policies.put(PolicyKind::Regular, policy("p", "", ApplyTo::All, 0, 100));
-        let mut operator = policy("o", "", ApplyTo::All, 0, 50);
-        operator.spec.definition.insert("overflow".into(), AMQPValue::LongString("reject-publish".into()));
-        policies.put(PolicyKind::Operator, operator);
+        let mut spec = policy("o", "", ApplyTo::All, 0, 50).spec;
+        spec.definition.insert("overflow".into(), AMQPValue::LongString("reject-publish".into()));
+        policies.put(PolicyKind::Operator, Policy::recovered("o".into(), spec));
         let applying = policies.applying(CLASSIC, "q");
         assert_eq!(applying.definition.inner().get("message-ttl"), Some(&AMQPValue::LongInt(50)));
         assert_eq!(applying.definition.inner().len(), 2);

@@ -1,8 +1,11 @@
 //! What a queue obeys: its own arguments and its policies, merged (semantics 17.2).
 
+use std::sync::Arc;
+
 use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::broker::arguments::string;
+use crate::broker::encoded_table::EncodedTable;
 use crate::model::argument::integer;
 use crate::model::ids::Name;
 use crate::model::settings::{DeadLetterTarget, Overflow, QueueSettings, QueueType};
@@ -10,17 +13,17 @@ use crate::model::settings::{DeadLetterTarget, Overflow, QueueSettings, QueueTyp
 /// The settings that `declared`, which the arguments made, become under a definition of policies. Delivery limits are
 /// for quorum queues alone, as in RabbitMQ.
 pub(in crate::broker) fn effective(
-    declared: &QueueSettings,
-    arguments: &FieldTable,
+    declared: &Arc<QueueSettings>,
+    arguments: &EncodedTable,
     definition: &FieldTable,
-) -> QueueSettings {
+) -> Arc<QueueSettings> {
     if definition.inner().is_empty() {
-        return declared.clone();
+        return Arc::clone(declared);
     }
-    let policy = Definition(definition);
+    let (policy, arguments) = (Definition(definition), arguments.decode());
     let is_given = |argument: &str| arguments.inner().contains_key(argument);
     let quorum = declared.queue_type == QueueType::Quorum;
-    let mut settings = declared.clone();
+    let mut settings = QueueSettings::clone(declared);
     settings.message_ttl = least(declared.message_ttl, policy.number("message-ttl"));
     settings.expires = least(declared.expires, policy.number("expires"));
     settings.max_length = least(declared.max_length, policy.number("max-length"));
@@ -42,7 +45,8 @@ pub(in crate::broker) fn effective(
         settings.delivery_limit =
             if is_given("x-delivery-limit") { least(declared.delivery_limit, limit) } else { limit };
     }
-    settings
+    // Most definitions say nothing about most queues.
+    if settings == **declared { Arc::clone(declared) } else { settings.into() }
 }
 
 /// Exchange and routing key each come from the argument where it is given, and from the policy otherwise (semantics
@@ -95,6 +99,14 @@ mod tests {
     use super::*;
     use crate::broker::tests::harness::arguments as table;
 
+    fn effective(
+        declared: &QueueSettings,
+        arguments: &FieldTable,
+        policy: &FieldTable,
+    ) -> Arc<QueueSettings> {
+        super::effective(&declared.clone().into(), &EncodedTable::new(arguments), policy)
+    }
+
     fn number(number: i32) -> AMQPValue {
         AMQPValue::LongInt(number)
     }
@@ -134,7 +146,7 @@ mod tests {
             table(&[("dead-letter-exchange", word("theirs")), ("dead-letter-routing-key", word("key"))]);
         let on = |dead_letter: Option<DeadLetterTarget>| {
             let declared = QueueSettings { dead_letter, ..QueueSettings::default() };
-            effective(&declared, &FieldTable::default(), &policy).dead_letter.unwrap()
+            effective(&declared, &FieldTable::default(), &policy).dead_letter.clone().unwrap()
         };
         let own = DeadLetterTarget { exchange: "own".into(), routing_key: None };
         let key = Some(Name::from("key"));

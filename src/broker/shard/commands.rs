@@ -134,7 +134,7 @@ impl Shard {
     pub(super) fn handle_broker(&mut self, now: Timestamp, command: ShardCommand) {
         match command {
             ShardCommand::CreateQueue { queue, label, settings } => {
-                self.add(now, queue, label, *settings, RecoveredQueue::default());
+                self.add(now, queue, label, settings, RecoveredQueue::default());
                 self.steps.has_more = true;
             }
             // A message of the broker's own: nobody waits for it.
@@ -152,7 +152,7 @@ impl Shard {
             }
             ShardCommand::SetSettings { queue, settings } => {
                 if let Some(slot) = self.queues.get_mut(queue) {
-                    slot.queue.set_settings(now, *settings, &mut self.fx);
+                    slot.queue.set_settings(now, settings, &mut self.fx);
                     self.touch(queue);
                 }
             }

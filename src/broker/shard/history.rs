@@ -254,7 +254,7 @@ mod tests {
         let label = QueueLabel { vhost: "/".into(), name: "".into() };
         let settings =
             QueueSettings { role: QueueRole::Remembers, max_length: Some(most), ..QueueSettings::default() };
-        shard.add(Timestamp(0), HISTORY, label, settings, RecoveredQueue::default());
+        shard.add(Timestamp(0), HISTORY, label, Arc::new(settings), RecoveredQueue::default());
         shard
     }
 

@@ -11,6 +11,7 @@ mod memory_budget;
 mod outbox;
 mod pending_commands;
 mod queues;
+mod resting;
 mod steps;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -39,6 +40,7 @@ use memory_budget::MemoryBudget;
 use outbox::Outboxes;
 use pending_commands::PendingCommands;
 use queues::{QueueSlot, Queues, Values};
+use resting::Resting;
 use steps::Steps;
 
 pub use outbox::outbox_bytes;
@@ -88,6 +90,8 @@ pub struct Shard {
     /// Those that had more to do than a turn has time for.
     again: Vec<QueueId>,
     deadlines: BTreeSet<(Timestamp, QueueId)>,
+    /// Queues that may give room back.
+    resting: Resting,
     confirms: Confirms,
     outboxes: Outboxes,
     budget: MemoryBudget,
@@ -186,6 +190,7 @@ impl Shard {
             begun: Vec::new(),
             again: Vec::new(),
             deadlines: BTreeSet::new(),
+            resting: Resting::default(),
             confirms: Confirms::default(),
             outboxes: Outboxes::new(outbox_bytes(shards)),
             budget,
@@ -215,6 +220,7 @@ impl Shard {
             begun,
             again,
             deadlines,
+            resting,
             confirms,
             outboxes,
             budget,
@@ -241,6 +247,7 @@ impl Shard {
         into.in_transit("shard: consumers of deleted queues", cancelled_consumers);
         into.in_transit("shard: transactions that have begun", begun);
         into.in_transit("shard: deadlines", deadlines);
+        resting.holdings(into);
         confirms.holdings(into);
         outboxes.holdings(into);
         into.in_use("shard: queues with ready messages", &budget.queues());
@@ -288,6 +295,7 @@ impl Shard {
             }
         }
         self.retry_dead_letters(now);
+        self.resting.give_room_back(now, &mut self.queues);
     }
 
     /// Ready messages of all its queues may take so many bytes from now on. What is beyond leaves memory in the turns that
@@ -318,7 +326,7 @@ impl Shard {
             return Some(Timestamp(0));
         }
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
-        [deadline, self.retries.next()].into_iter().flatten().min()
+        [deadline, self.retries.next(), self.resting.next()].into_iter().flatten().min()
     }
 
     /// Ends a turn: works off what had to wait, lets the queues it touched deliver, moves dead letters, and says what
@@ -396,6 +404,9 @@ impl Shard {
             if has_messages != slot.has_messages {
                 slot.has_messages = has_messages;
                 windows_changed |= self.budget.count(has_messages);
+            }
+            if slot.queue.keeps_room() {
+                self.resting.add(now, id);
             }
             let deadline = slot.queue.next_deadline();
             if deadline != slot.deadline {
@@ -477,7 +488,7 @@ impl Shard {
         now: Timestamp,
         id: QueueId,
         label: QueueLabel,
-        settings: QueueSettings,
+        settings: Arc<QueueSettings>,
         found: RecoveredQueue,
     ) {
         self.newest = self.newest.max(id);
@@ -494,6 +505,7 @@ impl Shard {
     /// Takes a queue out of all that the shard remembers.
     fn remove_queue(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
         let slot = self.queues.remove(id)?;
+        self.resting.remove(id);
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
         }

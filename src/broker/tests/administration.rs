@@ -156,7 +156,7 @@ fn the_default_queue_type_is_put_into_the_arguments_of_what_may_be_a_quorum_queu
     assert_eq!(type_of("mine"), QueueType::Classic);
     assert_eq!(type_of("own"), QueueType::Classic);
     let state = broker.view.read();
-    let injected = state.queue("/", "q").unwrap().arguments.inner().get("x-queue-type").cloned();
+    let injected = state.queue("/", "q").unwrap().arguments.decode().inner().get("x-queue-type").cloned();
     assert_eq!(injected, Some(text("quorum")));
 }
 

@@ -1,5 +1,7 @@
 //! Confirms: what they wait for, over shards, refusals and deletions (semantics 9.20 to 9.25, 14.2).
 
+use std::sync::Arc;
+
 use super::harness::{
     Broker, SHARDS, binding, declare_queue, delete_queue, int, message, persistent, queue_with, text,
 };
@@ -164,7 +166,7 @@ fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
     let (now, queue) = (broker.now, QueueId(900));
     let mut shard = Shard::new(ShardIndex(0), 2, broker.view.clone(), 1 << 20);
     let group = Group { connection, number: 1, parts: 2 };
-    let message = std::sync::Arc::new(message("", "q", &[persistent()]));
+    let message = Arc::new(message("", "q", &[persistent()]));
     let queues = [queue].into_iter().collect();
     for command in [
         ShardCommand::Publish { queues, message, confirm: None },
@@ -177,7 +179,7 @@ fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
     shard.finish_turn(now, &mut fx);
     assert_eq!((fx.groups.len(), fx.must_sync), (0, false), "not before its operations");
     let label = QueueLabel { vhost: "/".into(), name: "q".into() };
-    let settings = Box::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    let settings = Arc::new(QueueSettings { durable: true, ..QueueSettings::default() });
     shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });
     shard.finish_turn(now, &mut fx);
     assert_eq!((&fx.groups[..], fx.ops.len(), fx.must_sync), (&[GroupPart::Complete(group)][..], 1, true));
@@ -189,13 +191,13 @@ fn a_transaction_that_is_longer_than_a_turn_is_one_group_and_others_have_their_t
     let (now, queue) = (broker.now, QueueId(900));
     let mut shard = Shard::new(ShardIndex(0), 1, broker.view.clone(), 1 << 20);
     let label = QueueLabel { vhost: "/".into(), name: "q".into() };
-    let settings = Box::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    let settings = Arc::new(QueueSettings { durable: true, ..QueueSettings::default() });
     shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });
     let group = Group { connection, number: 1, parts: 1 };
-    let message = std::sync::Arc::new(message("", "q", &[persistent()]));
+    let message = Arc::new(message("", "q", &[persistent()]));
     let publish = |confirm| ShardCommand::Publish {
         queues: [queue].into_iter().collect(),
-        message: std::sync::Arc::clone(&message),
+        message: Arc::clone(&message),
         confirm,
     };
     let mut commands: Vec<_> = (0..20_000).map(|_| publish(None)).collect();

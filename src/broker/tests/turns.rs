@@ -75,7 +75,7 @@ fn counts_are_those_after_limits_and_expiry() {
             let looks = match (&looks, broker.view.read().queue("/", "q")) {
                 (Request::DeclareQueue(declare), Some(queue)) if !declare.passive => {
                     let mut again = declare.clone();
-                    again.arguments.clone_from(&queue.arguments);
+                    again.arguments = queue.arguments.decode();
                     Request::DeclareQueue(again)
                 }
                 (looks, _) => looks.clone(),

@@ -8,6 +8,7 @@ use leveret_codec::table::FieldTable;
 use crate::broker::Map;
 use crate::broker::access::{Permissions, TopicPermissions};
 use crate::broker::command::QueueLabel;
+use crate::broker::encoded_table::EncodedTable;
 use crate::broker::named::Named;
 use crate::broker::password::PasswordHash;
 use crate::broker::policies::{Applying, Policies};
@@ -105,10 +106,10 @@ pub struct Queue {
     /// The one connection that may use it (semantics 7.9).
     pub exclusive_to: Option<ConnectionId>,
     /// What it obeys. Durability and the auto-delete flag are among them.
-    pub settings: QueueSettings,
+    pub settings: Arc<QueueSettings>,
     /// What its declare alone makes it obey.
-    pub declared: QueueSettings,
-    pub arguments: FieldTable,
+    pub declared: Arc<QueueSettings>,
+    pub arguments: EncodedTable,
     pub policies: Applying,
 }
 
@@ -120,8 +121,12 @@ impl Queue {
     }
 
     /// What its shard is told: what goes with its connection has nothing to keep for a restart.
-    pub(in crate::broker) fn kept_settings(&self) -> QueueSettings {
-        QueueSettings { durable: self.is_recorded(), ..self.settings.clone() }
+    pub(in crate::broker) fn kept_settings(&self) -> Arc<QueueSettings> {
+        let durable = self.is_recorded();
+        if durable == self.settings.durable {
+            return Arc::clone(&self.settings);
+        }
+        QueueSettings { durable, ..QueueSettings::clone(&self.settings) }.into()
     }
 
     /// 405 where it is exclusive to another connection (semantics 7.9).

@@ -92,7 +92,7 @@ fn direct_asks_for_equal_keys() {
 fn fanout_asks_for_nothing() {
     let mut routes = ExchangeRoutes::new(ExchangeKind::Fanout, &none());
     for number in 0..5 {
-        assert_eq!(routes.bind(queue(number), &number.to_string(), &none()), Ok(true));
+        assert_eq!(routes.bind(queue(number), number.to_string(), &none()), Ok(true));
     }
     assert_eq!(reached(&routes, "whatever", &none()), (0..5).map(queue).collect());
 }

@@ -16,7 +16,7 @@ fn end(number: u64, name: &str) -> End<'_> {
 fn bound(kind: ExchangeKind, arguments: &FieldTable, keys: &[&str]) -> ExchangeRoutes {
     let mut routes = ExchangeRoutes::new(kind, arguments);
     for (number, key) in (0..).zip(keys) {
-        assert_eq!(routes.bind(end(number, &number.to_string()), key, &none()), Ok(true));
+        assert_eq!(routes.bind(end(number, &number.to_string()), *key, &none()), Ok(true));
     }
     routes
 }

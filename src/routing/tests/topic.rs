@@ -29,7 +29,7 @@ fn words(key: &str) -> Vec<&str> {
 fn topic(keys: &[&str]) -> ExchangeRoutes {
     let mut routes = ExchangeRoutes::new(ExchangeKind::Topic, &none());
     for (number, key) in (0..).zip(keys) {
-        assert_eq!(routes.bind(queue(number), key, &none()), Ok(true), "{key}");
+        assert_eq!(routes.bind(queue(number), *key, &none()), Ok(true), "{key}");
     }
     routes
 }
@@ -118,13 +118,13 @@ proptest! {
                 Change::Bind(number, key) => {
                     let allowed = words(&key).iter().filter(|&&word| word == "#").count() <= 2;
                     let expected = if allowed { Some(bound.insert((number, key.clone()))) } else { None };
-                    prop_assert_eq!(routes.bind(queue(number), &key, &none()).ok(), expected);
+                    prop_assert_eq!(routes.bind(queue(number), key.as_str(), &none()).ok(), expected);
                 }
                 Change::Unbind(number, key) => {
                     // Mostly one that is bound, or little would ever be unbound.
                     let key = bound.iter().find(|(of, _)| *of == number).map_or(key, |(_, key)| key.clone());
                     let existed = bound.remove(&(number, key.clone()));
-                    prop_assert_eq!(routes.unbind(queue(number), &key, &none()), existed);
+                    prop_assert_eq!(routes.unbind(queue(number), key.as_str(), &none()), existed);
                 }
                 Change::RemoveDestination(number) => {
                     let before = bound.len();
