@@ -99,6 +99,8 @@ fn run_once(workload: &Workload, job: &Job<'_>) -> Result<Ran> {
         Kind::Flow(flow) => done(flow::run(flow, job)),
         Kind::Backlog(backlog) => done(long::backlog(backlog, job)),
         Kind::Churn { clients } => done(long::churn(*clients, job)),
+        Kind::Reconnect { clients, queues } => done(long::reconnect(*clients, *queues, job)),
+        Kind::Rpc { clients, flow } => done(long::rpc(*clients, flow, job)),
         Kind::Idle { connections } => long::idle(*connections, job),
         Kind::Restart { messages } => long::restart(*messages, job),
     }

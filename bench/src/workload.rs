@@ -25,6 +25,10 @@ pub(crate) enum Kind {
     Restart { messages: u64 },
     /// Connections, channels and queues opened and closed.
     Churn { clients: usize },
+    /// So many clients that come back at once, each with so many queues and bindings that are there.
+    Reconnect { clients: usize, queues: usize },
+    /// So many clients that make and drop exclusive queues while messages flow.
+    Rpc { clients: usize, flow: Flow },
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +123,7 @@ impl Workload {
         match self.kind {
             Kind::Backlog(backlog) => backlog.persistent,
             Kind::Idle { .. } | Kind::Restart { .. } => true,
-            Kind::Flow(_) | Kind::Churn { .. } => false,
+            Kind::Flow(_) | Kind::Churn { .. } | Kind::Reconnect { .. } | Kind::Rpc { .. } => false,
         }
     }
 
@@ -134,13 +138,14 @@ impl Workload {
             Kind::Backlog(backlog) => backlog.messages = shrink(backlog.messages, 1000),
             Kind::Idle { connections } => *connections = shrink(*connections, 10),
             Kind::Restart { messages } => *messages = shrink(*messages, 1000),
-            Kind::Flow(flow) => match &mut flow.topology {
+            Kind::Flow(flow) | Kind::Rpc { flow, .. } => match &mut flow.topology {
                 Topology::Topic(bindings) | Topology::Headers(bindings) => {
                     *bindings = shrink_few(*bindings, 10);
                 }
                 Topology::Queues(queues) => *queues = shrink_few(*queues, 64),
                 Topology::Fanout(_) => {}
             },
+            Kind::Reconnect { clients, .. } => *clients = shrink_few(*clients, 4),
             Kind::Churn { .. } => {}
         }
         self
@@ -178,6 +183,8 @@ const T16: Flow = Flow {
     beside: Beside::Nothing,
 };
 
+const TOPIC10K: Flow = Flow { topology: Topology::Topic(10_000), ..T16 };
+
 const P1K: Flow = Flow { body: 1024, persistent: true, acks: HUNDREDS, ..T16 };
 
 const fn row(name: &'static str, group: &'static str, kind: Kind, about: &'static str) -> Workload {
@@ -208,7 +215,7 @@ pub(crate) const WORKLOADS: &[Workload] = &[
         "1000 queues, 10 messages/s each, 16 B: latency"),
     row("q64", "q1000", Kind::Flow(Flow { publishers: 4, consumers: 4, topology: Topology::Queues(64), ..T16 }),
         "64 queues flat out, 4 publishers, 4 consumers, 16 B"),
-    row("topic10k", "topic10k", Kind::Flow(Flow { topology: Topology::Topic(10_000), ..T16 }), "topic exchange with 10,000 bindings, each key in turn, 16 B"),
+    row("topic10k", "topic10k", Kind::Flow(TOPIC10K), "topic exchange with 10,000 bindings, each key in turn, 16 B"),
     row("topic10", "topic10k", Kind::Flow(Flow { topology: Topology::Topic(10), ..T16 }), "the same with 10 bindings"),
     flow("headers1k", Flow { topology: Topology::Headers(1000), ..T16 }, "headers exchange with 1000 bindings, each header in turn, 16 B"),
     flow("64k", Flow { body: 64 * 1024, beside: Beside::Loopback, ..T16 }, "64 KB bodies"),
@@ -216,6 +223,8 @@ pub(crate) const WORKLOADS: &[Workload] = &[
     row("rate10k", "rate", Kind::Flow(Flow { body: 100, pace: Some(10_000), ..T16 }), "10,000 messages/s of 100 B: latency from publisher to consumer"),
     row("rate100k", "rate", Kind::Flow(Flow { body: 100, pace: Some(100_000), ..T16 }), "100,000 messages/s of 100 B: latency from publisher to consumer"),
     row("churn", "churn", Kind::Churn { clients: 4 }, "connections, channels and queues opened and closed by 4 clients"),
+    row("reconnect", "churn", Kind::Reconnect { clients: 200, queues: 50 }, "200 clients come back at once, each declares 50 queues and bindings that are there"),
+    row("rpc", "churn", Kind::Rpc { clients: 100, flow: TOPIC10K }, "topic10k while 100 clients make and drop an exclusive queue 10 times a second each"),
     row("idle", "idle", Kind::Idle { connections: 10_000 }, "10,000 idle connections with a channel each"),
     row("backlog", "backlog", Kind::Backlog(Backlog { messages: 10_000_000, body: 100, persistent: true, unconfirmed: Some(10_000), acks: HUNDREDS }),
         "10 million persistent messages of 100 B are stored, then drained with acks"),

@@ -23,7 +23,9 @@ use crate::workload::{Beside, Flow};
 pub(crate) use consumer::Consumer;
 pub(crate) use progress::{Counts, Progress};
 pub(crate) use publisher::Publisher;
-pub(crate) use topology::{CHANNEL, Declared, message_count, prefetch, subscribe};
+pub(crate) use topology::{
+    CHANNEL, Declared, exchange_declare, message_count, prefetch, queue_declare, subscribe,
+};
 
 /// Bytes of bodies that may be on their way from publishers to consumers.
 const AHEAD_BYTES: u64 = 64 << 20;
@@ -38,12 +40,17 @@ const SAMPLE: Duration = Duration::from_millis(100);
 
 /// Declares, measures, deletes.
 pub(crate) fn run(flow: &Flow, job: &Job<'_>) -> Result<Outcome> {
+    run_beside(flow, job, || Ok(()))
+}
+
+/// The same beside something else, which begins once all is declared.
+pub(crate) fn run_beside(flow: &Flow, job: &Job<'_>, begin: impl FnOnce() -> Result<()>) -> Result<Outcome> {
     let mut outcome = Outcome::default();
     measure_beside(flow, job, &mut outcome)?;
     job.tell("declaring");
     let mut control = Connection::open(job.uri)?;
     let declared = Declared::declare(&mut control, flow.topology)?;
-    let measured = measure(flow, job, &declared, &mut outcome);
+    let measured = begin().and_then(|()| measure(flow, job, &declared, &mut outcome));
     job.tell("deleting");
     let deleted = declared.delete(&mut control).context("deleting what was declared");
     measured?;

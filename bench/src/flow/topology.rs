@@ -163,22 +163,29 @@ pub(crate) fn message_count(connection: &mut Connection, queue: &str) -> Result<
 }
 
 pub(crate) fn declare_queue(connection: &mut Connection, name: &str) -> Result<()> {
+    let declare = queue::AMQPMethod::Declare(queue_declare(name));
+    connection.call(CHANNEL, &AMQPClass::Queue(declare)).map(drop)
+}
+
+pub(crate) fn queue_declare(name: &str) -> queue::Declare {
     let mut arguments = FieldTable::default();
     arguments.insert("x-expires".into(), AMQPValue::LongInt(EXPIRES));
-    let declare =
-        queue::Declare { queue: name.into(), durable: true, arguments, ..queue::Declare::default() };
-    connection.call(CHANNEL, &AMQPClass::Queue(queue::AMQPMethod::Declare(declare))).map(drop)
+    queue::Declare { queue: name.into(), durable: true, arguments, ..queue::Declare::default() }
 }
 
 fn declare_exchange(connection: &mut Connection, name: &str, kind: &str) -> Result<()> {
-    let declare = exchange::Declare {
+    let declare = exchange::AMQPMethod::Declare(exchange_declare(name, kind));
+    connection.call(CHANNEL, &AMQPClass::Exchange(declare)).map(drop)
+}
+
+pub(crate) fn exchange_declare(name: &str, kind: &str) -> exchange::Declare {
+    exchange::Declare {
         exchange: name.into(),
         kind: kind.into(),
         durable: true,
         auto_delete: true,
         ..exchange::Declare::default()
-    };
-    connection.call(CHANNEL, &AMQPClass::Exchange(exchange::AMQPMethod::Declare(declare))).map(drop)
+    }
 }
 
 /// Sends many methods without waiting for each one's answer, and reads all answers.

@@ -65,7 +65,7 @@ fn open_and_close_channel(connection: &mut Connection, _client: usize) -> Result
     connection.call(CHANNEL + 1, &AMQPClass::Channel(channel::AMQPMethod::Close(close))).map(drop)
 }
 
-fn declare_and_delete_queue(connection: &mut Connection, client: usize) -> Result<()> {
+pub(super) fn declare_and_delete_queue(connection: &mut Connection, client: usize) -> Result<()> {
     let name = format!("bench.{}.churn.{client}", std::process::id());
     let declare =
         queue::Declare { queue: name.as_str().into(), exclusive: true, ..queue::Declare::default() };
