@@ -81,8 +81,8 @@ pub enum ShardCommand {
     Gone,
     /// From the catalog.
     CreateQueue { queue: QueueId, label: QueueLabel, settings: Arc<QueueSettings> },
-    /// From the catalog, which has checked the declare against the queue that exists: counts as use of the queue
-    /// and is answered; goes back to the catalog where the queue has gone meanwhile.
+    /// From a connection or the catalog, which has checked the declare against the queue that exists: counts as use of
+    /// the queue and is answered; goes back to the catalog where the queue has gone meanwhile.
     Declared { queue: QueueId, declare: Box<QueueDeclare> },
     /// From the catalog; answered by way of [`CatalogCommand::QueueGone`], or with a refusal.
     DeleteQueue {
@@ -141,6 +141,7 @@ impl ShardCommand {
             | ShardCommand::Get { queue, .. }
             | ShardCommand::Purge { queue, .. }
             | ShardCommand::Inspect { queue, .. }
+            | ShardCommand::Declared { queue, .. }
             | ShardCommand::DeadLetter { queue, .. }
             | ShardCommand::Remember { history: queue, .. } => Some(*queue),
             _ => None,

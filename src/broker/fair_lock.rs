@@ -11,6 +11,10 @@ use parking_lot::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(super) struct FairLock<T>(RwLock<T>);
 
 impl<T> FairLock<T> {
+    pub(super) fn new(value: T) -> FairLock<T> {
+        FairLock(RwLock::new(value))
+    }
+
     pub(super) fn read(&self) -> RwLockReadGuard<'_, T> {
         self.0.read()
     }

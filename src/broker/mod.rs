@@ -22,6 +22,7 @@ pub mod policies;
 pub mod port;
 mod queue_arguments;
 mod route_cache;
+mod route_changes;
 pub mod shard;
 pub mod view;
 

@@ -12,11 +12,12 @@ use leveret_codec::table::FieldTable;
 use parking_lot::RwLockReadGuard;
 
 use crate::model::administration::{NodeLimits, VhostLimits, VhostMetadata};
+use crate::model::fault::Fault;
 use crate::model::holdings::{Collection, Holdings};
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, QueueRef, Timestamp};
 use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
-use crate::routing::{Destination, ExchangeRoutes, Exchanges};
+use crate::routing::{Destination, End, ExchangeRoutes, Exchanges};
 
 use super::access::Permissions;
 use super::clients::{Client, Clients};
@@ -26,15 +27,19 @@ use super::login::Credentials;
 use super::named::Named;
 use super::policies::{self, Applying, Policies, Subject};
 use super::route_cache::RememberedRoutes;
+use super::route_changes::RouteChanges;
 use super::{GrowingMap, Map};
 
 pub use entities::{Exchange, Queue, User, Vhost};
 
-/// The state and its generation.
-#[derive(Debug, Default)]
+/// The state, its generation, and when routes changed.
+#[derive(Debug)]
 pub struct View {
     generation: AtomicU64,
     state: FairLock<ViewState>,
+    pub(super) route_changes: RouteChanges,
+    /// Something is being removed in steps.
+    removing: AtomicBool,
     /// The catalog has made records that are not on disk yet.
     unwritten: AtomicBool,
     /// By how many milliseconds the wall clock is ahead of the broker's time.
@@ -48,10 +53,22 @@ impl View {
     /// An empty view, for a catalog to fill.
     #[must_use]
     pub fn new() -> Arc<View> {
-        Arc::default()
+        let state = ViewState::default();
+        Arc::new(View {
+            generation: AtomicU64::default(),
+            route_changes: state.route_changes.clone(),
+            state: FairLock::new(state),
+            removing: AtomicBool::default(),
+            unwritten: AtomicBool::default(),
+            wall_ahead: AtomicI64::default(),
+            direct_replies: DirectReplies::default(),
+            clients: Clients::default(),
+            remembered_routes: RememberedRoutes::default(),
+        })
     }
 
-    /// Grows with every change of what there is.
+    /// Grows with every change of what administrators change: who may do what, what is traced. Declarations of clients
+    /// are no such change; what they do to routes is told by `route_changes`.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation.load(Ordering::Acquire)
@@ -67,6 +84,8 @@ impl View {
         let View {
             generation: _,
             state,
+            route_changes: _,
+            removing: _,
             unwritten: _,
             wall_ahead: _,
             direct_replies,
@@ -74,7 +93,7 @@ impl View {
             remembered_routes,
         } = self;
         let state = state.read();
-        let ViewState { vhosts, exchanges, queues, users: _, node_limits: _ } = &*state;
+        let ViewState { vhosts, exchanges, queues, users: _, node_limits: _, route_changes: _ } = &*state;
         into.declared("view: queues", queues);
         // The others are made with their vhost, and never deleted.
         let made = exchanges.values().filter(|exchange| !is_predeclared(&exchange.name));
@@ -104,6 +123,18 @@ impl View {
     /// Told by the catalog: of new records before it gives back the lock of their change.
     pub(super) fn set_written(&self, written: bool) {
         self.unwritten.store(!written, Ordering::Release);
+    }
+
+    /// Whether something is still to be seen here that has to go: what asks for a name may mean it, and has to wait until
+    /// it is gone. The catalog knows. Ask while the state is read.
+    #[must_use]
+    pub fn is_removing(&self) -> bool {
+        self.removing.load(Ordering::Acquire)
+    }
+
+    /// Told by the catalog: before it gives back the lock of the command that dooms something, and once it has gone.
+    pub(super) fn set_removing(&self, removing: bool) {
+        self.removing.store(removing, Ordering::Release);
     }
 
     /// What people's clocks say at this time of the broker's, for stamps that they read. Nothing is waited for by it.
@@ -139,7 +170,7 @@ impl View {
         self.state.write()
     }
 
-    /// Tells of a change. To be called before the lock of the change is given back.
+    /// Tells of a change by an administrator. To be called before the lock of the change is given back.
     pub(super) fn changed(&self) {
         self.generation.fetch_add(1, Ordering::Release);
     }
@@ -157,6 +188,7 @@ pub struct ViewState {
     queues: GrowingMap<QueueId, Box<Queue>>,
     users: Map<Name, User>,
     node_limits: NodeLimits,
+    route_changes: RouteChanges,
 }
 
 impl ViewState {
@@ -225,8 +257,45 @@ impl ViewState {
         self.vhosts.get(vhost)?.permissions.get(user).map(|permissions| &**permissions)
     }
 
-    pub(super) fn exchange_mut(&mut self, id: ExchangeId) -> Option<&mut Exchange> {
-        self.exchanges.get_mut(&id)
+    /// Binds a queue or exchange to an exchange; false where that was done before. 406 where the type of the exchange does
+    /// not take such a binding.
+    pub(super) fn bind(
+        &mut self,
+        source: ExchangeId,
+        end: End<'_>,
+        routing_key: &Name,
+        arguments: &FieldTable,
+    ) -> Result<bool, Fault> {
+        let Some(exchange) = self.exchanges.get_mut(&source) else { return Ok(false) };
+        let is_new = exchange.routes.bind(end, routing_key.clone(), arguments)?;
+        if is_new {
+            self.route_changes.rebound(exchange, routing_key);
+        }
+        Ok(is_new)
+    }
+
+    /// Removes a binding; false where there was none.
+    pub(super) fn unbind(
+        &mut self,
+        source: ExchangeId,
+        destination: Destination,
+        routing_key: &str,
+        arguments: &FieldTable,
+    ) -> bool {
+        let Some(exchange) = self.exchanges.get_mut(&source) else { return false };
+        let was_there = exchange.routes.unbind(destination, routing_key, arguments);
+        if was_there {
+            self.route_changes.rebound(exchange, routing_key);
+        }
+        was_there
+    }
+
+    /// Gives an exchange that was recorded the queue for what it keeps.
+    pub(super) fn set_internal_queue(&mut self, id: ExchangeId, internal_queue: QueueRef) {
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.routes.set_internal_queue(internal_queue);
+            self.route_changes.changed(id);
+        }
     }
 
     pub(super) fn add_vhost(&mut self, name: Name) {
@@ -289,12 +358,14 @@ impl ViewState {
         Some((applying, settings))
     }
 
-    /// Has an exchange obey these policies. Returns whether messages go another way now.
-    pub(super) fn obey_as_exchange(&mut self, id: ExchangeId, policies: Applying) -> bool {
-        let Some(exchange) = self.exchanges.get_mut(&id) else { return false };
+    /// Has an exchange obey these policies.
+    pub(super) fn obey_as_exchange(&mut self, id: ExchangeId, policies: Applying) {
+        let Some(exchange) = self.exchanges.get_mut(&id) else { return };
         let alternate = policies.alternate(&exchange.arguments);
         exchange.policies = policies;
-        std::mem::replace(&mut exchange.alternate, alternate) != exchange.alternate
+        if std::mem::replace(&mut exchange.alternate, alternate) != exchange.alternate {
+            self.route_changes.changed(id);
+        }
     }
 
     /// Has a queue obey these policies. Returns what its shard is to be told, where that is something else than before.
@@ -333,12 +404,14 @@ impl ViewState {
         if let Some(vhost) = self.vhosts.get_mut(&exchange.vhost) {
             vhost.exchanges.insert(&exchange.name, exchange.id);
             self.exchanges.insert(exchange.id, exchange);
+            self.route_changes.appeared();
         }
     }
 
     pub(super) fn remove_exchange(&mut self, id: ExchangeId) -> Option<Exchange> {
         let exchange = self.exchanges.remove(&id)?;
         self.exchanges.shrink_if_sparse();
+        self.route_changes.changed(id);
         if let Some(vhost) = self.vhosts.get_mut(&exchange.vhost) {
             vhost.exchanges.remove(&exchange.name);
         }
@@ -349,12 +422,9 @@ impl ViewState {
     pub(super) fn add_queue(&mut self, queue: Queue) {
         let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) else { return };
         vhost.queues.insert(&queue.label.name, queue.at.queue);
-        if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(&id)) {
-            let bound = default.routes.bind(
-                Destination::Queue(queue.at),
-                queue.label.name.clone(),
-                &FieldTable::default(),
-            );
+        if let Some(default) = vhost.exchanges.get("") {
+            let end = Destination::Queue(queue.at).into();
+            let bound = self.bind(default, end, &queue.label.name, &FieldTable::default());
             debug_assert!(bound.is_ok(), "a direct exchange takes every key");
         }
         self.queues.insert(queue.at.queue, Box::new(queue));
@@ -367,6 +437,7 @@ impl ViewState {
             vhost.queues.remove(&queue.label.name);
             if let Some(default) = vhost.exchanges.get("").and_then(|id| self.exchanges.get_mut(&id)) {
                 default.routes.remove_destination(Destination::Queue(queue.at));
+                self.route_changes.rebound(default, &queue.label.name);
             }
         }
         Some(queue)

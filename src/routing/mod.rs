@@ -41,7 +41,7 @@ pub use effort::{Effort, MOST_EFFORT};
 use keeping::Keeping;
 pub use recent_history::length as history_length;
 use table::{BindingTable, Identity};
-pub use walk::{Envelope, Exchanges, Walked, route};
+pub use walk::{Envelope, Exchanges, MOST_PASSED, Walked, route};
 
 /// Where a binding leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -16,6 +16,8 @@ use super::{Destination, Effort, ExchangeKind, ExchangeRoutes, Keys};
 
 /// How far `into` may outgrow the distinct queues in it before it is thinned out.
 const SLACK: usize = 1024;
+/// How many exchanges a walk reports as passed: who remembers its result looks at each of them again.
+pub const MOST_PASSED: usize = 3;
 
 /// The exchanges as the catalog knows them. One that does not exist is passed over.
 pub trait Exchanges {
@@ -40,6 +42,8 @@ pub struct Envelope<'a> {
 pub struct Walked {
     /// The keys alone decided: the result may be remembered by them.
     pub by_keys_alone: bool,
+    /// The exchanges that had a say, the first one first. One more than [`MOST_PASSED`] stands for any number.
+    pub passed: SmallVec<[ExchangeId; MOST_PASSED + 1]>,
     /// Those who remember the message for later bindings; that is no delivery.
     pub histories: SmallVec<[QueueRef; 1]>,
     /// The search was given up: there may be more queues than were found (see [`super::MOST_EFFORT`]).
@@ -65,6 +69,7 @@ pub fn route(
     let mut queues = Queues { thinned: into.len(), into };
     let mut walked = Walked {
         by_keys_alone: true,
+        passed: SmallVec::new(),
         histories: SmallVec::new(),
         is_cut_short: false,
         effort: 0,
@@ -79,6 +84,9 @@ pub fn route(
     {
         let Some(routes) = exchanges.routes(id) else { continue };
         walked.by_keys_alone &= routes.decides_by_keys_alone();
+        if walked.passed.len() <= MOST_PASSED {
+            walked.passed.push(id);
+        }
         if let Some(queue) = routes.internal_queue() {
             match routes.kind() {
                 ExchangeKind::DelayedMessage => match asked(properties) {

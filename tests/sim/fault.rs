@@ -89,7 +89,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::ForgetsAttempts, 3, &["has count", "was taken"]),
     (Fault::IgnoresPrefetch, 0, &["with a prefetch of"]),
     (Fault::IgnoresSingleActive, 42, &["is the single active one"]),
-    (Fault::LosesAcks, 3, &["is delivered after", "is delivered while channel", "messages and delivered"]),
+    (Fault::LosesAcks, 4, &["is delivered after", "is delivered while channel", "messages and delivered"]),
     (Fault::KeepsSettled, 1, &["is delivered after", "leaves"]),
     (Fault::DeadLettersAcked, 0, &["claims Rejected, which cannot be", "leaves"]),
     (Fault::LosesDeadLetters, 5, &["is lost"]),

@@ -88,9 +88,7 @@ impl Application {
         drop(state);
         let mut state = view.write();
         for (id, policies) in exchanges {
-            if state.obey_as_exchange(id, policies) {
-                view.changed();
-            }
+            state.obey_as_exchange(id, policies);
         }
         for (id, (policies, settings)) in queues {
             if let Some((at, settings)) = state.obey_as_queue(id, policies, settings) {

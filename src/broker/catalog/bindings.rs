@@ -154,7 +154,7 @@ impl Catalog {
         to: BindingEnds,
         binding: &Binding,
         fx: &mut CatalogEffects,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(), Fault> {
         let no_source = || Fault::not_found(Resource::exchange(&binding.source, vhost));
         let source = state.exchange(vhost, &binding.source).ok_or_else(no_source)?.id;
         let end = End::find(state, vhost, to, &binding.destination).ok_or_else(|| {
@@ -164,12 +164,11 @@ impl Catalog {
             })
         })?;
         end.check_owner(state, connection)?;
-        let exchange = state.exchange_mut(source).ok_or_else(no_source)?;
-        if !exchange.routes.bind(end.as_bound(), binding.routing_key.clone(), &binding.arguments)? {
-            return Ok(false);
+        if !state.bind(source, end.as_bound(), &binding.routing_key, &binding.arguments)? {
+            return Ok(());
         }
         self.sources.add(end.destination, source);
-        let is_durable = exchange.durable && end.durable;
+        let is_durable = end.durable && state.exchange_by_id(source).is_some_and(|exchange| exchange.durable);
         fx.event(state, "binding.created", || end.described_binding(vhost, binding));
         if is_durable {
             let record = Record::Binding {
@@ -183,7 +182,7 @@ impl Catalog {
             fx.ops.push(record.put_numbered(self.bindings_made));
         }
         Catalog::replay(state, source, end.destination, fx);
-        Ok(true)
+        Ok(())
     }
 
     /// Makes a recorded binding again. False where an end of it does not exist, or it cannot be made.
@@ -202,8 +201,7 @@ impl Catalog {
         };
         let source = state.exchange(vhost, source).map(|exchange| exchange.id);
         let (Some(end), Some(source)) = (end, source) else { return false };
-        let Some(exchange) = state.exchange_mut(source) else { return false };
-        let bound = exchange.routes.bind(end.as_bound(), routing_key.clone(), arguments).is_ok();
+        let bound = state.bind(source, end.as_bound(), routing_key, arguments).is_ok();
         if bound {
             self.sources.add(end.destination, source);
         }
@@ -211,7 +209,7 @@ impl Catalog {
     }
 
     /// Removes a binding. One that does not exist, or has no ends, is passed over (semantics 6.1), also one of
-    /// somebody's exclusive queue, which is 405 where it exists (semantics 6.4). Returns whether the view has changed.
+    /// somebody's exclusive queue, which is 405 where it exists (semantics 6.4).
     pub(super) fn unbind(
         &mut self,
         state: &mut ViewState,
@@ -220,19 +218,11 @@ impl Catalog {
         to: BindingEnds,
         binding: &Binding,
         fx: &mut CatalogEffects,
-    ) -> Result<bool, Fault> {
-        let Some(end) = End::find(state, vhost, to, &binding.destination) else { return Ok(false) };
-        let owner = end.check_owner(state, connection);
-        let source = state.exchange(vhost, &binding.source).map(|exchange| exchange.id);
-        let Some((source, exchange)) = source.and_then(|id| Some((id, state.exchange_mut(id)?))) else {
-            return Ok(false);
-        };
-        let Binding { routing_key, arguments, .. } = binding;
-        if !exchange.routes.has(end.destination, routing_key, arguments) {
-            return Ok(false);
-        }
-        owner?;
-        exchange.routes.unbind(end.destination, routing_key, arguments);
+    ) -> Result<(), Fault> {
+        let Some((source, end)) = find_binding(state, vhost, to, binding) else { return Ok(()) };
+        end.check_owner(state, connection)?;
+        state.unbind(source, end.destination, &binding.routing_key, &binding.arguments);
+        let Some(exchange) = state.exchange_by_id(source) else { return Ok(()) };
         if exchange.routes.bindings_to(end.destination).next().is_none() {
             self.sources.remove(end.destination, source);
         }
@@ -251,6 +241,30 @@ impl Catalog {
             let removal = Removal::new(Some(RemovalTarget::Exchange(source)), Cause::Deleted);
             self.begin(Task::Remove(removal), None, fx);
         }
-        Ok(true)
+        Ok(())
     }
+}
+
+/// Whether there is this binding, and the connection might make it: then to make it changes nothing (semantics 6.1).
+pub(in crate::broker) fn is_bound(
+    state: &ViewState,
+    connection: ConnectionId,
+    vhost: &str,
+    to: BindingEnds,
+    binding: &Binding,
+) -> bool {
+    find_binding(state, vhost, to, binding).is_some_and(|(_, end)| end.check_owner(state, connection).is_ok())
+}
+
+/// Source and end of a binding that exists.
+fn find_binding(
+    state: &ViewState,
+    vhost: &str,
+    to: BindingEnds,
+    binding: &Binding,
+) -> Option<(ExchangeId, End)> {
+    let end = End::find(state, vhost, to, &binding.destination)?;
+    let exchange = state.exchange(vhost, &binding.source)?;
+    let exists = exchange.routes.has(end.destination, &binding.routing_key, &binding.arguments);
+    exists.then_some((exchange.id, end))
 }

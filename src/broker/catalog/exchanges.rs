@@ -64,10 +64,10 @@ impl Catalog {
         declare: DeclareExchange,
         refused_if_new: Option<Fault>,
         fx: &mut CatalogEffects,
-    ) -> Result<bool, Fault> {
+    ) -> Result<(), Fault> {
         let kind = kind(&declare.kind)?;
-        if let Some(exchange) = state.exchange(vhost, &declare.name) {
-            return check_equivalent(exchange, kind, &declare).map(|()| false);
+        if is_declared(state, vhost, kind, &declare)? {
+            return Ok(());
         }
         if declare.name.starts_with("amq.") {
             return Err(reserved("exchange", &declare.name));
@@ -82,7 +82,7 @@ impl Catalog {
         self.add_internal_queue(&mut exchange, fx);
         fx.event(state, "exchange.created", || described(&exchange));
         state.add_exchange(exchange);
-        Ok(true)
+        Ok(())
     }
 
     /// An exchange with no bindings yet; 406 where its arguments make no sense.
@@ -166,7 +166,18 @@ pub(super) fn reserved(what: &str, name: &str) -> Fault {
     Fault::new(ReplyCode::AccessRefused, format!("{what} name '{name}' contains reserved prefix 'amq.*'"))
 }
 
-/// Compares a declare with the exchange that exists (semantics 5.5).
+/// Whether the exchange of a declare exists, as the declare says; 406 where it is another one (semantics 5.5).
+pub(in crate::broker) fn is_declared(
+    state: &ViewState,
+    vhost: &str,
+    kind: ExchangeKind,
+    declare: &DeclareExchange,
+) -> Result<bool, Fault> {
+    let Some(exchange) = state.exchange(vhost, &declare.name) else { return Ok(false) };
+    check_equivalent(exchange, kind, declare).map(|()| true)
+}
+
+/// Compares a declare with the exchange that exists.
 fn check_equivalent(exchange: &Exchange, kind: ExchangeKind, declare: &DeclareExchange) -> Result<(), Fault> {
     let resource = exchange.resource();
     if kind != exchange.kind() {

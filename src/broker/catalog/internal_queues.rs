@@ -39,9 +39,10 @@ impl Catalog {
     ) -> bool {
         self.restore_next_queue_after(id);
         let at = self.place(id);
-        let found = state.exchange(vhost, exchange).map(|exchange| exchange.id);
-        let Some(exchange) = found.and_then(|id| state.exchange_mut(id)) else { return false };
-        exchange.routes.set_internal_queue(at);
+        let Some(exchange) = state.exchange(vhost, exchange).map(|exchange| exchange.id) else {
+            return false;
+        };
+        state.set_internal_queue(exchange, at);
         true
     }
 

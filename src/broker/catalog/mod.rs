@@ -38,8 +38,10 @@ use super::events::{self, ACTOR, Event, Fields, ITSELF, text};
 use super::view::{Vhost, View, ViewState};
 
 use bindings::Sources;
-pub(super) use exchanges::kind;
+pub(super) use bindings::is_bound;
+pub(super) use exchanges::{is_declared as is_exchange_declared, kind};
 pub use queues::AdoptError;
+pub(super) use queues::find_declared;
 pub use records::RecordError;
 pub use recovery::Unknown;
 use work::{Answer, Work};
@@ -263,39 +265,24 @@ impl Catalog {
         if events::is_subscribed(&state) {
             fx.actor = Some(self.actor(&command));
         }
-        let changed = match command {
+        match command {
             CatalogCommand::Request { connection, vhost, request } => {
-                self.request(&mut state, connection, &vhost, request, fx)
+                self.request(&mut state, connection, &vhost, request, fx);
             }
             CatalogCommand::DeclareQueue(declare) => self.declare_queue(&mut state, declare, fx),
             CatalogCommand::QueueGone { queue, reply } => {
                 let answer =
                     |(connection, messages)| Answer::Connection(connection, Reply::Count { messages });
                 self.forget_queue(queue, reply.map(answer), fx);
-                false
             }
-            CatalogCommand::QueueDropped { queue } => {
-                Catalog::remove_tombstone(queue, fx);
-                false
-            }
+            CatalogCommand::QueueDropped { queue } => Catalog::remove_tombstone(queue, fx),
             CatalogCommand::ConnectionClosed { connection, reply } => {
                 self.drop_exclusive_queues(connection, reply, fx);
-                false
             }
-            CatalogCommand::Answer { connection, reply } => {
-                fx.reply(connection, reply);
-                false
-            }
-            CatalogCommand::Alarms(alarms) => {
-                self.emit_alarms(&state, alarms, fx);
-                false
-            }
-        };
-        let has_records = fx.ops.len() > changes;
-        if changed || has_records {
-            view.changed();
+            CatalogCommand::Answer { connection, reply } => fx.reply(connection, reply),
+            CatalogCommand::Alarms(alarms) => self.emit_alarms(&state, alarms, fx),
         }
-        if has_records {
+        if fx.ops.len() > changes {
             view.set_written(false);
         }
         fx.publish_events(&state, view.wall_time(now));
@@ -332,7 +319,7 @@ impl Catalog {
         }
     }
 
-    /// Carries out a request and answers it, unless a shard will. Returns whether the view has changed.
+    /// Carries out a request and answers it, unless a shard will.
     fn request(
         &mut self,
         state: &mut ViewState,
@@ -340,10 +327,10 @@ impl Catalog {
         vhost: &str,
         request: CatalogRequest,
         fx: &mut CatalogEffects,
-    ) -> bool {
+    ) {
         if state.vhost(vhost).is_none() || self.is_leaving(vhost) {
             fx.reply(connection, Reply::Refused(no_vhost(vhost)));
-            return false;
+            return;
         }
         let outcome = match request {
             CatalogRequest::DeclareExchange { declare, refused_if_new } => {
@@ -351,22 +338,20 @@ impl Catalog {
             }
             CatalogRequest::DeleteExchange { name, if_unused } => {
                 match self.delete_exchange(state, connection, vhost, &name, if_unused, fx) {
-                    Ok(true) => return false,
-                    outcome => outcome,
+                    Ok(true) => return,
+                    outcome => outcome.map(drop),
                 }
             }
             CatalogRequest::Bind(to, binding) => self.bind(state, connection, vhost, to, &binding, fx),
             CatalogRequest::Unbind(to, binding) => self.unbind(state, connection, vhost, to, &binding, fx),
             CatalogRequest::DeleteQueue { name, if_unused, if_empty } => {
                 match delete_queue(state, connection, vhost, &name, fx, if_unused, if_empty) {
-                    Ok(()) => return false,
+                    Ok(()) => return,
                     Err(fault) => Err(fault),
                 }
             }
         };
-        let (changed, reply) = answer(outcome);
-        fx.reply(connection, reply);
-        changed
+        fx.reply(connection, outcome.map_or_else(Reply::Refused, |()| Reply::Done));
     }
 
     fn next_exchange_id(&mut self) -> ExchangeId {
@@ -381,12 +366,4 @@ use queues::delete_queue;
 /// 541: the vhost was deleted while a request was on its way; its connections are being closed.
 fn no_vhost(vhost: &str) -> Fault {
     Fault::new(ReplyCode::InternalError, format!("vhost '{vhost}' is down"))
-}
-
-/// The reply to what changed the view, or did not, or was refused.
-fn answer(outcome: Result<bool, Fault>) -> (bool, Reply) {
-    match outcome {
-        Ok(changed) => (changed, Reply::Done),
-        Err(fault) => (false, Reply::Refused(fault)),
-    }
 }

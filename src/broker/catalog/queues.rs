@@ -43,49 +43,36 @@ pub enum AdoptError {
 }
 
 impl Catalog {
-    /// Declares a queue. Returns whether the view has changed.
+    /// Declares a queue.
     pub(super) fn declare_queue(
         &mut self,
         state: &mut ViewState,
         mut declare: Box<QueueDeclare>,
         fx: &mut CatalogEffects,
-    ) -> bool {
+    ) {
         let connection = declare.connection;
-        if declare.request.name.starts_with("amq.") && !declare.server_named {
-            // Also where it exists: only a passive declare, which does not come here, may name it again (semantics
-            // 7.2).
-            fx.reply(connection, Reply::Refused(reserved("queue", &declare.request.name)));
-            return false;
-        }
-        let Some(vhost) = state.vhost(&declare.vhost).filter(|_| !self.is_leaving(&declare.vhost)) else {
-            fx.reply(connection, Reply::Refused(no_vhost(&declare.vhost)));
-            return false;
-        };
-        put_default_type(&mut declare.request, vhost.metadata.default_queue_type);
-        if let Some(queue) = state.queue(&declare.vhost, &declare.request.name) {
-            match check_equivalent(queue, connection, &declare.request) {
-                Ok(()) => {
-                    let command = ShardCommand::Declared { queue: queue.at.queue, declare };
-                    fx.to_shards.push((queue.at.shard, command));
-                }
-                Err(fault) => fx.reply(connection, Reply::Refused(fault)),
+        let known = check_name(&declare).and_then(|()| {
+            if self.is_leaving(&declare.vhost) {
+                return Err(no_vhost(&declare.vhost));
             }
-            return false;
+            find_declared(state, &mut declare)
+        });
+        match known {
+            Ok(Some(at)) => {
+                fx.to_shards.push((at.shard, ShardCommand::Declared { queue: at.queue, declare }));
+                return;
+            }
+            Ok(None) => {}
+            Err(fault) => return fx.reply(connection, Reply::Refused(fault)),
         }
         if declare.request.exclusive && !self.view.clients.is_open(connection) {
             // It came back from a shard whose queue had gone; nobody would delete a new one.
-            return false;
+            return;
         }
         let (of_vhost, name) = (&declare.vhost, &declare.request.name);
         match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&mut declare)) {
-            Ok(settings) => {
-                self.create_queue(state, *declare, settings.into(), fx);
-                true
-            }
-            Err(fault) => {
-                fx.reply(connection, Reply::Refused(fault));
-                false
-            }
+            Ok(settings) => self.create_queue(state, *declare, settings.into(), fx),
+            Err(fault) => fx.reply(connection, Reply::Refused(fault)),
         }
     }
 
@@ -248,6 +235,30 @@ pub(super) fn delete_queue(
             fx.to_shards.push((queue.at.shard, command));
         }
         None => fx.reply(connection, Reply::Count { messages: 0 }),
+    }
+    Ok(())
+}
+
+/// The queue that a declare means, where it exists and is as the declare says; with the default type of the vhost put into
+/// the declare. 403 where no client may make such a name, 405 and 406 where the queue is another's or another one
+/// (semantics 7.2 to 7.4, 7.9).
+pub(in crate::broker) fn find_declared(
+    state: &ViewState,
+    declare: &mut QueueDeclare,
+) -> Result<Option<QueueRef>, Fault> {
+    check_name(declare)?;
+    let QueueDeclare { connection, vhost: of_vhost, request, .. } = declare;
+    let vhost = state.vhost(of_vhost).ok_or_else(|| no_vhost(of_vhost))?;
+    put_default_type(request, vhost.metadata.default_queue_type);
+    let Some(queue) = state.queue(of_vhost, &request.name) else { return Ok(None) };
+    check_equivalent(queue, *connection, request).map(|()| Some(queue.at))
+}
+
+/// Whether a client may declare a queue of this name. Not even where it exists: only a passive declare may name it again
+/// (semantics 7.2).
+fn check_name(declare: &QueueDeclare) -> Result<(), Fault> {
+    if declare.request.name.starts_with("amq.") && !declare.server_named {
+        return Err(reserved("queue", &declare.request.name));
     }
     Ok(())
 }

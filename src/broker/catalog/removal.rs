@@ -194,8 +194,8 @@ impl Catalog {
                     fx.ops.push(records::delete_binding(vhost, source, &end.name, &key, &arguments));
                 }
             }
-            let Some(exchange) = state.exchange_mut(id) else { return };
-            exchange.routes.unbind(destination, &key, &arguments);
+            state.unbind(id, destination, &key, &arguments);
+            let Some(exchange) = state.exchange_by_id(id) else { return };
             if exchange.routes.bindings_to(destination).next().is_none() {
                 self.sources.remove(destination, id);
             }
@@ -215,7 +215,7 @@ impl Catalog {
         while *left > 0
             && let Some(source) = self.sources.first(end.destination)
         {
-            let Some(exchange) = state.exchange_mut(source) else {
+            let Some(exchange) = state.exchange_by_id(source) else {
                 self.sources.remove(end.destination, source);
                 continue;
             };
@@ -232,8 +232,11 @@ impl Catalog {
                     let (vhost, name) = (&exchange.vhost, &exchange.name);
                     fx.ops.push(records::delete_binding(vhost, name, &end.name, key, arguments));
                 }
-                exchange.routes.unbind(end.destination, key, arguments);
             }
+            for (key, arguments) in &bindings {
+                state.unbind(source, end.destination, key, arguments);
+            }
+            let Some(exchange) = state.exchange_by_id(source) else { continue };
             if exchange.routes.bindings_to(end.destination).next().is_none() {
                 self.sources.remove(end.destination, source);
                 if exchange.auto_delete && exchange.routes.is_empty() {

@@ -65,7 +65,9 @@ impl Catalog {
             Task::Remove(removal) => {
                 let mut state = view.write();
                 let is_done = self.remove_some(&mut state, removal, fx);
-                view.changed();
+                if is_done {
+                    view.set_removing(self.is_removing());
+                }
                 if fx.ops.len() > changes {
                     view.set_written(false);
                 }
@@ -92,6 +94,9 @@ impl Catalog {
     /// Begins a work; its first piece is done as soon as the command is.
     pub(super) fn begin(&mut self, task: Task, answer: Option<Answer>, fx: &CatalogEffects) {
         self.begun += 1;
+        if matches!(task, Task::Remove(_)) {
+            self.view.set_removing(true);
+        }
         let (answers, actor) = (answer.into_iter().collect(), fx.actor.clone());
         self.work.push_front(Work { task, answers, actor, parked: Vec::new() });
     }
@@ -144,6 +149,11 @@ impl Catalog {
             }
             None => Some(command),
         }
+    }
+
+    /// Whether something waits to be removed, or to be removed further.
+    fn is_removing(&self) -> bool {
+        self.work.iter().any(|work| matches!(work.task, Task::Remove(_)))
     }
 
     /// Whether a vhost is being deleted.

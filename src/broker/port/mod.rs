@@ -93,7 +93,7 @@ impl Port {
     #[must_use]
     pub fn new(connection: ConnectionId, shards: u16, view: Arc<View>, seed: Seed) -> Port {
         let outgoing = Outgoing { shards: (0..shards).map(|_| Vec::new()).collect(), ..Outgoing::default() };
-        let cache = RouteCache::new(view.remembered_routes.clone());
+        let cache = RouteCache::new(view.remembered_routes.clone(), view.route_changes.clone());
         let mut names = NameSource::new(seed);
         let draws = names.draw();
         Port {

@@ -11,7 +11,8 @@ use crate::broker::cc::cc_keys;
 use crate::broker::command::ShardCommand;
 use crate::broker::direct_reply;
 use crate::broker::queue_arguments::LONGEST_TIME;
-use crate::broker::route_cache::{Known, Targets};
+use crate::broker::route_cache::{Found, Known, Targets};
+use crate::broker::route_changes::Moment;
 use crate::broker::view::{User, ViewState};
 use crate::model::consuming::Delivery;
 use crate::model::event::ConfirmToken;
@@ -29,8 +30,8 @@ impl Port {
         let generation = self.view.generation();
         let known = self.cache.find(generation, message.exchange(), message.routing_key());
         if known == Known::Nothing {
-            let id = self.check_exchange(&message)?;
-            self.cache.add_exchange(generation, message.exchange(), id);
+            let (id, since) = self.check_exchange(&message)?;
+            self.cache.add_exchange(Found { generation, since }, message.exchange(), id);
         }
         if !matches!(known, Known::Route(_)) {
             self.check_topic(&self.view.read(), Operation::Write, message.exchange(), message.routing_key())?;
@@ -59,8 +60,8 @@ impl Port {
         Ok(RoutedPublish { message, queues, direct_replies })
     }
 
-    /// Whether this connection may publish to the exchange of a message: 403, 404, 403.
-    fn check_exchange(&self, message: &Message) -> Result<ExchangeId, Fault> {
+    /// Whether this connection may publish to the exchange of a message, and as of when: 403, 404, 403.
+    fn check_exchange(&self, message: &Message) -> Result<(ExchangeId, Moment), Fault> {
         let name = std::str::from_utf8(message.exchange()).unwrap_or("\u{fffd}");
         let resource = Resource::exchange(name, &self.vhost);
         let state = self.view.read();
@@ -72,7 +73,7 @@ impl Port {
                 format!("cannot publish to internal {resource}"),
             ));
         }
-        Ok(exchange.id)
+        Ok((exchange.id, self.view.route_changes.now()))
     }
 
     /// Whether the user of this connection may do this; 403.
@@ -152,15 +153,15 @@ impl Port {
         let mut keys: SmallVec<[&[u8]; 4]> = smallvec![message.routing_key()];
         keys.extend(cc_keys.iter().map(Vec::as_slice));
         let state = self.view.read();
-        // Under the lock, so that it is the generation of what is read.
-        let generation = self.view.generation();
+        // Under the lock, so that it is the time of what is read.
+        let found = Found { generation: self.view.generation(), since: self.view.route_changes.now() };
         let name = std::str::from_utf8(message.exchange()).unwrap_or("\u{fffd}");
         // Deleted since it was checked: then the message reaches nobody.
         let Some(exchange) = state.exchange(&self.vhost, name) else { return Ok(targets) };
         self.draws = self.draws.wrapping_add(1);
         let draw = self.draws;
         let envelope = Envelope { keys: &keys, properties: message.properties(), draw };
-        let Walked { by_keys_alone, histories, is_cut_short, refusal, effort } =
+        let Walked { by_keys_alone, passed, histories, is_cut_short, refusal, effort } =
             route(&*state, exchange.id, envelope, &mut targets);
         self.outgoing.searched += effort;
         if is_cut_short {
@@ -172,7 +173,9 @@ impl Port {
             self.outgoing.push(shard, ShardCommand::Remember { history, message });
         }
         if by_keys_alone && cc_keys.is_empty() {
-            self.cache.add_route(generation, message.exchange(), message.routing_key(), &targets);
+            let (exchange, key) = (message.exchange(), message.routing_key());
+            let places = self.view.route_changes.places(&state, &passed, key);
+            self.cache.add_route(found, (exchange, key), &targets, places);
         }
         Ok(targets)
     }

@@ -6,7 +6,7 @@ use leveret_codec::table::FieldTable;
 use super::Port;
 use crate::broker::access::Operation;
 use crate::broker::arguments::{string, without_line_ends};
-use crate::broker::catalog::kind;
+use crate::broker::catalog::{find_declared, is_bound, is_exchange_declared, kind};
 use crate::broker::command::{
     BindingEnds, CatalogCommand, CatalogRequest, QueueDeclare, QueueLabel, ShardCommand,
 };
@@ -24,24 +24,18 @@ impl Port {
         match request {
             Request::DeclareExchange(declare) => self.declare_exchange(declare),
             Request::DeleteExchange { name, if_unused } => self.delete_exchange(&name, if_unused),
-            Request::BindExchange(binding) => {
-                let binding = self.check_binding(BindingEnds::Exchange, binding)?;
-                Ok(self.ask_catalog(CatalogRequest::Bind(BindingEnds::Exchange, binding)))
-            }
+            Request::BindExchange(binding) => self.bind(BindingEnds::Exchange, binding),
             Request::UnbindExchange(binding) => {
-                let binding = self.check_binding(BindingEnds::Exchange, binding)?;
+                let binding = self.check_binding(&self.view.read(), BindingEnds::Exchange, binding)?;
                 Ok(self.ask_catalog(CatalogRequest::Unbind(BindingEnds::Exchange, binding)))
             }
             Request::DeclareQueue(declare) => self.declare_queue(declare),
             Request::DeleteQueue { name, if_unused, if_empty } => {
                 self.delete_queue(&name, if_unused, if_empty)
             }
-            Request::BindQueue(binding) => {
-                let binding = self.check_binding(BindingEnds::Queue, binding)?;
-                Ok(self.ask_catalog(CatalogRequest::Bind(BindingEnds::Queue, binding)))
-            }
+            Request::BindQueue(binding) => self.bind(BindingEnds::Queue, binding),
             Request::UnbindQueue(binding) => {
-                let binding = self.check_binding(BindingEnds::Queue, binding)?;
+                let binding = self.check_binding(&self.view.read(), BindingEnds::Queue, binding)?;
                 Ok(self.ask_catalog(CatalogRequest::Unbind(BindingEnds::Queue, binding)))
             }
             Request::PurgeQueue { name } if self.view.direct_replies.has(&self.vhost, name.as_bytes()) => {
@@ -89,12 +83,17 @@ impl Port {
             drop(state);
             return Ok(self.tell_what_is(Reply::Done));
         }
-        kind(&declare.kind)?;
+        let kind = kind(&declare.kind)?;
         self.check(&state, Operation::Configure, resource)?;
         let refused_if_new =
             self.check_way_on(&state, &declare.arguments, "alternate-exchange", resource).err();
-        drop(state);
         let declare = DeclareExchange { name, ..declare };
+        let is_known = !self.view.is_removing()
+            && is_exchange_declared(&state, &self.vhost, kind, &declare).unwrap_or(false);
+        drop(state);
+        if is_known {
+            return Ok(self.tell_what_is(Reply::Done));
+        }
         Ok(self.ask_catalog(CatalogRequest::DeclareExchange { declare, refused_if_new }))
     }
 
@@ -127,6 +126,19 @@ impl Port {
         self.check(state, Operation::Write, Resource::exchange(&to, &self.vhost))
     }
 
+    /// One that is there already is answered here; all others, and what is to be refused, are the catalog's.
+    fn bind(&mut self, to: BindingEnds, binding: Binding) -> Result<Progress, Fault> {
+        let state = self.view.read();
+        let binding = self.check_binding(&state, to, binding)?;
+        let is_known =
+            !self.view.is_removing() && is_bound(&state, self.connection, &self.vhost, to, &binding);
+        drop(state);
+        if is_known {
+            return Ok(self.tell_what_is(Reply::Done));
+        }
+        Ok(self.ask_catalog(CatalogRequest::Bind(to, binding)))
+    }
+
     fn delete_exchange(&mut self, name: &Name, if_unused: bool) -> Result<Progress, Fault> {
         let name = without_line_ends(name);
         check_not_default(&name)?;
@@ -136,7 +148,7 @@ impl Port {
 
     /// Write on the destination, read on the source, neither of them the default exchange (semantics 6.3), nor an
     /// address of direct reply-to (semantics 6.4).
-    fn check_binding(&self, to: BindingEnds, binding: Binding) -> Result<Binding, Fault> {
+    fn check_binding(&self, state: &ViewState, to: BindingEnds, binding: Binding) -> Result<Binding, Fault> {
         let source = without_line_ends(&binding.source);
         let destination = without_line_ends(&binding.destination);
         if to == BindingEnds::Queue && direct_reply::is_address(destination.as_bytes()) {
@@ -145,12 +157,11 @@ impl Port {
                 "cannot bind or unbind to a volatile (direct reply-to) queue",
             ));
         }
-        let state = self.view.read();
         let end = match to {
             BindingEnds::Queue => Resource::queue(&destination, &self.vhost),
             BindingEnds::Exchange => Resource::exchange(&destination, &self.vhost),
         };
-        self.check(&state, Operation::Write, end)?;
+        self.check(state, Operation::Write, end)?;
         if to == BindingEnds::Exchange {
             check_not_default(&destination)?;
         } else if direct_reply::is_address(destination.as_bytes()) {
@@ -158,9 +169,8 @@ impl Port {
             return Err(Fault::new(ReplyCode::AccessRefused, text));
         }
         check_not_default(&source)?;
-        self.check(&state, Operation::Read, Resource::exchange(&source, &self.vhost))?;
-        self.check_topic(&state, Operation::Read, source.as_bytes(), binding.routing_key.as_bytes())?;
-        drop(state);
+        self.check(state, Operation::Read, Resource::exchange(&source, &self.vhost))?;
+        self.check_topic(state, Operation::Read, source.as_bytes(), binding.routing_key.as_bytes())?;
         Ok(Binding { source, destination, ..binding })
     }
 
@@ -179,15 +189,23 @@ impl Port {
         self.check(&state, Operation::Configure, resource)?;
         let refused_if_new =
             self.check_way_on(&state, &declare.arguments, "x-dead-letter-exchange", resource).err();
-        drop(state);
-        self.had_exclusive |= declare.exclusive;
-        self.outgoing.catalog.push(CatalogCommand::DeclareQueue(Box::new(QueueDeclare {
+        let mut declare = Box::new(QueueDeclare {
             connection: self.connection,
             vhost: self.vhost.clone(),
             server_named,
             request: DeclareQueue { name, ..declare },
             refused_if_new,
-        })));
+        });
+        // One that exists, as clients declare it that come back: the catalog is not asked, for it would be by all of them
+        // at once. What is to be refused is left to it.
+        let known =
+            if self.view.is_removing() { None } else { find_declared(&state, &mut declare).unwrap_or(None) };
+        drop(state);
+        self.had_exclusive |= declare.request.exclusive;
+        if let Some(at) = known {
+            return Ok(self.ask_shard(at, ShardCommand::Declared { queue: at.queue, declare }));
+        }
+        self.outgoing.catalog.push(CatalogCommand::DeclareQueue(declare));
         Ok(Progress::Pending)
     }
 

@@ -125,6 +125,7 @@ impl Shard {
                 let reply = self.inspect(now, queue).unwrap_or_else(|| no_queue(&label));
                 self.tell_what_is(connection, reply);
             }
+            ShardCommand::Declared { queue, declare } => self.declared(now, queue, declare),
             other => debug_assert!(false, "a connection has no business with {other:?}"),
         }
         Vec::new()
@@ -216,7 +217,7 @@ impl Shard {
         Reply::Consuming { queue: QueueRef { queue, shard: self.index } }
     }
 
-    /// A declare of a queue that exists, as far as the catalog knew.
+    /// A declare of a queue that exists, as far as port or catalog knew.
     fn declared(&mut self, now: Timestamp, queue: QueueId, declare: Box<QueueDeclare>) {
         match self.inspect(now, queue) {
             Some(reply) => self.tell_what_is(declare.connection, reply),

@@ -47,8 +47,9 @@ pub(super) struct Broker {
     pub(super) fetched: usize,
     /// Batches are not durable until [`Broker::let_go`].
     pub(super) held: bool,
-    /// Commands to shards are not carried out (but kept) while this is set.
+    /// Commands to shards, or to the catalog, are not carried out (but kept) while this is set.
     pub(super) shards_stand: bool,
+    pub(super) catalog_stands: bool,
     /// The most that a turn of a shard, or a step of the catalog, has led to.
     pub(super) longest_turn: usize,
     /// What became of the last change that took several steps.
@@ -107,6 +108,7 @@ impl Broker {
             fetched: 0,
             held: false,
             shards_stand: false,
+            catalog_stands: false,
             longest_turn: 0,
             finished: None,
             ports: BTreeMap::new(),
@@ -323,33 +325,31 @@ impl Broker {
 
     /// Carries everything until nothing moves.
     pub(super) fn settle(&mut self) {
-        loop {
-            let mut moved = self.carry_ports();
-            while let Some(command) = self.catalog_inbox.pop_front() {
-                let mut fx = CatalogEffects::default();
-                self.catalog.handle(self.now, command, &mut fx);
-                self.carry_catalog(fx);
-                moved = true;
-            }
-            if self.catalog.has_work() {
-                let mut fx = CatalogEffects::default();
-                self.catalog.step(self.now, &mut fx);
-                self.carry_catalog(fx);
-                moved = true;
-            }
-            for index in 0..self.shards.len() {
-                moved |= !self.shards_stand && self.turn(index);
-            }
-            if !self.held {
-                for (index, sequence) in std::mem::take(&mut self.batches) {
-                    self.shards[index].durable(self.now, sequence);
-                    moved = true;
-                }
-            }
-            if !moved {
-                return;
-            }
+        while self.round() {}
+    }
+
+    /// Gives everybody a turn. Returns whether anything moved.
+    pub(super) fn round(&mut self) -> bool {
+        let mut moved = self.carry_ports();
+        let most = if self.catalog_stands { 0 } else { self.catalog_inbox.len() };
+        for command in self.catalog_inbox.drain(..most).collect::<Vec<_>>() {
+            let mut fx = CatalogEffects::default();
+            self.catalog.handle(self.now, command, &mut fx);
+            self.carry_catalog(fx);
         }
+        if !self.catalog_stands && self.catalog.has_work() {
+            let mut fx = CatalogEffects::default();
+            self.catalog.step(self.now, &mut fx);
+            self.carry_catalog(fx);
+            moved = true;
+        }
+        for index in 0..self.shards.len() {
+            moved |= !self.shards_stand && self.turn(index);
+        }
+        let durable = if self.held { Vec::new() } else { std::mem::take(&mut self.batches) };
+        moved |= most > 0 || !durable.is_empty();
+        durable.into_iter().for_each(|(index, sequence)| self.shards[index].durable(self.now, sequence));
+        moved
     }
 
     /// Carries what ports have to say, and gives each shard one turn.

@@ -160,6 +160,9 @@ fn a_queue_with_thousands_of_bindings_goes_in_steps_before_one_of_its_name_is_ma
     broker.longest_turn = 0;
     let (records, now) = (broker.records.len(), broker.now());
     broker.port_mut(1).request(now, delete_queue("q", false, false));
+    while !broker.view.is_removing() {
+        broker.round();
+    }
     broker.port_mut(2).request(now, queue_with("q", &[]));
     broker.settle();
     assert!(broker.longest_turn <= LONG, "{}", broker.longest_turn);

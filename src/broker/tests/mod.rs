@@ -15,5 +15,7 @@ mod policies;
 mod publish;
 mod queues;
 mod recovery;
+mod redeclare;
+mod routes;
 mod tracing;
 mod turns;
