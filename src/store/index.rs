@@ -373,11 +373,14 @@ impl Index {
 
     /// Drops a run, whatever is left in it.
     pub(super) fn drop_run(&mut self, key: RunKey, first: u64) {
-        let lane = self.queues.get_mut(&key.queue).and_then(|queue| queue.lanes.get_mut(&key.lane));
-        let Some(lane) = lane else { return };
+        let Some(queue) = self.queues.get_mut(&key.queue) else { return };
+        let Some(lane) = queue.lanes.get_mut(&key.lane) else { return };
         let Some(run) = lane.runs.remove(&(first, key.number)) else { return };
         if lane.runs.is_empty() {
-            lane.reach = 0;
+            queue.lanes.remove(&key.lane);
+        }
+        if queue.lanes.is_empty() {
+            self.queues.remove(&key.queue);
         }
         self.live_messages -= u64::from(run.live);
         self.live_bytes -= run.live_bytes;

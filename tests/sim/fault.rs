@@ -84,7 +84,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::ConfirmsTooEarly, 13, &["is lost"]),
     (Fault::LosesConfirms, 0, &["never confirmed"]),
     (Fault::DeliversTwice, 0, &["is delivered while channel"]),
-    (Fault::Overtakes, 0, &["out of order", "of a higher priority"]),
+    (Fault::Overtakes, 1, &["out of order", "of a higher priority"]),
     (Fault::ForgetsRedelivery, 0, &["not marked as redelivered"]),
     (Fault::ForgetsAttempts, 3, &["has count", "was taken"]),
     (Fault::IgnoresPrefetch, 0, &["with a prefetch of"]),
@@ -94,7 +94,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::DeadLettersAcked, 0, &["claims Rejected, which cannot be", "leaves"]),
     (Fault::LosesDeadLetters, 5, &["is lost"]),
     (Fault::MisleadsDeadLetters, 0, &["is configured", "came by"]),
-    (Fault::SplitsTransactions, 1246, &["half of a transaction"]),
+    (Fault::SplitsTransactions, 113, &["half of a transaction"]),
     (Fault::ForgetsConsumerTimeouts, 0, &["longer than its consumer timeout"]),
     (
         Fault::HurriesTime,
