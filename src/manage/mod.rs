@@ -12,6 +12,8 @@ mod connection;
 mod connections;
 mod exchanges;
 mod fields;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod json;
 mod limits;
 mod listing;

@@ -16,6 +16,8 @@ mod damage;
 pub mod disk;
 mod engine;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod high_water;
 mod housekeeping;
 mod index;
