@@ -83,6 +83,7 @@ impl Shard {
                     slot.queue.cancel(now, key(consumer), &mut self.fx);
                     self.touch(queue);
                 }
+                self.tell_deliveries();
                 self.out.reply(connection, Reply::Done);
             }
             ShardCommand::Revoke { queue, consumer } => {
@@ -90,6 +91,7 @@ impl Shard {
                 if let Some(slot) = self.queues.get_mut(queue) {
                     slot.queue.cancel(now, key(consumer), &mut self.fx);
                     self.touch(queue);
+                    self.tell_deliveries();
                     self.out.to_connections.push((connection, SessionEvent::ConsumerCancelled(consumer)));
                 }
             }

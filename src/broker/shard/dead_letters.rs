@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::confirms::Waiter;
 use super::{QueueSlot, Shard};
+use crate::broker::Map;
 use crate::broker::cc;
 use crate::broker::command::{AwaitedDeadLetter, ShardCommand};
 use crate::broker::dead_letter::{self, Dead, Death};
@@ -24,6 +25,9 @@ use crate::routing::{Envelope, Walked, route};
 /// milliseconds.
 const FIRST_RETRY: u64 = 1000;
 const LONGEST_RETRY: u64 = 60_000;
+
+/// The list of those under way keeps room for so many when there are none.
+const FEW: usize = 128;
 
 /// The targets of a dead letter that have not answered yet.
 #[derive(Debug)]
@@ -306,6 +310,9 @@ impl Shard {
     /// All targets of a dead letter of ours have it.
     fn arrived(&mut self, (queue, position): (QueueId, Position)) {
         self.awaited.remove(&(queue, position));
+        if self.awaited.is_empty() && self.awaited.capacity() > FEW {
+            self.awaited = Map::default();
+        }
         self.awaited.shrink_if_sparse();
         if let Some(slot) = self.queues.get_mut(queue) {
             slot.queue.dead_lettered(position, &mut self.fx);

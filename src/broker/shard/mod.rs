@@ -160,6 +160,10 @@ struct Outgoing {
     dropped: usize,
 }
 
+fn deliveries(fx: &mut QueueEffects) -> impl Iterator<Item = (ConnectionId, SessionEvent)> {
+    fx.deliveries.drain(..).map(|(connection, delivery)| (connection, SessionEvent::Deliver(delivery)))
+}
+
 impl Outgoing {
     fn give_room_back(&mut self) {
         self.to_connections.shrink_if_sparse();
@@ -443,6 +447,12 @@ impl Shard {
         }
     }
 
+    /// Tells what queues have delivered so far in this turn. Otherwise that comes at its end, behind the answers: to be
+    /// called before a consumer's end is told, for a session does not know any more whom to give what comes later.
+    fn tell_deliveries(&mut self) {
+        self.out.to_connections.extend(deliveries(&mut self.fx));
+    }
+
     fn hand_out(&mut self, fx: &mut ShardEffects) {
         self.forget_freed_consumers();
         fx.to_connections.append(&mut self.out.to_connections);
@@ -454,12 +464,7 @@ impl Shard {
                 (key.connection, SessionEvent::ConsumerTimedOut { consumer, timeout, closes_channel })
             },
         ));
-        fx.to_connections.extend(
-            self.fx
-                .deliveries
-                .drain(..)
-                .map(|(connection, delivery)| (connection, SessionEvent::Deliver(delivery))),
-        );
+        fx.to_connections.extend(deliveries(&mut self.fx));
         fx.to_connections.extend(self.fx.got.drain(..).map(|got| {
             let reply = match got.found {
                 Some((delivery, remaining)) => Reply::Got { delivery: Box::new(delivery), remaining },

@@ -320,6 +320,9 @@ impl Shard {
     /// Tells a part of the consumers of deleted queues of it, and forgets them.
     pub(super) fn cancel_consumers(&mut self) {
         self.cancelled_consumers.extend(self.fx.cancelled_consumers.drain(..));
+        if !self.cancelled_consumers.is_empty() {
+            self.tell_deliveries();
+        }
         let mut most = CANCELLED;
         while most > 0
             && let Some(cancelled_consumers) = self.cancelled_consumers.front_mut()

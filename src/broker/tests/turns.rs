@@ -6,6 +6,7 @@ use leveret_codec::table::AMQPValue;
 
 use super::harness::{Broker, declare_queue, delete_queue, int, message, queue_with, short, text};
 use crate::model::consuming::{ConsumeOptions, Settlement};
+use crate::model::event::SessionEvent;
 use crate::model::ids::{ConsumerNumber, Position, PositionRange};
 use crate::model::message::Message;
 use crate::model::port::BrokerPort;
@@ -125,4 +126,25 @@ fn a_requeue_is_held_against_the_limit_before_anybody_counts() {
     let range = PositionRange::single(delivery.position);
     broker.port_mut(1).settle(delivery.queue, consumer, range, Settlement::Requeue { failed: true });
     assert_eq!(messages(broker.ask(1, passive())), 1);
+}
+
+/// A session knows a consumer until its end is told: a delivery behind that would be held by nobody.
+#[test]
+fn a_consumer_gets_what_was_delivered_before_it_was_cancelled() {
+    let mut broker = broker(&[]);
+    broker.connect(2);
+    let Reply::Consuming { queue } = broker.consume(2, "q", 5, ConsumeOptions::default()) else {
+        panic!("it consumes");
+    };
+    publish(&mut broker, plain());
+    let now = broker.now();
+    // Who looks has the queue deliver at once; the cancel comes in the same turn.
+    broker.port_mut(1).request(now, passive());
+    broker.port_mut(2).request(now, Request::Cancel { queue, consumer: ConsumerNumber(5) });
+    broker.settle();
+    let events = broker.events(2);
+    assert!(
+        matches!(&events[..], [SessionEvent::Deliver(_), SessionEvent::Reply(Reply::Done)]),
+        "{events:?}"
+    );
 }
