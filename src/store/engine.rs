@@ -510,13 +510,6 @@ impl RedbStore {
             return;
         }
         self.index.files.retain(|file| !empty.contains(&file.file));
-        let from = self.index.files.first().map_or(0, |file| file.first_number);
-        let tombstones = self.index.tombstones.iter();
-        let stale = tombstones.filter(|(_, numbers)| numbers.iter().all(|(_, last)| last < from));
-        let stale: Vec<u64> = stale.map(|(&bucket, _)| bucket).collect();
-        for bucket in stale {
-            self.index.tombstones.remove(&bucket);
-            self.index.changed.tombstones.insert(bucket);
-        }
+        self.index.forget_tombstones_of_removed_files();
     }
 }

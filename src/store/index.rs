@@ -404,6 +404,15 @@ impl Index {
         self.release_blob(run.blob, u64::from(run.live));
     }
 
+    /// Says no more what is settled in files that are not there any more. The rows that said so go with the next
+    /// transaction.
+    pub(super) fn forget_tombstones_of_removed_files(&mut self) {
+        let from = self.files.first().map_or(0, |file| file.first_number);
+        let is_stale = |numbers: &RangeSet| numbers.iter().all(|(_, last)| last < from);
+        let stale = self.tombstones.extract_if(.., |_, numbers| is_stale(numbers)).map(|(bucket, _)| bucket);
+        self.changed.tombstones.extend(stale);
+    }
+
     fn touch(&mut self, number: u64) {
         if let Some(file) = self.file_of(number) {
             self.files[file].touched = self.commits;

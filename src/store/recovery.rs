@@ -146,6 +146,8 @@ impl Opening {
             let set = set.ok_or_else(|| damaged(&journal_name(newest), "a row of settled runs"))?;
             store.index.tombstones.insert(bucket, set);
         }
+        // The last time may have ended between the removal of a file and the transaction after it.
+        store.index.forget_tombstones_of_removed_files();
         for (number, row) in store.journal.active.rows(RowsOf::Garbage)? {
             // The row has no checksum: what no blob is as large as is not believed, and only takes room.
             let len = <[u8; 8]>::try_from(&row[..]).map_or(0, u64::from_le_bytes);
