@@ -54,9 +54,9 @@ mod receiving;
 mod replies;
 #[path = "sim/workload.rs"]
 mod workload;
-// The power cuts' own; parts of it are for them alone.
+// The power cuts' own; parts of it are for them alone, and its files are those of a test.
 #[path = "power_cut/disk.rs"]
-#[allow(dead_code)]
+#[allow(dead_code, clippy::cast_possible_truncation)]
 mod simulated_disk;
 #[path = "sim/store.rs"]
 mod store;

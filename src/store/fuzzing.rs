@@ -81,6 +81,7 @@ fn run_row(content: &[u8]) {
     let Some(entries) = run::decode_entries(&header, entries) else { return };
     let written = run::encode(header.blob, header.blob_len, &entries);
     if written.chunked.is_none() {
+        // A panic is how a fuzz target tells what it found.
         let (again, bytes) = run::decode_row(&written.row).expect("what was just written is a row");
         same(&entries, &run::decode_entries(&again, bytes));
     }
@@ -96,6 +97,7 @@ fn again<T: Debug>(read: Option<T>, written_and_read: impl Fn(&T) -> Option<T>) 
 }
 
 fn same<T: Debug>(read: &T, again: &Option<T>) {
+    // The same.
     let again = again.as_ref().expect("what was just written can be read");
     assert_eq!(format!("{read:?}"), format!("{again:?}"));
 }
