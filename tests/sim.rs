@@ -54,7 +54,7 @@ mod receiving;
 mod replies;
 #[path = "sim/workload.rs"]
 mod workload;
-// The power cuts' own; parts of it are for them alone, and its files are those of a test.
+// The power cuts' own; parts of it are for them alone, and no file of a test is too long for a usize.
 #[path = "power_cut/disk.rs"]
 #[allow(dead_code, clippy::cast_possible_truncation)]
 mod simulated_disk;

@@ -160,6 +160,7 @@ struct Outgoing {
     dropped: usize,
 }
 
+/// What queues have delivered and nobody was told of, to be told.
 fn deliveries(fx: &mut QueueEffects) -> impl Iterator<Item = (ConnectionId, SessionEvent)> {
     fx.deliveries.drain(..).map(|(connection, delivery)| (connection, SessionEvent::Deliver(delivery)))
 }

@@ -160,7 +160,7 @@ fn key(who: u32) -> ConsumerKey {
     ConsumerKey { connection: ConnectionId(u64::from(who % 3)), number: ConsumerNumber(who) }
 }
 
-/// The queue, its store and its judge.
+/// The queue, its store and its oracle.
 struct Run {
     queue: Queue,
     store: FakeStore,
@@ -293,7 +293,7 @@ impl Run {
         }
     }
 
-    /// Looks at all effects and compares queue, store and judge.
+    /// Looks at all effects and compares queue, store and oracle.
     fn review(&mut self) {
         for op in &self.fx.ops {
             self.store.apply(QUEUE, op);
