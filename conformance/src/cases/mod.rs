@@ -53,7 +53,8 @@ pub(crate) const SECTIONS: &[(u32, &str)] = &[
 ];
 
 const FILES: &[&[Case]] = &[
-    s00::CASES,
+    s00::codes::CASES,
+    s00::under_way::CASES,
     s01::login::CASES,
     s01::tune::CASES,
     s02::frames::CASES,
@@ -68,9 +69,11 @@ const FILES: &[&[Case]] = &[
     s05_delayed::CASES,
     s06::CASES,
     s07::declare::CASES,
+    s07::exclusive::CASES,
     s07::arguments::CASES,
     s08::CASES,
-    s09::CASES,
+    s09::publish::CASES,
+    s09::confirms::CASES,
     s10::consume::CASES,
     s10::delivering::CASES,
     s10::get::CASES,

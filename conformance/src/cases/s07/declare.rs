@@ -1,11 +1,12 @@
-//! 7.1 to 7.11: queues declared, named, compared, exclusive, auto-delete.
+//! 7.1, 7.2, 7.4 to 7.8, 7.10 and 7.11: queues declared, named, compared, auto-delete.
 
-use crate::channel::{bind, delete, get};
-use crate::entity::{Consume, Queue};
+use crate::channel::{delete, get};
+use crate::connection::{PATIENCE, check_close};
+use crate::entity::Queue;
 use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;
 use crate::test::Test;
-use crate::wire::{Payload, Table, id};
+use crate::wire::id;
 
 cases! {
     s7_01_server_named: "a declare without a name is answered with amq.gen- and 22 url-safe characters";
@@ -14,9 +15,6 @@ cases! {
     s7_01_longest_name: "names have up to 255 bytes of UTF-8";
     s7_02_reserved_prefix: "a new name that starts with amq. is 403";
     s7_02_generated_name_again: "a generated name is reserved as well, but for a passive declare";
-    s7_03_exclusive_locked: "the exclusive queue of another connection is 405 for declare and passive declare";
-    s7_03_exclusive_flag_differs: "an exclusive flag that differs is 405, not 406";
-    s7_03_exclusive_before_durable: "the exclusive check comes before that of durable";
     s7_04_durable_differs: "durable that differs is 406 with both values in the text";
     s7_04_auto_delete_differs: "auto_delete that differs is 406 with both values in the text";
     s7_04_argument_differs: "an argument that differs is 406 and named with both values";
@@ -39,15 +37,6 @@ cases! {
     s7_08_last_declared: "an empty queue name means the queue declared last on this channel";
     s7_08_last_declared_passive: "a passive declare sets the last declared queue too";
     s7_08_none_declared: "an empty queue name on a channel that declared none is 404";
-    s7_09_exclusive_other_channel: "other channels of the connection may use its exclusive queue";
-    s7_09_exclusive_bind: "bind on somebody's exclusive queue is 405";
-    s7_09_exclusive_unbind: "unbind on somebody's exclusive queue is 405";
-    s7_09_exclusive_consume: "consume from somebody's exclusive queue is 405";
-    s7_09_exclusive_get: "get from somebody's exclusive queue is 405";
-    s7_09_exclusive_purge: "purge of somebody's exclusive queue is 405";
-    s7_09_exclusive_delete: "delete of somebody's exclusive queue is 405";
-    s7_09_exclusive_publish: "publishing to somebody's exclusive queue is allowed";
-    s7_09_exclusive_goes_with_connection: "an exclusive queue, even a durable one, goes with its connection";
     s7_10_auto_delete_by_cancel: "an auto-delete queue goes with the cancel of its last consumer";
     s7_10_auto_delete_by_channel: "an auto-delete queue goes when the channel of its last consumer closes";
     s7_10_auto_delete_by_cut: "an auto-delete queue goes when the connection of its last consumer is cut";
@@ -107,42 +96,6 @@ fn s7_02_generated_name_again(test: &Test) -> Step {
     channel.send(Queue::new(&name).exclusive().payload());
     let text = format!("ACCESS_REFUSED - queue name '{name}' contains reserved prefix 'amq.*'");
     channel.closes(403, id(50, 10), &text)
-}
-
-fn locked(test: &Test, queue: &str) -> String {
-    format!(
-        "RESOURCE_LOCKED - cannot obtain exclusive access to locked {}. It could be originally declared on another \
-         connection or the exclusive property value does not match that of the original declaration.",
-        test.queue_text(queue)
-    )
-}
-
-fn s7_03_exclusive_locked(test: &Test) -> Step {
-    let (owner, other) = (test.channel()?, test.connect()?);
-    let name = test.queue("q");
-    owner.declare(&Queue::new(&name).exclusive())?;
-    for again in [Queue::new(&name).exclusive(), Queue::new(&name), Queue::new(&name).passive()] {
-        let channel = other.channel()?;
-        channel.send(again.payload());
-        channel.closes(405, id(50, 10), &locked(test, &name))?;
-    }
-    Ok(())
-}
-
-fn s7_03_exclusive_flag_differs(test: &Test) -> Step {
-    let channel = test.channel()?;
-    let name = test.queue("q");
-    channel.declare(&Queue::new(&name))?;
-    channel.send(Queue::new(&name).exclusive().payload());
-    channel.closes(405, id(50, 10), &locked(test, &name))
-}
-
-fn s7_03_exclusive_before_durable(test: &Test) -> Step {
-    let (owner, other) = (test.channel()?, test.channel()?);
-    let name = test.queue("q");
-    owner.declare(&Queue::new(&name).transient().exclusive())?;
-    other.send(Queue::new(&name).exclusive().auto_delete().payload());
-    other.closes(405, id(50, 10), &locked(test, &name))
 }
 
 /// Declares `first`, then `second`, which is refused with this explanation.
@@ -362,81 +315,13 @@ fn s7_08_none_declared(test: &Test) -> Step {
     channel.closes(404, id(60, 70), "NOT_FOUND - no previously declared queue")
 }
 
-fn s7_09_exclusive_other_channel(test: &Test) -> Step {
-    let connection = test.connect()?;
-    let (one, two) = (connection.channel()?, connection.channel()?);
-    let name = test.queue("q");
-    one.declare(&Queue::new(&name).exclusive())?;
-    two.declare(&Queue::new(&name).exclusive())?;
-    two.bind(&name, "amq.direct", &name)?;
-    two.consume(&name, "c")
-}
-
-/// A method on somebody's exclusive queue closes the channel with 405.
-fn locked_for(test: &Test, method: impl FnOnce(&str) -> Payload, class: u16, number: u16) -> Step {
-    let (owner, other) = (test.channel()?, test.channel()?);
-    let name = test.queue("q");
-    owner.declare(&Queue::new(&name).exclusive())?;
-    other.send(method(&name));
-    other.closes(405, id(class, number), &locked(test, &name))?;
-    owner.count(&name).map(drop)
-}
-
-fn s7_09_exclusive_bind(test: &Test) -> Step {
-    locked_for(test, |name| bind(name, "amq.direct", name, &Table::new()), 50, 20)
-}
-
-fn s7_09_exclusive_unbind(test: &Test) -> Step {
-    let (owner, other) = (test.channel()?, test.channel()?);
-    let name = test.queue("q");
-    owner.declare(&Queue::new(&name).exclusive())?;
-    owner.bind(&name, "amq.direct", &name)?;
-    let unbind = Payload::method(50, 50).short(0).text(&name).text("amq.direct").text(&name);
-    other.send(unbind.table(&Table::new()));
-    other.closes(405, id(50, 50), &locked(test, &name))
-}
-
-fn s7_09_exclusive_consume(test: &Test) -> Step {
-    locked_for(test, |name| Consume::new(name, "c").payload(), 60, 20)
-}
-
-fn s7_09_exclusive_get(test: &Test) -> Step {
-    locked_for(test, |name| get(name, true), 60, 70)
-}
-
-fn s7_09_exclusive_purge(test: &Test) -> Step {
-    locked_for(test, |name| Payload::method(50, 30).short(0).text(name).bits(&[false]), 50, 30)
-}
-
-fn s7_09_exclusive_delete(test: &Test) -> Step {
-    locked_for(test, |name| delete(name, false, false), 50, 40)
-}
-
-fn s7_09_exclusive_publish(test: &Test) -> Step {
-    let (owner, other) = (test.channel()?, test.channel()?);
-    let name = test.queue("q");
-    owner.declare(&Queue::new(&name).exclusive())?;
-    other.put(&name, "x");
-    other.sync()?;
-    equal("body", owner.take_soon(&name)?.body(), "x")
-}
-
-fn s7_09_exclusive_goes_with_connection(test: &Test) -> Step {
-    let (owner, other) = (test.connect()?, test.channel()?);
-    let name = test.queue("q");
-    owner.channel()?.declare(&Queue::new(&name).exclusive())?;
-    owner.close()?;
-    other.send(Queue::new(&name).passive().payload());
-    other.closes(404, id(50, 10), &format!("NOT_FOUND - no {}", test.queue_text(&name)))
-}
-
 /// Waits until a queue is gone.
 fn goes(test: &Test, name: &str) -> Step {
     let connection = test.connect()?;
     for _ in 0..100 {
         let channel = connection.channel()?;
         channel.send(Queue::new(name).passive().payload());
-        match channel.event(crate::connection::PATIENCE)? {
+        match channel.event(PATIENCE)? {
             Some(event) if event.id == id(20, 40) => return Ok(()),
             _ => std::thread::sleep(std::time::Duration::from_millis(50)),
         }
@@ -496,11 +381,11 @@ fn s7_11_transient_shared(test: &Test) -> Step {
     let channel = test.channel()?;
     let name = test.queue("q");
     channel.send(Queue::new(&name).transient().payload());
-    let Some(event) = channel.event(crate::connection::PATIENCE)? else { return fail("no answer") };
+    let Some(event) = channel.event(PATIENCE)? else { return fail("no answer") };
     if event.id == id(50, 11) {
         test.answered("declared");
         return Ok(());
     }
     test.answered("541");
-    crate::connection::check_close(&event, id(10, 50), 541, id(50, 10), "INTERNAL_ERROR - *")
+    check_close(&event, id(10, 50), 541, id(50, 10), "INTERNAL_ERROR - *")
 }
