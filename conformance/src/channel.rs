@@ -7,7 +7,8 @@ use leveret_codec::method::{MethodId, method_id};
 use leveret_codec::properties::Properties as Parsed;
 use leveret_codec::table::AMQPValue;
 
-use crate::connection::{Connection, Content, Event, PATIENCE, check_close};
+use crate::assembly::{Content, Event};
+use crate::connection::{Connection, PATIENCE, check_close};
 use crate::entity::{Consume, Exchange, Message, Queue};
 use crate::outcome::{Step, equal, fail};
 use crate::wire::{self, Payload, Table, id};

@@ -1,17 +1,17 @@
 //! A small blocking client that can send anything: the socket, frames in and out, and the handshake. Frames are put
-//! together to events here (a method with its content); what channels do with them is in `channel`.
+//! together to events in `assembly`; what channels do with them is in `channel`.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use leveret_codec::frame::{self, FrameKind};
-use leveret_codec::method::amqp::{AMQPClass, basic};
-use leveret_codec::method::{Method, MethodId, method_id, parse_content_header, parse_method};
+use leveret_codec::method::amqp::AMQPClass;
+use leveret_codec::method::{MethodId, method_id};
 
+use crate::assembly::{Assembly, Event};
 use crate::channel::Channel;
 use crate::outcome::{Step, fail, fits};
 use crate::test::Trace;
@@ -32,24 +32,6 @@ pub(crate) struct Target {
     pub(crate) management: Option<(String, String)>,
     /// A shell command by which its operator does things to it.
     pub(crate) operator: Option<String>,
-}
-
-/// What came from the broker on a channel.
-#[derive(Clone, Debug)]
-pub(crate) struct Event {
-    pub(crate) channel: u16,
-    pub(crate) id: MethodId,
-    pub(crate) method: AMQPClass,
-    pub(crate) content: Option<Content>,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Content {
-    /// Flags and list as on the wire.
-    pub(crate) properties: Vec<u8>,
-    pub(crate) body: Vec<u8>,
-    /// The payload lengths of the body frames.
-    pub(crate) frames: Vec<usize>,
 }
 
 /// What a read ended with.
@@ -128,9 +110,7 @@ pub(crate) struct Connection(Rc<RefCell<State>>);
 struct State {
     stream: TcpStream,
     unread: Vec<u8>,
-    events: VecDeque<Event>,
-    /// Methods whose content is not complete, with the body bytes still missing (None: the header too).
-    partial: HashMap<u16, (Event, Option<u64>)>,
+    assembly: Assembly,
     last_channel: u16,
     trace: Trace,
 }
@@ -147,8 +127,7 @@ impl Connection {
         Ok(Connection(Rc::new(RefCell::new(State {
             stream,
             unread: Vec::new(),
-            events: VecDeque::new(),
-            partial: HashMap::new(),
+            assembly: Assembly::default(),
             last_channel: 0,
             trace: trace.clone(),
         }))))
@@ -271,17 +250,13 @@ impl Connection {
     pub(crate) fn event(&self, channel: u16, patience: Duration) -> Step<Option<Event>> {
         let deadline = Instant::now() + patience;
         loop {
-            let found = {
-                let events = &mut self.0.borrow_mut().events;
-                let at = events.iter().position(|event| event.channel == channel || event.channel == 0);
-                at.and_then(|at| events.remove(at))
-            };
+            let found = self.0.borrow_mut().assembly.next(channel);
             if found.is_some() {
                 return Ok(found);
             }
             match self.read(deadline.saturating_duration_since(Instant::now()))? {
                 Input::Frame { kind, channel, payload } => {
-                    self.0.borrow_mut().assemble(kind, channel, &payload)?;
+                    self.0.borrow_mut().assembly.take(kind, channel, &payload)?;
                 }
                 Input::Timeout => return Ok(None),
                 Input::End => return fail("the broker closed the socket"),
@@ -310,7 +285,7 @@ impl Connection {
         match self.read(PATIENCE)? {
             Input::End => Ok(false),
             Input::Frame { kind, channel, payload } => {
-                self.0.borrow_mut().assemble(kind, channel, &payload)?;
+                self.0.borrow_mut().assembly.take(kind, channel, &payload)?;
                 self.closes(code, at_fault, text).map(|()| true)
             }
             Input::Timeout => fail("neither connection.close nor the end of the socket"),
@@ -429,94 +404,4 @@ impl State {
             Err(error) => fail(format!("the broker sent what is no frame: {error}")),
         }
     }
-
-    /// Takes a frame in; complete events go to the queue. Frames out of order are a failure.
-    fn assemble(&mut self, kind: FrameKind, channel: u16, payload: &[u8]) -> Step {
-        match kind {
-            FrameKind::Heartbeat => Ok(()),
-            FrameKind::Method => self.method(channel, payload),
-            FrameKind::Header => self.header(channel, payload),
-            FrameKind::Body => self.body(channel, payload),
-        }
-    }
-
-    fn method(&mut self, channel: u16, payload: &[u8]) -> Step {
-        if self.partial.contains_key(&channel) {
-            return fail(format!("channel {channel}: a method in the middle of a content"));
-        }
-        let method = match parse_method(payload) {
-            Ok(method) => plain(method),
-            Err(error) => return fail(format!("the broker sent a method that cannot be read: {error}")),
-        };
-        let id = method_id(payload).unwrap_or(MethodId::NONE);
-        let event = Event { channel, id, method, content: None };
-        if matches!((id.class, id.method), (60, 50 | 60 | 71)) {
-            self.partial.insert(channel, (event, None));
-        } else {
-            self.events.push_back(event);
-        }
-        Ok(())
-    }
-
-    fn header(&mut self, channel: u16, payload: &[u8]) -> Step {
-        let (Some((event, left @ None)), Some(header)) =
-            (self.partial.get_mut(&channel), parse_content_header(payload))
-        else {
-            return fail(format!("channel {channel}: a content header out of order"));
-        };
-        *left = Some(header.body_size);
-        event.content = Some(Content { properties: header.properties.to_vec(), ..Content::default() });
-        self.finish(channel);
-        Ok(())
-    }
-
-    fn body(&mut self, channel: u16, payload: &[u8]) -> Step {
-        let Some((Event { content: Some(content), .. }, Some(left))) = self.partial.get_mut(&channel) else {
-            return fail(format!("channel {channel}: a body frame out of order"));
-        };
-        match left.checked_sub(payload.len() as u64) {
-            Some(less) => *left = less,
-            None => return fail(format!("channel {channel}: more body than announced")),
-        }
-        content.frames.push(payload.len());
-        content.body.extend_from_slice(payload);
-        self.finish(channel);
-        Ok(())
-    }
-
-    fn finish(&mut self, channel: u16) {
-        if self.partial.get(&channel).is_some_and(|(_, left)| *left == Some(0))
-            && let Some((event, _)) = self.partial.remove(&channel)
-        {
-            self.events.push_back(event);
-        }
-    }
-}
-
-/// The codec's fast methods as the others are.
-fn plain(method: Method<'_>) -> AMQPClass {
-    let method = match method {
-        Method::Other(class) => return *class,
-        Method::Ack { delivery_tag, multiple } => {
-            basic::AMQPMethod::Ack(basic::Ack { delivery_tag, multiple })
-        }
-        Method::Nack { delivery_tag, multiple, requeue } => {
-            basic::AMQPMethod::Nack(basic::Nack { delivery_tag, multiple, requeue })
-        }
-        Method::Reject { delivery_tag, requeue } => {
-            basic::AMQPMethod::Reject(basic::Reject { delivery_tag, requeue })
-        }
-        Method::Publish(publish) => basic::AMQPMethod::Publish(basic::Publish {
-            exchange: lossy(publish.exchange),
-            routing_key: lossy(publish.routing_key),
-            mandatory: publish.mandatory,
-            immediate: publish.immediate,
-        }),
-    };
-    AMQPClass::Basic(method)
-}
-
-/// No broker sends basic.publish; one that does is shown all the same.
-fn lossy(text: &[u8]) -> leveret_codec::table::ShortString {
-    leveret_codec::table::short_string(&String::from_utf8_lossy(text))
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::needless_pass_by_value, reason = "builders read better when they take what they are given")]
 
 mod admin;
+mod assembly;
 mod cases;
 mod channel;
 mod connection;
