@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::compare::{Broker, Plan};
+use crate::plan::{Broker, Plan};
 use crate::target::{Address, Named};
 use crate::workload::{Workload, select};
 

@@ -1,6 +1,5 @@
 //! Runs every chosen workload against every broker, round by round, and gathers what came out.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -9,32 +8,13 @@ use crate::flow;
 use crate::job::{Job, Ran, clear_line};
 use crate::long;
 use crate::outcome::Outcome;
+use crate::plan::Plan;
 use crate::report::{Report, Trouble, WorkloadReport};
-use crate::target::Address;
 use crate::wire::Connection;
 use crate::workload::{Kind, Workload};
 
 /// Between two runs, so that one broker's last work is not charged to the next.
 const PAUSE: Duration = Duration::from_millis(300);
-
-#[derive(Clone, Debug)]
-pub(crate) struct Broker {
-    pub(crate) name: String,
-    pub(crate) address: Address,
-    pub(crate) restart_command: Option<String>,
-}
-
-#[derive(Debug)]
-pub(crate) struct Plan {
-    pub(crate) workloads: Vec<Workload>,
-    pub(crate) brokers: Vec<Broker>,
-    pub(crate) rounds: usize,
-    /// Length of a measured window.
-    pub(crate) seconds: f64,
-    /// What the counts of the workloads were divided by.
-    pub(crate) shrink: u32,
-    pub(crate) disk: Option<PathBuf>,
-}
 
 /// Runs all of the plan. `finished` is called with each workload's report as soon as it is there.
 pub(crate) fn run(mut plan: Plan, mut finished: impl FnMut(&Report, &WorkloadReport)) -> Result<Report> {

@@ -9,6 +9,7 @@ mod job;
 mod long;
 mod meter;
 mod outcome;
+mod plan;
 mod report;
 mod sink;
 mod stats;
@@ -23,7 +24,7 @@ use anyhow::{Context, Result};
 use clap::Parser;
 
 use crate::arguments::{Arguments, Verb};
-use crate::compare::Plan;
+use crate::plan::Plan;
 use crate::sink::Sink;
 
 fn main() -> Result<ExitCode> {

@@ -11,8 +11,6 @@ const KNOWN: &[(&str, &str)] = &[
     ("src/store/salvage/mod.rs", "src/store/engine.rs"),
     ("src/store/salvage/mod.rs", "src/store/redb.rs"),
     ("src/store/journal_files.rs", "src/store/salvage/mod.rs"),
-    ("bench/src/compare.rs", "bench/src/report/mod.rs"),
-    ("bench/src/report/mod.rs", "bench/src/compare.rs"),
 ];
 
 /// The sources of a crate by path.

@@ -8,8 +8,8 @@ mod text;
 use anyhow::Error;
 use serde::Serialize;
 
-use crate::compare::Plan;
 use crate::outcome::Outcome;
+use crate::plan::{Broker, Plan};
 use crate::stats::{Better, Metric, Quantile, Summary, Unit, advantage, median};
 use crate::workload::Workload;
 
@@ -78,7 +78,7 @@ impl Report {
     }
 
     pub(crate) fn new(plan: &Plan, servers: &[String]) -> Report {
-        let name = |(broker, server): (&crate::compare::Broker, &String)| BrokerReport {
+        let name = |(broker, server): (&Broker, &String)| BrokerReport {
             name: broker.name.clone(),
             server: server.clone(),
         };
