@@ -20,15 +20,17 @@ mod harm;
 mod model;
 #[path = "damage/oracle.rs"]
 mod oracle;
+#[path = "support/random.rs"]
+mod random;
 #[path = "damage/shape.rs"]
 mod shape;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use disk::Random;
 use harm::Harm;
 use oracle::Verdict;
+use random::Random;
 use shape::Shape;
 
 /// Damages that one directory is used for, each to a copy of its own.

@@ -15,14 +15,17 @@ mod disk;
 #[path = "power_cut/model.rs"]
 #[allow(dead_code)]
 mod model;
+#[path = "support/random.rs"]
+mod random;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use disk::{Random, SimulatedDisk, Trouble};
+use disk::{SimulatedDisk, Trouble};
 use leveret::store::disk::Disk;
 use leveret::store::{OpenError, Recovered, RedbStore, Store, StoreError, StoreOptions, open_on, verify_on};
 use model::{Model, Workload};
+use random::Random;
 
 /// Files so small that every few commits begin one, and one that is emptied at the first occasion. Every commit goes to
 /// the journal.
@@ -93,7 +96,7 @@ impl Life {
     fn live(&mut self, cuts: u64, lying: bool) -> Result<(), String> {
         for _ in 0..cuts {
             let soon = self.random.percent(30);
-            let cut_after = Some(1 + self.random.below(if soon { 30 } else { 600 }));
+            let cut_after = Some(self.random.between(1, if soon { 30 } else { 600 }));
             self.disk.trouble(Trouble { cut_after, lying, ..Trouble::default() });
             self.until_the_cut()?;
             self.figures.cuts += 1;
@@ -321,7 +324,7 @@ fn verify_finds_nothing_wrong_after_power_cuts() {
     for seed in 99..109 {
         let mut life = Life::new(seed);
         for _ in 0..10 {
-            life.disk.trouble(Trouble { cut_after: Some(1 + life.random.below(300)), ..Trouble::default() });
+            life.disk.trouble(Trouble { cut_after: Some(life.random.between(1, 300)), ..Trouble::default() });
             life.until_the_cut().unwrap();
             life.disk = life.disk.after_power_cut(&mut life.random);
             let report = verify(&life.disk);

@@ -44,7 +44,7 @@ mod phases;
 mod post;
 #[path = "sim/presence.rs"]
 mod presence;
-#[path = "sim/random.rs"]
+#[path = "support/random.rs"]
 mod random;
 #[path = "sim/reading.rs"]
 mod reading;

@@ -9,8 +9,9 @@ use leveret::model::op::{CatalogOp, Lane, Op};
 use leveret::store::disk::Disk;
 use leveret::store::{RedbStore, Store, StoreOptions, open_on, salvage_on, verify_on};
 
-use crate::disk::{Random, SimulatedDisk};
+use crate::disk::SimulatedDisk;
 use crate::model::{LANES, Model, Workload, read_lane};
+use crate::random::Random;
 use crate::shape::Place;
 
 /// Several files, and no log: everything is where it belongs after each commit.

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::disk::{Files, Random, SimulatedDisk};
+use crate::disk::{Files, SimulatedDisk};
+use crate::random::Random;
 use crate::shape::Shape;
 
 const BLOCK: usize = 4096;
@@ -55,7 +56,7 @@ impl fmt::Display for Harm {
 impl Harm {
     pub(crate) fn choose(shape: &Shape, random: &mut Random) -> Harm {
         let names: Vec<&String> = shape.files.keys().collect();
-        let file = names[random.below(names.len() as u64) as usize].clone();
+        let file = names[random.below(names.len())].clone();
         let len = shape.files[&file].len();
         let active = names.iter().rev().find(|name| name.starts_with("journal-"));
         let class = match &*file {
@@ -72,7 +73,7 @@ impl Harm {
             0..45 => What::FlipBit { at, bit: random.below(8) as u8 },
             45..55 => What::ChangeByte { at, to: bytes[at] ^ (1 + random.below(255) as u8) },
             55..67 => What::Zero { at: at / BLOCK * BLOCK },
-            67..75 => What::Cut { to: random.below(len as u64) as usize },
+            67..75 => What::Cut { to: random.below(len) },
             75..80 => What::Remove,
             80..86 if shape.earlier.get(&file).is_some_and(|earlier| earlier != bytes) => What::Older,
             80..90 => What::Duplicate { name: neighbour(&file, shape, random) },
@@ -140,25 +141,25 @@ impl Harm {
 
 /// A byte of the file: often one of those that others are found by.
 fn place(bytes: &[u8], random: &mut Random) -> (&'static str, usize) {
-    let len = bytes.len() as u64;
+    let len = bytes.len();
     if len == 0 {
         return ("", 0);
     }
     match random.below(100) {
-        0..15 => ("head", random.below(len.min(320)) as usize),
+        0..15 => ("head", random.below(len.min(320))),
         15..60 => {
             // The begin of a page that looks like one of a tree.
             let pages = bytes.chunks(BLOCK).enumerate().skip(1);
             let nodes: Vec<usize> =
                 pages.filter(|(_, page)| matches!(page[0], 1 | 2)).map(|(at, _)| at * BLOCK).collect();
             if nodes.is_empty() {
-                return ("anywhere", random.below(len) as usize);
+                return ("anywhere", random.below(len));
             }
-            let page = nodes[random.below(nodes.len() as u64) as usize];
-            let within = [4, 24, 200, 1000][random.below(4) as usize];
-            ("page", (page + random.below(within) as usize).min(bytes.len() - 1))
+            let page = nodes[random.below(nodes.len())];
+            let within = random.pick(&[4, 24, 200, 1000]);
+            ("page", (page + random.below(within)).min(bytes.len() - 1))
         }
-        _ => ("anywhere", random.below(len) as usize),
+        _ => ("anywhere", random.below(len)),
     }
 }
 
@@ -169,7 +170,7 @@ fn neighbour(file: &str, shape: &Shape, random: &mut Random) -> String {
             let next = journals.iter().max().unwrap_or(&0) + 1;
             format!("journal-{next:08}.redb")
         }
-        Some(_) => format!("journal-{:08}.redb", journals[random.below(journals.len() as u64) as usize]),
+        Some(_) => format!("journal-{:08}.redb", journals[random.below(journals.len())]),
         None => format!("{file}.bak"),
     }
 }

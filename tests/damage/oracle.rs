@@ -12,9 +12,10 @@ use leveret::store::{
     Damage, OpenError, Recovered, RedbStore, Store, StoreOptions, VerifyReport, open_on, verify_on,
 };
 
-use crate::disk::{Random, SimulatedDisk};
+use crate::disk::SimulatedDisk;
 use crate::harm::Harm;
 use crate::model::{LANES, Workload, read_lane};
+use crate::random::Random;
 use crate::shape::{Place, Shape};
 
 /// No opening, reading or verifying of these small directories may take longer, on the slowest day.

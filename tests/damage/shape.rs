@@ -9,8 +9,9 @@ use leveret::model::ids::{Position, QueueId};
 use leveret::model::op::{Lane, Op};
 use leveret::store::{Store, StoreOptions, open_on};
 
-use crate::disk::{Files, Random, SimulatedDisk};
+use crate::disk::{Files, SimulatedDisk};
 use crate::model::{Model, Workload};
+use crate::random::Random;
 
 pub(crate) type Place = (QueueId, Lane, Position);
 
@@ -40,7 +41,7 @@ impl Shape {
     pub(crate) fn build(seed: u64) -> Shape {
         let mut random = Random(seed);
         let options = StoreOptions {
-            file_bytes: [120_000, 400_000, 8 << 20][random.below(3) as usize],
+            file_bytes: random.pick(&[120_000, 400_000, 8 << 20]),
             cache_bytes: 256 << 10,
             quiet_commits: 2,
             log_bytes: if random.percent(70) { 256 << 10 } else { 0 },
@@ -53,7 +54,7 @@ impl Shape {
         let mut model = Model::default();
         let mut ever: BTreeMap<Place, BTreeSet<Bytes>> = BTreeMap::new();
         let mut put_by = BTreeMap::new();
-        let commits = 4 + random.below(40);
+        let commits = random.between(4, 43);
         let mut earlier = disk.files();
         for at in 0..commits {
             let (ops, catalog) = workload.commit(&model);

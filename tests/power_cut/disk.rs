@@ -9,31 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use leveret::store::disk::{Disk, DiskFile};
 
+use crate::random::Random;
+
 /// What survives of a write survives in pieces of this size.
 const SECTOR: usize = 512;
-
-/// Small, seeded and good enough (splitmix64).
-#[derive(Clone, Debug)]
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `bound`.
-    pub(crate) fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound.max(1)
-    }
-
-    pub(crate) fn percent(&mut self, chance: u64) -> bool {
-        self.below(100) < chance
-    }
-}
 
 #[derive(Clone, Debug)]
 enum Change {
@@ -169,9 +148,9 @@ impl SimulatedDisk {
     pub(crate) fn after_power_cut(&self, random: &mut Random) -> SimulatedDisk {
         let state = self.state();
         let mut names = state.synced_names.clone();
-        let surviving = random.below(state.unsynced_names.len() as u64 + 1) as usize;
+        let surviving = random.below(state.unsynced_names.len() + 1);
         state.unsynced_names[..surviving].iter().for_each(|change| apply_name(&mut names, change));
-        let chance = [0, 10, 50, 90, 100][random.below(5) as usize];
+        let chance = random.pick(&[0, 10, 50, 90, 100]);
         let files: Vec<Content> = state.files.iter().map(|file| survive(file, chance, random)).collect();
         SimulatedDisk(Arc::new(Mutex::new(State {
             files,

@@ -10,7 +10,7 @@ use leveret::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Lane, Op};
 use leveret::store::{Recovered, RedbStore, Store};
 use leveret_codec::properties::Properties;
 
-use crate::disk::Random;
+use crate::random::Random;
 
 /// Queues that are in use at a time.
 pub(crate) const QUEUES: usize = 5;
@@ -241,7 +241,7 @@ impl Workload {
     /// How many bytes a body has: mostly few.
     fn message(&mut self) -> Arc<Message> {
         if !self.recent.is_empty() && self.random.percent(20) {
-            let at = self.random.below(self.recent.len() as u64) as usize;
+            let at = self.random.below(self.recent.len());
             return Arc::clone(&self.recent[at]);
         }
         self.made += 1;
@@ -253,7 +253,7 @@ impl Workload {
         let mut body = Body::default();
         let mut fill = Random(self.made);
         let words: Vec<[u8; 8]> = (0..len.div_ceil(8)).map(|_| fill.next().to_le_bytes()).collect();
-        let bytes = &words.as_flattened()[..len as usize];
+        let bytes = &words.as_flattened()[..len];
         bytes.chunks(40_000).for_each(|slice| body.push(Bytes::copy_from_slice(slice)));
         let mut arena = BytesMut::new();
         let made = Message::new(&mut arena, b"ex", b"key", Properties::default(), body, Origin::Client);
@@ -266,7 +266,7 @@ impl Workload {
     }
 
     fn put(&mut self, queue: QueueId, position: u64, message: &Arc<Message>, ops: &mut Vec<Op>) {
-        let expires_at = self.random.percent(10).then(|| Timestamp(self.random.below(1000)));
+        let expires_at = self.random.percent(10).then(|| Timestamp(self.random.between(0, 999)));
         let redelivered = self.random.percent(5);
         let attempts = if redelivered { self.attempts() } else { Attempts::NONE };
         ops.push(Op::Put {
@@ -283,8 +283,8 @@ impl Workload {
     fn publish(&mut self, ops: &mut Vec<Op>) {
         for _ in 0..=self.random.below(6) {
             let message = self.message();
-            let start = self.random.below(QUEUES as u64) as usize;
-            let fan_out = if self.random.percent(25) { 1 + self.random.below(3) as usize } else { 1 };
+            let start = self.random.below(QUEUES);
+            let fan_out = if self.random.percent(25) { 1 + self.random.below(3) } else { 1 };
             for at in 0..fan_out {
                 let slot = (start + at) % QUEUES;
                 let (queue, position) = self.queues[slot];
@@ -309,17 +309,17 @@ impl Workload {
 
     /// Some of the messages at the head, as consumers do, or one from anywhere.
     fn remove(&mut self, model: &Model, ops: &mut Vec<Op>) {
-        let (queue, _) = self.queues[self.random.below(QUEUES as u64) as usize];
+        let (queue, _) = self.queues[self.random.below(QUEUES)];
         let Some(held) = model.queues.get(&queue) else { return };
         if self.random.percent(60) {
-            let count = self.random.below(held.len() as u64 * 3 / 2 + 1) as usize;
+            let count = self.random.below(held.len() * 3 / 2 + 1);
             let (Some(first), Some(last)) = (held.keys().next(), held.keys().take(count).last()) else {
                 return;
             };
             let range = PositionRange { first: *first, last: *last };
             ops.push(Op::Remove { queue, range });
         } else {
-            let at = self.random.below(held.len() as u64) as usize;
+            let at = self.random.below(held.len());
             let range = held.keys().nth(at).map(|position| PositionRange::single(*position));
             ops.extend(range.map(|range| Op::Remove { queue, range }));
         }
@@ -327,9 +327,9 @@ impl Workload {
 
     /// Positions around the tail, whether there is anything or not: it may meet what this commit puts.
     fn remove_range(&mut self, ops: &mut Vec<Op>) {
-        let (queue, next) = self.queues[self.random.below(QUEUES as u64) as usize];
-        let first = next.saturating_sub(self.random.below(12));
-        let last = first + self.random.below(8);
+        let (queue, next) = self.queues[self.random.below(QUEUES)];
+        let first = next.saturating_sub(self.random.between(0, 11));
+        let last = self.random.between(first, first + 7);
         // A position that was given out and is gone is never put.
         self.late.retain(|(late, position)| *late != queue || !(first..=last).contains(position));
         let range = PositionRange { first: Position(first), last: Position(last.min(next.max(1) - 1)) };
@@ -339,9 +339,9 @@ impl Workload {
     }
 
     fn requeue(&mut self, model: &Model, ops: &mut Vec<Op>) {
-        let (queue, next) = self.queues[self.random.below(QUEUES as u64) as usize];
+        let (queue, next) = self.queues[self.random.below(QUEUES)];
         let held = model.queues.get(&queue).map_or(0, BTreeMap::len) as u64;
-        let position = Position(next.saturating_sub(self.random.below(held * 2 + 3)));
+        let position = Position(next.saturating_sub(self.random.between(0, held * 2 + 2)));
         ops.push(Op::Requeue { queue, position, attempts: self.attempts() });
     }
 
@@ -350,7 +350,7 @@ impl Workload {
     }
 
     fn delete(&mut self, ops: &mut Vec<Op>) {
-        let slot = self.random.below(QUEUES as u64) as usize;
+        let slot = self.random.below(QUEUES);
         let (queue, _) = std::mem::replace(&mut self.queues[slot], (QueueId(self.next_queue), 1));
         self.next_queue += 1;
         ops.push(Op::DeleteQueue { queue });

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 
 use crate::post::Outbox;
 use crate::random::Random;
-use crate::simulated_disk::{self, SimulatedDisk, Trouble};
+use crate::simulated_disk::{SimulatedDisk, Trouble};
 
 /// The real store with files so small that every few commits begin one, and one that is emptied at the first occasion.
 const OPTIONS: StoreOptions = StoreOptions {
@@ -248,7 +248,7 @@ impl StoreActor {
         }
         match self.disk.take() {
             Medium::Files(files) if is_power_lost => {
-                Medium::Files(files.after_power_cut(&mut simulated_disk::Random(random.next())))
+                Medium::Files(files.after_power_cut(&mut Random(random.next())))
             }
             Medium::Files(files) => Medium::Files(SimulatedDisk::holding(&files.files())),
             memory @ Medium::Memory(_) => memory,
