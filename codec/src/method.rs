@@ -1,28 +1,20 @@
 //! Methods. The ones of the hot path (publish, ack, nack, reject) and the content header are parsed with nom
 //! straight from the bytes; all others go through amq-protocol's parser, once they were held against their shape.
 
+mod error;
+mod id;
+
 use amq_protocol::protocol::{AMQPClass, parse_class};
 use nom::bytes::complete::take;
 use nom::number::complete::{be_u8, be_u16, be_u64};
 use nom::{IResult, Parser};
-use thiserror::Error;
 
 use crate::shape;
-use crate::table::TableError;
 
+pub use self::error::MethodError;
+pub(crate) use self::error::nothing_left;
+pub use self::id::{MethodId, method_id};
 pub use amq_protocol::protocol as amqp;
-
-/// Class and method number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct MethodId {
-    pub class: u16,
-    pub method: u16,
-}
-
-impl MethodId {
-    /// 0/0: no method is at fault (semantics 0.2).
-    pub const NONE: MethodId = MethodId { class: 0, method: 0 };
-}
 
 /// A method frame's payload.
 #[derive(Clone, Debug, PartialEq)]
@@ -50,29 +42,6 @@ pub struct ContentHeader<'a> {
     pub weight: u16,
     pub body_size: u64,
     pub properties: &'a [u8],
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-pub enum MethodError {
-    #[error("method frame of {0} bytes is too short for its method")]
-    Truncated(usize),
-    #[error("method {class}.{method}: {bytes} bytes follow its arguments", class = .id.class, method = .id.method)]
-    Trailing { id: MethodId, bytes: usize },
-    #[error("Malformed UTF-8 in shortstr")]
-    Utf8,
-    #[error("unknown method {class}.{method}", class = .0.class, method = .0.method)]
-    Unknown(MethodId),
-    #[error("method {class}.{method}: {error}", class = .id.class, method = .id.method)]
-    Table { id: MethodId, error: TableError },
-    #[error("method {class}.{method} could not be read", class = .0.class, method = .0.method)]
-    Malformed(MethodId),
-}
-
-/// The id of the method in this payload, where there are bytes enough for one.
-#[must_use]
-pub fn method_id(payload: &[u8]) -> Option<MethodId> {
-    let ([c1, c2, m1, m2], _) = payload.split_first_chunk::<4>()?;
-    Some(MethodId { class: u16::from_be_bytes([*c1, *c2]), method: u16::from_be_bytes([*m1, *m2]) })
 }
 
 /// Reads the payload of a method frame.
@@ -124,11 +93,6 @@ fn ack<'a>(
     }
 }
 
-/// Refuses what follows the last argument, as RabbitMQ does.
-pub(crate) fn nothing_left(rest: &[u8], id: MethodId) -> Result<(), MethodError> {
-    if rest.is_empty() { Ok(()) } else { Err(MethodError::Trailing { id, bytes: rest.len() }) }
-}
-
 fn short_string(input: &[u8]) -> IResult<&[u8], &[u8]> {
     let (rest, len) = be_u8(input)?;
     take(len)(rest)
@@ -144,6 +108,7 @@ fn parse_other(payload: &[u8], id: MethodId) -> Result<Method<'_>, MethodError> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::TableError;
     use amqp::{AMQPClass, queue};
 
     /// A payload: the id of the method and its arguments.
