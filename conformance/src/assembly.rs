@@ -1,4 +1,4 @@
-//! Frames of a channel put together to events, a method with its content. What is waited for, and on which channel, is
+//! What is read of a connection, and how frames of a channel are put together to events, a method with its content. What is waited for, and on which channel, is
 //! decided in `connection`.
 
 use std::collections::{HashMap, VecDeque};
@@ -8,6 +8,20 @@ use leveret_codec::method::amqp::{AMQPClass, basic};
 use leveret_codec::method::{Method, MethodId, method_id, parse_content_header, parse_method};
 
 use crate::outcome::{Step, fail};
+
+/// What a read ended with.
+#[derive(Clone, Debug)]
+pub(crate) enum Input {
+    Frame {
+        kind: FrameKind,
+        channel: u16,
+        payload: Vec<u8>,
+    },
+    /// Bytes that are no frame: a protocol header.
+    ProtocolHeader([u8; 8]),
+    End,
+    Timeout,
+}
 
 /// What came from the broker on a channel.
 #[derive(Clone, Debug)]

@@ -11,10 +11,10 @@ use leveret_codec::frame::{self, FrameKind};
 use leveret_codec::method::amqp::AMQPClass;
 use leveret_codec::method::{MethodId, method_id};
 
-use crate::assembly::{Assembly, Event};
+use crate::assembly::{Assembly, Event, Input};
 use crate::channel::Channel;
 use crate::outcome::{Step, fail, fits};
-use crate::test::Trace;
+use crate::trace::Trace;
 use crate::wire::{self, Payload, Table, id};
 
 /// How long an answer may take; the machine may be busy with other things.
@@ -32,20 +32,6 @@ pub(crate) struct Target {
     pub(crate) management: Option<(String, String)>,
     /// A shell command by which its operator does things to it.
     pub(crate) operator: Option<String>,
-}
-
-/// What a read ended with.
-#[derive(Clone, Debug)]
-pub(crate) enum Input {
-    Frame {
-        kind: FrameKind,
-        channel: u16,
-        payload: Vec<u8>,
-    },
-    /// Bytes that are no frame: a protocol header.
-    ProtocolHeader([u8; 8]),
-    End,
-    Timeout,
 }
 
 /// What connection.start said.

@@ -17,6 +17,7 @@ mod route;
 mod runner;
 mod scene;
 mod test;
+mod trace;
 mod wire;
 
 use std::path::PathBuf;
@@ -30,7 +31,7 @@ use leveret_codec::table::AMQPValue;
 use crate::connection::{Connection, Greeting, Target};
 use crate::outcome::Stop;
 use crate::runner::{Case, Verdict};
-use crate::test::Trace;
+use crate::trace::Trace;
 
 /// Checks an AMQP 0-9-1 broker, frame by frame.
 #[derive(Debug, Parser)]

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use leveret_codec::frame::FrameKind;
 
-use crate::connection::{Connection, Input, Login};
+use crate::assembly::Input;
+use crate::connection::{Connection, Login};
 use crate::entity::{Message, Queue};
 use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;

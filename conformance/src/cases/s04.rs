@@ -2,8 +2,9 @@
 
 use leveret_codec::method::amqp::{AMQPClass, channel};
 
+use crate::assembly::Input;
 use crate::channel::Channel;
-use crate::connection::{Input, Login, PATIENCE};
+use crate::connection::{Login, PATIENCE};
 use crate::entity::{Consume, Message, Queue};
 use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;

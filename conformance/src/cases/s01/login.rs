@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 use leveret_codec::table::AMQPValue;
 
 use super::{refused, start_ok, unopened};
+use crate::assembly::Input;
 use crate::channel::Channel;
-use crate::connection::{Connection, Greeting, Input, Login, PATIENCE};
+use crate::connection::{Connection, Greeting, Login, PATIENCE};
 use crate::entity::Queue;
 use crate::outcome::{Step, Stop, ensure, equal, fail};
 use crate::runner::cases;

@@ -1,7 +1,8 @@
 //! Section 1, the second half: limits, vhosts, methods out of order, and update-secret (semantics 1.17 to 1.22).
 
 use super::{refused, start_ok, tuned, unopened};
-use crate::connection::{Connection, Input, Login, PATIENCE, Tune};
+use crate::assembly::Input;
+use crate::connection::{Connection, Login, PATIENCE, Tune};
 use crate::outcome::{Step, equal, fail};
 use crate::runner::cases;
 use crate::test::Test;

@@ -2,8 +2,9 @@
 
 use leveret_codec::table::AMQPValue;
 
+use crate::assembly::Input;
 use crate::channel::{Channel, bind, get};
-use crate::connection::{Input, PATIENCE};
+use crate::connection::PATIENCE;
 use crate::entity::{Consume, Exchange, Message, Queue};
 use crate::outcome::{Step, equal, fail};
 use crate::runner::cases;

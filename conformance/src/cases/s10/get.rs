@@ -1,7 +1,8 @@
 //! basic.get (semantics 10.10).
 
+use crate::assembly::Input;
 use crate::channel::get;
-use crate::connection::{Input, PATIENCE};
+use crate::connection::PATIENCE;
 use crate::entity::Queue;
 use crate::outcome::{Step, ensure, equal, fail};
 use crate::runner::cases;
