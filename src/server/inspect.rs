@@ -7,7 +7,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::owners::{counted, judge, unknown_queues};
-use super::run::random_number;
+use super::random::random_number;
 use crate::broker::catalog::{AdoptError, Catalog, CatalogEffects, Unknown};
 use crate::broker::view::View;
 use crate::config::Decision;

@@ -18,6 +18,7 @@ mod mailboxes;
 mod memory;
 mod message_memory;
 pub mod owners;
+mod random;
 mod resource_monitor;
 mod router;
 mod run;

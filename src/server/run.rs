@@ -30,13 +30,13 @@ use super::mailboxes::Mailboxes;
 use super::memory;
 use super::message_memory::MessageMemory;
 use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
+use super::random::random_number;
 use super::resource_monitor::{ResourceMonitor, Thresholds, UNLIMITED};
 use super::shard_task;
 use super::signals::Signals;
 use super::store_thread::{self, StoreEnd, StoreThread};
 use super::supervisor::{Role, TaskEnd, Tasks};
 use crate::config::ServeConfig;
-use crate::model::names::Seed;
 use crate::session::SessionLimits;
 use crate::store::{self, OpenError, StoreOptions};
 
@@ -312,17 +312,6 @@ fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
 
 fn listed(addresses: &[SocketAddr]) -> String {
     addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
-/// What nobody can guess: it makes the salts of this process, and the records of its log, unlike any other's.
-pub(super) fn random_number() -> u64 {
-    rand::random()
-}
-
-/// What the names of one connection grow from. It comes from the operating system's chance, by way of a generator that
-/// gives nothing of one seed away to who knows another.
-pub(super) fn random_seed() -> Seed {
-    Seed(rand::random())
 }
 
 #[cfg(test)]
