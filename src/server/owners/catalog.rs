@@ -3,35 +3,16 @@
 
 use std::collections::VecDeque;
 
-use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Carrier, ShardInput, StoreRequest};
+use super::Carrier;
+use super::inputs::{AnswerTo, CatalogInput, ShardInput, StoreRequest};
 use crate::broker::catalog::{Catalog, CatalogEffects, ChangeNumber, Outcome};
-use crate::broker::command::{CatalogCommand, Origin};
-use crate::model::administration::{AdministrationError, Applied, Change};
+use crate::broker::command::Origin;
+use crate::model::administration::Applied;
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Timestamp};
-
-type AnswerTo = oneshot::Sender<Result<Applied, AdministrationError>>;
-
-/// What the catalog is told.
-#[derive(Debug)]
-pub enum CatalogInput {
-    Command(CatalogCommand),
-    /// From an administrator, who is answered once the change is durable.
-    Administer {
-        change: Box<Change>,
-        answer: AnswerTo,
-    },
-    /// The records of all turns up to this one are on disk.
-    Durable {
-        sequence: u64,
-    },
-    /// Works off what is there and ends.
-    Stop,
-}
 
 /// Answers that wait for the records of a turn.
 struct Held {

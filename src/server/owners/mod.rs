@@ -4,17 +4,19 @@
 
 mod catalog;
 mod connection;
+mod inputs;
 mod open_groups;
 mod shard;
 mod start;
 mod store;
 
-pub use catalog::{CatalogInput, CatalogOwner};
+pub use catalog::CatalogOwner;
 pub use connection::ConnectionActor;
-pub use shard::{ShardInput, ShardOwner};
+pub use inputs::{CatalogInput, ShardInput, StoreRequest};
+pub use shard::ShardOwner;
 pub use start::{Owners, restore};
 pub(in crate::server) use start::{counted, judge, unknown_queues};
-pub use store::{StoreOwner, StoreRequest};
+pub use store::StoreOwner;
 
 pub use super::in_flight::{Permit, WorkBegun};
 

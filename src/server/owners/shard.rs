@@ -1,46 +1,16 @@
 //! The turn of a shard: works off what it was told, and sends the effects on their way.
 
-use tokio::sync::oneshot;
 use tracing::warn;
 
-use super::{Carrier, CatalogInput, Permit, StoreRequest};
-use crate::broker::command::{Origin, ShardCommand};
+use super::inputs::{CatalogInput, ShardInput, StoreRequest};
+use super::{Carrier, Permit};
+use crate::broker::command::Origin;
 use crate::broker::shard::{Shard, ShardEffects};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
-use crate::model::op::Fetched;
 use crate::server::LogLimit;
 
 static DROPPED: LogLimit = LogLimit::new(1);
-
-/// What a shard is told.
-#[derive(Debug)]
-pub enum ShardInput {
-    /// Commands of one sender, in order. The permit keeps their bytes in the sender's in-flight limit until they are
-    /// done.
-    Commands {
-        origin: Origin,
-        commands: Vec<ShardCommand>,
-        permit: Option<Permit>,
-    },
-    /// All operations up to this turn are on disk.
-    Durable {
-        sequence: u64,
-    },
-    Loaded(Fetched),
-    /// The connection has written this many bytes of this shard's deliveries.
-    Drained {
-        connection: ConnectionId,
-        bytes: usize,
-    },
-    ConnectionGone(ConnectionId),
-    /// Ready messages may take so many bytes of memory from now on.
-    MemoryBudget(usize),
-    /// Answered once everything that came before has been worked off and handed on.
-    Barrier(oneshot::Sender<()>),
-    /// Works off what is there and ends.
-    Stop,
-}
 
 pub struct ShardOwner {
     index: ShardIndex,
@@ -172,6 +142,7 @@ impl ShardOwner {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::broker::command::ShardCommand;
     use crate::broker::view::View;
     use crate::model::consuming::Delivery;
     use crate::model::event::{ConfirmToken, SessionEvent};

@@ -3,11 +3,12 @@
 //! once it is [`LAZY_COMMIT`] old or [`LAZY_BYTES`] large. While a transaction is here in part only, nothing is
 //! committed. Once in a while the store is given the time to put things in order.
 
+use super::inputs::{CatalogInput, ShardInput, StoreRequest};
 use super::open_groups::OpenGroups;
-use super::{Carrier, CatalogInput, Permit, ShardInput};
+use super::{Carrier, Permit};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ShardIndex, Timestamp};
-use crate::model::op::{CatalogOp, Fetch, GroupPart, Op};
+use crate::model::op::{CatalogOp, Fetch, Op};
 use crate::store::{Store, StoreError};
 
 /// How long an ack may wait to become durable when nothing else is committed, in milliseconds.
@@ -16,26 +17,6 @@ const LAZY_COMMIT: u64 = 100;
 const LAZY_BYTES: usize = 4 << 20;
 /// How long what was committed may wait for a checkpoint, in milliseconds.
 const CHECKPOINT: u64 = 1_000;
-
-/// What the store is asked for.
-#[derive(Debug)]
-pub enum StoreRequest {
-    /// The operations of one turn of a shard, answered with `ShardInput::Durable`.
-    Ops {
-        shard: ShardIndex,
-        sequence: u64,
-        ops: Vec<Op>,
-        must_sync: bool,
-        groups: Vec<GroupPart>,
-        permits: Vec<Permit>,
-    },
-    /// Answered with `ShardInput::Loaded`.
-    Fetch { shard: ShardIndex, fetch: Fetch },
-    /// The records of one turn of the catalog, answered with `CatalogInput::Durable`.
-    Catalog { sequence: u64, ops: Vec<CatalogOp> },
-    /// Commits what there is, to be closed afterwards.
-    Close,
-}
 
 /// What the next commit will hold.
 #[derive(Default)]
