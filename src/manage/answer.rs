@@ -7,7 +7,8 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use super::listing::Listing;
+use super::listing_body::Listing;
+use super::turns::NoTurn;
 use crate::model::administration::{AdministrationError, Applied};
 
 /// A body: known as a whole, or made while the client takes it.
@@ -85,6 +86,12 @@ impl From<AdministrationError> for Refusal {
             AdministrationError::Invalid(text) => Refusal::bad(text),
             AdministrationError::Stopping => Refusal::Stopping,
         }
+    }
+}
+
+impl From<NoTurn> for Refusal {
+    fn from(NoTurn: NoTurn) -> Refusal {
+        Refusal::Busy
     }
 }
 

@@ -10,11 +10,13 @@ use tokio::time::timeout;
 
 use super::answer::{Outcome, Refusal};
 use super::auth::Caller;
-use super::connection::{Context, Guest};
 use super::fields::Fields;
+use super::guests::Guest;
+use super::turns::Turns;
 use crate::broker::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::ids::Name;
+use crate::server::Administrator;
 
 /// Bytes of a body.
 const MOST_BODY: usize = 1 << 20;
@@ -23,6 +25,12 @@ const MOST_DISCARDED: usize = 16 << 20;
 /// How long a client may take to send a body, and one of no use.
 const PATIENCE: Duration = Duration::from_secs(15);
 const DISCARDING: Duration = Duration::from_secs(2);
+
+/// What all requests share.
+pub(super) struct Context {
+    pub(super) administrator: Administrator,
+    pub(super) turns: Turns,
+}
 
 pub(super) struct Call<'a> {
     pub(super) caller: Caller,

@@ -12,14 +12,14 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::call::Context;
+use super::guests::{Guest, Guests};
 use super::routes;
 use super::turns::Turns;
 use crate::server::{Administrator, LogLimit, ManagementListeners};
@@ -39,12 +39,6 @@ const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 static FAILED: LogLimit = LogLimit::new(5);
 
-/// What all of them share.
-pub(super) struct Context {
-    pub(super) administrator: Administrator,
-    pub(super) turns: Turns,
-}
-
 /// Accepts until `stop`; returns once all connections have ended.
 pub(super) async fn accept(
     listeners: ManagementListeners,
@@ -52,7 +46,7 @@ pub(super) async fn accept(
     stop: CancellationToken,
 ) {
     let ManagementListeners { listeners, most } = listeners;
-    let guests = Arc::new(Guests { most, present: Mutex::default() });
+    let guests = Arc::new(Guests::new(most, PATIENCE));
     let context = Arc::new(Context { administrator, turns: Turns::new(TURN) });
     let connections = TaskTracker::new();
     loop {
@@ -85,52 +79,6 @@ pub(super) async fn accept(
     connections.wait().await;
 }
 
-/// Who is connected.
-struct Guests {
-    /// How many may be. Who comes then takes the place of the one not heard of for the longest time, so that clients
-    /// who only hold on to their connections keep nobody out.
-    most: usize,
-    present: Mutex<Vec<Arc<Guest>>>,
-}
-
-pub(super) struct Guest {
-    /// When it was last heard of, and until when it is waited for.
-    heard: Mutex<(Instant, Instant)>,
-    shown_out: Notify,
-}
-
-impl Guests {
-    fn admit(&self) -> Arc<Guest> {
-        let now = Instant::now();
-        let guest = Arc::new(Guest { heard: Mutex::new((now, now + PATIENCE)), shown_out: Notify::new() });
-        let mut present = self.present.lock();
-        if present.len() >= self.most {
-            let silent = (0..present.len()).min_by_key(|&at| present[at].heard.lock().0);
-            if let Some(silent) = silent {
-                present.swap_remove(silent).shown_out.notify_one();
-            }
-        }
-        present.push(Arc::clone(&guest));
-        guest
-    }
-
-    fn leave(&self, guest: &Arc<Guest>) {
-        self.present.lock().retain(|other| !Arc::ptr_eq(other, guest));
-    }
-}
-
-impl Guest {
-    /// It was heard of, and is waited for from now on.
-    pub(super) fn wait_for(&self, patience: Duration) {
-        let now = Instant::now();
-        *self.heard.lock() = (now, now + patience);
-    }
-
-    fn deadline(&self) -> Instant {
-        self.heard.lock().1
-    }
-}
-
 async fn serve(
     stream: TcpStream,
     peer: IpAddr,
@@ -159,7 +107,7 @@ async fn serve(
                 }
                 return;
             }
-            () = guest.shown_out.notified() => {
+            () = guest.shown_out() => {
                 debug!(%peer, "a connection to the management API made room for another");
                 return;
             }
@@ -174,29 +122,5 @@ async fn serve(
                 goodbye = Some(Instant::now() + GOODBYE);
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn whoever_was_silent_for_the_longest_time_makes_room() {
-        const MOST: usize = 256;
-        let guests = Guests { most: MOST, present: Mutex::default() };
-        let first = guests.admit();
-        let second = guests.admit();
-        let others: Vec<_> = (2..MOST).map(|_| guests.admit()).collect();
-        first.wait_for(PATIENCE);
-        guests.admit();
-        let shown_out = tokio::time::timeout(PATIENCE, second.shown_out.notified()).await;
-        assert!(shown_out.is_ok());
-        guests.leave(&second);
-        guests.leave(&others[0]);
-        guests.admit();
-        assert_eq!(guests.present.lock().len(), MOST);
-        let is_in = guests.present.lock().iter().any(|guest| Arc::ptr_eq(guest, &first));
-        assert!(is_in, "who was heard of stays");
     }
 }

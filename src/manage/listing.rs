@@ -1,32 +1,21 @@
-//! Listings, made while the client takes them, a few items at a time: the catalog waits while the view is read, and is
-//! never to wait long; and what was made and is not taken would stay in memory, however many ask for it. So an answer
-//! holds the keys of what it lists, of queues and exchanges some at a time, and one piece of text, and only a few long ones are being given at a time.
+//! Lists of things in the broker, in the order of their names: which of them a caller is shown, and how each is looked
+//! up. The catalog waits while the view is read, and is never to wait long, so an answer holds the keys of what it
+//! lists, of queues and exchanges some at a time, and only a few long ones are being given at a time. Writing it while
+//! the client takes it is in `listing_body`.
 
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
 
-use bytes::Bytes;
-use hyper::body::{Body, Frame};
 use serde_json::Value;
 use tokio::task::spawn_blocking;
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use super::connection::Guest;
+use super::listing_body::Listing;
 use super::turns::Turn;
 use crate::broker::view::{Vhost, View, ViewState};
 use crate::model::ids::Name;
-use crate::server::Administrator;
 
-/// Bytes of a piece, about.
-const PIECE: usize = 32 << 10;
-/// How long a client may take to take one.
-const PATIENCE: Duration = Duration::from_secs(30);
 /// Names that are looked up together.
 const TOGETHER: usize = 1024;
 /// More keys than these are sorted where nobody waits for the thread.
@@ -65,17 +54,7 @@ pub(super) async fn list<K: Ord + Send + 'static>(
 
 fn begin(call: &Call<'_>, turn: Turn, next: impl FnMut(&View) -> Option<Value> + Send + 'static) -> Answer {
     let administrator = call.context.administrator.clone();
-    let mut listing = Listing {
-        administrator,
-        guest: Arc::clone(call.guest),
-        next: Box::new(next),
-        piece: None,
-        begun: false,
-        rested: true,
-        turn: Some(turn),
-    };
-    listing.make_piece();
-    Answer::Listed(listing)
+    Answer::Listed(Listing::begin(administrator, Arc::clone(call.guest), turn, Box::new(next)))
 }
 
 /// The same of things that are found in the state.
@@ -142,87 +121,4 @@ pub(super) fn get_in_vhost(
 ) -> Outcome {
     let key = (call.vhost(vhost)?, name.into());
     describe(&call.view().read(), &key).map(Answer::Found).ok_or(Refusal::NotFound)
-}
-
-type Next = Box<dyn FnMut(&View) -> Option<Value> + Send>;
-
-/// An array that is being written.
-pub(super) struct Listing {
-    administrator: Administrator,
-    guest: Arc<Guest>,
-    /// Describes the next item; None behind the last.
-    next: Next,
-    /// What is to be sent next.
-    piece: Option<Bytes>,
-    begun: bool,
-    /// Others have had their turn since the last piece.
-    rested: bool,
-    /// Given back behind the last item.
-    turn: Option<Turn>,
-}
-
-impl fmt::Debug for Listing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Listing").field("piece", &self.piece).finish_non_exhaustive()
-    }
-}
-
-impl Listing {
-    /// All of it, where it is no longer than a piece.
-    pub(super) fn whole(mut self) -> Result<Bytes, Listing> {
-        match self.piece.take() {
-            Some(piece) if self.turn.is_none() => Ok(piece),
-            piece => Err(Listing { piece, ..self }),
-        }
-    }
-
-    /// Writes what comes next, if anything does.
-    fn make_piece(&mut self) {
-        if self.turn.is_none() {
-            return;
-        }
-        let mut text = Vec::with_capacity(PIECE / 8);
-        while text.len() < PIECE {
-            // The view is read for one item at a time.
-            match (self.next)(self.administrator.view()) {
-                Some(item) => {
-                    text.push(if self.begun { b',' } else { b'[' });
-                    self.begun = true;
-                    text.extend_from_slice(item.to_string().as_bytes());
-                }
-                None => {
-                    text.extend_from_slice(if self.begun { b"]" } else { b"[]" });
-                    self.turn = None;
-                    break;
-                }
-            }
-        }
-        self.piece = Some(text.into());
-    }
-}
-
-impl Body for Listing {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.piece.is_none() && !std::mem::replace(&mut self.rested, true) {
-            // A fast client takes piece after piece; the thread is not ours alone.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
-        }
-        if self.piece.is_none() {
-            self.make_piece();
-        }
-        self.rested = false;
-        self.guest.wait_for(PATIENCE);
-        Poll::Ready(self.piece.take().map(|piece| Ok(Frame::data(piece))))
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.piece.is_none() && self.turn.is_none()
-    }
 }

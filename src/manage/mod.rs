@@ -14,9 +14,11 @@ mod exchanges;
 mod fields;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod guests;
 mod json;
 mod limits;
 mod listing;
+mod listing_body;
 mod node;
 mod path;
 mod permissions;

@@ -9,8 +9,8 @@ use hyper::{Method, Request, Response};
 
 use super::answer::{self, Answer, Body, Outcome, Refusal};
 use super::auth::{Caller, Right};
-use super::call::{self, Call};
-use super::connection::{Context, Guest};
+use super::call::{self, Call, Context};
+use super::guests::Guest;
 use super::{
     connections, exchanges, limits, node, path, permissions, policies, queues, topic_permissions, users,
     vhosts,

@@ -8,7 +8,6 @@ use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::answer::Refusal;
 use crate::model::ids::Name;
 
 /// How many are given at a time, and how many to one user, so that one who does not read keeps only itself waiting.
@@ -29,13 +28,17 @@ pub(super) struct Turn {
     _of_all: OwnedSemaphorePermit,
 }
 
+/// It was nobody's turn for too long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NoTurn;
+
 impl Turns {
     pub(super) fn new(patience: Duration) -> Turns {
         Turns { patience, all: Arc::new(Semaphore::new(MOST)), users: Mutex::default() }
     }
 
-    /// Waits for a turn. 503 where that takes too long.
-    pub(super) async fn take(&self, user: &Name) -> Result<Turn, Refusal> {
+    /// Waits for a turn; none where that takes too long.
+    pub(super) async fn take(&self, user: &Name) -> Result<Turn, NoTurn> {
         let own = {
             let mut users = self.users.lock();
             // Whoever has or wants none is known by nobody else.
@@ -48,7 +51,7 @@ impl Turns {
             let of_all = Arc::clone(&self.all).acquire_owned().await.ok()?;
             Some(Turn { _of_user: of_user, _of_all: of_all })
         };
-        timeout(self.patience, both).await.ok().flatten().ok_or(Refusal::Busy)
+        timeout(self.patience, both).await.ok().flatten().ok_or(NoTurn)
     }
 }
 
@@ -64,9 +67,9 @@ mod tests {
             for _ in 0..MOST_PER_USER {
                 taken.push(turns.take(&user.into()).await.unwrap_or_else(|_| panic!("{user} has a turn")));
             }
-            assert!(matches!(turns.take(&user.into()).await, Err(Refusal::Busy)), "{user} has no more");
+            assert!(matches!(turns.take(&user.into()).await, Err(NoTurn)), "{user} has no more");
         }
-        assert!(matches!(turns.take(&"e".into()).await, Err(Refusal::Busy)), "all are taken");
+        assert!(matches!(turns.take(&"e".into()).await, Err(NoTurn)), "all are taken");
         taken.pop();
         let of_e = turns.take(&"e".into()).await;
         assert!(of_e.is_ok());
