@@ -17,7 +17,7 @@ use crate::model::port::BrokerPort;
 
 use super::content::PUBLISH;
 use super::context::short;
-use super::input::Frames;
+use super::frames::Frames;
 use super::{Phase, Session};
 
 const CLOSE: MethodId = MethodId { class: 10, method: 50 };

@@ -1,15 +1,12 @@
-//! A channel's state, and what happens to it when it goes. What its methods do is in `methods/`.
+//! A channel's state. What happens to it when it goes is in `channel_closing`, what its methods do in `methods/`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerNumber, Name};
-use crate::model::port::BrokerPort;
 
-use super::channel_context::ChannelContext;
 use super::confirms::Confirms;
 use super::content::Content;
-use super::failure::Failure;
 use super::transaction::Transaction;
 use super::unacked::UnackedTags;
 
@@ -107,45 +104,5 @@ impl Channel {
     pub(super) fn next_tag(&mut self) -> u64 {
         self.last_tag += 1;
         self.last_tag
-    }
-}
-
-impl<P: BrokerPort> ChannelContext<'_, P> {
-    /// Closes the channel for a failure: says so and gives all back at once (semantics 0.6).
-    pub(super) fn close_with(&mut self, failure: &Failure) {
-        self.flush_confirms();
-        self.out.say_channel_close(self.number, failure);
-        self.release();
-    }
-
-    /// Gives back what the channel holds: its consumers end, what is unacked is requeued, a transaction is dropped.
-    pub(super) fn release(&mut self) {
-        self.flush_settlement();
-        let mut held = BTreeSet::new();
-        let consumers = std::mem::take(&mut self.channel.consumers);
-        let count = consumers.len();
-        for number in consumers.into_values() {
-            held.extend(self.remove_consumer(number).map(|queue| (queue, number)));
-        }
-        self.out.port.close_channel(self.out.now, self.number, count);
-        held.extend(self.channel.unacked.iter().map(|entry| (entry.queue, entry.consumer)));
-        self.shared.held.subtract(std::mem::take(&mut self.channel.content.counted));
-        if let ChannelMode::Transaction(transaction) = &mut self.channel.mode {
-            self.shared.held.subtract(std::mem::take(&mut transaction.bytes));
-            held.extend(transaction.entries().map(|entry| (entry.queue, entry.consumer)));
-        }
-        for (queue, consumer) in held {
-            self.out.port.detach(queue, consumer);
-        }
-        if let Some(reply) = self.channel.direct_reply.take() {
-            self.out.port.close_direct_reply(reply.consumer);
-        }
-    }
-
-    /// Sends the confirms that became due.
-    pub(super) fn flush_confirms(&mut self) {
-        if let ChannelMode::Confirm(confirms) = &mut self.channel.mode {
-            confirms.flush(self.number, &mut self.out.output);
-        }
     }
 }

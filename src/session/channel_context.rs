@@ -9,21 +9,21 @@ use leveret_codec::frame::{Frame, FrameKind};
 use leveret_codec::method::amqp::AMQPClass;
 use leveret_codec::method::{Method, MethodId, method_id, parse_method};
 
+use crate::model::consuming::Settlement;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ChannelNumber, ConsumerNumber, Name};
+use crate::model::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
 use crate::model::names::NameSource;
 use crate::model::port::BrokerPort;
 
-use super::channel::Channel;
+use super::channel::{Channel, ChannelMode};
 use super::client::ClientInfo;
-use super::consumers::Consumer;
 use super::context::Context;
 use super::failure::{Failure, undecodable, unexpected_frame, unimplemented};
+use super::frames::Frames;
 use super::held::Held;
-use super::input::Frames;
 use super::pending_request::PendingRequest;
-use super::settling::Gathered;
+use super::unacked::AdjacentRange;
 
 /// What the channels of a connection share.
 #[derive(Debug)]
@@ -44,6 +44,25 @@ pub(super) struct Shared {
     pub gathered: Option<Gathered>,
     /// Contents begun and transactions not committed.
     pub held: Held,
+}
+
+/// A consumer as its connection knows it.
+#[derive(Debug)]
+pub(super) struct Consumer {
+    pub channel: ChannelNumber,
+    pub tag: Name,
+    /// None: direct replies.
+    pub queue: Option<QueueRef>,
+    /// What the client called the queue.
+    pub queue_name: Name,
+    pub no_ack: bool,
+}
+
+/// A run of deliveries that were settled one by one, and alike.
+#[derive(Debug)]
+pub(super) struct Gathered {
+    pub run: AdjacentRange,
+    pub settlement: Settlement,
 }
 
 impl Shared {
@@ -170,6 +189,13 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
             AMQPClass::Connection(_) => return Err(unimplemented()),
         }
         Ok(ChannelOutcome::Goes)
+    }
+
+    /// Sends the confirms that became due.
+    pub(super) fn flush_confirms(&mut self) {
+        if let ChannelMode::Confirm(confirms) = &mut self.channel.mode {
+            confirms.flush(self.number, &mut self.out.output);
+        }
     }
 
     /// Answers on this channel.

@@ -25,9 +25,9 @@ use super::failure::{
     Failure, heartbeat_with_payload, undecodable, undecodable_on_connection, unexpected_frame,
     unexpected_method,
 };
+use super::frames::Frames;
 use super::handshake::Opened;
 use super::held::Held;
-use super::input::Frames;
 use super::methods::COMMIT;
 use super::pending_request::{PendingRequest, RequestKind};
 

@@ -8,34 +8,23 @@ use leveret_codec::table::FieldTable;
 use crate::model::argument::{integer, type_name};
 use crate::model::consuming::{ConsumeOptions, NewConsumer};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
+use crate::model::ids::{ConsumerNumber, Name, QueueRef};
 use crate::model::port::BrokerPort;
 use crate::model::request::Request;
 use crate::model::resource::Resource;
 use crate::model::sparse::ShrinkIfSparse;
 
+use super::asking::cancel_ok;
 use super::channel::DirectReply;
-use super::channel_context::ChannelContext;
+use super::channel_context::{ChannelContext, Consumer};
 use super::context::short;
-use super::pending_request::{RequestKind, cancel_ok};
+use super::pending_request::RequestKind;
 
 /// The pseudo-queue of direct replies (semantics 15.1).
 pub(super) const REPLY_TO: &str = "amq.rabbitmq.reply-to";
 
 /// Consumer arguments that RabbitMQ knows of streams only.
 const OF_STREAMS: [&str; 3] = ["x-stream-offset", "x-stream-filter", "x-stream-match-unfiltered"];
-
-/// A consumer as its connection knows it.
-#[derive(Debug)]
-pub(super) struct Consumer {
-    pub channel: ChannelNumber,
-    pub tag: Name,
-    /// None: direct replies.
-    pub queue: Option<QueueRef>,
-    /// What the client called the queue.
-    pub queue_name: Name,
-    pub no_ack: bool,
-}
 
 impl<P: BrokerPort> ChannelContext<'_, P> {
     /// basic.consume (semantics 10.1 to 10.6).

@@ -10,7 +10,7 @@ use crate::model::holdings::Holdings;
 use crate::model::message::{Body, COPIED_BODY};
 
 use super::failure::{Failure, unexpected_frame};
-use super::input::Frames;
+use super::frames::Frames;
 
 /// basic.publish.
 pub(super) const PUBLISH: MethodId = MethodId { class: 60, method: 40 };

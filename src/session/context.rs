@@ -8,7 +8,7 @@ use leveret_codec::write::Output;
 
 use crate::model::ids::{ChannelNumber, Timestamp};
 
-use super::ending::Tally;
+use super::end::Tally;
 use super::failure::Failure;
 use super::limits::SessionLimits;
 

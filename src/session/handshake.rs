@@ -16,7 +16,7 @@ use crate::model::port::{BrokerPort, LoginRefused};
 
 use super::client::ClientInfo;
 use super::context::{Context, short};
-use super::ending::End;
+use super::end::End;
 use super::failure::{
     Failure, heartbeat_with_payload, undecodable_on_connection, unexpected_frame, unexpected_method,
 };

@@ -1,33 +1,16 @@
 //! The way of the input through the session: which bytes are complete frames, and what is held back while an answer
 //! is awaited or too much waits to be sent.
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BytesMut};
 use leveret_codec::frame::{FrameError, PROTOCOL_HEADER, decode};
 
 use crate::model::port::BrokerPort;
 
 use super::closing::Closing;
 use super::failure::unreadable;
+use super::frames::Frames;
 use super::handshake::Handshake;
 use super::{Phase, Session};
-
-/// What lies in a buffer and is kept may make it keep so many times its own size; what is smaller is copied.
-const MOST_PINNED: usize = 16;
-
-/// Complete frames, and the memory they lie in.
-#[derive(Debug, Default)]
-pub(super) struct Frames {
-    pub bytes: Bytes,
-    /// Bytes of the whole allocation: whoever keeps a slice of the frames keeps all of it.
-    pub allocation: usize,
-}
-
-impl Frames {
-    /// Whether a part of so many bytes may be kept as a slice.
-    pub(super) fn may_pin(&self, len: usize) -> bool {
-        len >= self.allocation / MOST_PINNED
-    }
-}
 
 /// The allocation that the input lies in. What was taken off its front, and the room behind it, belong to it as well.
 #[derive(Debug, Default)]

@@ -2,8 +2,10 @@
 //! [`BrokerPort`], come out. No sockets, no clock, no broker inside. Here are its phases and what drives them; what
 //! happens within an open connection is in `connection.rs` and `channel_context.rs`.
 
+mod asking;
 mod blocking;
 mod channel;
+mod channel_closing;
 mod channel_context;
 mod client;
 mod closing;
@@ -13,8 +15,10 @@ mod consumers;
 mod content;
 mod context;
 mod delivering;
+mod end;
 mod ending;
 mod failure;
+mod frames;
 mod handshake;
 mod heartbeat;
 mod held;
@@ -50,11 +54,12 @@ use connection::{Connection, ConnectionOutcome};
 use context::Context;
 use ending::Ending;
 use failure::Failure;
+use frames::Frames;
 use handshake::{AwaitHeader, Handshake, Next};
 use heartbeat::{Due, Heartbeats};
-use input::{Allocation, Frames, Held};
+use input::{Allocation, Held};
 
-pub use ending::{End, Tally};
+pub use end::{End, Tally};
 pub use limits::{PeerInfo, SessionLimits};
 
 /// How long a peer that we cannot understand any more, or that never opened the connection, may take to read why, in

@@ -5,15 +5,8 @@ use crate::model::fault::Fault;
 use crate::model::port::BrokerPort;
 
 use super::channel::ChannelMode;
-use super::channel_context::{ChannelContext, Shared};
+use super::channel_context::{ChannelContext, Gathered, Shared};
 use super::unacked::{AdjacentRange, Unacked, UnknownTag, runs};
-
-/// A run of deliveries that were settled one by one, and alike.
-#[derive(Debug)]
-pub(super) struct Gathered {
-    run: AdjacentRange,
-    settlement: Settlement,
-}
 
 impl Shared {
     /// Hands over what was gathered.
