@@ -12,7 +12,6 @@ use super::resource::Resource;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[repr(u16)]
 pub enum ReplyCode {
-    Success = 200,
     ContentTooLarge = 311,
     NoRoute = 312,
     ConnectionForced = 320,
@@ -25,7 +24,6 @@ pub enum ReplyCode {
     CommandInvalid = 503,
     ChannelError = 504,
     UnexpectedFrame = 505,
-    ResourceError = 506,
     NotAllowed = 530,
     NotImplemented = 540,
     InternalError = 541,
@@ -49,7 +47,6 @@ impl ReplyCode {
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
-            ReplyCode::Success => "OK",
             ReplyCode::ContentTooLarge => "CONTENT_TOO_LARGE",
             ReplyCode::NoRoute => "NO_ROUTE",
             ReplyCode::ConnectionForced => "CONNECTION_FORCED",
@@ -62,7 +59,6 @@ impl ReplyCode {
             ReplyCode::CommandInvalid => "COMMAND_INVALID",
             ReplyCode::ChannelError => "CHANNEL_ERROR",
             ReplyCode::UnexpectedFrame => "UNEXPECTED_FRAME",
-            ReplyCode::ResourceError => "RESOURCE_ERROR",
             ReplyCode::NotAllowed => "NOT_ALLOWED",
             ReplyCode::NotImplemented => "NOT_IMPLEMENTED",
             ReplyCode::InternalError => "INTERNAL_ERROR",

@@ -32,10 +32,4 @@ impl ClientInfo {
             properties: Arc::new(properties),
         }
     }
-
-    /// The name the application gave the connection (`connection_name`).
-    pub(super) fn connection_name(&self) -> Option<&str> {
-        let name = self.properties.inner().get("connection_name")?.as_long_string()?;
-        std::str::from_utf8(name.as_bytes()).ok()
-    }
 }

@@ -91,6 +91,7 @@ impl Connection {
     }
 
     /// How many channels are open or closing.
+    #[cfg(test)]
     pub(super) fn channel_count(&self) -> usize {
         self.channels.len()
     }

@@ -38,7 +38,6 @@ use std::sync::Arc;
 use bytes::BytesMut;
 use leveret_codec::frame::Frame;
 use leveret_codec::method::MethodId;
-use leveret_codec::table::FieldTable;
 use leveret_codec::write::Output;
 
 use crate::model::event::SessionEvent;
@@ -311,36 +310,6 @@ impl<P: BrokerPort> Session<P> {
     #[must_use]
     pub fn vhost(&self) -> Option<&Name> {
         self.vhost.as_ref()
-    }
-
-    /// How many channels are open.
-    #[must_use]
-    pub fn channels(&self) -> usize {
-        self.connection().map_or(0, Connection::channel_count)
-    }
-
-    /// What the client said of itself, while the connection is open.
-    #[must_use]
-    pub fn client_properties(&self) -> Option<&FieldTable> {
-        self.connection().map(|connection| &*connection.shared.client.properties)
-    }
-
-    /// The name the application gave the connection in `connection_name` (semantics 1.7).
-    #[must_use]
-    pub fn connection_name(&self) -> Option<&str> {
-        self.connection().and_then(|connection| connection.shared.client.connection_name())
-    }
-
-    /// The state as the management API names it.
-    #[must_use]
-    pub fn state(&self) -> &'static str {
-        match &self.phase {
-            Phase::Handshake(handshake) => handshake.name(),
-            Phase::Running(_) if self.blocking.is_blocked() => "blocked",
-            Phase::Running(_) => "running",
-            Phase::Closing(_) => "closing",
-            Phase::Over => "closed",
-        }
     }
 
     /// Bytes of contents and transactions that the client has begun and not ended.

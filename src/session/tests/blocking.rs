@@ -36,7 +36,7 @@ fn the_first_publish_blocks_and_waits_with_those_after_it() {
     assert_eq!(peer.said(), Vec::<String>::new(), "who does not publish hears nothing");
     publish(&mut peer, 1, "a");
     assert_eq!(peer.said(), ["0 10.60"]);
-    assert_eq!(peer.session.state(), "blocked");
+    assert_eq!(peer.state(), "blocked");
     publish(&mut peer, 1, "b");
     publish(&mut peer, 2, "c");
     assert!(published(&mut peer).is_empty());
@@ -45,7 +45,7 @@ fn the_first_publish_blocks_and_waits_with_those_after_it() {
     set(&mut peer, NONE);
     assert_eq!(peer.said(), ["0 10.61"]);
     assert_eq!(published(&mut peer).len(), 3);
-    assert_eq!(peer.session.state(), "running");
+    assert_eq!(peer.state(), "running");
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn channels_are_counted_and_not_their_numbers() {
     peer.said();
     peer.open_channel(100);
     peer.open_channel(65_535);
-    assert_eq!(peer.session.channels(), 2);
+    assert_eq!(peer.channels(), 2);
     peer.send_bytes(&raw_method(3, 20, 10, &[0]));
     let text = "number of channels opened (2) has reached the negotiated channel_max (2)";
     assert_eq!(peer.said(), [format!("0 close 530 0.0 NOT_ALLOWED - {text}")]);
@@ -128,7 +128,7 @@ fn closing_gives_back_what_the_channel_holds() {
     assert_eq!(peer.calls(), ["detach q7 c1", "detach q7 c2", "detach q7 c3"]);
     peer.event(SessionEvent::Deliver(super::peer::delivery(3, 2)));
     assert!(peer.said().is_empty());
-    assert_eq!(peer.session.channels(), 0);
+    assert_eq!(peer.channels(), 0);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn a_fault_closes_and_waits_for_the_answer() {
     peer.send_bytes(&raw_method(1, 60, 110, &[0]));
     assert_eq!(peer.said(), ["0 close 540 60.110 NOT_IMPLEMENTED - requeue=false"]);
     assert_eq!(peer.calls(), ["detach q7 c2", "CloseConnection"]);
-    assert_eq!((peer.session.state(), peer.session.wants_input()), ("closing", true));
+    assert_eq!((peer.state(), peer.session.wants_input()), ("closing", true));
     peer.send_bytes(&publish_frames(1, "", "k", &[0, 0], b"late", false));
     peer.deliver(2, 1);
     peer.confirm(1, true);

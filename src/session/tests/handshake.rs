@@ -12,22 +12,23 @@ use crate::session::{End, SessionLimits};
 #[test]
 fn a_connection_opens_step_by_step() {
     let mut peer = Peer::connected(SessionLimits::default());
-    assert_eq!(peer.session.state(), "starting");
+    assert_eq!(peer.state(), "starting");
     peer.send_bytes(b"AMQP\0\0");
     assert!(peer.said().is_empty(), "eight bytes are waited for");
     peer.send_bytes(b"\x09\x01");
     assert_eq!(peer.said(), ["0 10.10"]);
     peer.start_ok("PLAIN", b"\0guest\0guest", &[]);
     assert_eq!(peer.said(), ["0 10.30"]);
-    assert_eq!((peer.session.state(), peer.session.user().map(|user| &**user)), ("tuning", Some("guest")));
+    assert_eq!((peer.state(), peer.session.user().map(|user| &**user)), ("tuning", Some("guest")));
     peer.tune_ok(2047, 131_072, 60);
-    assert_eq!(peer.session.state(), "opening");
+    assert_eq!(peer.state(), "opening");
     peer.open("/");
     assert_eq!(peer.said(), ["0 10.41"]);
     assert_eq!(peer.calls(), ["login PLAIN |guest|guest true", "open /"]);
-    assert_eq!(peer.session.state(), "running");
+    assert_eq!(peer.state(), "running");
     assert_eq!(peer.session.vhost().map(|vhost| &**vhost), Some("/"));
-    assert_eq!(peer.session.connection_name(), Some("tester"));
+    let properties = &peer.session.connection().expect("it is open").shared.client.properties;
+    assert_eq!(properties.inner().get("connection_name"), Some(&AMQPValue::LongString("tester".into())));
 }
 
 #[test]

@@ -18,8 +18,9 @@ use crate::model::message::{Body, Message, Origin};
 use crate::model::names::Seed;
 use crate::model::op::Attempts;
 use crate::model::request::Reply;
+use crate::session::connection::Connection;
 use crate::session::context::short;
-use crate::session::{PeerInfo, Session, SessionLimits};
+use crate::session::{PeerInfo, Phase, Session, SessionLimits};
 
 use super::port::{FakePort, QUEUE};
 
@@ -36,6 +37,22 @@ impl Peer {
         let peer = PeerInfo { loopback: true, seed: Seed([1; 32]) };
         let session = Session::new(now, Arc::new(limits), peer, FakePort::default());
         Peer { session, now, input: BytesMut::new() }
+    }
+
+    /// How far the session is.
+    pub(super) fn state(&self) -> &'static str {
+        match &self.session.phase {
+            Phase::Handshake(handshake) => handshake.name(),
+            Phase::Running(_) if self.session.blocking.is_blocked() => "blocked",
+            Phase::Running(_) => "running",
+            Phase::Closing(_) => "closing",
+            Phase::Over => "closed",
+        }
+    }
+
+    /// How many channels are open.
+    pub(super) fn channels(&self) -> usize {
+        self.session.connection().map_or(0, Connection::channel_count)
     }
 
     /// With connection.start sent, which was read.
