@@ -15,8 +15,9 @@ use std::time::Duration;
 use lapin::options::{BasicGetOptions, BasicPublishOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
-use raw::{Answer, RawClient, content_header, frame, nested_start_ok, publish_method};
+use raw::{Answer, RawClient, content_header, nested_start_ok, publish_method};
 use support::Broker;
+use support::frames::frame;
 
 /// A client that was there before the attack and works after it.
 struct Bystander {

@@ -28,6 +28,8 @@ mod consumer_timeouts;
 mod entries;
 #[path = "sim/fault.rs"]
 mod fault;
+#[path = "support/frames.rs"]
+mod frames;
 #[path = "sim/history.rs"]
 mod history;
 #[path = "sim/holdings.rs"]

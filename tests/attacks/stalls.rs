@@ -7,6 +7,7 @@ use leveret_codec::table::AMQPValue;
 
 use crate::client::Client;
 use crate::stage::{Attack, Stage, sized};
+use crate::support::frames::table;
 use crate::wire::{self, Message, Queue};
 
 #[test]
@@ -128,7 +129,7 @@ fn many_keys_against_patterns() {
             AMQPValue::LongString(words.join(".").into())
         });
         let keys = AMQPValue::FieldArray(keys.collect::<Vec<_>>().into());
-        let headers = Some(wire::table(vec![("CC", keys)]));
+        let headers = Some(table(vec![("CC", keys)]));
         let publish = Message { exchange: "topics", key: "w1", headers, body: 10, ..Message::default() };
         let publishes = sized(2, 60);
         client.send(&publish.publish(1).repeat(publishes));

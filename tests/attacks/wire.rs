@@ -1,12 +1,10 @@
 //! What attackers say, encoded once and sent many times.
 
-use std::io::IoSlice;
-
-use leveret_codec::frame::END;
 use leveret_codec::method::amqp::{AMQPClass, basic, channel, confirm, connection, exchange, queue, tx};
 use leveret_codec::properties::{Field, Properties, encode_short_string};
 use leveret_codec::table::{AMQPValue, FieldTable, encode, short_string};
-use leveret_codec::write::Output;
+
+use crate::support::frames::{frame, method, table};
 
 /// What both sides agree on: the most bytes of a frame.
 pub(crate) const FRAME_MAX: u32 = 131_072;
@@ -39,31 +37,6 @@ pub(crate) const GET_EMPTY: Id = (60, 72);
 pub(crate) const ACK: Id = (60, 80);
 pub(crate) const CONFIRM_SELECT_OK: Id = (85, 11);
 pub(crate) const TX_SELECT_OK: Id = (90, 11);
-
-pub(crate) fn method(channel: u16, class: &AMQPClass) -> Vec<u8> {
-    let mut output = Output::default();
-    output.method(channel, class);
-    let mut slices = [IoSlice::new(&[]); 4];
-    let filled = output.chunks(&mut slices);
-    slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect()
-}
-
-fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![kind];
-    bytes.extend(channel.to_be_bytes());
-    bytes.extend(u32::try_from(payload.len()).expect("a small payload").to_be_bytes());
-    bytes.extend(payload);
-    bytes.push(END);
-    bytes
-}
-
-pub(crate) fn table(entries: Vec<(&str, AMQPValue)>) -> FieldTable {
-    let mut table = FieldTable::default();
-    for (name, value) in entries {
-        table.insert(short_string(name), value);
-    }
-    table
-}
 
 pub(crate) fn text(text: &str) -> AMQPValue {
     AMQPValue::LongString(text.into())

@@ -7,8 +7,9 @@ use lapin::options::{BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions,
 use lapin::types::FieldTable;
 use lapin::{BasicProperties, Connection, ConnectionProperties};
 
-use crate::raw::{Answer, RawClient, content_header, frame, publish_method, start_ok};
+use crate::raw::{Answer, RawClient, content_header, publish_method, start_ok};
 use crate::support::Broker;
+use crate::support::frames::frame;
 
 /// No test is about how fast this machine is today.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -7,6 +7,8 @@ use std::time::Duration;
 use leveret_codec::frame::{self, FrameKind, PROTOCOL_HEADER};
 use leveret_codec::method::{Method, amqp::AMQPClass, amqp::channel, amqp::connection, parse_method};
 
+use crate::support::frames::frame;
+
 /// What the broker said next.
 #[derive(Debug)]
 #[allow(dead_code, reason = "the fields are printed when an assertion fails")]
@@ -115,15 +117,6 @@ fn read_method(payload: &[u8]) -> Answer {
         Method::Ack { delivery_tag, .. } => Answer::Confirmed(delivery_tag),
         other => panic!("the broker sent {other:?}"),
     }
-}
-
-pub(crate) fn frame(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![kind];
-    bytes.extend_from_slice(&channel.to_be_bytes());
-    bytes.extend_from_slice(&u32::try_from(payload.len()).expect("a small payload").to_be_bytes());
-    bytes.extend_from_slice(payload);
-    bytes.push(frame::END);
-    bytes
 }
 
 /// connection.start-ok by PLAIN, with these client properties (length bytes first).

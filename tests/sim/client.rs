@@ -10,9 +10,10 @@ use leveret_codec::table::{AMQPValue, short_string};
 
 use crate::broker::Broker;
 use crate::connection::Gone;
+use crate::frames::{method as method_frame, table};
 use crate::model::{ChannelSerial, Consumer, ConsumerSerial, How, MessageId, Model, Sent};
 use crate::topology::{Lifetime, QueueNumber};
-use crate::wire::{Reader, method_bytes, table};
+use crate::wire::Reader;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ChannelMode {
@@ -278,7 +279,7 @@ impl Client {
     }
 
     pub(crate) fn send(&mut self, broker: &mut Broker, channel: u16, method: &AMQPClass) {
-        self.write(broker, &method_bytes(channel, method));
+        self.write(broker, &method_frame(channel, method));
     }
 
     pub(crate) fn write(&mut self, broker: &mut Broker, bytes: &[u8]) {

@@ -7,10 +7,10 @@ use leveret_codec::table::{AMQPValue, short_string};
 use crate::broker::Broker;
 use crate::client::{ChannelMode, Expected};
 use crate::connection::Gone;
+use crate::frames::table;
 use crate::model::Violation;
 use crate::store::{Failure, Medium};
 use crate::topology::{DEAD, FANOUT, LATER, RECENT, REMEMBERED};
-use crate::wire::table;
 use crate::workload::Around;
 use crate::world::World;
 

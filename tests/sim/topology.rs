@@ -2,8 +2,8 @@
 
 use leveret_codec::table::{AMQPValue, FieldTable};
 
+use crate::frames::table;
 use crate::random::Random;
-use crate::wire::table;
 
 /// The fanout exchange of every seed.
 pub(crate) const FANOUT: &str = "everyone";

@@ -1,14 +1,14 @@
 //! The client's side of the wire: methods and publishes to bytes, bytes to what the broker says.
 
 use std::collections::BTreeMap;
-use std::io::IoSlice;
 
 use leveret_codec::frame::{FrameKind, decode};
 use leveret_codec::method::amqp::{AMQPClass, basic, parse_class};
 use leveret_codec::method::parse_content_header;
 use leveret_codec::properties::{Field, Properties, encode_short_string};
-use leveret_codec::table::{AMQPValue, FieldTable, encode, short_string};
-use leveret_codec::write::Output;
+use leveret_codec::table::{AMQPValue, encode, short_string};
+
+use crate::frames::{frame, method, table};
 
 /// Bodies longer than this go in several frames.
 const BODY_FRAME: usize = 4_000;
@@ -33,14 +33,6 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) body: &'a [u8],
 }
 
-pub(crate) fn method_bytes(channel: u16, method: &AMQPClass) -> Vec<u8> {
-    let mut output = Output::default();
-    output.method(channel, method);
-    let mut slices = [IoSlice::new(&[]); 4];
-    let filled = output.chunks(&mut slices);
-    slices[..filled].iter().flat_map(|slice| slice.iter().copied()).collect()
-}
-
 pub(crate) fn publish_bytes(channel: u16, message: &Outgoing<'_>) -> Vec<u8> {
     let publish = basic::Publish {
         exchange: short_string(message.exchange),
@@ -48,7 +40,7 @@ pub(crate) fn publish_bytes(channel: u16, message: &Outgoing<'_>) -> Vec<u8> {
         mandatory: message.mandatory,
         ..basic::Publish::default()
     };
-    let mut bytes = method_bytes(channel, &AMQPClass::Basic(basic::AMQPMethod::Publish(publish)));
+    let mut bytes = method(channel, &AMQPClass::Basic(basic::AMQPMethod::Publish(publish)));
     let mode = if message.persistent { 2 } else { 1 };
     let expiration = message.expiration.map(|millis| encode_short_string(millis.to_string().as_bytes()));
     let properties = Properties::default().with(&[
@@ -67,29 +59,11 @@ pub(crate) fn publish_bytes(channel: u16, message: &Outgoing<'_>) -> Vec<u8> {
     let mut header = vec![0, 60, 0, 0];
     header.extend((message.body.len() as u64).to_be_bytes());
     header.extend(properties);
-    bytes.extend(frame_bytes(2, channel, &header));
+    bytes.extend(frame(2, channel, &header));
     for part in message.body.chunks(BODY_FRAME) {
-        bytes.extend(frame_bytes(3, channel, part));
+        bytes.extend(frame(3, channel, part));
     }
     bytes
-}
-
-fn frame_bytes(kind: u8, channel: u16, payload: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![kind];
-    bytes.extend(channel.to_be_bytes());
-    bytes.extend(u32::try_from(payload.len()).expect("small").to_be_bytes());
-    bytes.extend(payload);
-    bytes.push(0xCE);
-    bytes
-}
-
-/// A table of arguments.
-pub(crate) fn table(entries: Vec<(&str, AMQPValue)>) -> FieldTable {
-    let mut table = FieldTable::default();
-    for (name, value) in entries {
-        table.insert(short_string(name), value);
-    }
-    table
 }
 
 /// Something the broker said on a channel.

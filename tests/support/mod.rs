@@ -3,6 +3,7 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub(crate) mod frames;
 pub(crate) mod lapin_client;
 
 use std::io::{BufRead, BufReader};
