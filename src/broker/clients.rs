@@ -10,10 +10,8 @@ use crate::model::administration::bound;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Name, Timestamp};
+use crate::model::names::NODE;
 use crate::model::sparse::ShrinkIfSparse;
-
-/// What the broker calls itself where RabbitMQ prints the name of a node.
-pub const NODE: &str = "leveret@localhost";
 
 /// The open connections.
 #[derive(Debug, Default)]

@@ -8,9 +8,10 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::auth::Right;
 use super::call::Call;
 use super::listing;
-use crate::broker::clients::{Client, NODE};
+use crate::broker::clients::Client;
 use crate::broker::view::View;
 use crate::model::ids::ConnectionId;
+use crate::model::names::NODE;
 
 /// What a client is told where nobody gave a reason.
 const NO_REASON: &str = "Closed via management plugin";

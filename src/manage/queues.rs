@@ -6,10 +6,10 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::json::from_table;
 use super::listing::{self, ListingKey};
-use crate::broker::clients::NODE;
 use crate::broker::policies::Applying;
 use crate::broker::view::{Vhost, ViewState};
 use crate::model::ids::Name;
+use crate::model::names::NODE;
 
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
     let names =

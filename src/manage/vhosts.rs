@@ -6,10 +6,10 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::wrong;
 use super::listing;
-use crate::broker::clients::NODE;
 use crate::broker::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Applied, Change, PermissionSpec, VhostMetadata};
 use crate::model::ids::Name;
+use crate::model::names::NODE;
 use crate::model::settings::QueueType;
 
 /// Those that the caller sees; who monitors sees all.

@@ -9,6 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+/// What the broker calls itself where RabbitMQ prints the name of a node or a cluster.
+pub const NODE: &str = "leveret@localhost";
+
 /// 256 secret bits of chance, for one row of names. Printed without them.
 #[derive(Clone, Copy)]
 pub struct Seed(pub [u8; 32]);

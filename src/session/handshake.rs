@@ -11,6 +11,7 @@ use leveret_codec::table::{AMQPValue, FieldTable, LongString};
 
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::Name;
+use crate::model::names::NODE;
 use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused};
 
@@ -38,7 +39,7 @@ const CAPABILITIES: [&str; 9] = [
 ];
 /// Clients branch on product and version (semantics 1.6); `information` says who it really is.
 const SERVER_PROPERTIES: [(&str, &str); 6] = [
-    ("cluster_name", "leveret@localhost"),
+    ("cluster_name", NODE),
     ("copyright", "Copyright (c) the Leveret authors"),
     ("information", "Leveret, a message broker compatible with RabbitMQ. Licensed under Apache-2.0"),
     ("platform", concat!("Rust/Leveret ", env!("CARGO_PKG_VERSION"))),

@@ -26,13 +26,13 @@ use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ExchangeId, Name, QueueId, ShardIndex, Timestamp};
+use crate::model::names::NODE;
 use crate::model::op::CatalogOp;
 use crate::model::request::Reply;
 use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
 
 use super::Map;
-use super::clients::NODE;
 use super::command::{CatalogCommand, CatalogRequest, QueueLabel, ShardCommand};
 use super::events::{self, ACTOR, Event, Fields, ITSELF, text};
 use super::view::{Vhost, View, ViewState};

@@ -5,10 +5,10 @@ use leveret_codec::table::AMQPValue;
 
 use super::Port;
 use crate::broker::arguments::without_line_ends;
-use crate::broker::clients::NODE;
 use crate::broker::events::{self, ACTOR, Event, Fields, arguments, characters, number, text};
 use crate::model::consuming::NewConsumer;
 use crate::model::ids::{ChannelNumber, Name, Timestamp};
+use crate::model::names::NODE;
 use crate::model::peer::host_tuple;
 
 /// What is said of encryption, of which there is none.

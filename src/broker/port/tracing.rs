@@ -5,11 +5,11 @@ use leveret_codec::table::{AMQPValue, FieldArray, FieldTable};
 
 use super::Port;
 use crate::broker::cc;
-use crate::broker::clients::NODE;
 use crate::broker::events::{self, TRACE_EXCHANGE, text};
 use crate::model::consuming::Delivery;
 use crate::model::ids::{ChannelNumber, QueueRef};
 use crate::model::message::Message;
+use crate::model::names::NODE;
 
 /// Whether the vhost is traced, as of a generation of the view.
 #[derive(Clone, Copy, Debug, Default)]
