@@ -79,6 +79,12 @@ pub struct Binding {
     pub arguments: FieldTable,
 }
 
+/// A count as it stands in a method: of 32 bits, with the highest for all that is more.
+#[must_use]
+pub fn clipped(count: u64) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
 #[derive(Clone, Debug)]
 pub enum Reply {
     /// Done; exchange and binding methods, cancel, close.

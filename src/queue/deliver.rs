@@ -7,10 +7,11 @@ use super::consumers::ConsumerSlot;
 use super::effects::{Got, QueueEffects};
 use super::entry::{Entry, Stored};
 use super::lane::Next;
-use super::{PIECE, PendingGet, Queue, clipped};
+use super::{PIECE, PendingGet, Queue};
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
 use crate::model::op;
+use crate::model::request::clipped;
 
 /// Whether connections take more: their outboxes are bounded by bytes.
 pub trait FlowControl {

@@ -18,6 +18,7 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
+use crate::model::request::clipped;
 use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
 mod consumer_timeouts;
@@ -433,9 +434,4 @@ impl Queue {
 fn lane_of(settings: &QueueSettings, message: &Message) -> op::Lane {
     let priority = message.priority().unwrap_or(settings.default_priority());
     settings.max_priority.map_or(0, |max| priority.min(max))
-}
-
-/// Counts on the wire are 32 bits.
-fn clipped(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }

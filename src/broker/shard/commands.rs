@@ -12,7 +12,7 @@ use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::op::{Group, GroupPart, RecoveredQueue};
-use crate::model::request::Reply;
+use crate::model::request::{Reply, clipped};
 use crate::model::sparse::ShrinkIfSparse;
 
 impl Shard {
@@ -284,9 +284,4 @@ impl Shard {
 /// 404: it was deleted on the way.
 fn no_queue(label: &QueueLabel) -> Reply {
     Reply::Refused(Fault::not_found(label.resource()))
-}
-
-/// Counts on the wire are 32 bits.
-fn clipped(count: u64) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
 }
