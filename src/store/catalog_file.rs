@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 
 use super::CatalogRecords;
 use super::disk::Disk;
-use super::engine::{FORMAT, meta};
 use super::error::StoreError;
+use super::format::{CATALOG, FORMAT, meta};
 use super::redb::DataFile;
 use super::salvage::RawFile;
 use crate::model::op::CatalogOp;
 
-pub(super) const CATALOG: &str = "catalog.redb";
 /// redb's cache for the catalog, in bytes.
 pub(super) const CATALOG_CACHE: usize = 1 << 20;
 /// From this format on rows end with a checksum; before, a row was the value alone.

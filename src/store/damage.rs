@@ -4,9 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::catalog_file::CATALOG;
+use super::format::{CATALOG, LOG};
 use super::high_water::HIGH_WATER;
-use super::log::LOG;
 use crate::model::ids::QueueId;
 
 /// Queues of which a census tells how many messages; those with the most.

@@ -12,37 +12,18 @@ use super::compaction::{self, Compaction};
 use super::damage::Census;
 use super::disk::Disk;
 use super::error::StoreError;
+use super::format::{FORMAT, RowsOf, meta};
 use super::index::{FileRuns, Index};
 use super::journal_files::{JournalFiles, journal_name};
 use super::log::Log;
 use super::manifest::{Listed, Manifest};
 use super::memtable::{Memtable, Put};
 use super::pack::{self, Item, Location, Packed, Recent, Record};
-use super::redb::{DataFile, RowsOf};
+use super::redb::DataFile;
 use super::{Store, StoreOptions, Usage, chunk, pending, reading, run};
 use crate::model::holdings::Holdings;
 use crate::model::ids::QueueId;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Lane, Op};
-
-pub(super) const FORMAT: u64 = 3;
-/// Rows of a file's meta table.
-pub(super) mod meta {
-    pub(in crate::store) const FORMAT: &str = "format";
-    pub(in crate::store) const FIRST_NUMBER: &str = "first number";
-    pub(in crate::store) const CLEAN: &str = "clean";
-    pub(in crate::store) const SUSPECT_BELOW: &str = "suspect below";
-    /// The last sequence number of the log that is in the journal.
-    pub(in crate::store) const LOGGED: &str = "logged";
-    /// What marks the records of the log that are beyond it.
-    pub(in crate::store) const SALT: &str = "salt";
-    /// Bytes of the log's file.
-    pub(in crate::store) const LOG_BYTES: &str = "log bytes";
-    /// In the catalog: the last pending operations that are in it, the number of its records and the sum of their
-    /// checksums.
-    pub(in crate::store) const APPLIED: &str = "applied";
-    pub(in crate::store) const ROWS: &str = "rows";
-    pub(in crate::store) const SUM: &str = "sum";
-}
 
 /// Bytes of unneeded blobs given back per commit, at least; twice what it writes, if that is more.
 const GARBAGE_BYTES: u64 = 8 << 20;

@@ -8,18 +8,16 @@
 
 use std::collections::BTreeMap;
 
-use super::catalog_file::CATALOG;
 use super::damage::{Damage, DamageReport};
 use super::disk::Disk;
-use super::engine::{FORMAT, meta};
 use super::error::{OpenError, StoreError};
+use super::format::{CATALOG, FORMAT, RowsOf, meta};
 use super::high_water::HighWaterMark;
 use super::index;
 use super::journal_files::journal_name;
 use super::manifest::Manifest;
 use super::ranges::RangeSet;
 use super::reconcile::{self, CatalogMeta, JournalMeta, Reconciled};
-use super::redb::RowsOf;
 use super::run::{self, RunDelta, RunKey};
 use super::salvage::{Depth, RawFile};
 use super::wire::{self, Reader};

@@ -17,11 +17,10 @@ use bytes::{Buf, Bytes};
 
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
+use super::format::LOG;
 use super::high_water::{HighWaterFile, HighWaterMark, Sequence};
 use super::log_record;
 use crate::model::op::{CatalogOp, Op};
-
-pub(super) const LOG: &str = "write-ahead.log";
 
 /// Records begin at multiples of this many bytes.
 const BLOCK: usize = 4096;

@@ -16,6 +16,7 @@ mod damage;
 pub mod disk;
 mod engine;
 mod error;
+mod format;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod high_water;

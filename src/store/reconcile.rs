@@ -3,17 +3,16 @@
 
 use std::collections::BTreeMap;
 
-use super::catalog_file::{CATALOG, CatalogRows, Contents, Rows};
+use super::catalog_file::{CatalogRows, Contents, Rows};
 use super::damage::{Census, Damage, DamageReport};
 use super::disk::Disk;
-use super::engine::meta;
 use super::error::StoreError;
+use super::format::{CATALOG, RowsOf, meta};
 use super::high_water::{self, HighWaterMark};
 use super::journal_files::journal_name;
 use super::log::{self, Found, Replay};
 use super::manifest::{Inventory, Listed, Manifest};
 use super::pending::{self, Pending};
-use super::redb::RowsOf;
 use super::salvage::RawFile;
 use crate::model::op::CatalogOp;
 

@@ -2,6 +2,8 @@
 //! (its pages are read by hand in `salvage`), and nothing of what the rows mean. redb panics where it meets bytes it did not
 //! write: here a panic becomes the error that the file is damaged.
 
+mod writing;
+
 use std::any::Any;
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,32 +16,20 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use bytes::Bytes;
 use redb::{
     Builder, Database, DatabaseError, Durability, ReadOnlyTable, ReadTransaction, ReadableDatabase,
-    ReadableTable, StorageBackend, Table, TableDefinition, WriteTransaction,
+    ReadableTable, StorageBackend, TableDefinition, WriteTransaction,
 };
 
+use self::writing::{write, write_manifest, write_meta};
 use super::CatalogRecords;
-use super::changes::{Changes, NewBlob, Rows};
+use super::changes::Changes;
 use super::chunk;
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
+use super::format::{RowsOf, names};
 use super::run::RunKey;
 use crate::model::ids::QueueId;
 
 type Numbered = TableDefinition<'static, u64, &'static [u8]>;
-
-/// What the tables are called.
-pub(super) mod names {
-    pub(in crate::store) const CHUNKS: &str = "chunks";
-    pub(in crate::store) const RUNS: &str = "runs";
-    pub(in crate::store) const NOTES: &str = "notes";
-    pub(in crate::store) const GONE: &str = "gone";
-    pub(in crate::store) const TRASH: &str = "trash";
-    pub(in crate::store) const PENDING: &str = "pending";
-    pub(in crate::store) const ACCEPTED: &str = "accepted";
-    pub(in crate::store) const META: &str = "meta";
-    pub(in crate::store) const MANIFEST: &str = "manifest";
-    pub(in crate::store) const RECORDS: &str = "records";
-}
 
 /// Blobs and long entries, by number and place of the chunk.
 const CHUNKS: TableDefinition<(u64, u32), &[u8]> = TableDefinition::new(names::CHUNKS);
@@ -50,28 +40,7 @@ const META: TableDefinition<&str, u64> = TableDefinition::new(names::META);
 const MANIFEST: Numbered = TableDefinition::new(names::MANIFEST);
 const RECORDS: TableDefinition<&[u8], &[u8]> = TableDefinition::new(names::RECORDS);
 
-/// A table of numbered rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum RowsOf {
-    Deltas,
-    Tombstones,
-    Garbage,
-    Pending,
-    /// Files of which the operator has accepted that something is lost.
-    Accepted,
-}
-
 impl RowsOf {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            RowsOf::Deltas => names::NOTES,
-            RowsOf::Tombstones => names::GONE,
-            RowsOf::Garbage => names::TRASH,
-            RowsOf::Pending => names::PENDING,
-            RowsOf::Accepted => names::ACCEPTED,
-        }
-    }
-
     fn table(self) -> Numbered {
         TableDefinition::new(self.name())
     }
@@ -398,93 +367,6 @@ fn builder(cache: usize, name: &str) -> Builder {
         }
     });
     builder
-}
-
-fn write(transaction: &WriteTransaction, changes: &Changes) -> Result<(), StoreError> {
-    if !changes.remove_chunks.is_empty() || !changes.blobs.is_empty() {
-        let mut table = transaction.open_table(CHUNKS).map_err(fault)?;
-        for &(number, count) in &changes.remove_chunks {
-            for part in 0..count {
-                table.remove((number, part)).map_err(fault)?;
-            }
-        }
-        for blob in &changes.blobs {
-            write_blob(&mut table, blob)?;
-        }
-    }
-    if !changes.remove_runs.is_empty() || !changes.runs.is_empty() {
-        let mut table = transaction.open_table(RUNS).map_err(fault)?;
-        for key in &changes.remove_runs {
-            table.remove((key.queue.0, key.lane, key.number)).map_err(fault)?;
-        }
-        for (key, row) in &changes.runs {
-            table.insert((key.queue.0, key.lane, key.number), &row[..]).map_err(fault)?;
-        }
-    }
-    write_rows(transaction, RowsOf::Deltas, &changes.run_deltas)?;
-    write_rows(transaction, RowsOf::Tombstones, &changes.tombstones)?;
-    write_rows(transaction, RowsOf::Garbage, &changes.garbage)?;
-    write_rows(transaction, RowsOf::Pending, &changes.pending)?;
-    write_rows(transaction, RowsOf::Accepted, &changes.accepted)?;
-    write_manifest(transaction, changes.manifest.as_deref())?;
-    write_meta(transaction, &changes.meta)
-}
-
-/// Writes a blob's chunks straight from its segments into the pages.
-fn write_blob(table: &mut Table<'_, (u64, u32), &'static [u8]>, blob: &NewBlob) -> Result<(), StoreError> {
-    let mut segments = blob.segments.iter().map(|segment| &segment[..]);
-    let mut segment: &[u8] = &[];
-    for (part, chunk) in (0u32..).zip(chunk::chunks(blob.len)) {
-        let len =
-            usize::try_from(chunk.end - chunk.start).map_err(|_| StoreError::MessageTooLarge(blob.len))?;
-        let mut reserved = table.insert_reserve((blob.number, part), len).map_err(fault)?;
-        let mut out = reserved.as_mut();
-        while !out.is_empty() {
-            if segment.is_empty() {
-                segment = segments.next().ok_or_else(|| {
-                    StoreError::Damaged("a blob is shorter than the sum of its parts".to_owned())
-                })?;
-                continue;
-            }
-            let some = segment.len().min(out.len());
-            let (filled, rest) = std::mem::take(&mut out).split_at_mut(some);
-            filled.copy_from_slice(&segment[..some]);
-            segment = &segment[some..];
-            out = rest;
-        }
-    }
-    Ok(())
-}
-
-fn write_rows(transaction: &WriteTransaction, of: RowsOf, rows: &Rows) -> Result<(), StoreError> {
-    if rows.is_empty() {
-        return Ok(());
-    }
-    let mut table = transaction.open_table(of.table()).map_err(fault)?;
-    for (number, row) in rows {
-        match row {
-            None => table.remove(number).map_err(fault)?,
-            Some(row) => table.insert(number, &row[..]).map_err(fault)?,
-        };
-    }
-    Ok(())
-}
-
-fn write_meta(transaction: &WriteTransaction, meta: &[(&'static str, u64)]) -> Result<(), StoreError> {
-    if meta.is_empty() {
-        return Ok(());
-    }
-    let mut table = transaction.open_table(META).map_err(fault)?;
-    for (name, value) in meta {
-        table.insert(name, value).map_err(fault)?;
-    }
-    Ok(())
-}
-
-fn write_manifest(transaction: &WriteTransaction, row: Option<&[u8]>) -> Result<(), StoreError> {
-    let Some(row) = row else { return Ok(()) };
-    transaction.open_table(MANIFEST).map_err(fault)?.insert(0, row).map_err(fault)?;
-    Ok(())
 }
 
 /// A table, if it is there: not every version made every one.

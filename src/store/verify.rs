@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
-use super::catalog_file::CATALOG;
 use super::damage::DamageReport;
 use super::disk::Disk;
 use super::error::OpenError;
+use super::format::{CATALOG, LOG};
 use super::inspection::{CheckLevel, FileState, Inspection, RedbFile, SealedFile, SettledState, inspect};
 use super::journal_files::journal_name;
-use super::log::{Found, LOG, Logged};
+use super::log::{Found, Logged};
 use super::memtable::Memtable;
 use super::reconcile::Reconciled;
 use super::run::{self, Durability, Entry, Header, RunKey};

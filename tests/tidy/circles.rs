@@ -5,14 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::Source;
 
-/// Imports that are part of a circle today. None is added; the line of one that is gone goes.
-const KNOWN: &[(&str, &str)] = &[
-    ("src/store/catalog_file.rs", "src/store/salvage/mod.rs"),
-    ("src/store/salvage/mod.rs", "src/store/engine.rs"),
-    ("src/store/salvage/mod.rs", "src/store/redb.rs"),
-    ("src/store/journal_files.rs", "src/store/salvage/mod.rs"),
-];
-
 /// Files that are in a circle of more than two today. None is added; the line of one that is in none any more goes.
 const KNOWN_IN_LONG: &[&str] = &[
     "src/broker/catalog/administration.rs",
@@ -38,21 +30,6 @@ const KNOWN_IN_LONG: &[&str] = &[
     "src/queue/rotation.rs",
     "src/queue/settle.rs",
     "src/queue/unacked.rs",
-    "src/store/catalog_file.rs",
-    "src/store/compaction.rs",
-    "src/store/damage.rs",
-    "src/store/engine.rs",
-    "src/store/error.rs",
-    "src/store/index.rs",
-    "src/store/journal_files.rs",
-    "src/store/log.rs",
-    "src/store/log_record.rs",
-    "src/store/manifest.rs",
-    "src/store/pack.rs",
-    "src/store/reading.rs",
-    "src/store/record.rs",
-    "src/store/redb.rs",
-    "src/store/salvage/mod.rs",
 ];
 
 /// The sources of a crate by path.
@@ -64,15 +41,9 @@ type Module = Vec<String>;
 /// What is wrong with the imports of a crate whose sources are these, all below `root`.
 pub(crate) fn circles(root: &str, sources: &Sources<'_>) -> Vec<String> {
     let closing = closing(root, sources);
-    let known: BTreeSet<(&str, &str)> =
-        KNOWN.iter().copied().filter(|(from, _)| sources.contains_key(*from)).collect();
-    let found: BTreeSet<(&str, &str)> = closing.iter().map(|(from, to)| (&**from, &**to)).collect();
-    let new = found
-        .difference(&known)
+    let closing = closing
+        .iter()
         .map(|(from, to)| format!("{from} imports of {to}, which leads back to it through another folder"));
-    let gone = known.difference(&found).map(|(from, to)| {
-        format!("{from} and {to} are in no circle any more: strike them from KNOWN in tests/tidy/circles.rs")
-    });
     let long = long(root, sources);
     let is_in_long = |file: &str| long.iter().any(|circle| circle.contains(&file));
     let new_long = long.iter().filter(|circle| circle.iter().any(|file| !KNOWN_IN_LONG.contains(file)));
@@ -83,7 +54,7 @@ pub(crate) fn circles(root: &str, sources: &Sources<'_>) -> Vec<String> {
     let gone_long = known_long.filter(|file| !is_in_long(file)).map(|file| {
         format!("{file} is in no circle of more than two files any more: strike it from KNOWN_IN_LONG in tests/tidy/circles.rs")
     });
-    new.chain(gone).chain(new_long).chain(gone_long).collect()
+    closing.chain(new_long).chain(gone_long).collect()
 }
 
 /// Circles of more than two files, each in the order of its paths.

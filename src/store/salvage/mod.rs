@@ -23,8 +23,7 @@ use self::tree::{Pages, Reach, Table, Wanted};
 use super::CatalogRecords;
 use super::chunk;
 use super::disk::DiskFile;
-use super::engine::meta;
-use super::redb::{RowsOf, names};
+use super::format::{RowsOf, meta, names};
 use super::run::RunKey;
 
 use crate::model::ids::QueueId;

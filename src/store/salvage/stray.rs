@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::redb::names;
+use super::super::format::names;
 use super::page::{Node, PAGE, PageNumber, Widths};
 use super::tree::{Hit, Pages};
 use super::{Tables, chunk_key, list};

@@ -3,8 +3,8 @@
 
 use std::os::unix::fs::FileExt;
 
+use super::super::format::LOG;
 use super::super::high_water::HIGH_WATER;
-use super::super::log::LOG;
 use super::*;
 use crate::model::op::CatalogOp;
 

@@ -3,9 +3,8 @@
 
 use std::fs;
 
-use super::super::catalog_file::CATALOG;
+use super::super::format::{CATALOG, LOG};
 use super::super::high_water::HIGH_WATER;
-use super::super::log::LOG;
 use super::*;
 use crate::model::op::CatalogOp;
 
