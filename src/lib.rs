@@ -8,10 +8,16 @@ pub mod queue;
 pub mod routing;
 pub mod store;
 
-pub mod broker;
+pub mod catalog;
+
+pub mod port;
 pub mod session;
+pub mod shard;
 
 pub mod server;
 
 pub mod logging;
 pub mod manage;
+
+#[cfg(test)]
+mod tests;

@@ -167,9 +167,9 @@ fn a_connection_is_seen_and_closed_with_a_reason() {
         let mut events = connection.events_listener();
         let _channel = connection.create_channel().await.unwrap();
         let administrator = broker.running.as_ref().unwrap().administrator().clone();
-        let open = administrator.view().connections(|_| true);
+        let open = administrator.clients().those(|_| true);
         let [id] = &open[..] else { panic!("{open:?}") };
-        let client = administrator.view().connection(*id).unwrap();
+        let client = administrator.clients().get(*id).unwrap();
         assert_eq!((&*client.user, &*client.vhost, client.channels), ("guest", "/", 1));
         administrator.close_connection(*id, "because".into());
         let reason = loop {

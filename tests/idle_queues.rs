@@ -123,10 +123,10 @@ fn held(kind: &Kind, count: usize, uses: fn(&mut Harness, &str)) -> usize {
     // It is kept for some seconds, for those who use it again.
     harness.now = harness.now.plus_millis(10_000);
     harness.settle();
-    let Harness { view, catalog, shard, store, mail, ports, .. } = harness;
+    let Harness { view, shared, catalog, shard, store, mail, ports, .. } = harness;
     drop((store, mail, ports));
     let before = live();
-    drop((view, catalog, shard));
+    drop((view, shared, catalog, shard));
     usize::try_from(before - live()).expect("owners held something")
 }
 

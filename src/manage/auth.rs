@@ -10,7 +10,8 @@ use hyper::header::AUTHORIZATION;
 use tracing::warn;
 
 use super::answer::Refusal;
-use crate::broker::view::{Vhost, View};
+use crate::catalog::login::Credentials;
+use crate::catalog::view::{Vhost, View};
 use crate::model::ids::Name;
 use crate::server::LogLimit;
 
@@ -43,10 +44,12 @@ impl Caller {
         let header = headers.get(AUTHORIZATION).ok_or(Refusal::Challenge)?;
         let (name, password) = basic(header.as_bytes()).ok_or(Refusal::NotAuthenticated)?;
         let state = view.read();
-        match state.log_in(&name, &password, peer.to_canonical().is_loopback()) {
+        let credentials = Credentials { user: name, password: Some(password) };
+        match credentials.check(&state, peer.to_canonical().is_loopback()) {
             Ok(user) => Ok(Caller { name: user.name.clone(), tags: user.tags.clone() }),
-            Err(why) => {
+            Err(wrong) => {
                 drop(state);
+                let why = wrong.explained(&credentials.user);
                 if let Some(kept_back) = REFUSED.permit() {
                     warn!(%peer, %why, kept_back, "a login to the management API was refused");
                 }

@@ -13,7 +13,8 @@ use super::auth::Caller;
 use super::fields::Fields;
 use super::guests::Guest;
 use super::turns::Turns;
-use crate::broker::view::View;
+use crate::catalog::clients::Clients;
+use crate::catalog::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::ids::Name;
 use crate::server::Administrator;
@@ -43,6 +44,11 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     pub(super) fn view(&self) -> &View {
         self.context.administrator.view()
+    }
+
+    /// Who is connected.
+    pub(super) fn clients(&self) -> &Arc<Clients> {
+        self.context.administrator.clients()
     }
 
     /// The name of a vhost that the caller sees. 404 otherwise.

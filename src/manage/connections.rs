@@ -1,6 +1,7 @@
 //! Connections of clients: listed and closed (semantics 16.8).
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -8,8 +9,8 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::auth::Right;
 use super::call::Call;
 use super::listing;
-use crate::broker::clients::Client;
-use crate::broker::view::View;
+use crate::catalog::clients::Client;
+use crate::catalog::view::View;
 use crate::model::ids::ConnectionId;
 use crate::model::names::NODE;
 
@@ -23,7 +24,8 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
         (call.caller.is_monitor() || client.user == call.caller.name)
             && vhost.as_ref().is_none_or(|vhost| client.vhost == *vhost)
     };
-    listing::list(call, |view| view.connections(is_wanted), |view, id| Some(describe(&view.connection(*id)?)))
+    let clients = Arc::clone(call.clients());
+    listing::list(call, |_| call.clients().those(is_wanted), move |_, id| Some(describe(&clients.get(*id)?)))
         .await
 }
 
@@ -43,9 +45,10 @@ pub(super) async fn delete(call: &Call<'_>, name: &str) -> Outcome {
 
 /// Those of a user, in short.
 pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
-    let of_user = |view: &View| view.connections(|client| *client.user == *user);
-    let describe = |view: &View, id: &ConnectionId| {
-        let client = view.connection(*id)?;
+    let clients = Arc::clone(call.clients());
+    let of_user = |_: &View| call.clients().of_user(user);
+    let describe = move |_: &View, id: &ConnectionId| {
+        let client = clients.get(*id)?;
         Some(json!({"name": *client.name, "vhost": *client.vhost, "user": *client.user, "node": NODE}))
     };
     listing::list(call, of_user, describe).await
@@ -53,15 +56,15 @@ pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
 
 pub(super) async fn delete_of_user(call: &Call<'_>, user: &str) -> Outcome {
     call.caller.check(Right::Owner(user))?;
-    for connection in call.view().connections(|client| *client.user == *user) {
+    for connection in call.clients().of_user(user) {
         call.context.administrator.close_connection(connection, reason(call));
     }
     Ok(Answer::Done)
 }
 
 fn find(call: &Call<'_>, name: &str) -> Result<(ConnectionId, Client), Refusal> {
-    let id = call.view().connections(|client| *client.name == *name).first().copied();
-    id.and_then(|id| Some((id, call.view().connection(id)?))).ok_or(Refusal::NotFound)
+    let id = call.clients().those(|client| *client.name == *name).first().copied();
+    id.and_then(|id| Some((id, call.clients().get(id)?))).ok_or(Refusal::NotFound)
 }
 
 fn reason(call: &Call<'_>) -> String {

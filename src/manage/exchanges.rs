@@ -7,7 +7,7 @@ use super::call::Call;
 use super::json::from_table;
 use super::listing::{self, ListingKey};
 use super::queues::name_policies;
-use crate::broker::view::{Vhost, ViewState};
+use crate::catalog::view::{Vhost, ViewState};
 use crate::model::ids::Name;
 
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::answer::Refusal;
 use super::json;
-use crate::broker::policies::printed;
+use crate::catalog::policies::printed;
 use crate::model::ids::Name;
 
 #[derive(Debug, Default)]

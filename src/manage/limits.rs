@@ -7,8 +7,8 @@ use super::call::Call;
 use super::fields::{Fields, integer, wrong};
 use super::json::to_amqp;
 use super::listing;
-use crate::broker::policies::printed;
-use crate::broker::view::{Vhost, ViewState};
+use crate::catalog::policies::printed;
+use crate::catalog::view::{Vhost, ViewState};
 use crate::model::administration::{
     AdministrationError, Change, UserLimit, UserLimits, VhostLimit, VhostLimits,
 };

@@ -13,7 +13,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::listing_body::Listing;
 use super::turns::Turn;
-use crate::broker::view::{Vhost, View, ViewState};
+use crate::catalog::view::{Vhost, View, ViewState};
 use crate::model::ids::Name;
 
 /// Names that are looked up together.

@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use super::guests::Guest;
 use super::turns::Turn;
-use crate::broker::view::View;
+use crate::catalog::view::View;
 use crate::server::Administrator;
 
 /// Bytes of a piece, about.

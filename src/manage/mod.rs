@@ -1,4 +1,4 @@
-//! L5, the management API: the broker's administration over HTTP, with the paths and the JSON of RabbitMQ's. A thin
+//! L6, the management API: the broker's administration over HTTP, with the paths and the JSON of RabbitMQ's. A thin
 //! layer: a request is read, checked for who asks and what it says, and becomes a [`Change`] or a look at the view; what
 //! a change leads to is the broker's. It is not whole: what `routes` does not name is 404. Metrics and pages for
 //! people are not here.

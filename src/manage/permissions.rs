@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::listing::{self, ListingKey};
-use crate::broker::view::{Vhost, ViewState};
+use crate::catalog::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Change, PermissionSpec};
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {

@@ -7,8 +7,8 @@ use super::call::Call;
 use super::fields::{integer, wrong};
 use super::json::{from_table, to_amqp, to_table};
 use super::listing::{self, ListingKey};
-use crate::broker::policies::printed;
-use crate::broker::view::{Vhost, ViewState};
+use crate::catalog::policies::printed;
+use crate::catalog::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, ApplyTo, Change, PolicyKind, PolicySpec};
 use crate::model::ids::Name;
 

@@ -6,8 +6,8 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::json::from_table;
 use super::listing::{self, ListingKey};
-use crate::broker::policies::Applying;
-use crate::broker::view::{Vhost, ViewState};
+use crate::catalog::policies::Applying;
+use crate::catalog::view::{Vhost, ViewState};
 use crate::model::ids::Name;
 use crate::model::names::NODE;
 

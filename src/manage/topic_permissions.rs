@@ -6,7 +6,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::listing;
 use super::permissions::unknown_end;
-use crate::broker::view::{Vhost, ViewState};
+use crate::catalog::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Change, TopicPermissionSpec};
 use crate::model::ids::Name;
 

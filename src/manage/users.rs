@@ -8,7 +8,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::{Fields, wrong};
 use super::{limits, listing};
-use crate::broker::view::{User, ViewState};
+use crate::catalog::view::{User, ViewState};
 use crate::model::administration::{Change, HashingAlgorithm, Password, UserSpec};
 use crate::model::ids::Name;
 

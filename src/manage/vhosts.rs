@@ -6,7 +6,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::wrong;
 use super::listing;
-use crate::broker::view::{Vhost, ViewState};
+use crate::catalog::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Applied, Change, PermissionSpec, VhostMetadata};
 use crate::model::ids::Name;
 use crate::model::names::NODE;

@@ -112,3 +112,10 @@ pub struct QueueRef {
     pub queue: QueueId,
     pub shard: ShardIndex,
 }
+
+/// Where a binding leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Destination {
+    Queue(QueueRef),
+    Exchange(ExchangeId),
+}

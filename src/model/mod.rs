@@ -4,6 +4,7 @@
 
 pub mod administration;
 pub mod argument;
+pub mod command;
 pub mod consuming;
 pub mod delay;
 pub mod event;
@@ -11,6 +12,7 @@ pub mod fault;
 pub mod growing;
 pub mod holdings;
 pub mod ids;
+pub mod maps;
 pub mod message;
 pub mod names;
 pub mod op;
@@ -20,3 +22,5 @@ pub mod request;
 pub mod resource;
 pub mod settings;
 pub mod sparse;
+#[cfg(test)]
+pub(crate) mod testing;

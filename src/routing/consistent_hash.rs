@@ -13,10 +13,10 @@ use leveret_codec::table::{AMQPValue, FieldTable, encode};
 
 use super::hash::{hash, mix};
 use super::print::term;
-use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
+use super::{Binding, Effort, End, Keys, Matcher, Reads};
 use crate::model::argument::integer;
 use crate::model::fault::Fault;
-use crate::model::ids::Name;
+use crate::model::ids::{Destination, Name};
 
 const HEADER: &str = "hash-header";
 const PROPERTY: &str = "hash-property";

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Destination;
+use crate::model::ids::Destination;
 
 /// A set of destinations that counts. Ordered, so that what is reported never depends on a hash.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -6,8 +6,9 @@ use foldhash::fast::RandomState;
 use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
+use super::{Binding, Effort, Keys, Matcher, Reads};
 use crate::model::growing::Growing;
+use crate::model::ids::Destination;
 use crate::model::sparse::ShrinkIfSparse;
 
 /// Looked up, never walked: the hash decides no order. Its seed is random against keys chosen to collide. A key is shared

@@ -3,7 +3,8 @@
 use leveret_codec::properties::Properties;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
+use super::{Binding, Effort, Keys, Matcher, Reads};
+use crate::model::ids::Destination;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Fanout(Destinations);

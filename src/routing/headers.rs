@@ -14,7 +14,8 @@ use crate::model::fault::Fault;
 use super::destinations::Destinations;
 use super::print::term;
 use super::value::Value;
-use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
+use super::{Binding, Effort, End, Keys, Matcher, Reads};
+use crate::model::ids::Destination;
 
 const X_MATCH: &str = "x-match";
 

@@ -4,8 +4,9 @@
 use leveret_codec::properties::Properties;
 use leveret_codec::table::FieldTable;
 
-use super::{Binding, Destination, Effort, End, Matcher, Reads};
+use super::{Binding, Effort, End, Matcher, Reads};
 use crate::model::fault::Fault;
+use crate::model::ids::Destination;
 
 #[derive(Clone, Debug)]
 pub(super) struct Keeping(pub(super) Box<dyn Matcher>);

@@ -5,6 +5,7 @@
 //! A new exchange type is one file that implements [`Matcher`], a variant of [`ExchangeKind`] and its arm in
 //! [`ExchangeKind::matcher`].
 
+pub mod cc;
 mod consistent_hash;
 mod delayed_message;
 mod destinations;
@@ -34,7 +35,7 @@ use leveret_codec::table::FieldTable;
 use serde::{Deserialize, Serialize};
 
 use crate::model::fault::Fault;
-use crate::model::ids::{ExchangeId, Name, QueueRef};
+use crate::model::ids::{Destination, Name, QueueRef};
 use crate::model::settings::QueueType;
 
 pub use effort::{Effort, MOST_EFFORT};
@@ -42,13 +43,6 @@ use keeping::Keeping;
 pub use recent_history::length as history_length;
 use table::{BindingTable, Identity};
 pub use walk::{Envelope, Exchanges, MOST_PASSED, Walked, route};
-
-/// Where a binding leads.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Destination {
-    Queue(QueueRef),
-    Exchange(ExchangeId),
-}
 
 /// A destination, and what an exchange type may want to know of it.
 #[derive(Clone, Copy, Debug)]

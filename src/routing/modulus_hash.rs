@@ -5,7 +5,8 @@ use leveret_codec::properties::Properties;
 
 use super::hash::hash;
 use super::places::Places;
-use super::{Binding, Destination, Effort, Keys, Matcher, Reads};
+use super::{Binding, Effort, Keys, Matcher, Reads};
+use crate::model::ids::Destination;
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct ModulusHash(Places);

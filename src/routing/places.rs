@@ -1,7 +1,7 @@
 //! One place for every binding of an exchange, in an order that a restart does not change: what the types that choose
 //! one of them choose from. How they choose is theirs.
 
-use super::Destination;
+use crate::model::ids::Destination;
 
 /// A destination has as many places as bindings. Sorted by name: ids of exchanges are given anew at every start.
 #[derive(Clone, Debug, Default)]

@@ -5,8 +5,9 @@ use leveret_codec::properties::Properties;
 use leveret_codec::table::FieldTable;
 
 use super::places::Places;
-use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
+use super::{Binding, Effort, End, Keys, Matcher, Reads};
 use crate::model::fault::Fault;
+use crate::model::ids::Destination;
 use crate::model::settings::QueueType;
 
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use leveret_codec::table::{FieldTable, encode};
 
-use crate::model::ids::Name;
+use crate::model::ids::{Destination, Name};
 
-use super::{Binding, Destination, End};
+use super::{Binding, End};
 
 /// What a binding of an exchange is known by, besides its destination (semantics 6.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

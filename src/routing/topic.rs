@@ -18,7 +18,8 @@ use crate::model::growing::Growing;
 use crate::model::sparse::ShrinkIfSparse;
 
 use super::destinations::Destinations;
-use super::{Binding, Destination, Effort, End, Keys, Matcher, Reads};
+use super::{Binding, Effort, End, Keys, Matcher, Reads};
+use crate::model::ids::Destination;
 
 /// How many `#` a binding key may have: RabbitMQ 4.3's bound.
 const MAX_HASHES: usize = 2;

@@ -8,11 +8,11 @@ use smallvec::SmallVec;
 
 use crate::model::delay::asked;
 use crate::model::fault::Fault;
-use crate::model::ids::{ExchangeId, QueueRef};
+use crate::model::ids::{Destination, ExchangeId, QueueRef};
 
 use super::hash::mix;
 use super::recent_history::is_remembered;
-use super::{Destination, Effort, ExchangeKind, ExchangeRoutes, Keys};
+use super::{Effort, ExchangeKind, ExchangeRoutes, Keys};
 
 /// How far `into` may outgrow the distinct queues in it before it is thinned out.
 const SLACK: usize = 1024;

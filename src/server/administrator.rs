@@ -8,7 +8,8 @@ use tokio::sync::oneshot;
 use super::mailboxes::Mailboxes;
 use super::owners::CatalogInput;
 use super::resource_monitor::Thresholds;
-use crate::broker::view::View;
+use crate::catalog::clients::Clients;
+use crate::catalog::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::event::SessionEvent;
 use crate::model::fault::{Fault, ReplyCode};
@@ -16,9 +17,13 @@ use crate::model::ids::ConnectionId;
 
 /// A broker's administration. Cheap to clone.
 #[derive(Clone)]
-pub struct Administrator {
+pub struct Administrator(Arc<Handles>);
+
+/// What it reaches.
+struct Handles {
     mailboxes: Arc<Mailboxes>,
     view: Arc<View>,
+    clients: Arc<Clients>,
     thresholds: Arc<Thresholds>,
 }
 
@@ -26,15 +31,16 @@ impl Administrator {
     pub(super) fn new(
         mailboxes: Arc<Mailboxes>,
         view: Arc<View>,
+        clients: Arc<Clients>,
         thresholds: Arc<Thresholds>,
     ) -> Administrator {
-        Administrator { mailboxes, view, thresholds }
+        Administrator(Arc::new(Handles { mailboxes, view, clients, thresholds }))
     }
 
     /// Makes a change; returns once it is durable.
     pub async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
         let (answer, answered) = oneshot::channel();
-        self.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
+        self.0.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
         answered.await.unwrap_or(Err(AdministrationError::Stopping))
     }
 
@@ -42,18 +48,24 @@ impl Administrator {
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
         let close = SessionEvent::Close(fault);
-        self.mailboxes.connections().with(connection, |inbox| inbox.mailbox.post(close));
+        self.0.mailboxes.connections().with(connection, |inbox| inbox.mailbox.post(close));
     }
 
     /// What there is, for reading.
     #[must_use]
     pub fn view(&self) -> &View {
-        &self.view
+        &self.0.view
+    }
+
+    /// Who is connected.
+    #[must_use]
+    pub fn clients(&self) -> &Arc<Clients> {
+        &self.0.clients
     }
 
     /// When publishers are blocked, to read and to change.
     #[must_use]
     pub fn thresholds(&self) -> &Thresholds {
-        &self.thresholds
+        &self.0.thresholds
     }
 }

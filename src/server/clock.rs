@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::view::View;
+use crate::catalog::view::View;
 use crate::model::ids::Timestamp;
 
 /// How often the wall clock is looked at: a stamp is wrong for so long at the most.

@@ -21,12 +21,11 @@ use super::router::Router;
 use super::supervisor::contained;
 use super::timer::Timer;
 use super::transport::{Moved, Transport, Wire};
-use crate::broker::port::Port;
-use crate::broker::view::View;
 use crate::model::event::SessionEvent;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{Name, Timestamp};
 use crate::model::peer::Ends;
+use crate::port::{Port, SharedByPorts};
 use crate::session::{End, PeerInfo, Session, SessionLimits};
 
 /// How much is read of a client that has too much waiting for it, so that its heartbeats are heard.
@@ -37,7 +36,7 @@ const GOODBYE: u64 = 3_000;
 /// What every connection shares.
 pub(crate) struct ServerContext {
     pub(crate) mailboxes: Arc<Mailboxes>,
-    pub(crate) view: Arc<View>,
+    pub(crate) ports: Arc<SharedByPorts>,
     pub(crate) clock: Clock,
     pub(crate) limits: Arc<SessionLimits>,
     /// What all connections have begun.
@@ -65,7 +64,7 @@ impl<S: Transport> Connection<S> {
         let (id, inbox) = context.mailboxes.connections().register();
         let shards = context.mailboxes.shard_count();
         let peer = ends.client;
-        let port = Port::new(id, shards, Arc::clone(&context.view), random_seed())
+        let port = Port::new(id, shards, Arc::clone(&context.ports), random_seed())
             .between(ends)
             .with_anonymous(context.anonymous_user.clone());
         let info = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: random_seed() };

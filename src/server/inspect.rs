@@ -8,8 +8,8 @@ use thiserror::Error;
 
 use super::owners::{counted, judge, unknown_queues};
 use super::random::random_number;
-use crate::broker::catalog::{AdoptError, Catalog, CatalogEffects, Unknown};
-use crate::broker::view::View;
+use crate::catalog::view::View;
+use crate::catalog::{AdoptError, Catalog, CatalogEffects, Unknown};
 use crate::config::Decision;
 use crate::model::ids::QueueId;
 use crate::model::op::Op;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::connections::Connections;
 use super::mailbox::{Mailbox, ThreadMailbox};
 use super::owners::{CatalogInput, ShardInput, StoreRequest};
-use crate::broker::command::CatalogCommand;
+use crate::model::command::CatalogCommand;
 use crate::model::event::Alarms;
 use crate::model::ids::ShardIndex;
 

@@ -1,4 +1,4 @@
-//! L4, where the pure modules meet the world: sockets, tasks, threads, timers, signals. Nothing here decides what a
+//! L5, where the pure modules meet the world: sockets, tasks, threads, timers, signals. Nothing here decides what a
 //! message or a method means; it carries commands and events between owners, in order and in batches.
 
 mod administrator;

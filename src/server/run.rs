@@ -219,16 +219,21 @@ impl Plan<'_> {
 
         let send_timeout_ms = u64::from(config.send_timeout) * 1000;
         let limits = Arc::new(SessionLimits { send_timeout_ms, ..SessionLimits::default() });
-        let view = owned.view;
-        let administrator = Administrator::new(Arc::clone(&mailboxes), Arc::clone(&view), thresholds);
+        let (view, ports) = (owned.view, owned.ports);
+        let administrator = Administrator::new(
+            Arc::clone(&mailboxes),
+            Arc::clone(&view),
+            Arc::clone(ports.clients()),
+            thresholds,
+        );
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let addresses = addresses(&listeners).map_err(ServeError::Start)?;
         let address = addresses[0];
         let begun = WorkBegun::within(memory_limit);
         let context =
-            Arc::new(ServerContext { mailboxes, view, clock, limits, begun, address, anonymous_user, stop });
+            Arc::new(ServerContext { mailboxes, ports, clock, limits, begun, address, anonymous_user, stop });
         let connections = TaskTracker::new();
-        let following = clock::follow_wall_clock(clock, Arc::clone(&context.view), context.stop.clone());
+        let following = clock::follow_wall_clock(clock, view, context.stop.clone());
         tasks.spawn(Role::Service, "the look at the wall clock", following);
         let room = Arc::new(Semaphore::new(shares.clients));
         for (listener, address) in listeners.into_iter().zip(&addresses) {

@@ -1,4 +1,4 @@
-//! L3, the session: one client connection as a state machine. Bytes and events go in; bytes to send, and calls on a
+//! L4, the session: one client connection as a state machine. Bytes and events go in; bytes to send, and calls on a
 //! [`BrokerPort`], come out. No sockets, no clock, no broker inside. Here are its phases and what drives them; what
 //! happens within an open connection is in `connection.rs` and `channel_context.rs`.
 

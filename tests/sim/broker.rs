@@ -5,9 +5,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use leveret::broker::view::View;
 use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
+use leveret::port::SharedByPorts;
 use leveret::server::owners::{self, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
 use leveret::session::SessionLimits;
 
@@ -50,7 +50,7 @@ struct ShardActor {
 
 pub(crate) struct Broker {
     layout: Layout,
-    view: Arc<View>,
+    ports: Arc<SharedByPorts>,
     catalog: CatalogActor,
     shards: Vec<ShardActor>,
     store: StoreActor,
@@ -77,7 +77,7 @@ impl Broker {
         let shard = |owner| ShardActor { owner, mailbox: Vec::new(), outbox: Outbox::default() };
         Broker {
             layout,
-            view: owned.view,
+            ports: owned.ports,
             catalog: CatalogActor { owner: owned.catalog, mailbox: Vec::new(), outbox: Outbox::default() },
             shards: owned.shards.into_iter().map(shard).collect(),
             store: StoreActor::new(disk, layout.store_slowness),
@@ -91,6 +91,7 @@ impl Broker {
     pub(crate) fn holdings(&self) -> Holdings {
         let mut all = Holdings::default();
         self.catalog.owner.holdings(&mut all);
+        self.ports.holdings(&mut all);
         self.shards.iter().for_each(|shard| shard.owner.holdings(&mut all));
         self.store.holdings(&mut all);
         self.connections.values().for_each(|connection| connection.holdings(&mut all));
@@ -130,8 +131,8 @@ impl Broker {
     pub(crate) fn connect(&mut self, now: Timestamp, random: &mut Random) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
-        let (view, limits) = (Arc::clone(&self.view), Arc::clone(&self.limits));
-        let connection = ServerConnection::new(now, id, self.layout.shards, view, limits, random);
+        let (ports, limits) = (Arc::clone(&self.ports), Arc::clone(&self.limits));
+        let connection = ServerConnection::new(now, id, self.layout.shards, ports, limits, random);
         self.connections.insert(id, connection);
         id
     }

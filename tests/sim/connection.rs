@@ -5,13 +5,12 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use leveret::broker::port::Port;
-use leveret::broker::view::View;
 use leveret::model::event::SessionEvent;
 use leveret::model::fault::{Fault, ReplyCode};
 use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, Timestamp};
 use leveret::model::names::Seed;
+use leveret::port::{Port, SharedByPorts};
 use leveret::server::owners::{ConnectionActor, WorkBegun};
 use leveret::session::{PeerInfo, Session, SessionLimits};
 
@@ -50,7 +49,7 @@ impl ServerConnection {
         now: Timestamp,
         id: ConnectionId,
         shards: u16,
-        view: Arc<View>,
+        ports: Arc<SharedByPorts>,
         limits: Arc<SessionLimits>,
         random: &mut Random,
     ) -> ServerConnection {
@@ -58,7 +57,7 @@ impl ServerConnection {
             let chance = random.next().to_le_bytes();
             Seed(std::array::from_fn(|at| chance[at % chance.len()]))
         };
-        let port = Port::new(id, shards, view, seed());
+        let port = Port::new(id, shards, ports, seed());
         let peer = PeerInfo { loopback: true, seed: seed() };
         ServerConnection {
             actor: ConnectionActor::new(

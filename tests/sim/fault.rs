@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use leveret::broker::command::{CatalogCommand, Origin, ShardCommand};
+use leveret::model::command::{CatalogCommand, Origin, ShardCommand};
 use leveret::model::consuming::{Delivery, Settlement};
 use leveret::model::event::SessionEvent;
 use leveret::model::ids::{ConnectionId, ConsumerNumber, QueueId, ShardIndex, Timestamp};

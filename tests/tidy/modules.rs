@@ -4,21 +4,24 @@ use super::source::{Source, has_word, numbered};
 use super::{Violation, is_test_path, lines};
 
 /// Modules by layer; `config` is handed down by the server and known to nobody below.
-const LAYERS: [(&str, u8); 11] = [
+const LAYERS: [(&str, u8); 14] = [
     ("model", 1),
     ("routing", 2),
     ("queue", 2),
     ("store", 2),
-    ("broker", 3),
-    ("session", 3),
-    ("config", 3),
-    ("server", 4),
-    ("logging", 5),
-    ("manage", 5),
-    ("main", 6),
+    ("catalog", 3),
+    ("shard", 4),
+    ("port", 4),
+    ("session", 4),
+    ("config", 4),
+    ("server", 5),
+    ("logging", 6),
+    ("manage", 6),
+    ("tests", 6),
+    ("main", 7),
 ];
 
-const PURE: [&str; 4] = ["routing", "queue", "session", "broker"];
+const PURE: [&str; 6] = ["routing", "queue", "catalog", "shard", "port", "session"];
 
 /// Rule 1: a module imports only modules on lower layers, never a sibling; the codec imports nothing of ours.
 pub(crate) fn layers(path: &str, source: &Source<'_>) -> Vec<Violation> {
@@ -130,10 +133,10 @@ fn a_sibling_or_a_higher_layer_is_found_however_it_is_imported() {
         "use crate::{model::ids::Name, store};",
         "use crate::{\n    model::{ids, op},\n    session::{self, Session},\n};",
         "fn f() { crate::server::run() }",
-        "use super::broker::Broker;",
+        "use super::shard::Shard;",
         "#[cfg(test)]\nmod tests {\n    use super::super::store::Store;\n}",
         "use leveret::store;",
-        "pub use crate::broker as b;",
+        "pub use crate::catalog as c;",
     ] {
         assert_eq!(lines(layers, "src/queue/mod.rs", text).len(), 1, "{text}");
     }
@@ -161,7 +164,7 @@ fn crates_outside_their_modules_are_found() {
         ("src/session/mod.rs", "use {std::fmt, tokio};"),
         ("src/server/mod.rs", "use serde_json::json;"),
         ("src/server/mod.rs", "fn f(_: hyper::Request<()>) {}"),
-        ("src/broker/mod.rs", "fn f() -> redb::Result { ::serde::x() }"),
+        ("src/shard/mod.rs", "fn f() -> redb::Result { ::serde::x() }"),
         ("src/store/mod.rs", "use redb::Database;"),
         ("src/store/mod.rs", "fn f(_: ::redb::Database) {}"),
         ("codec/src/frame.rs", "use tokio::io;"),

@@ -6,10 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use leveret::broker::command::{CatalogCommand, Origin, ShardCommand};
-use leveret::broker::port::Port;
-use leveret::broker::view::View;
+use leveret::catalog::view::View;
 use leveret::model::administration::Change;
+use leveret::model::command::{CatalogCommand, Origin, ShardCommand};
 use leveret::model::consuming::{ConsumeOptions, Delivery};
 use leveret::model::event::{ConfirmToken, SessionEvent};
 use leveret::model::ids::{
@@ -20,6 +19,7 @@ use leveret::model::names::Seed;
 use leveret::model::peer::Introduction;
 use leveret::model::port::{BrokerPort, Progress};
 use leveret::model::request::{DeclareQueue, Reply, Request};
+use leveret::port::{Port, SharedByPorts};
 use leveret::server::owners::{
     self, Carrier, CatalogInput, CatalogOwner, ShardInput, ShardOwner, StoreOwner, StoreRequest,
 };
@@ -117,6 +117,7 @@ fn thread_time() -> Duration {
 pub(crate) struct Harness {
     pub(crate) now: Timestamp,
     pub(crate) view: Arc<View>,
+    pub(crate) shared: Arc<SharedByPorts>,
     pub(crate) catalog: CatalogOwner,
     pub(crate) shard: ShardOwner,
     pub(crate) store: StoreOwner,
@@ -139,6 +140,7 @@ impl Harness {
         let mut harness = Harness {
             now,
             view: owned.view,
+            shared: owned.ports,
             catalog: owned.catalog,
             shard: owned.shards.pop().expect("there is one shard"),
             store: StoreOwner::new(Box::new(store)),
@@ -160,7 +162,7 @@ impl Harness {
 
     pub(crate) fn connect_to(&mut self, number: u64, vhost: &str) {
         let seed = Seed([u8::try_from(number).expect("there are few"); 32]);
-        let mut port = Port::new(ConnectionId(number), 1, Arc::clone(&self.view), seed);
+        let mut port = Port::new(ConnectionId(number), 1, Arc::clone(&self.shared), seed);
         port.authenticate(self.now, "PLAIN", b"\0guest\0guest", true).expect("guest is there");
         port.open_vhost(self.now, vhost, Introduction::default()).expect("the vhost is there");
         self.ports.insert(number, port);

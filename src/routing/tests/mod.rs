@@ -14,9 +14,9 @@ use std::collections::BTreeSet;
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::{self, AMQPValue, FieldTable, ShortString};
 
-use crate::model::ids::{QueueId, QueueRef, ShardIndex};
+use crate::model::ids::{Destination, QueueId, QueueRef, ShardIndex};
 
-use super::{Destination, Effort, ExchangeRoutes};
+use super::{Effort, ExchangeRoutes};
 
 fn queue_ref(number: u64) -> QueueRef {
     QueueRef { queue: QueueId(number), shard: ShardIndex(0) }

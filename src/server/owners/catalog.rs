@@ -7,9 +7,9 @@ use tracing::warn;
 
 use super::Carrier;
 use super::inputs::{AnswerTo, CatalogInput, ShardInput, StoreRequest};
-use crate::broker::catalog::{Catalog, CatalogEffects, ChangeNumber, Outcome};
-use crate::broker::command::Origin;
+use crate::catalog::{Catalog, CatalogEffects, ChangeNumber, Outcome};
 use crate::model::administration::Applied;
+use crate::model::command::Origin;
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Timestamp};

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::{Carrier, CatalogInput, ShardInput};
-use crate::broker::command::{Origin, ShardCommand};
-use crate::broker::port::Port;
-use crate::broker::shard::outbox_bytes;
+use crate::model::command::{Origin, ShardCommand};
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::port::Port;
 use crate::server::in_flight::{BegunHere, InFlightLimit, WorkBegun};
 use crate::session::Session;
+use crate::shard::outbox_bytes;
 
 /// Written bytes of a shard's deliveries are reported to it once they are this part of what it has under way at the
 /// most, and all is written: an eighth.

@@ -3,8 +3,8 @@
 use tokio::sync::oneshot;
 
 use super::Permit;
-use crate::broker::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::administration::{AdministrationError, Applied, Change};
+use crate::model::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::ids::{ConnectionId, ShardIndex};
 use crate::model::op::{CatalogOp, Fetch, Fetched, GroupPart, Op};
 

@@ -4,11 +4,11 @@ use tracing::warn;
 
 use super::inputs::{CatalogInput, ShardInput, StoreRequest};
 use super::{Carrier, Permit};
-use crate::broker::command::Origin;
-use crate::broker::shard::{Shard, ShardEffects};
+use crate::model::command::Origin;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
 use crate::server::LogLimit;
+use crate::shard::{Shard, ShardEffects};
 
 static DROPPED: LogLimit = LogLimit::new(1);
 
@@ -142,8 +142,8 @@ impl ShardOwner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::broker::command::ShardCommand;
-    use crate::broker::view::View;
+    use crate::catalog::view::View;
+    use crate::model::command::ShardCommand;
     use crate::model::consuming::Delivery;
     use crate::model::event::{ConfirmToken, SessionEvent};
 

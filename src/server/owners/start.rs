@@ -7,16 +7,18 @@ use std::sync::Arc;
 use tracing::{error, warn};
 
 use super::{CatalogOwner, ShardOwner};
-use crate::broker::catalog::{Catalog, CatalogEffects, Unknown};
-use crate::broker::shard::Shard;
-use crate::broker::view::View;
+use crate::catalog::view::View;
+use crate::catalog::{Catalog, CatalogEffects, Unknown};
 use crate::model::ids::{QueueId, ShardIndex, Timestamp};
 use crate::model::op::{Op, RecoveredQueue};
+use crate::port::SharedByPorts;
+use crate::shard::Shard;
 use crate::store::{CatalogRecords, Consequence, Damage, DamageReport, Recovered, Store, StoreError};
 
 /// All that a broker consists of besides its store and its connections.
 pub struct Owners {
     pub view: Arc<View>,
+    pub ports: Arc<SharedByPorts>,
     pub catalog: CatalogOwner,
     pub shards: Vec<ShardOwner>,
     /// How many queues came back.
@@ -54,7 +56,8 @@ pub fn restore(
         (0..shards).map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), memory)).collect();
     let queues = restore_queues(now, &catalog, queues, &mut owned);
     let shards = (0..).map(ShardIndex).zip(owned).map(|(index, shard)| ShardOwner::new(index, shard));
-    Ok(Owners { view, shards: shards.collect(), catalog: CatalogOwner::new(catalog), queues, damage })
+    let ports = SharedByPorts::new(&catalog);
+    Ok(Owners { view, ports, shards: shards.collect(), catalog: CatalogOwner::new(catalog), queues, damage })
 }
 
 /// Sorts out what the catalog does not know of what was found, and reports it, as are records that could not be used.

@@ -1,0 +1,558 @@
+//! L4, a shard: the one owner of its queues. It carries out commands turn by turn, lets the queues it touched deliver,
+//! moves their dead letters, and knows who waits for which batch of operations to be durable. The rules of a queue
+//! are the queue's; names and bindings are the catalog's; when something is durable the store says.
+
+mod commands;
+mod confirms;
+mod dead_letter;
+mod dead_letters;
+mod delayed;
+mod forwarding;
+mod history;
+mod memory_budget;
+mod outbox;
+mod pending_commands;
+mod queues;
+mod resting;
+mod steps;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use crate::model::event::SessionEvent;
+use crate::model::holdings::Holdings;
+use crate::model::ids::{ConnectionId, Position, QueueId, QueueRef, ShardIndex, Timestamp};
+use crate::model::message::Message;
+use crate::model::op::{Fetch, Fetched, Group, GroupPart, Op, RecoveredQueue};
+use crate::model::request::Reply;
+use crate::model::settings::{QueueRole, QueueSettings};
+use crate::model::sparse::ShrinkIfSparse;
+use crate::queue::{CancelledConsumers, DeadLetter, Garbage, Pushed, Queue, QueueEffects, TimedOut};
+
+use crate::catalog::CatalogQueue;
+use crate::catalog::view::View;
+use crate::model::command::{CatalogCommand, Origin, QueueLabel, ShardCommand};
+use crate::model::maps::Map;
+
+use confirms::Confirms;
+use dead_letters::{AwaitedTargets, Retries};
+use forwarding::Forwardings;
+use history::{History, Replay};
+use memory_budget::MemoryBudget;
+use outbox::Outboxes;
+use pending_commands::PendingCommands;
+use queues::{QueueSlot, Queues, Values};
+use resting::Resting;
+use steps::Steps;
+
+pub use outbox::outbox_bytes;
+
+/// How often in one turn dead letters may set off more work (a dead letter may overflow its target, and so on)
+/// before the rest is left to the next turn.
+const ROUNDS: usize = 32;
+
+/// What a turn has led to. The server empties the lists and hands them in again.
+#[derive(Debug, Default)]
+pub struct ShardEffects {
+    /// To be sent at once; confirms among them are due.
+    pub to_connections: Vec<(ConnectionId, SessionEvent)>,
+    /// To be submitted to the store as one batch of number `sequence`, unless there are none and `must_sync` is
+    /// false.
+    pub ops: Vec<Op>,
+    pub sequence: u64,
+    /// Somebody waits for this batch: it must become durable soon, even where it is empty and only those before
+    /// it have something to write.
+    pub must_sync: bool,
+    /// The batch belongs to these: it becomes durable together with those of other shards, or not at all.
+    pub groups: Vec<GroupPart>,
+    /// To be submitted after `ops`.
+    pub fetches: Vec<Fetch>,
+    pub to_shards: Vec<(ShardIndex, ShardCommand)>,
+    pub to_catalog: Vec<CatalogCommand>,
+    /// Messages of the catalog to very many queues that were dropped, for too many waited.
+    pub dropped: usize,
+}
+
+/// The owner of some queues.
+#[derive(Debug)]
+pub struct Shard {
+    index: ShardIndex,
+    view: Arc<View>,
+    queues: Queues,
+    histories: Map<QueueId, History>,
+    /// The newest queue that was ever created here.
+    newest: QueueId,
+    /// Commands that came before the queue they are about (the view shows a queue a moment before its creation gets
+    /// here), or behind what takes more than a turn.
+    pending: PendingCommands,
+    /// What this turn may still do.
+    steps: Steps,
+    /// Transactions that are carried out in part.
+    begun: Vec<Group>,
+    /// Those that had more to do than a turn has time for.
+    again: Vec<QueueId>,
+    deadlines: BTreeSet<(Timestamp, QueueId)>,
+    /// Queues that may give room back.
+    resting: Resting,
+    confirms: Confirms,
+    outboxes: Outboxes,
+    budget: MemoryBudget,
+    /// Dead letters that queues have handed out.
+    dead_letters: VecDeque<DeadLetter>,
+    /// What the broker sends to more queues than a turn has time for.
+    forwardings: Forwardings,
+    /// What exchanges remember and send to new bindings, in the order in which those were made.
+    replays: VecDeque<Replay>,
+    /// What was purged and deleted, to be given back.
+    garbage: VecDeque<Garbage>,
+    /// Consumers of deleted queues.
+    cancelled_consumers: VecDeque<CancelledConsumers>,
+    /// Dead letters of queues here that not all targets have yet.
+    awaited: Map<(QueueId, Position), AwaitedTargets>,
+    /// Dead letters that will be sent again.
+    retries: Retries,
+    /// Counts what chance was asked about messages that the broker sends.
+    draws: u64,
+    /// What the queues of this turn asked for.
+    fx: QueueEffects,
+    /// What the shard itself has to say in this turn.
+    out: Outgoing,
+}
+
+impl ShardEffects {
+    /// Gives back the room that a large turn took. To be called once the turn is handed out.
+    pub fn give_room_back(&mut self) {
+        self.to_connections.shrink_if_sparse();
+        self.ops.shrink_if_sparse();
+        self.groups.shrink_if_sparse();
+        self.fetches.shrink_if_sparse();
+        self.to_shards.shrink_if_sparse();
+        self.to_catalog.shrink_if_sparse();
+    }
+
+    /// What it holds.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let ShardEffects {
+            to_connections,
+            ops,
+            sequence: _,
+            must_sync: _,
+            groups,
+            fetches,
+            to_shards,
+            to_catalog,
+            dropped,
+        } = self;
+        into.in_transit("shard effects: to connections", to_connections);
+        into.in_transit("shard effects: operations", ops);
+        into.in_transit("shard effects: groups", groups);
+        into.in_transit("shard effects: fetches", fetches);
+        into.in_transit("shard effects: to shards", to_shards);
+        into.in_transit("shard effects: to the catalog", to_catalog);
+        into.in_transit("shard effects: dropped", dropped);
+    }
+}
+
+#[derive(Debug, Default)]
+struct Outgoing {
+    to_connections: Vec<(ConnectionId, SessionEvent)>,
+    to_shards: Vec<(ShardIndex, ShardCommand)>,
+    to_catalog: Vec<CatalogCommand>,
+    groups: Vec<GroupPart>,
+    dropped: usize,
+}
+
+/// What queues have delivered and nobody was told of, to be told.
+fn deliveries(fx: &mut QueueEffects) -> impl Iterator<Item = (ConnectionId, SessionEvent)> {
+    fx.deliveries.drain(..).map(|(connection, delivery)| (connection, SessionEvent::Deliver(delivery)))
+}
+
+impl Outgoing {
+    fn give_room_back(&mut self) {
+        self.to_connections.shrink_if_sparse();
+        self.to_shards.shrink_if_sparse();
+        self.to_catalog.shrink_if_sparse();
+        self.groups.shrink_if_sparse();
+    }
+
+    fn reply(&mut self, connection: ConnectionId, reply: Reply) {
+        self.to_connections.push((connection, SessionEvent::Reply(reply)));
+    }
+}
+
+impl Shard {
+    /// A shard without queues, one of `shards`. `memory_budget`: bytes that ready messages of all its queues may take.
+    #[must_use]
+    pub fn new(index: ShardIndex, shards: u16, view: Arc<View>, memory_budget: usize) -> Shard {
+        let budget = MemoryBudget::new(memory_budget);
+        let values = Values { windows: budget.windows(), wall_ahead: 0 };
+        Shard {
+            index,
+            view,
+            queues: Queues::new(values),
+            histories: Map::default(),
+            newest: QueueId::default(),
+            pending: PendingCommands::default(),
+            steps: Steps::default(),
+            begun: Vec::new(),
+            again: Vec::new(),
+            deadlines: BTreeSet::new(),
+            resting: Resting::default(),
+            confirms: Confirms::default(),
+            outboxes: Outboxes::new(outbox_bytes(shards)),
+            budget,
+            dead_letters: VecDeque::new(),
+            forwardings: Forwardings::default(),
+            replays: VecDeque::new(),
+            garbage: VecDeque::new(),
+            cancelled_consumers: VecDeque::new(),
+            awaited: Map::default(),
+            retries: Retries::default(),
+            draws: 0,
+            fx: QueueEffects::default(),
+            out: Outgoing::default(),
+        }
+    }
+
+    /// What it holds, its queues included.
+    pub fn holdings(&self, into: &mut Holdings) {
+        let Shard {
+            index: _,
+            view: _,
+            queues,
+            histories,
+            newest: _,
+            pending,
+            steps: _,
+            begun,
+            again,
+            deadlines,
+            resting,
+            confirms,
+            outboxes,
+            budget,
+            dead_letters,
+            forwardings,
+            replays,
+            garbage,
+            cancelled_consumers,
+            awaited,
+            retries,
+            draws: _,
+            fx,
+            out: Outgoing { to_connections, to_shards, to_catalog, groups, dropped },
+        } = self;
+        queues.holdings(into);
+        into.declared("shard: histories", histories);
+        histories.values().for_each(|history| history.holdings(into));
+        pending.holdings(into);
+        into.in_transit("shard: queues to be touched again", again);
+        into.in_transit("shard: dead letters to be sent", dead_letters);
+        into.in_transit("shard: replays", replays);
+        forwardings.holdings(into);
+        into.in_transit("shard: garbage", garbage);
+        into.in_transit("shard: consumers of deleted queues", cancelled_consumers);
+        into.in_transit("shard: transactions that have begun", begun);
+        into.in_transit("shard: deadlines", deadlines);
+        resting.holdings(into);
+        confirms.holdings(into);
+        outboxes.holdings(into);
+        into.in_use("shard: queues with ready messages", &budget.queues());
+        into.in_transit("shard: dead letters under way", awaited);
+        into.in_transit("shard: dead letters to be sent again", &retries.len());
+        fx.holdings(into);
+        into.in_transit("shard: to connections", to_connections);
+        into.in_transit("shard: to shards", to_shards);
+        into.in_transit("shard: to the catalog", to_catalog);
+        into.in_transit("shard: groups", groups);
+        into.in_transit("shard: dropped", dropped);
+    }
+
+    /// Takes over the durable queues of this shard with what the store found of them.
+    pub fn recover(&mut self, now: Timestamp, queues: Vec<CatalogQueue>, found: Vec<RecoveredQueue>) {
+        let mut found: Map<QueueId, RecoveredQueue> =
+            found.into_iter().map(|recovered| (recovered.queue, recovered)).collect();
+        for CatalogQueue { queue: id, label, settings } in queues {
+            let recovered = found.remove(&id).unwrap_or_default();
+            self.add(now, id, label, settings, recovered);
+        }
+    }
+
+    /// The store's answer to a fetch.
+    pub fn loaded(&mut self, now: Timestamp, fetched: Fetched) {
+        if self.history_loaded(now, &fetched) {
+            return;
+        }
+        if let Some(slot) = self.queues.get_touched(fetched.fetch.queue) {
+            slot.queue.loaded(now, fetched, &mut self.fx);
+        }
+    }
+
+    /// Expires what is due.
+    pub fn tick(&mut self, now: Timestamp) {
+        while let Some(&(deadline, queue)) = self.deadlines.first()
+            && deadline <= now
+            && self.steps.may_pump(self.dead_letters_pending())
+        {
+            self.deadlines.pop_first();
+            if let Some(slot) = self.queues.get_touched(queue) {
+                slot.deadline = None;
+                let moved = slot.queue.tick(now, &mut self.fx);
+                self.steps.pumped(moved);
+            }
+        }
+        self.retry_dead_letters(now);
+        self.resting.give_room_back(now, &mut self.queues);
+    }
+
+    /// Ready messages of all its queues may take so many bytes from now on. What is beyond leaves memory in the turns that
+    /// follow.
+    pub fn set_memory_budget(&mut self, bytes: usize) {
+        if self.budget.set_bytes(bytes) {
+            self.set_windows();
+        }
+    }
+
+    /// The connection has written, or will never write, deliveries of this shard with so many bytes of
+    /// [`Message::footprint`]s. Those that answer a `basic.get` do not count.
+    pub fn drained(&mut self, connection: ConnectionId, bytes: usize) {
+        for queue in self.outboxes.drained(connection, bytes) {
+            self.touch(queue);
+        }
+    }
+
+    /// The connection is gone: what it held unacked comes back as failed.
+    pub fn connection_gone(&mut self, now: Timestamp, connection: ConnectionId) {
+        self.handle(now, Origin::Connection(connection), ShardCommand::Gone);
+    }
+
+    /// When [`Shard::tick`] has something to do, or a turn was too long to be finished.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.has_more() {
+            return Some(Timestamp(0));
+        }
+        let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
+        [deadline, self.retries.next(), self.resting.next()].into_iter().flatten().min()
+    }
+
+    /// Ends a turn: works off what had to wait, lets the queues it touched deliver, moves dead letters, and says what
+    /// has to be done. What is too much for a turn is left to the next one.
+    pub fn finish_turn(&mut self, now: Timestamp, fx: &mut ShardEffects) {
+        self.follow_wall_clock();
+        self.queues.sweep();
+        self.tell_those_who_waited(now);
+        self.work_off(now);
+        self.go_on_replaying(now);
+        for _ in 0..ROUNDS {
+            self.pump(now);
+            self.move_dead_letters(now);
+            self.delete_queues(now);
+            if self.queues.touched.is_empty() && self.fx.dead_letters.is_empty() {
+                break;
+            }
+        }
+        self.drop_garbage();
+        self.cancel_consumers();
+        self.steps.end_turn();
+        for queue in std::mem::take(&mut self.again) {
+            self.touch(queue);
+        }
+        self.hand_out(fx);
+    }
+
+    /// Whether a turn has something to do, even where nothing has come.
+    fn has_more(&self) -> bool {
+        self.steps.has_more
+            || self.confirms.has_done()
+            || self.queues.has_stale()
+            || !self.queues.touched.is_empty()
+            || self.dead_letters_pending() > 0
+            || !self.fx.to_delete.is_empty()
+            || !self.replays.is_empty()
+            || !self.garbage.is_empty()
+            || !self.cancelled_consumers.is_empty()
+    }
+
+    /// Has a queue carry out what it owes before somebody looks.
+    fn catch_up(&mut self, now: Timestamp, queue: QueueId) {
+        if let Some(slot) = self.queues.get_mut(queue) {
+            slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
+        }
+    }
+
+    /// Has all queues know where the wall clock was set.
+    fn follow_wall_clock(&mut self) {
+        let (ahead, values) = (self.view.wall_ahead(), self.queues.values());
+        if ahead != values.wall_ahead {
+            self.queues.set(Values { wall_ahead: ahead, ..values });
+        }
+    }
+
+    /// Pumps the queues that were touched.
+    fn pump(&mut self, now: Timestamp) {
+        let mut touched = std::mem::take(&mut self.queues.touched);
+        let mut windows_changed = false;
+        let mut pumped = 0;
+        for &id in &touched {
+            if !self.steps.may_pump(self.dead_letters_pending()) {
+                break;
+            }
+            pumped += 1;
+            let Some(slot) = self.queues.get_mut(id) else { continue };
+            slot.touched = false;
+            let (moved, more) = slot.queue.pump(now, &mut self.outboxes.flow(id), &mut self.fx);
+            self.steps.pumped(moved);
+            if more {
+                self.again.push(id);
+            }
+            let counts = slot.queue.counts();
+            let has_messages = counts.ready > 0 || counts.memory_bytes > 0;
+            if has_messages != slot.has_messages {
+                slot.has_messages = has_messages;
+                windows_changed |= self.budget.count(has_messages);
+            }
+            if slot.queue.keeps_room() {
+                self.resting.add(now, id);
+            }
+            let deadline = slot.queue.next_deadline();
+            if deadline != slot.deadline {
+                if let Some(before) = slot.deadline {
+                    self.deadlines.remove(&(before, id));
+                }
+                self.deadlines.extend(deadline.map(|deadline| (deadline, id)));
+                slot.deadline = deadline;
+            }
+        }
+        if windows_changed {
+            self.set_windows();
+        }
+        touched.drain(..pumped);
+        let newly = &mut self.queues.touched;
+        if newly.is_empty() || !touched.is_empty() {
+            touched.append(newly);
+            touched.shrink_if_sparse();
+            *newly = touched;
+        }
+    }
+
+    fn set_windows(&mut self) {
+        let windows = self.budget.windows();
+        self.queues.set(Values { windows, ..self.queues.values() });
+    }
+
+    /// Forgets who has nothing to do with a queue any more.
+    fn forget_freed_consumers(&mut self) {
+        for (id, key) in self.fx.freed_consumers.drain(..) {
+            if !self.queues.get(id).is_some_and(|slot| slot.queue.knows(key)) {
+                self.outboxes.remove_holder(key.connection, id, key.number);
+            }
+        }
+    }
+
+    /// Tells what queues have delivered so far in this turn. Otherwise that comes at its end, behind the answers: to be
+    /// called before a consumer's end is told, for a session does not know any more whom to give what comes later.
+    fn tell_deliveries(&mut self) {
+        self.out.to_connections.extend(deliveries(&mut self.fx));
+    }
+
+    fn hand_out(&mut self, fx: &mut ShardEffects) {
+        self.forget_freed_consumers();
+        fx.to_connections.append(&mut self.out.to_connections);
+        fx.to_shards.append(&mut self.out.to_shards);
+        fx.to_catalog.append(&mut self.out.to_catalog);
+        fx.to_connections.extend(self.fx.timed_out.drain(..).map(
+            |TimedOut { key, timeout, closes_channel }| {
+                let consumer = key.number;
+                (key.connection, SessionEvent::ConsumerTimedOut { consumer, timeout, closes_channel })
+            },
+        ));
+        fx.to_connections.extend(deliveries(&mut self.fx));
+        fx.to_connections.extend(self.fx.got.drain(..).map(|got| {
+            let reply = match got.found {
+                Some((delivery, remaining)) => Reply::Got { delivery: Box::new(delivery), remaining },
+                None => Reply::GotEmpty,
+            };
+            (got.key.connection, SessionEvent::Reply(reply))
+        }));
+        fx.ops.append(&mut self.fx.ops);
+        fx.groups.append(&mut self.out.groups);
+        fx.dropped += std::mem::take(&mut self.out.dropped);
+        fx.fetches.append(&mut self.fx.fetches);
+        self.fx.give_room_back();
+        self.out.give_room_back();
+        self.queues.touched.shrink_if_sparse();
+        if let Some((sequence, must_sync)) = self.confirms.end_batch(fx.ops.is_empty()) {
+            fx.sequence = sequence;
+            fx.must_sync = must_sync;
+        } else {
+            fx.must_sync = false;
+        }
+    }
+
+    /// Adds a queue, or what an exchange remembers, with what the store found of it.
+    fn add(
+        &mut self,
+        now: Timestamp,
+        id: QueueId,
+        label: QueueLabel,
+        settings: Arc<QueueSettings>,
+        found: RecoveredQueue,
+    ) {
+        self.newest = self.newest.max(id);
+        if settings.role == QueueRole::Remembers {
+            let history = History::new(id, &settings, &found);
+            self.fx.fetches.extend(history.fetch());
+            self.histories.insert(id, history);
+        } else {
+            let at = QueueRef { queue: id, shard: self.index };
+            self.queues.add(id, label, Queue::recover(at, settings, found, now));
+        }
+    }
+
+    /// Takes a queue out of all that the shard remembers.
+    fn remove_queue(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
+        let slot = self.queues.remove(id)?;
+        self.resting.remove(id);
+        if let Some(deadline) = slot.deadline {
+            self.deadlines.remove(&(deadline, id));
+        }
+        if slot.has_messages && self.budget.count(false) {
+            self.set_windows();
+        }
+        Some(slot)
+    }
+
+    /// Puts a message into a queue. One that was deleted meanwhile takes everything (semantics 9.25).
+    fn push(&mut self, now: Timestamp, queue: QueueId, message: Arc<Message>) -> Pushed {
+        self.put_in(queue, |queue, fx| queue.push(now, message, fx))
+    }
+
+    /// The same of a message that the broker sends on; one of the queue's `own`, where it comes back to it.
+    fn push_dead_letter(
+        &mut self,
+        now: Timestamp,
+        queue: QueueId,
+        message: Arc<Message>,
+        own: bool,
+    ) -> Pushed {
+        self.put_in(queue, |queue, fx| queue.push_dead_letter(now, message, own, fx))
+    }
+
+    #[inline]
+    fn put_in(
+        &mut self,
+        queue: QueueId,
+        put: impl FnOnce(&mut Queue, &mut QueueEffects) -> Pushed,
+    ) -> Pushed {
+        match self.queues.get_touched(queue) {
+            Some(slot) => put(&mut slot.queue, &mut self.fx),
+            None => Pushed::Accepted,
+        }
+    }
+
+    /// Has a queue pumped at the end of the turn.
+    fn touch(&mut self, queue: QueueId) {
+        self.queues.touch(queue);
+    }
+}

@@ -1,0 +1,21 @@
+//! Scenarios over catalog, ports and shards together: what clients see of declarations, publishes, confirms and dead letters.
+
+mod access;
+mod administration;
+mod cc;
+mod confirms;
+mod consuming;
+mod dead_letters;
+mod events;
+mod exchanges;
+pub(super) mod harness;
+mod internal_queues;
+mod masses;
+mod policies;
+mod publish;
+mod queues;
+mod recovery;
+mod redeclare;
+mod routes;
+mod tracing;
+mod turns;
