@@ -1,9 +1,10 @@
 //! Logging in, vhosts and permissions (semantics 1.8 to 1.20, section 16).
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, headers, int, message,
-    queue_with, short, text, texts,
+use super::builders::{
+    arguments, binding, declare_exchange, declare_queue, delete_queue, headers, int, message, queue_with,
+    short, text, texts,
 };
+use super::harness::Broker;
 use crate::model::administration::{
     Change, Password, PermissionSpec, TopicPermissionSpec, UserSpec, VhostMetadata,
 };

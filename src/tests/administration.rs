@@ -1,6 +1,7 @@
 //! What administrators change: vhosts and users with what goes with them, and what a restart keeps.
 
-use super::harness::{Broker, binding, declare_exchange, declare_queue, message, queue_with, text};
+use super::builders::{binding, declare_exchange, declare_queue, message, queue_with, text};
+use super::harness::Broker;
 use crate::model::administration::{
     AdministrationError, Applied, Change, NodeLimits, Password, PermissionSpec, TopicPermissionSpec,
     UserLimit, UserSpec, VhostLimit, VhostMetadata,

@@ -3,10 +3,11 @@
 use leveret_codec::properties::Field;
 use leveret_codec::table::AMQPValue;
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, headers, int, message, persistent,
-    queue_with, text, texts,
+use super::builders::{
+    arguments, binding, declare_exchange, declare_queue, headers, int, message, persistent, queue_with, text,
+    texts,
 };
+use super::harness::Broker;
 use crate::model::administration::Change;
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConsumerNumber;

@@ -2,9 +2,8 @@
 
 use std::sync::Arc;
 
-use super::harness::{
-    Broker, SHARDS, binding, declare_queue, delete_queue, int, message, persistent, queue_with, text,
-};
+use super::builders::{binding, declare_queue, delete_queue, int, message, persistent, queue_with, text};
+use super::harness::{Broker, SHARDS};
 use crate::model::command::{Origin, QueueLabel, ShardCommand};
 use crate::model::event::ConfirmToken;
 use crate::model::ids::{ConnectionId, QueueId, ShardIndex};

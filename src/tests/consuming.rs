@@ -1,6 +1,7 @@
 //! The way out over the shard: consumers, gets, outboxes and memory (semantics section 10).
 
-use super::harness::{Broker, declare_queue, message, persistent, sized};
+use super::builders::{declare_queue, message, persistent, sized};
+use super::harness::Broker;
 use crate::model::consuming::{ConsumeOptions, Settlement};
 use crate::model::ids::{ConnectionId, ConsumerNumber, PositionRange};
 use crate::model::op::Op;

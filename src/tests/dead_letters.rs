@@ -3,10 +3,11 @@
 use leveret_codec::properties::Field;
 use leveret_codec::table::{AMQPValue, FieldTable};
 
-use super::harness::{
-    Broker, binding, declare_exchange, declare_queue, headers, int, message, persistent, queue_with, short,
-    text, texts,
+use super::builders::{
+    binding, declare_exchange, declare_queue, headers, int, message, persistent, queue_with, short, text,
+    texts,
 };
+use super::harness::Broker;
 use crate::model::consuming::Settlement;
 use crate::model::ids::{ConsumerNumber, PositionRange};
 use crate::model::message::Message;
@@ -298,7 +299,7 @@ fn an_at_least_once_source_forgets_what_died_with_it() {
     let mut broker = at_least_once();
     broker.publish(1, message("", "src", &[]), None);
     broker.pass(10);
-    broker.ask(1, super::harness::delete_queue("src", false, false));
+    broker.ask(1, super::builders::delete_queue("src", false, false));
     broker.ask(1, declare_queue("late", |_| ()));
     broker.ask(1, Request::BindQueue(binding("dx", "late", "")));
     broker.pass(100_000);

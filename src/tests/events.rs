@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use leveret_codec::table::AMQPValue;
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, int, queue_with, text,
+use super::builders::{
+    arguments, binding, declare_exchange, declare_queue, delete_queue, int, queue_with, text,
 };
+use super::harness::Broker;
 use crate::catalog::events::characters;
 use crate::model::administration::{
     ApplyTo, Change, Password, PermissionSpec, PolicyKind, PolicySpec, TopicPermissionSpec, UserLimit,

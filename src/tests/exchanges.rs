@@ -2,9 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, int, message, text,
+use super::builders::{
+    arguments, binding, declare_exchange, declare_queue, delete_queue, int, message, text,
 };
+use super::harness::Broker;
 use crate::model::request::Request;
 
 fn delete_exchange(name: &str, if_unused: bool) -> Request {

@@ -3,10 +3,11 @@
 
 use leveret_codec::table::AMQPValue;
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, headers, int, message, persistent,
-    queue_with, text, texts,
+use super::builders::{
+    arguments, binding, declare_exchange, declare_queue, headers, int, message, persistent, queue_with, text,
+    texts,
 };
+use super::harness::Broker;
 use crate::model::consuming::Delivery;
 use crate::model::message::Message;
 use crate::model::op::Op;
@@ -273,7 +274,7 @@ fn a_history_is_bounded_by_bytes_however_long_it_may_be() {
     let mut broker =
         broker("x-recent-history", &[("x-recent-history-length", AMQPValue::LongLongInt(i64::MAX))]);
     for _ in 0..20 {
-        broker.publish(1, super::harness::sized("x", "k", &[persistent()], 1 << 20), None);
+        broker.publish(1, super::builders::sized("x", "k", &[persistent()], 1 << 20), None);
     }
     assert!(broker.stored.len() < 17, "{}", broker.stored.len());
     bind(&mut broker, "a", "");

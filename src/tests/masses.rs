@@ -1,6 +1,7 @@
 //! One request that concerns very much: it is carried out in steps, and others have their turn in between.
 
-use super::harness::{Broker, binding, declare_queue, delete_queue, int, message, queue_with, sized, text};
+use super::builders::{binding, declare_queue, delete_queue, int, message, queue_with, sized, text};
+use super::harness::Broker;
 use crate::catalog::{CatalogEffects, Outcome};
 use crate::model::administration::{
     Applied, ApplyTo, Change, PermissionSpec, PolicyKind, PolicySpec, VhostMetadata,
@@ -77,7 +78,7 @@ fn a_lost_connection_gives_back_in_steps_what_it_held() {
 
 /// A policy that limits the queues its pattern matches.
 fn policy(pattern: &str) -> Change {
-    let definition = super::harness::arguments(&[("max-length", int(7))]);
+    let definition = super::builders::arguments(&[("max-length", int(7))]);
     let policy = PolicySpec { pattern: pattern.into(), apply_to: ApplyTo::Queues, priority: 0, definition };
     Change::PutPolicy { vhost: "/".into(), kind: PolicyKind::Regular, name: "p".into(), policy }
 }
@@ -182,7 +183,7 @@ fn an_exchange_with_thousands_of_bindings_and_a_vhost_with_thousands_of_queues_g
         .administer(Change::PutPermissions { vhost: "v".into(), user: "guest".into(), permissions })
         .unwrap();
     broker.connect_to(2, "v");
-    broker.ask(2, super::harness::declare_exchange("x", "topic", |_| {}));
+    broker.ask(2, super::builders::declare_exchange("x", "topic", |_| {}));
     for number in 0..MANY / 2 {
         let name = format!("{number}");
         broker.ask(2, queue_with(&name, &[]));

@@ -2,13 +2,14 @@
 
 mod access;
 mod administration;
+mod builders;
 mod cc;
 mod confirms;
 mod consuming;
 mod dead_letters;
 mod events;
 mod exchanges;
-pub(super) mod harness;
+mod harness;
 mod internal_queues;
 mod masses;
 mod policies;

@@ -2,7 +2,8 @@
 
 use leveret_codec::table::AMQPValue;
 
-use super::harness::{Broker, arguments, binding, declare_exchange, declare_queue, int, message, text};
+use super::builders::{arguments, binding, declare_exchange, declare_queue, int, message, text};
+use super::harness::Broker;
 use crate::model::administration::{AdministrationError, Applied, ApplyTo, Change, PolicyKind, PolicySpec};
 use crate::model::request::Request;
 
@@ -55,7 +56,7 @@ fn a_policy_applies_to_queues_that_are_there_and_to_those_that_come() {
 fn a_policy_that_goes_lets_arguments_hold_alone_again() {
     let mut broker = Broker::new();
     broker.connect(1);
-    broker.ask(1, super::harness::queue_with("q", &[("x-max-length", int(3))]));
+    broker.ask(1, super::builders::queue_with("q", &[("x-max-length", int(3))]));
     broker.administer(regular("p", "", &[("max-length", int(1))])).unwrap();
     publish(&mut broker, 5);
     assert_eq!(broker.counts(1, "q"), (1, 0));
@@ -70,7 +71,7 @@ fn a_policy_that_goes_lets_arguments_hold_alone_again() {
 fn a_source_that_is_no_longer_at_least_once_drops_the_dead_letters_that_nobody_took() {
     let mut broker = Broker::new();
     broker.connect(1);
-    broker.ask(1, super::harness::queue_with("q", &[("x-queue-type", text("quorum"))]));
+    broker.ask(1, super::builders::queue_with("q", &[("x-queue-type", text("quorum"))]));
     let at_least_once = [
         ("dead-letter-exchange", text("nowhere")),
         ("dead-letter-strategy", text("at-least-once")),

@@ -3,10 +3,10 @@
 
 use leveret_codec::properties::Field;
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, headers, int, message, short,
-    text,
+use super::builders::{
+    arguments, binding, declare_exchange, declare_queue, delete_queue, headers, int, message, short, text,
 };
+use super::harness::Broker;
 use crate::model::event::SessionEvent;
 use crate::model::ids::ConsumerNumber;
 use crate::model::port::BrokerPort;

@@ -3,9 +3,10 @@
 
 use leveret_codec::table::AMQPValue;
 
-use super::harness::{
-    Broker, binding, declare_exchange, declare_queue, delete_queue, int, message, queue_with, text,
+use super::builders::{
+    binding, declare_exchange, declare_queue, delete_queue, int, message, queue_with, text,
 };
+use super::harness::Broker;
 use crate::model::command::Origin;
 use crate::model::command::{CatalogCommand, QueueDeclare, ShardCommand};
 use crate::model::consuming::ConsumeOptions;

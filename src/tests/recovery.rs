@@ -1,9 +1,10 @@
 //! The broker after a restart: what was recorded is there, what was not is not.
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, int, message, persistent,
-    queue_with, text,
+use super::builders::{
+    arguments, binding, declare_exchange, declare_queue, delete_queue, int, message, persistent, queue_with,
+    text,
 };
+use super::harness::Broker;
 use crate::catalog::CatalogEffects;
 use crate::model::administration::{Change, PermissionSpec, VhostMetadata};
 use crate::model::op::CatalogOp;

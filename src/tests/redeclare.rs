@@ -1,7 +1,8 @@
 //! Declarations of what exists, as clients make them that come back: they need no turn of the catalog, and say no sooner
 //! that something exists than it is on disk.
 
-use super::harness::{Broker, binding, declare_exchange, declare_queue, delete_queue, message};
+use super::builders::{binding, declare_exchange, declare_queue, delete_queue, message};
+use super::harness::Broker;
 use crate::model::port::{BrokerPort, Progress};
 use crate::model::request::{Reply, Request};
 

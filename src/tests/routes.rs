@@ -1,9 +1,8 @@
 //! What a connection remembers of routes while others declare and delete: what they change is looked up again, what they do
 //! not is not.
 
-use super::harness::{
-    Broker, arguments, binding, declare_exchange, declare_queue, delete_queue, message, text,
-};
+use super::builders::{arguments, binding, declare_exchange, declare_queue, delete_queue, message, text};
+use super::harness::Broker;
 use crate::model::administration::{ApplyTo, Change, PolicyKind, PolicySpec};
 use crate::model::ids::{QueueRef, Timestamp};
 use crate::model::port::BrokerPort;

@@ -3,9 +3,10 @@
 use leveret_codec::properties::Field;
 use leveret_codec::table::AMQPValue;
 
-use super::harness::{
-    Broker, binding, declare_exchange, declare_queue, delete_queue, headers, int, message, short, text, texts,
+use super::builders::{
+    binding, declare_exchange, declare_queue, delete_queue, headers, int, message, short, text, texts,
 };
+use super::harness::Broker;
 use crate::model::administration::Change;
 use crate::model::consuming::Delivery;
 use crate::model::ids::Timestamp;

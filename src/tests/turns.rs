@@ -4,7 +4,8 @@
 use leveret_codec::properties::Field;
 use leveret_codec::table::AMQPValue;
 
-use super::harness::{Broker, declare_queue, delete_queue, int, message, queue_with, short, text};
+use super::builders::{declare_queue, delete_queue, int, message, queue_with, short, text};
+use super::harness::Broker;
 use crate::model::consuming::{ConsumeOptions, Settlement};
 use crate::model::event::SessionEvent;
 use crate::model::ids::{ConsumerNumber, Position, PositionRange};
