@@ -3,12 +3,13 @@
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Range;
 
 use amq_protocol::protocol::{AMQPClass, gen_class};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use crate::frame::{END, FrameKind, OVERHEAD};
-use crate::growing::{generate_into, put_short_string};
+use crate::growing::generate_into;
 use crate::properties::Properties;
 
 /// Body slices from this size on are sent from where they are; smaller ones are copied behind their frame header.
@@ -16,6 +17,11 @@ const SENT_IN_PLACE: usize = 4096;
 
 /// The class of everything that carries content.
 const BASIC: u16 = 60;
+
+/// Bytes of class and method.
+const METHOD_ID: usize = 4;
+/// Bytes of a content header before its properties: class, weight and the size of the body.
+const HEADER: usize = 12;
 
 /// A message to be written: what deliver, return and get-ok have in common.
 #[derive(Clone, Copy, Debug)]
@@ -76,14 +82,15 @@ impl Output {
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
     ) {
-        self.basic(channel, 60, |tail| {
-            put_short_string(tail, consumer_tag.as_bytes());
-            tail.put_u64(delivery_tag);
-            tail.put_u8(u8::from(redelivered));
-            put_short_string(tail, exchange);
-            put_short_string(tail, routing_key);
+        let texts = [consumer_tag.as_bytes(), exchange, routing_key].map(short);
+        let arguments = texts.map(|text| 1 + text.len()).iter().sum::<usize>() + 9;
+        self.with_content(channel, 60, arguments, content, frame_max, |to| {
+            put_text(to, texts[0]);
+            to.put_u64(delivery_tag);
+            to.put_u8(u8::from(redelivered));
+            put_text(to, texts[1]);
+            put_text(to, texts[2]);
         });
-        self.content(channel, content, frame_max);
     }
 
     /// Writes `basic.get-ok` (60, 71) with its content.
@@ -99,14 +106,15 @@ impl Output {
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
     ) {
-        self.basic(channel, 71, |tail| {
-            tail.put_u64(delivery_tag);
-            tail.put_u8(u8::from(redelivered));
-            put_short_string(tail, exchange);
-            put_short_string(tail, routing_key);
-            tail.put_u32(message_count);
+        let texts = [exchange, routing_key].map(short);
+        let arguments = texts.map(|text| 1 + text.len()).iter().sum::<usize>() + 13;
+        self.with_content(channel, 71, arguments, content, frame_max, |to| {
+            to.put_u64(delivery_tag);
+            to.put_u8(u8::from(redelivered));
+            put_text(to, texts[0]);
+            put_text(to, texts[1]);
+            to.put_u32(message_count);
         });
-        self.content(channel, content, frame_max);
     }
 
     /// Writes `basic.return` (60, 50) with its content.
@@ -121,13 +129,12 @@ impl Output {
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
     ) {
-        self.basic(channel, 50, |tail| {
-            tail.put_u16(reply_code);
-            put_short_string(tail, reply_text.as_bytes());
-            put_short_string(tail, exchange);
-            put_short_string(tail, routing_key);
+        let texts = [reply_text.as_bytes(), exchange, routing_key].map(short);
+        let arguments = texts.map(|text| 1 + text.len()).iter().sum::<usize>() + 2;
+        self.with_content(channel, 50, arguments, content, frame_max, |to| {
+            to.put_u16(reply_code);
+            texts.iter().for_each(|text| put_text(to, text));
         });
-        self.content(channel, content, frame_max);
     }
 
     /// Writes `basic.ack` (60, 80), a confirm.
@@ -175,25 +182,17 @@ impl Output {
     }
 
     fn confirm(&mut self, channel: u16, method: u16, delivery_tag: u64, bits: u8) {
-        self.basic(channel, method, |tail| {
-            tail.put_u64(delivery_tag);
-            tail.put_u8(bits);
-        });
-    }
-
-    /// Writes a method of class basic.
-    fn basic(&mut self, channel: u16, method: u16, arguments: impl FnOnce(&mut BytesMut)) {
-        self.frame(FrameKind::Method, channel, |tail| {
-            tail.put_u16(BASIC);
-            tail.put_u16(method);
-            arguments(tail);
-        });
+        let mut to = grow(&mut self.tail, OVERHEAD + METHOD_ID + 9);
+        put_method_head(&mut to, channel, method, 9);
+        to.put_u64(delivery_tag);
+        to.put_u8(bits);
+        to.put_u8(END);
     }
 
     /// Writes a frame whose payload goes into the tail, and counts it afterwards.
     fn frame(&mut self, kind: FrameKind, channel: u16, payload: impl FnOnce(&mut BytesMut)) {
         let start = self.tail.len();
-        self.frame_header(kind, channel, 0);
+        put_frame_head(&mut self.tail, kind, channel, 0);
         let payload_start = self.tail.len();
         payload(&mut self.tail);
         let len = size(self.tail.len() - payload_start);
@@ -201,61 +200,84 @@ impl Output {
         self.tail.put_u8(END);
     }
 
-    fn frame_header(&mut self, kind: FrameKind, channel: u16, payload_len: usize) {
-        self.tail.put_u8(kind as u8);
-        self.tail.put_u16(channel);
-        self.tail.put_u32(size(payload_len));
-    }
-
-    /// Header frame and body frames, split by `frame_max` (semantics 2.7); 0: no bound. An empty body has no body
-    /// frame (semantics 2.4).
-    fn content<'a>(
+    /// Writes a method of class basic, whose arguments take so many bytes, the header frame and the body frames, split by
+    /// `frame_max` (semantics 2.7); 0: no bound. An empty body has no body frame (semantics 2.4). What is copied is written
+    /// into room that is made once: this is most of what a delivery costs.
+    fn with_content<'a>(
         &mut self,
         channel: u16,
+        method: u16,
+        arguments: usize,
         content: Content<'_, impl Iterator<Item = &'a Bytes>>,
         frame_max: u32,
+        put_arguments: impl FnOnce(&mut &mut [u8]),
     ) {
-        self.frame(FrameKind::Header, channel, |tail| {
-            tail.put_u16(BASIC);
-            tail.put_u16(0);
-            tail.put_u64(content.body_len as u64);
-            tail.extend_from_slice(content.properties.raw());
-        });
+        let Content { properties, body_len, body } = content;
         let most = match usize::try_from(frame_max).unwrap_or(usize::MAX) {
             // What the size field can count.
             0 => u32::MAX as usize,
             max => max.saturating_sub(OVERHEAD).max(1),
         };
-        let mut left = content.body_len;
+        let properties = properties.raw();
+        let is_copied = body_len < SENT_IN_PLACE && body_len <= most;
+        let copied = if is_copied && body_len > 0 { OVERHEAD + body_len } else { 0 };
+        let head = OVERHEAD + METHOD_ID + arguments + OVERHEAD + HEADER + properties.len();
+        let mut to = grow(&mut self.tail, head + copied);
+        put_method_head(&mut to, channel, method, arguments);
+        put_arguments(&mut to);
+        to.put_u8(END);
+        put_frame_head(&mut to, FrameKind::Header, channel, HEADER + properties.len());
+        to.put_u16(BASIC);
+        to.put_u16(0);
+        to.put_u64(body_len as u64);
+        to.put_slice(properties);
+        to.put_u8(END);
+        if is_copied {
+            put_body(to, channel, body_len, body);
+        } else {
+            self.body(channel, body_len, body, most);
+        }
+    }
+
+    /// The body in frames of `most` bytes each at most.
+    fn body<'a>(
+        &mut self,
+        channel: u16,
+        body_len: usize,
+        body: impl Iterator<Item = &'a Bytes>,
+        most: usize,
+    ) {
+        let mut left = body_len;
         let mut room = 0;
-        for slice in content.body {
-            let mut slice = slice.clone();
-            while !slice.is_empty() {
+        for slice in body {
+            let mut at = 0;
+            while at < slice.len() {
                 if room == 0 {
-                    assert!(left > 0, "more body than its length of {}", content.body_len);
+                    assert!(left > 0, "more body than its length of {body_len}");
                     room = left.min(most);
                     left -= room;
-                    self.frame_header(FrameKind::Body, channel, room);
+                    put_frame_head(&mut self.tail, FrameKind::Body, channel, room);
                 }
-                let part = slice.split_to(slice.len().min(room));
-                room -= part.len();
-                self.body_part(part);
+                let end = slice.len().min(at + room);
+                room -= end - at;
+                self.body_part(slice, at..end);
+                at = end;
                 if room == 0 {
                     self.tail.put_u8(END);
                 }
             }
         }
         // Otherwise the peer would take the next frames for the rest of this body.
-        assert!(left == 0 && room == 0, "less body than its length of {}", content.body_len);
+        assert!(left == 0 && room == 0, "less body than its length of {body_len}");
     }
 
-    fn body_part(&mut self, part: Bytes) {
+    fn body_part(&mut self, slice: &Bytes, part: Range<usize>) {
         if part.len() < SENT_IN_PLACE {
-            self.tail.extend_from_slice(&part);
+            self.tail.extend_from_slice(&slice[part]);
         } else {
             let before = self.tail.split().freeze();
             self.seal(before);
-            self.seal(part);
+            self.seal(slice.slice(part));
         }
     }
 
@@ -265,6 +287,50 @@ impl Output {
             self.sealed.push_back(bytes);
         }
     }
+}
+
+/// Room for so many bytes at the end.
+fn grow(tail: &mut BytesMut, len: usize) -> &mut [u8] {
+    let start = tail.len();
+    tail.resize(start + len, 0);
+    &mut tail[start..]
+}
+
+fn put_frame_head(to: &mut impl BufMut, kind: FrameKind, channel: u16, payload_len: usize) {
+    to.put_u8(kind as u8);
+    to.put_u16(channel);
+    to.put_u32(size(payload_len));
+}
+
+/// What comes before the arguments of a method of class basic.
+fn put_method_head(to: &mut impl BufMut, channel: u16, method: u16, arguments: usize) {
+    put_frame_head(to, FrameKind::Method, channel, METHOD_ID + arguments);
+    to.put_u16(BASIC);
+    to.put_u16(method);
+}
+
+/// A body that is copied whole, in one frame, into what was left for it.
+fn put_body<'a>(mut to: &mut [u8], channel: u16, body_len: usize, body: impl Iterator<Item = &'a Bytes>) {
+    if body_len > 0 {
+        put_frame_head(&mut to, FrameKind::Body, channel, body_len);
+    }
+    let end = usize::from(body_len > 0);
+    for slice in body {
+        assert!(slice.len() + end <= to.len(), "more body than its length of {body_len}");
+        to.put_slice(slice);
+    }
+    assert!(to.len() == end, "less body than its length of {body_len}");
+    to.fill(END);
+}
+
+/// A text as a short string holds it: 255 bytes at most, as many as the length octet counts.
+fn short(text: &[u8]) -> &[u8] {
+    &text[..text.len().min(255)]
+}
+
+fn put_text(to: &mut &mut [u8], text: &[u8]) {
+    to.put_u8(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    to.put_slice(text);
 }
 
 /// A length as the size field of a frame; the frames of one method or header never come near its end.

@@ -56,6 +56,7 @@ impl<K: Eq + Hash, V, S: BuildHasher + Clone> Growing<K, V, S> {
         self.iter().map(|(_, value)| value)
     }
 
+    #[inline]
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where
         K: Borrow<Q>,
@@ -63,6 +64,7 @@ impl<K: Eq + Hash, V, S: BuildHasher + Clone> Growing<K, V, S> {
         self.map.get(key).or_else(|| self.old.as_ref()?.get(key))
     }
 
+    #[inline]
     pub fn get_mut<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<&mut V>
     where
         K: Borrow<Q>,

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::consuming::Delivery;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerNumber, Name};
 
 use super::confirms::Confirms;
 use super::content::Content;
 use super::transaction::Transaction;
-use super::unacked::UnackedTags;
+use super::unacked::{Unacked, UnackedTags};
 
 #[derive(Debug)]
 pub(super) struct Channel {
@@ -48,6 +49,12 @@ pub(super) struct SharedPrefetch {
     pub used: usize,
     /// The channel's consumers are held back.
     pub paused: bool,
+}
+
+impl SharedPrefetch {
+    pub(super) fn is_full(&self) -> bool {
+        self.used >= self.limit
+    }
 }
 
 /// The channel's consumer of direct replies (semantics 15.1).
@@ -104,5 +111,18 @@ impl Channel {
     pub(super) fn next_tag(&mut self) -> u64 {
         self.last_tag += 1;
         self.last_tag
+    }
+
+    /// A delivery goes out under this tag and is to be acked. `counted`: it takes of the shared prefetch.
+    pub(super) fn remember(
+        &mut self,
+        delivery: &Delivery,
+        tag: u64,
+        consumer: ConsumerNumber,
+        counted: bool,
+    ) {
+        self.shared_prefetch.used += usize::from(counted);
+        let Delivery { queue, position, .. } = *delivery;
+        self.unacked.push(Unacked { tag, queue, consumer, position, counted });
     }
 }

@@ -21,6 +21,7 @@ use crate::model::request::Reply;
 use super::channel::{Channel, ChannelMode};
 use super::channel_context::{ChannelContext, ChannelOutcome, Shared};
 use super::context::Context;
+use super::delivering;
 use super::failure::{
     Failure, heartbeat_with_payload, undecodable, undecodable_on_connection, unexpected_frame,
     unexpected_method,
@@ -152,17 +153,14 @@ impl Connection {
     }
 
     /// A delivery. One for a consumer that is gone was requeued when it was detached.
-    pub(super) fn deliver<P: BrokerPort>(
-        &mut self,
-        delivery: &Delivery,
-        out: &mut Context<P>,
-    ) -> Result<(), Failure> {
-        let Some(consumer) = self.shared.consumers.get(&delivery.consumer) else { return Ok(()) };
-        let (tag, no_ack) = (consumer.tag.clone(), consumer.no_ack);
-        self.with_channel(consumer.channel, out, |context| {
-            context.deliver(delivery, &tag, no_ack);
-            Ok(ChannelOutcome::Goes)
-        })
+    pub(super) fn deliver<P: BrokerPort>(&mut self, delivery: &Delivery, out: &mut Context<P>) {
+        let Some(consumer) = self.shared.consumers.get(&delivery.consumer) else { return };
+        let (number, no_ack) = (consumer.channel, consumer.no_ack);
+        let Some(ChannelState::Open(channel)) = self.channels.get_mut(&number) else { return };
+        delivering::deliver(delivery, number, channel, consumer, out);
+        if !no_ack {
+            ChannelContext { number, channel, shared: &mut self.shared, out }.adapt_pause();
+        }
     }
 
     /// A confirm, of a channel that may be gone by now (semantics 9.24).

@@ -6,52 +6,57 @@ use leveret_codec::table::{self, AMQPValue};
 use leveret_codec::write::Content;
 
 use crate::model::consuming::{Delivery, Settlement};
-use crate::model::ids::{ConsumerNumber, Name, PositionRange};
+use crate::model::ids::{ChannelNumber, PositionRange};
 use crate::model::op::Attempts;
 use crate::model::port::BrokerPort;
 
-use super::channel_context::ChannelContext;
-use super::context::short;
-use super::unacked::Unacked;
+use super::channel::Channel;
+use super::channel_context::{ChannelContext, Consumer};
+use super::context::{Context, short};
+
+/// Writes a delivery to a consumer, or gives it back where the channel's shared prefetch is used up. Whether that is so
+/// now is to be looked at next ([`ChannelContext::adapt_pause`]).
+pub(super) fn deliver<P: BrokerPort>(
+    delivery: &Delivery,
+    number: ChannelNumber,
+    channel: &mut Channel,
+    consumer: &Consumer,
+    out: &mut Context<P>,
+) {
+    if !consumer.no_ack && channel.shared_prefetch.is_full() {
+        let range = PositionRange::single(delivery.position);
+        out.port.settle(delivery.queue, delivery.consumer, range, Settlement::Release);
+        return;
+    }
+    let delivery_tag = channel.next_tag();
+    if !consumer.no_ack {
+        channel.remember(delivery, delivery_tag, delivery.consumer, true);
+    }
+    out.tally.delivered += 1;
+    out.port.delivered(number, delivery);
+    let message = &delivery.message;
+    let properties = counted_properties(delivery);
+    let properties = properties.as_deref().map_or_else(|| message.properties(), Properties::trusted);
+    let body = message.body();
+    out.output.deliver(
+        number,
+        &consumer.tag,
+        delivery_tag,
+        delivery.redelivered,
+        message.exchange(),
+        message.routing_key(),
+        Content { properties, body_len: body.len(), body: body.slices() },
+        out.frame_max,
+    );
+}
 
 impl<P: BrokerPort> ChannelContext<'_, P> {
-    /// Writes a delivery to a consumer, or gives it back where the channel's shared prefetch is used up.
-    pub(super) fn deliver(&mut self, delivery: &Delivery, tag: &Name, no_ack: bool) {
-        if !no_ack && self.is_full() {
-            let range = PositionRange::single(delivery.position);
-            self.out.port.settle(delivery.queue, delivery.consumer, range, Settlement::Release);
-            return;
-        }
-        let delivery_tag = self.channel.next_tag();
-        if !no_ack {
-            self.remember(delivery, delivery_tag, delivery.consumer, true);
-        }
-        self.out.tally.delivered += 1;
-        self.out.port.delivered(self.number, delivery);
-        let message = &delivery.message;
-        let properties = counted_properties(delivery);
-        let properties = properties.as_deref().map_or_else(|| message.properties(), Properties::trusted);
-        let body = message.body();
-        self.out.output.deliver(
-            self.number,
-            tag,
-            delivery_tag,
-            delivery.redelivered,
-            message.exchange(),
-            message.routing_key(),
-            Content { properties, body_len: body.len(), body: body.slices() },
-            self.out.frame_max,
-        );
-        if !no_ack {
-            self.adapt_pause();
-        }
-    }
-
     /// Writes basic.get-ok.
     pub(super) fn got(&mut self, delivery: &Delivery, remaining: u32, no_ack: bool) {
         let delivery_tag = self.channel.next_tag();
         if !no_ack {
-            self.remember(delivery, delivery_tag, self.channel.getter, false);
+            let getter = self.channel.getter;
+            self.channel.remember(delivery, delivery_tag, getter, false);
         }
         self.out.tally.delivered += 1;
         self.out.port.delivered(self.number, delivery);
@@ -73,7 +78,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
 
     /// Pauses the channel's consumers when its shared prefetch is used up, resumes them when there is room.
     pub(super) fn adapt_pause(&mut self) {
-        let full = self.is_full();
+        let full = self.channel.shared_prefetch.is_full();
         if full == self.channel.shared_prefetch.paused {
             return;
         }
@@ -84,16 +89,6 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
                 self.out.port.set_paused(queue, *number, full);
             }
         }
-    }
-
-    fn is_full(&self) -> bool {
-        self.channel.shared_prefetch.used >= self.channel.shared_prefetch.limit
-    }
-
-    fn remember(&mut self, delivery: &Delivery, tag: u64, consumer: ConsumerNumber, counted: bool) {
-        self.channel.shared_prefetch.used += usize::from(counted);
-        let Delivery { queue, position, .. } = *delivery;
-        self.channel.unacked.push(Unacked { tag, queue, consumer, position, counted });
     }
 }
 

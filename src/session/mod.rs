@@ -40,6 +40,7 @@ use leveret_codec::frame::Frame;
 use leveret_codec::method::MethodId;
 use leveret_codec::write::Output;
 
+use crate::model::consuming::Delivery;
 use crate::model::event::SessionEvent;
 use crate::model::fault::Fault;
 use crate::model::holdings::Holdings;
@@ -184,19 +185,32 @@ impl<P: BrokerPort> Session<P> {
         self.settle_up();
     }
 
+    /// A delivery, told in order of arrival with the other events. What it leads to is in the output and with the port;
+    /// [`Session::end_of_batch`] has to follow, once for however many.
+    pub fn deliver(&mut self, now: Timestamp, delivery: &Delivery) {
+        self.out.now = now;
+        if let Phase::Running(connection) = &mut self.phase {
+            connection.deliver(delivery, &mut self.out);
+        }
+    }
+
     /// Told in order of arrival. An answer lets the held-back input go on.
     pub fn event(&mut self, now: Timestamp, event: SessionEvent) {
         self.out.now = now;
-        if let SessionEvent::Alarm(alarms) = event {
-            self.set_alarms(alarms);
-            self.settle_up();
-            return;
+        match event {
+            SessionEvent::Alarm(alarms) => self.set_alarms(alarms),
+            SessionEvent::Deliver(delivery) => self.deliver(now, &delivery),
+            other => self.answer(other),
         }
+        self.settle_up();
+    }
+
+    /// What comes of the other events; an answer lets the held-back input go on.
+    fn answer(&mut self, event: SessionEvent) {
         match &mut self.phase {
             Phase::Running(connection) => {
                 let out = &mut self.out;
                 let outcome = match event {
-                    SessionEvent::Deliver(delivery) => connection.deliver(&delivery, out),
                     SessionEvent::Confirm { token, accepted } => connection.confirm(token, accepted, out),
                     SessionEvent::Reply(reply) => connection.reply(reply, out),
                     SessionEvent::ConsumerCancelled(consumer) => connection.consumer_cancelled(consumer, out),
@@ -204,7 +218,7 @@ impl<P: BrokerPort> Session<P> {
                         connection.consumer_timed_out(consumer, timeout, closes_channel, out)
                     }
                     SessionEvent::Close(fault) => Err(Failure::new(fault, MethodId::NONE)),
-                    SessionEvent::Alarm(_) => Ok(()),
+                    SessionEvent::Alarm(_) | SessionEvent::Deliver(_) => Ok(()),
                 };
                 if let Err(failure) = outcome {
                     self.close(&failure);
@@ -225,7 +239,6 @@ impl<P: BrokerPort> Session<P> {
             }
             Phase::Over => {}
         }
-        self.settle_up();
     }
 
     /// Whether the socket is to be read: not while too much waits to be sent, not while an answer is awaited and input is

@@ -83,8 +83,10 @@ impl ConnectionActor {
                 } else if let Some(undrained) = self.undrained.get_mut(usize::from(delivery.queue.shard.0)) {
                     *undrained += bytes;
                 }
+                self.session.deliver(now, delivery);
+            } else {
+                self.session.event(now, event);
             }
-            self.session.event(now, event);
         }
         replies
     }
