@@ -67,7 +67,7 @@ pub enum ShardCommand {
     /// From a connection.
     Detach { queue: QueueId, consumer: ConsumerNumber },
     /// From a connection; answered.
-    Consume { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, options: ConsumeOptions },
+    Consume { queue: QueueId, label: QueueLabel, consumer: ConsumerNumber, options: Box<ConsumeOptions> },
     /// From a connection; answered.
     Cancel { queue: QueueId, consumer: ConsumerNumber },
     /// From a connection, whose user may not read any more: cancels, and says so as the broker's doing.
@@ -107,6 +107,9 @@ pub enum ShardCommand {
     /// From a shard: one target of the dead letter has it, or (`taken` false) did not take it.
     DeadLettered { awaited: AwaitedDeadLetter, target: QueueId, taken: bool },
 }
+
+/// There is one for every publish: what is large in others is boxed.
+const _: () = assert!(size_of::<ShardCommand>() <= 64);
 
 /// A publish to very many queues, some of which have it.
 #[derive(Clone, Debug)]

@@ -185,6 +185,13 @@ impl Port {
     /// One command per shard that has a queue of the message.
     pub(super) fn submit_publish(&mut self, publish: RoutedPublish, confirm: Option<ConfirmToken>) -> usize {
         let RoutedPublish { message, mut queues, direct_replies } = publish;
+        // Nearly all messages; they need not be counted up for it.
+        if let [QueueRef { queue, shard }] = queues[..]
+            && direct_replies.is_empty()
+        {
+            self.outgoing.push(shard, ShardCommand::Publish { queues: smallvec![queue], message, confirm });
+            return usize::from(confirm.is_some());
+        }
         for (connection, consumer) in direct_replies {
             let delivery = direct_delivery(consumer, Arc::clone(&message));
             self.outgoing.direct.push((connection, delivery));

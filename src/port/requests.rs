@@ -47,6 +47,7 @@ impl Port {
             }
             Request::Consume { queue, channel: _, consumer, options } => {
                 let (at, label) = self.readable_queue(&queue)?;
+                let options = Box::new(options);
                 let command = ShardCommand::Consume { queue: at.queue, label, consumer, options };
                 Ok(self.ask_shard(at, command))
             }

@@ -96,7 +96,7 @@ impl Shard {
                 }
             }
             ShardCommand::Consume { queue, label, consumer, options } => {
-                let reply = self.consume(now, key(consumer), queue, &label, options);
+                let reply = self.consume(now, key(consumer), queue, &label, *options);
                 self.out.reply(connection, reply);
             }
             ShardCommand::Get { queue, label, consumer, no_ack } => {
