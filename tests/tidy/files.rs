@@ -6,10 +6,6 @@ use super::{Violation, is_test_path, lines};
 /// Most lines of a file.
 const MAX_LINES: usize = 500;
 
-/// Files from before that bound, and how long each may be until it is split. None is added, and none grows; the line of
-/// one that is split goes.
-const LONG_FILES: &[(&str, usize)] = &[];
-
 /// Rule 5: every file starts by saying what lives in it.
 pub(crate) fn head(_path: &str, source: &Source<'_>) -> Vec<Violation> {
     let described = source
@@ -24,17 +20,11 @@ pub(crate) fn head(_path: &str, source: &Source<'_>) -> Vec<Violation> {
 }
 
 /// Rule 6: files can be read in one sitting, and nothing unfinished is left in them.
-pub(crate) fn length_and_leftovers(path: &str, source: &Source<'_>) -> Vec<Violation> {
+pub(crate) fn length_and_leftovers(_path: &str, source: &Source<'_>) -> Vec<Violation> {
     let mut violations = Vec::new();
     let lines = source.text.lines().count();
-    let excepted = LONG_FILES.iter().find(|(long, _)| *long == path).map(|(_, most)| *most);
-    let most = excepted.unwrap_or(MAX_LINES);
-    if lines > most {
-        violations.push((most, format!("{lines} lines, {most} at most")));
-    }
-    if excepted.is_some() && lines <= MAX_LINES {
-        violations
-            .push((1, "it is short enough: strike it from LONG_FILES in tests/tidy/files.rs".to_owned()));
+    if lines > MAX_LINES {
+        violations.push((MAX_LINES, format!("{lines} lines, {MAX_LINES} at most")));
     }
     for (line, text) in numbered(source.text) {
         for word in [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")] {
@@ -83,14 +73,6 @@ fn a_file_without_a_head_is_found() {
 fn long_files_and_leftovers_are_found() {
     assert_eq!(lines(length_and_leftovers, "src/x.rs", &"\n".repeat(501)), [500]);
     assert!(lines(length_and_leftovers, "src/x.rs", &"\n".repeat(500)).is_empty());
-    let (long, most) = LONG_FILES[0];
-    assert_eq!(lines(length_and_leftovers, long, &"\n".repeat(most + 1)), [most]);
-    assert!(lines(length_and_leftovers, long, &"\n".repeat(most)).is_empty());
-    assert_eq!(
-        lines(length_and_leftovers, long, &"\n".repeat(MAX_LINES)),
-        [1],
-        "it is no exception any more"
-    );
     for word in ["TO", "FIX", "XX"].into_iter().zip(["DO", "ME", "X"]).map(|(a, b)| format!("{a}{b}")) {
         assert_eq!(lines(length_and_leftovers, "src/x.rs", &format!("\n// {word}: later")), [2]);
         assert!(lines(length_and_leftovers, "src/x.rs", &format!("// A{word}")).is_empty());
@@ -124,11 +106,4 @@ fn a_panic_without_a_reason_is_found() {
     }
     let late = "#[cfg(test)]\nmod tests {\n    fn f() { g().unwrap(); }\n}\nfn h() { g().unwrap(); }";
     assert_eq!(lines(panics, "src/queue/mod.rs", late), [5]);
-}
-
-/// Exceptions are of files that exist.
-pub(crate) fn long_files_exist(exists: impl Fn(&str) -> bool) -> Vec<String> {
-    let gone = LONG_FILES.iter().filter(|(path, _)| !exists(path));
-    gone.map(|(path, _)| format!("{path} is gone: strike it from LONG_FILES in tests/tidy/files.rs"))
-        .collect()
 }
