@@ -5,30 +5,14 @@
 //! list, made for the oldest delivery of that time; when it has come, what is the oldest now is looked for. So a
 //! delivery and an ack cost nothing, and a consumer is looked at once per timeout.
 
-use super::consumers::ConsumerSlot;
 use super::effects::{QueueEffects, TimedOut};
+use super::rotation::ConsumerSlot;
 use super::{PIECE, Queue, settle};
 use crate::model::ids::Timestamp;
 use crate::model::settings::QueueType;
 
 /// The longest consumer timeout, in milliseconds: 30 days. A longer one is none.
 const LONGEST: u64 = 30 * 86_400_000;
-
-/// When a delivery was made, in the few bytes there are: milliseconds, counted around. It holds for 49 days.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Since(u32);
-
-impl Since {
-    #[allow(clippy::cast_possible_truncation, reason = "counted around")]
-    pub(super) fn new(now: Timestamp) -> Since {
-        Since(now.0 as u32)
-    }
-
-    /// Milliseconds.
-    fn age(self, now: Timestamp) -> u64 {
-        u64::from(Since::new(now).0.wrapping_sub(self.0))
-    }
-}
 
 impl Queue {
     /// How long somebody may hold a delivery who asks for this time, or for none.

@@ -9,15 +9,19 @@ use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use foldhash::fast::FixedState;
 
-use super::effects::ConsumeRefused;
 use super::on_first_use::{OnFirstUse, Part};
-use super::rotation::Rotation;
+use super::rotation::{ConsumerSlot, Rotation};
 use crate::model::consuming::ConsumeOptions;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, Timestamp};
 
-/// A consumer's place in the table. Given to another once the consumer has gone and holds nothing.
-pub(super) type ConsumerSlot = u32;
+/// Why `consume` was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ConsumeRefused {
+    /// 403: the queue has, or is asked to have, an exclusive consumer (semantics 10.3).
+    #[error("the queue is in exclusive use")]
+    ExclusiveUse,
+}
 
 /// More than this many stale positions beyond twice the live ones are cleared away.
 const SLACK: usize = 32;

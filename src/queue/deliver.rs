@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
-use super::consumers::ConsumerSlot;
 use super::effects::{Got, QueueEffects};
 use super::entry::{Entry, Stored};
 use super::lane::Next;
+use super::rotation::ConsumerSlot;
 use super::{PIECE, PendingGet, Queue};
 use crate::model::consuming::{DeathReason, Delivery};
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};

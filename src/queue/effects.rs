@@ -22,14 +22,6 @@ pub enum Pushed {
     Rejected,
 }
 
-/// Why `consume` was refused.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ConsumeRefused {
-    /// 403: the queue has, or is asked to have, an exclusive consumer (semantics 10.3).
-    #[error("the queue is in exclusive use")]
-    ExclusiveUse,
-}
-
 /// A message that leaves for the dead-letter exchange.
 #[derive(Clone, Debug)]
 pub struct DeadLetter {

@@ -44,18 +44,21 @@ mod spans;
 #[cfg(test)]
 mod tests;
 mod unacked;
+mod unacked_contents;
 mod wall_clock;
 
+pub use consumers::ConsumeRefused;
 pub use deliver::FlowControl;
-pub use effects::{ConsumeRefused, DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
+pub use effects::{DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
 pub use garbage::{CancelledConsumers, Garbage};
 
-use consumers::{ConsumerSelection, ConsumerSlot, Consumers};
+use consumers::{ConsumerSelection, Consumers};
 use entry::{Entry, Returns, Stored};
 use on_first_use::OnFirstUse;
 use pending_dead_letters::PendingDeadLetters;
 use position_map::PositionMap;
 use ready::Ready;
+use rotation::ConsumerSlot;
 use unacked::{Unacked, UnackedMemory};
 use wall_clock::WallClock;
 

@@ -5,8 +5,10 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use super::consumers::ConsumerSlot;
 use crate::model::holdings::Holdings;
+
+/// A consumer's place in the table. Given to another once the consumer has gone and holds nothing.
+pub(super) type ConsumerSlot = u32;
 
 /// The place of a slot that waits: who comes before it and after it among those of its priority. The last one is before
 /// the first.

@@ -2,9 +2,9 @@
 //! section 11, 12.4), and the removals the store hears of.
 
 use super::Queue;
-use super::consumers::ConsumerSlot;
 use super::effects::{QueueEffects, Removal};
 use super::entry::Stored;
+use super::rotation::ConsumerSlot;
 use super::unacked::{Taken, Unacked};
 use crate::model::consuming::{DeathReason, Settlement};
 use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};

@@ -1,23 +1,13 @@
-//! What the queue keeps of a delivered message: who holds it, and its content as long as there is room. Only what comes
-//! back or becomes a dead letter is needed again, so above a part of the window contents are let go of when they are
-//! delivered, and read from the store once somebody wants them. Who holds how much is in `consumers.rs`.
+//! A delivered message: who holds it and since when, and its content as long as there is room. How much room there is, is in
+//! `unacked_contents.rs`; who holds how much in `consumers.rs`.
 
 use std::sync::Arc;
 
-use super::consumer_timeouts::Since;
-use super::consumers::ConsumerSlot;
-use super::effects::QueueEffects;
 use super::entry::{Entry, Expiry, Returns, Stored};
-use super::paging::{FLOOR, PAGED_OUT};
-use super::{Queue, lane_of};
+use super::rotation::ConsumerSlot;
 use crate::model::ids::{Position, Timestamp};
 use crate::model::message::Message;
 use crate::model::op;
-
-/// The unacked of a queue may hold this part of its window besides the ready: a half.
-const SHARE: usize = 2;
-/// Unacked messages that one call looks at, for those whose content it may let go of.
-const VISITED: usize = 16 * PAGED_OUT;
 
 /// The content of a delivered message.
 #[derive(Debug)]
@@ -28,6 +18,22 @@ pub(super) enum Content {
         lane: op::Lane,
         body: u32,
     },
+}
+
+/// When a delivery was made, in the few bytes there are: milliseconds, counted around. It holds for 49 days.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Since(u32);
+
+impl Since {
+    #[allow(clippy::cast_possible_truncation, reason = "counted around")]
+    pub(super) fn new(now: Timestamp) -> Since {
+        Since(now.0 as u32)
+    }
+
+    /// How long ago, in milliseconds.
+    pub(super) fn age(self, now: Timestamp) -> u64 {
+        u64::from(Since::new(now).0.wrapping_sub(self.0))
+    }
 }
 
 /// A delivered message and who has it.
@@ -51,7 +57,7 @@ impl Unacked {
     }
 
     /// Lets go of the content, which the store has. Returns the bytes that are free now.
-    fn let_go(&mut self, lane_of: impl FnOnce(&Message) -> op::Lane) -> usize {
+    pub(super) fn let_go(&mut self, lane_of: impl FnOnce(&Message) -> op::Lane) -> usize {
         let Content::Here(message) = &self.content else { return 0 };
         let (bytes, content) = (message.footprint(), stored(message, lane_of(message)));
         self.content = content;
@@ -59,7 +65,8 @@ impl Unacked {
     }
 }
 
-fn stored(message: &Message, lane: op::Lane) -> Content {
+/// The content of a message that the store has.
+pub(super) fn stored(message: &Message, lane: op::Lane) -> Content {
     Content::Stored { lane, body: u32::try_from(message.body().len()).unwrap_or(u32::MAX) }
 }
 
@@ -67,9 +74,9 @@ fn stored(message: &Message, lane: op::Lane) -> Content {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct UnackedMemory {
     pub(super) all: usize,
-    stored: usize,
+    pub(super) stored: usize,
     /// No content that the store has is kept of what stands before this.
-    kept_from: Position,
+    pub(super) kept_from: Position,
 }
 
 impl UnackedMemory {
@@ -86,73 +93,6 @@ impl UnackedMemory {
         let bytes = held.footprint();
         self.all -= bytes;
         self.stored -= if held.stored == Stored::No { 0 } else { bytes };
-    }
-}
-
-impl Queue {
-    /// Takes a message that is being delivered in as unacked. Where there is no room for its content, the store is
-    /// what has it.
-    #[inline(always)]
-    pub(super) fn hold_unacked(
-        &mut self,
-        now: Timestamp,
-        slot: ConsumerSlot,
-        lane: op::Lane,
-        mut entry: Entry,
-        fx: &mut QueueEffects,
-    ) {
-        let bytes = entry.footprint();
-        let has_room = if entry.stored == Stored::No {
-            self.unacked_memory.all + bytes <= (self.window.all / SHARE).max(FLOOR)
-        } else {
-            self.unacked_memory.stored + bytes <= self.most_stored_unacked()
-        };
-        if !has_room {
-            self.spill(lane, &mut entry, fx);
-        }
-        let Entry { message, position, expiry, returns, stored: is_stored, .. } = entry;
-        let content = if has_room { Content::Here(message) } else { stored(&message, lane) };
-        let held = Unacked { content, expiry, returns, stored: is_stored, slot, since: Since::new(now) };
-        self.unacked_memory.add(position, &held);
-        self.unacked.insert(position, held);
-    }
-
-    /// Lets go of contents where the window became smaller, up to [`PAGED_OUT`]. Returns of how many, and whether there may
-    /// be more of them. What was passed over once is not looked at again.
-    pub(super) fn balance_unacked(&mut self) -> (usize, bool) {
-        if !self.exceeds_unacked() {
-            return (0, false);
-        }
-        let most = self.most_stored_unacked();
-        let memory = &mut self.unacked_memory;
-        let settings = &self.settings;
-        let mut let_go = 0;
-        for (visited, (position, held)) in self.unacked.iter_mut_from(memory.kept_from).enumerate() {
-            if memory.stored <= most {
-                return (let_go, false);
-            }
-            if let_go == PAGED_OUT || visited == VISITED {
-                return (let_go, true);
-            }
-            memory.kept_from = position.next();
-            if held.stored == Stored::No {
-                continue;
-            }
-            let freed = held.let_go(|message| lane_of(settings, message));
-            memory.all -= freed;
-            memory.stored -= freed;
-            let_go += usize::from(freed > 0);
-        }
-        (let_go, false)
-    }
-
-    /// Whether there are more contents of unacked messages than there may be, of those that the store has.
-    pub(super) fn exceeds_unacked(&self) -> bool {
-        self.unacked_memory.stored > self.most_stored_unacked()
-    }
-
-    fn most_stored_unacked(&self) -> usize {
-        self.window.stored / SHARE
     }
 }
 

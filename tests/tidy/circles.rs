@@ -5,18 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::source::Source;
 
-/// Files that are in a circle of more than two today. None is added; the line of one that is in none any more goes.
-const KNOWN_IN_LONG: &[&str] = &[
-    "src/queue/consumer_timeouts.rs",
-    "src/queue/consumers.rs",
-    "src/queue/effects.rs",
-    "src/queue/garbage.rs",
-    "src/queue/paging.rs",
-    "src/queue/rotation.rs",
-    "src/queue/settle.rs",
-    "src/queue/unacked.rs",
-];
-
 /// The sources of a crate by path.
 pub(crate) type Sources<'a> = BTreeMap<String, &'a Source<'a>>;
 
@@ -30,16 +18,10 @@ pub(crate) fn circles(root: &str, sources: &Sources<'_>) -> Vec<String> {
         .iter()
         .map(|(from, to)| format!("{from} imports of {to}, which leads back to it through another folder"));
     let long = long(root, sources);
-    let is_in_long = |file: &str| long.iter().any(|circle| circle.contains(&file));
-    let new_long = long.iter().filter(|circle| circle.iter().any(|file| !KNOWN_IN_LONG.contains(file)));
-    let new_long = new_long.map(|circle| {
+    let long = long.iter().map(|circle| {
         format!("{} import of each other in a circle of more than two files", circle.join(", "))
     });
-    let known_long = KNOWN_IN_LONG.iter().filter(|file| sources.contains_key(**file));
-    let gone_long = known_long.filter(|file| !is_in_long(file)).map(|file| {
-        format!("{file} is in no circle of more than two files any more: strike it from KNOWN_IN_LONG in tests/tidy/circles.rs")
-    });
-    closing.chain(new_long).chain(gone_long).collect()
+    closing.chain(long).collect()
 }
 
 /// Circles of more than two files, each in the order of its paths.
