@@ -163,7 +163,7 @@ fn consumed(harness: &mut Harness, queue: &str) {
     let (consumer, options) = (ConsumerNumber(1), ConsumeOptions::default());
     harness.mail.events.clear();
     let now = harness.now;
-    harness.port(1).request(now, Request::Consume { queue: queue.into(), channel: 1, consumer, options });
+    harness.port(1).request(now, Request::Consume { queue: queue.into(), consumer, options });
     harness.settle();
     let events = harness.mail.events.remove(&ConnectionId(1)).unwrap_or_default();
     let positions: Vec<_> = events
@@ -188,7 +188,7 @@ fn fetched(harness: &mut Harness, queue: &str) {
     let at = harness.place(queue);
     let consumer = ConsumerNumber(1);
     for _ in 0..3 {
-        let get = Request::Get { queue: queue.into(), channel: 1, consumer, no_ack: false };
+        let get = Request::Get { queue: queue.into(), consumer, no_ack: false };
         let Reply::Got { delivery, .. } = harness.ask(1, get) else { panic!("there is a message") };
         harness.port(1).settle(at, consumer, PositionRange::single(delivery.position), Settlement::Ack);
     }

@@ -6,7 +6,7 @@ use leveret_codec::table::FieldTable;
 
 use super::consuming::{ConsumeOptions, Delivery};
 use super::fault::Fault;
-use super::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
+use super::ids::{ConsumerNumber, Name, QueueRef};
 
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -31,7 +31,6 @@ pub enum Request {
     },
     Consume {
         queue: Name,
-        channel: ChannelNumber,
         consumer: ConsumerNumber,
         options: ConsumeOptions,
     },
@@ -41,7 +40,6 @@ pub enum Request {
     },
     Get {
         queue: Name,
-        channel: ChannelNumber,
         consumer: ConsumerNumber,
         no_ack: bool,
     },

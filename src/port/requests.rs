@@ -45,7 +45,7 @@ impl Port {
                 let (at, label) = self.readable_queue(&name)?;
                 Ok(self.ask_shard(at, ShardCommand::Purge { queue: at.queue, label }))
             }
-            Request::Consume { queue, channel: _, consumer, options } => {
+            Request::Consume { queue, consumer, options } => {
                 let (at, label) = self.readable_queue(&queue)?;
                 let options = Box::new(options);
                 let command = ShardCommand::Consume { queue: at.queue, label, consumer, options };
@@ -54,7 +54,7 @@ impl Port {
             Request::Cancel { queue, consumer } => {
                 Ok(self.ask_shard(queue, ShardCommand::Cancel { queue: queue.queue, consumer }))
             }
-            Request::Get { queue, channel: _, consumer, no_ack } => {
+            Request::Get { queue, consumer, no_ack } => {
                 let (at, label) = self.readable_queue(&queue)?;
                 Ok(self.ask_shard(at, ShardCommand::Get { queue: at.queue, label, consumer, no_ack }))
             }

@@ -137,20 +137,6 @@ impl QueueEffects {
         into.in_transit("queue effects: garbage", garbage);
     }
 
-    /// Empties all lists and keeps their memory.
-    pub fn clear(&mut self) {
-        self.ops.clear();
-        self.deliveries.clear();
-        self.got.clear();
-        self.dead_letters.clear();
-        self.freed_consumers.clear();
-        self.cancelled_consumers.clear();
-        self.timed_out.clear();
-        self.fetches.clear();
-        self.to_delete.clear();
-        self.garbage.clear();
-    }
-
     /// Emits a removal; one that goes on where the last operation ended becomes part of it.
     pub(super) fn remove(&mut self, queue: QueueId, range: PositionRange) {
         if let Some(Op::Remove { queue: last_queue, range: last }) = self.ops.last_mut()

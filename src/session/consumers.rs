@@ -43,7 +43,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
             of_streams: OF_STREAMS.into_iter().find(|&name| method.arguments.inner().contains_key(name)),
         };
         let consumer = self.shared.next_consumer();
-        let request = Request::Consume { queue: queue.clone(), channel: self.number, consumer, options };
+        let request = Request::Consume { queue: queue.clone(), consumer, options };
         let asked = Box::new(NewConsumer { tag, queue, options, arguments: method.arguments.clone() });
         self.ask(request, id, method.nowait, RequestKind::Consume { consumer, asked })
     }

@@ -32,7 +32,7 @@ fn what_a_lost_connection_held_comes_back() {
 fn a_get_is_settled_under_its_own_number_and_comes_back_with_it() {
     let mut broker = broker();
     broker.publish(1, message("", "q", &[]), None);
-    let get = Request::Get { queue: "q".into(), channel: 1, consumer: ConsumerNumber(9), no_ack: false };
+    let get = Request::Get { queue: "q".into(), consumer: ConsumerNumber(9), no_ack: false };
     let Reply::Got { delivery, remaining: 0 } = broker.ask(1, get.clone()) else { panic!() };
     broker.port_mut(1).detach(delivery.queue, ConsumerNumber(9));
     broker.settle();

@@ -340,7 +340,7 @@ fn a_full_queue_that_feeds_itself_has_its_dead_letters_back_at_once() {
     assert_eq!(broker.counts(1, "self"), (1, 0));
     // One that was taken out, and whose place another has: it goes nowhere else.
     let consumer = ConsumerNumber(9);
-    let get = Request::Get { queue: "self".into(), channel: 1, consumer, no_ack: false };
+    let get = Request::Get { queue: "self".into(), consumer, no_ack: false };
     let Reply::Got { delivery, .. } = broker.ask(1, get) else { panic!("it is there") };
     broker.publish(1, message("", "self", &[]), Some(2));
     let range = PositionRange::single(delivery.position);

@@ -272,13 +272,13 @@ impl Broker {
         options: ConsumeOptions,
     ) -> Reply {
         let consumer = ConsumerNumber(number);
-        self.ask(connection, Request::Consume { queue: queue.into(), channel: 1, consumer, options })
+        self.ask(connection, Request::Consume { queue: queue.into(), consumer, options })
     }
 
     /// Gets a message and rejects it without requeue.
     pub(super) fn reject(&mut self, queue: &str) -> Delivery {
         let consumer = ConsumerNumber(9);
-        let get = Request::Get { queue: queue.into(), channel: 1, consumer, no_ack: false };
+        let get = Request::Get { queue: queue.into(), consumer, no_ack: false };
         let Reply::Got { delivery, .. } = self.ask(1, get) else { panic!("{queue} is empty") };
         let range = PositionRange::single(delivery.position);
         self.port_mut(1).settle(delivery.queue, consumer, range, Settlement::Discard);
@@ -289,7 +289,7 @@ impl Broker {
     /// Gets a message, without ack.
     pub(super) fn get(&mut self, connection: u64, queue: &str) -> Option<Delivery> {
         let consumer = ConsumerNumber(99);
-        let request = Request::Get { queue: queue.into(), channel: 1, consumer, no_ack: true };
+        let request = Request::Get { queue: queue.into(), consumer, no_ack: true };
         match self.ask(connection, request) {
             Reply::Got { delivery, .. } => Some(*delivery),
             Reply::GotEmpty => None,

@@ -334,7 +334,7 @@ fn a_quorum_queue_with_a_single_active_consumer_refuses_get() {
     broker.connect(1);
     let fields = [("x-queue-type", text("quorum")), ("x-single-active-consumer", AMQPValue::Boolean(true))];
     assert_eq!(broker.text(1, queue_with("q", &fields)), "");
-    let get = Request::Get { queue: "q".into(), channel: 1, consumer: ConsumerNumber(1), no_ack: true };
+    let get = Request::Get { queue: "q".into(), consumer: ConsumerNumber(1), no_ack: true };
     assert_eq!(
         broker.text(1, get),
         "RESOURCE_LOCKED - cannot obtain access to locked queue 'q' in vhost '/'. basic.get operations are not \

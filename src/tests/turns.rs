@@ -121,7 +121,7 @@ fn a_requeue_is_held_against_the_limit_before_anybody_counts() {
     let mut broker = broker(&[("x-max-length", int(1))]);
     broker.publish(1, plain(), None);
     let consumer = ConsumerNumber(7);
-    let get = Request::Get { queue: "q".into(), channel: 1, consumer, no_ack: false };
+    let get = Request::Get { queue: "q".into(), consumer, no_ack: false };
     let Reply::Got { delivery, .. } = broker.ask(1, get) else { panic!("it is there") };
     broker.publish(1, plain(), None);
     let range = PositionRange::single(delivery.position);

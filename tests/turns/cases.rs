@@ -255,7 +255,7 @@ fn delete(queue: &str) -> Request {
 fn consume_often(harness: &mut Harness, count: usize) -> QueueRef {
     for number in 0..count {
         let (now, options) = (harness.now, ConsumeOptions::default());
-        let consume = Request::Consume { queue: "q".into(), channel: 1, consumer: consumer(number), options };
+        let consume = Request::Consume { queue: "q".into(), consumer: consumer(number), options };
         harness.port(1).request(now, consume);
     }
     harness.settle();

@@ -308,7 +308,7 @@ impl Harness {
     /// Has consumer 1 of connection 1 take all there is in `q`. Returns where the queue is, and what it took.
     pub(crate) fn take_all(&mut self, count: usize) -> (QueueRef, PositionRange) {
         let (consumer, options) = (ConsumerNumber(1), ConsumeOptions::default());
-        self.ask(1, Request::Consume { queue: "q".into(), channel: 1, consumer, options });
+        self.ask(1, Request::Consume { queue: "q".into(), consumer, options });
         // What was delivered is written at once.
         for _ in 0..count / 1000 + 1 {
             let connection = ConnectionId(1);

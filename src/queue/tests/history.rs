@@ -312,7 +312,7 @@ impl Run {
             assert!(others <= 1, "one fetch per lane, and one of dead letters");
             self.asked.push((fetch, self.store.read(fetch)));
         }
-        self.fx.clear();
+        self.fx = QueueEffects::default();
         self.oracle.check_counts(self.queue.counts());
         let oracle = &self.oracle;
         let alive = |at: &Position| {

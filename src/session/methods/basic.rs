@@ -60,7 +60,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
     fn get(&mut self, get: &Get, id: MethodId) -> Result<(), Fault> {
         let queue = self.named_queue(get.queue.as_str())?;
         let (consumer, no_ack) = (self.channel.getter, get.no_ack);
-        let request = Request::Get { queue, channel: self.number, consumer, no_ack };
+        let request = Request::Get { queue, consumer, no_ack };
         self.ask(request, id, false, RequestKind::Get { no_ack })
     }
 }

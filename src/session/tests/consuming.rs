@@ -37,7 +37,7 @@ fn a_consumer_gets_its_deliveries() {
     (wanted.exclusive, wanted.no_local) = (true, true);
     peer.basic(AMQPMethod::Consume(wanted));
     assert_eq!(peer.said(), ["1 consume-ok t"]);
-    let call = "Consume { queue: \"q\", channel: 1, consumer: ConsumerNumber(2), options: ConsumeOptions { no_ack: \
+    let call = "Consume { queue: \"q\", consumer: ConsumerNumber(2), options: ConsumeOptions { no_ack: \
                 false, exclusive: true, prefetch: 0, priority: 0, timeout: None, of_streams: None } }";
     assert_eq!(peer.calls(), [call]);
     let mut again = delivery(2, 1);
@@ -283,7 +283,7 @@ fn get_shares_the_tags_and_has_its_own_number() {
     let get = |peer: &mut Peer, no_ack| peer.basic(AMQPMethod::Get(Get { queue: short("q"), no_ack }));
     get(&mut peer, false);
     assert_eq!(peer.said(), ["1 60.72"]);
-    let call = "Get { queue: \"q\", channel: 1, consumer: ConsumerNumber(1), no_ack: false }";
+    let call = "Get { queue: \"q\", consumer: ConsumerNumber(1), no_ack: false }";
     assert_eq!(peer.calls(), [call]);
     for (no_ack, position) in [(true, 4), (false, 5)] {
         let got = Reply::Got { delivery: Box::new(delivery(1, position)), remaining: 8 };
