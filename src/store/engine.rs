@@ -339,6 +339,8 @@ impl RedbStore {
             self.journal.remember(new.key.number, new.entries);
         }
         changes.blobs.extend(packed.blobs);
+        // redb puts what is not inserted in order of key into pages with others, where a chunk takes twice its room.
+        changes.blobs.sort_unstable_by_key(|blob| blob.number);
     }
 
     /// Turns what changed in the index into rows, and gives some of what nobody needs back.

@@ -77,6 +77,20 @@ fn what_was_noted_of_a_file_outlives_the_file_it_was_noted_in() {
     }
 }
 
+/// Entries that are too long for the row of their run, and so short that redb would put them into one page with a chunk.
+#[test]
+fn chunks_have_pages_to_themselves() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = start(folder.path());
+    for first in (0..40).map(|part| 1 + part * 100) {
+        let puts = (first..first + 100).map(|position| put(1, position, &message(&[1; 1000])));
+        store.commit(puts.collect(), vec![]).unwrap();
+    }
+    let bytes = store.usage().file_bytes;
+    assert!(bytes < 8 << 20, "{bytes} bytes for 4 MB: a file doubles when it is full");
+    close(store);
+}
+
 #[test]
 fn the_last_messages_of_a_file_are_copied_forward() {
     let folder = tempfile::tempdir().unwrap();
