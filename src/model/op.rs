@@ -81,14 +81,37 @@ pub enum CatalogOp {
     Delete { key: Vec<u8> },
 }
 
-/// A request to read stored messages of one lane back, from `first` to `last` in order of position, until about
-/// `max_bytes` of messages were read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A request to read back what is stored of one lane in a range of positions.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fetch {
     pub queue: QueueId,
     pub lane: Lane,
     pub range: PositionRange,
+    /// The answer ends before it holds more than about this many bytes of messages, but not without any.
     pub max_bytes: usize,
+    pub wants: Wants,
+}
+
+/// What of a range is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wants {
+    /// All messages, in order of position.
+    All,
+    /// No message, but which of them expire by then, by the wall clock. No body is read for that.
+    Times { until: Timestamp },
+    /// The messages at these positions, which rise and lie in the range.
+    These(Arc<[Position]>),
+}
+
+impl Wants {
+    /// Whether the message at a position of the range is wanted.
+    #[must_use]
+    pub fn includes(&self, position: Position) -> bool {
+        match self {
+            Wants::All | Wants::Times { .. } => true,
+            Wants::These(positions) => positions.binary_search(&position).is_ok(),
+        }
+    }
 }
 
 /// A message read back.
@@ -99,11 +122,49 @@ pub struct StoredEntry {
     pub meta: EntryMeta,
 }
 
-/// The answer to a [`Fetch`]: every message still stored from the asked range's first to `through`.
+/// When a stored message expires, by the wall clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredTime {
+    pub position: Position,
+    pub expires_at: Timestamp,
+    /// Bytes of its body.
+    pub body: u32,
+}
+
+/// The times that were asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Times {
+    /// In no order.
+    pub entries: Vec<StoredTime>,
+    /// No other message expires before this; None where none does.
+    pub rest: Option<Timestamp>,
+}
+
+impl Times {
+    /// Takes a message in: as one that was asked for, or as one of the rest.
+    pub fn add(&mut self, position: Position, expires_at: Option<Timestamp>, body: u32, until: Timestamp) {
+        match expires_at {
+            Some(expires_at) if expires_at <= until => {
+                self.entries.push(StoredTime { position, expires_at, body });
+            }
+            later => self.not_before(later),
+        }
+    }
+
+    /// Takes in that something of the rest expires then.
+    pub fn not_before(&mut self, time: Option<Timestamp>) {
+        self.rest = [self.rest, time].into_iter().flatten().min();
+    }
+}
+
+/// The answer to a [`Fetch`]: what was wanted of all that is still stored from the asked range's first to `through`.
 #[derive(Clone, Debug)]
 pub struct Fetched {
     pub fetch: Fetch,
+    /// Empty where times were asked for.
     pub entries: Vec<StoredEntry>,
+    /// Empty unless times were asked for.
+    pub times: Times,
     /// How far the answer reaches; `fetch.range.last` when nothing is left to read in the range.
     pub through: Position,
 }

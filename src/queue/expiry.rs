@@ -24,20 +24,41 @@ impl Queue {
     /// When [`Queue::tick`] has something to do: the earliest expiry of a message, a consumer timeout, or the queue.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let messages = self.ready.next_expiry().time();
+        let messages = self.next_expiry().time();
         [messages, self.consumer_timeout_deadline(), self.idle_deadline()].into_iter().flatten().min()
     }
 
-    /// Lets expired messages leave, not too many at once; those in the store are looked for. Returns how many left.
+    /// When [`Queue::expire`] has something to do.
+    pub(super) fn next_expiry(&self) -> Expiry {
+        let stored = if self.may_bury() { self.ready.next_stored_expiry() } else { Expiry::NEVER };
+        self.ready.next_expiry().min(stored)
+    }
+
+    /// Lets expired messages leave, not too many at once, and looks for what expires soon. Returns how many left. Of what the
+    /// store alone has nothing is read, unless it becomes a dead letter.
     pub(super) fn expire(&mut self, now: Timestamp, fx: &mut QueueEffects) -> usize {
-        for expired in 0..PIECE {
-            let Some(entry) = self.ready.pop_expired(now, self.fresh_from) else {
-                self.scan_spans(now, fx);
-                return expired;
-            };
+        let mut expired = 0;
+        while expired < PIECE
+            && let Some(entry) = self.ready.pop_expired(now, self.fresh_from)
+        {
             self.leave(entry, DeathReason::Expired, fx);
+            expired += 1;
         }
-        PIECE
+        let mut stored = Vec::new();
+        while expired + stored.len() < PIECE
+            && self.may_bury()
+            && let Some(gone) = self.ready.pop_stored_expired(now)
+        {
+            stored.push(gone);
+        }
+        // What stands side by side is removed, or read, together.
+        stored.sort_unstable();
+        expired += stored.len();
+        for (lane, position) in stored {
+            self.leave_stored(lane, position, DeathReason::Expired, fx);
+        }
+        self.look_ahead(now, fx);
+        expired
     }
 
     /// When a message that arrives now expires: by queue TTL or its own expiration, whichever is first. Where messages

@@ -12,20 +12,10 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::Fetch;
 
-/// What a fetch is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
-    /// The front of the spans comes back to memory.
-    Load,
-    /// A span is read through to find the expired; the rest stays where it is.
-    Expire,
-}
-
-/// A fetch that is not answered yet. There is one per lane at a time.
+/// A fetch of the front of the spans that is not answered yet. There is one per lane at a time.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) fetch: Fetch,
-    pub(super) purpose: Purpose,
     /// What left meanwhile out of the range asked for: the answer may still have it.
     pub(super) left: Vec<PositionRange>,
     /// A message came back to where it reads: the answer does not know of it, and is asked for again.
@@ -128,7 +118,6 @@ impl Lane {
     /// A message that the store alone has came back to this place: a fetch under way that reads it is stale.
     pub(super) fn note_return(&mut self, position: Position) {
         if let Some(in_flight) = &mut self.in_flight
-            && in_flight.purpose == Purpose::Load
             && in_flight.fetch.range.contains(position)
         {
             in_flight.is_stale = true;

@@ -39,6 +39,13 @@ impl Lanes {
         self.0.iter_mut().filter_map(OnFirstUse::made)
     }
 
+    /// The same with their numbers.
+    pub(super) fn made_with_numbers(&mut self) -> impl Iterator<Item = (op::Lane, &mut Lane)> {
+        (0..=op::Lane::MAX)
+            .zip(&mut self.0)
+            .filter_map(|(number, lane)| lane.made().map(|lane| (number, lane)))
+    }
+
     /// The only one that has messages; None where there are more, or none.
     pub(super) fn only(&self) -> Option<&Lane> {
         let mut lanes = self.iter().filter(|lane| !lane.is_empty());

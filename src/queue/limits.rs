@@ -81,6 +81,7 @@ impl Queue {
         let kept = only.returned_in(span.range).map(PositionRange::single).collect();
         self.remove_between(span.range, kept, fx);
         self.ready.with_spans(lane, |lane| lane.spans.pop_front());
+        self.ready.left_spans(lane, span.range);
         self.ready.rejoin(lane);
         true
     }

@@ -7,8 +7,8 @@
 //! their chance.
 //!
 //! `ready.rs` holds what waits (`lanes.rs`: lanes of segments and spans), `unacked.rs` what is delivered, `consumers.rs` who
-//! is next; `deliver.rs`, `settle.rs`, `consumer_timeouts.rs`, `pending_dead_letters.rs`, `limits.rs`, `expiry.rs` and
-//! `paging.rs` are the rules; `idle.rs` gives back what a queue needs only while it is used.
+//! is next; `deliver.rs`, `settle.rs`, `consumer_timeouts.rs`, `pending_dead_letters.rs`, `limits.rs`, `expiry.rs`,
+//! `clock.rs` and `paging.rs` are the rules; `idle.rs` gives back what a queue needs only while it is used.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use crate::model::op::{self, Op, RecoveredQueue};
 use crate::model::request::clipped;
 use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
+mod clock;
 mod consumer_timeouts;
 mod consumers;
 mod deliver;
@@ -100,7 +101,7 @@ pub struct Queue {
     stored: bool,
     /// Whether the last pump left messages ready.
     backlog: bool,
-    /// Fetches under way, over all lanes.
+    /// Fetches under way, over all lanes, and the look ahead.
     fetches: usize,
 }
 

@@ -4,10 +4,9 @@
 use super::Queue;
 use super::effects::QueueEffects;
 use super::entry::{Entry, Stored};
-use super::lane::{InFlight, Purpose};
-use crate::model::consuming::DeathReason;
+use super::lane::InFlight;
 use crate::model::ids::{Position, PositionRange, Timestamp};
-use crate::model::op::{self, Fetch, Fetched, StoredEntry};
+use crate::model::op::{self, Fetch, Fetched, StoredEntry, Wants};
 
 /// Fetches ask for a quarter of the window of what is stored, and for no less and no more than these bytes.
 const LEAST_FETCHED: usize = 64 * 1024;
@@ -26,24 +25,16 @@ pub(super) const FLOOR: usize = 2 * LEAST_FETCHED;
 impl Queue {
     /// An answer of the store. Messages come into memory; the pump that follows delivers them.
     pub fn loaded(&mut self, now: Timestamp, fetched: Fetched, fx: &mut QueueEffects) {
+        if let Wants::Times { .. } = fetched.fetch.wants {
+            return self.looked_ahead(now, fetched);
+        }
         self.dead_letters_loaded(&fetched, fx);
         let Some(lane) = self.ready.lanes.get_mut(usize::from(fetched.fetch.lane)) else { return };
         let Some(in_flight) = lane.in_flight.take_if(|asked| asked.fetch == fetched.fetch) else { return };
         self.fetches -= 1;
-        if in_flight.is_stale {
-            return;
-        }
-        let first = fetched.fetch.range.first;
-        if fetched.through < first {
-            // Nothing was read. What is needed is asked for again; a span with something due stays due.
-            if in_flight.purpose == Purpose::Expire {
-                lane.spans.survives(first, Some(now).into());
-            }
-            return;
-        }
-        match in_flight.purpose {
-            Purpose::Load => self.load(fetched, in_flight.left),
-            Purpose::Expire => self.read_through(now, fetched, in_flight.left, fx),
+        // What is needed and was not read is asked for again.
+        if !in_flight.is_stale && fetched.through >= fetched.fetch.range.first {
+            self.load(fetched, in_flight.left);
         }
     }
 
@@ -51,16 +42,7 @@ impl Queue {
     pub(super) fn fetch_front(&mut self, lane: op::Lane, fx: &mut QueueEffects) {
         let Some(spans) = self.ready.lanes.get(usize::from(lane)).map(|lane| &lane.spans) else { return };
         if let Some(range) = spans.front_range() {
-            self.fetch(lane, range, Purpose::Load, fx);
-        }
-    }
-
-    /// Has the spans read through in which something expired.
-    pub(super) fn scan_spans(&mut self, now: Timestamp, fx: &mut QueueEffects) {
-        for lane in self.ready.lanes_with_expired_spans(now) {
-            if let Some(range) = self.ready.start_scan(lane, now) {
-                self.fetch(lane, range, Purpose::Expire, fx);
-            }
+            self.fetch(lane, range, fx);
         }
     }
 
@@ -168,14 +150,14 @@ impl Queue {
         }
     }
 
-    fn fetch(&mut self, number: op::Lane, range: PositionRange, purpose: Purpose, fx: &mut QueueEffects) {
+    fn fetch(&mut self, number: op::Lane, range: PositionRange, fx: &mut QueueEffects) {
         let max_bytes = self.most_fetched();
         let lane = &mut self.ready.lanes[usize::from(number)];
         if lane.in_flight.is_some() {
             return;
         }
-        let fetch = Fetch { queue: self.id.queue, lane: number, range, max_bytes };
-        lane.in_flight = Some(InFlight { fetch, purpose, left: Vec::new(), is_stale: false });
+        let fetch = Fetch { queue: self.id.queue, lane: number, range, max_bytes, wants: Wants::All };
+        lane.in_flight = Some(InFlight { fetch: fetch.clone(), left: Vec::new(), is_stale: false });
         self.fetches += 1;
         fx.fetches.push(fetch);
     }
@@ -187,7 +169,7 @@ impl Queue {
 
     /// Messages from the front of the spans come into memory.
     fn load(&mut self, fetched: Fetched, mut left: Vec<PositionRange>) {
-        let Fetched { fetch, mut entries, through } = fetched;
+        let Fetched { fetch, mut entries, through, .. } = fetched;
         let lane = &self.ready.lanes[usize::from(fetch.lane)];
         if lane.spans.first() != Some(fetch.range.first) {
             // Purged since.
@@ -203,6 +185,7 @@ impl Queue {
             }
             lane.spans.advance(through);
         });
+        self.ready.left_spans(fetch.lane, PositionRange { first: fetch.range.first, last: through });
         for found in entries {
             let entry = self.entry_of(found);
             self.ready.push_loaded(fetch.lane, entry);
@@ -210,40 +193,9 @@ impl Queue {
         self.ready.rejoin(fetch.lane);
     }
 
-    /// Of a span that is read through, the expired messages leave and the others stay where they are.
-    fn read_through(
-        &mut self,
-        now: Timestamp,
-        fetched: Fetched,
-        mut left: Vec<PositionRange>,
-        fx: &mut QueueEffects,
-    ) {
-        let Fetched { fetch, entries, through } = fetched;
-        left.sort_unstable();
-        for found in entries {
-            if self.is_elsewhere(fetch.lane, found.position, &left) {
-                continue;
-            }
-            let entry = self.entry_of(found);
-            let (position, expiry, bytes) = (entry.position, entry.expiry, entry.body_bytes());
-            if !expiry.is_due(now) {
-                self.ready.with_spans(fetch.lane, |lane| lane.spans.survives(position, expiry));
-            } else if self.ready.with_spans(fetch.lane, |lane| lane.spans.leaves(position, bytes)) {
-                self.leave(entry, DeathReason::Expired, fx);
-            }
-        }
-        self.ready.rejoin(fetch.lane);
-        let rest = PositionRange { first: through.next(), last: fetch.range.last };
-        if through < fetch.range.last && self.ready.lanes[usize::from(fetch.lane)].spans.overlap(rest) {
-            self.fetch(fetch.lane, rest, Purpose::Expire, fx);
-        } else {
-            self.scan_spans(now, fx);
-        }
-    }
-
     /// Whether a message the store still has is not ready in its lane's spans: it is in memory or has left since.
     /// `left` is sorted.
-    fn is_elsewhere(&self, lane: op::Lane, position: Position, left: &[PositionRange]) -> bool {
+    pub(super) fn is_elsewhere(&self, lane: op::Lane, position: Position, left: &[PositionRange]) -> bool {
         let at = left.partition_point(|range| range.first <= position);
         self.unacked.contains(position)
             || self.dead_letters.contains(position)

@@ -4,6 +4,7 @@
 //! would bring. How they travel is the shard's.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::Queue;
 use super::effects::{DeadLetter, QueueEffects};
@@ -12,7 +13,10 @@ use super::on_first_use::Part;
 use crate::model::consuming::DeathReason;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange};
-use crate::model::op::{Fetch, Fetched, Lane};
+use crate::model::op::{Fetch, Fetched, Lane, Wants};
+
+/// Dead letters that are read together where they do not stand side by side.
+const READ_TOGETHER: usize = 1024;
 
 /// A span of positions, all of them dead letters that wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +37,9 @@ pub(super) struct PendingDeadLetters {
     waiting_count: u64,
     /// The read of those that are next.
     reading: Option<Fetch>,
+    /// How far the last one went. They are read in order of place, round and round, so that none waits for those that come
+    /// later to places before it.
+    read_to: Position,
 }
 
 impl Part for PendingDeadLetters {
@@ -43,6 +50,7 @@ impl Part for PendingDeadLetters {
             waiting: BTreeMap::new(),
             waiting_count: 0,
             reading: None,
+            read_to: Position(0),
         };
         &NONE
     }
@@ -50,7 +58,7 @@ impl Part for PendingDeadLetters {
 
 impl PendingDeadLetters {
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let PendingDeadLetters { sent, sent_memory, waiting, waiting_count, reading } = self;
+        let PendingDeadLetters { sent, sent_memory, waiting, waiting_count, reading, read_to: _ } = self;
         into.in_transit("dead letters: sent", sent);
         into.in_transit("dead letters: memory of sent", sent_memory);
         into.in_transit("dead letters: waiting", waiting);
@@ -111,6 +119,21 @@ impl PendingDeadLetters {
             span.1.last = behind.last;
         }
         self.waiting.insert(span.0, span.1);
+    }
+
+    /// What is read next, of those that begin with this span: the span, or, where it is a short one, those of its lane
+    /// that are the next ones behind it.
+    fn next_to_read(&self, first: Position, span: WaitingSpan) -> (PositionRange, Wants) {
+        let all = |first: Position, last: Position| (first.0..=last.0).map(Position);
+        if span.last.0 - first.0 >= READ_TOGETHER as u64 {
+            return (PositionRange { first, last: span.last }, Wants::All);
+        }
+        let runs =
+            self.waiting.range(first..).take(READ_TOGETHER).filter(|(_, other)| other.lane == span.lane);
+        let positions: Arc<[Position]> =
+            runs.flat_map(|(&first, span)| all(first, span.last)).take(READ_TOGETHER).collect();
+        let last = positions.last().copied().unwrap_or(span.last);
+        (PositionRange { first, last }, Wants::These(positions))
     }
 
     fn waiting_at(&self, position: Position) -> Option<(Position, WaitingSpan)> {
@@ -181,6 +204,15 @@ impl Queue {
         !self.dead_letters.waiting.is_empty()
     }
 
+    /// Whether messages that the store alone has may become dead letters now. Those that are not kept for as long as it
+    /// takes are read soon; until then no more of them wait than are read together, for they are to leave in order of
+    /// time.
+    pub(super) fn may_bury(&self) -> bool {
+        self.settings.dead_letter.is_none()
+            || self.settings.dead_letters_at_least_once
+            || self.dead_letters.waiting_count < READ_TOGETHER as u64
+    }
+
     /// Whether the next dead letter may go: none waits before it, and there is room.
     fn may_send_dead_letter(&self) -> bool {
         !self.dead_letters_wait() && self.dead_letters.sent_memory < self.most_fetched()
@@ -189,22 +221,25 @@ impl Queue {
     /// Has the dead letters read that are next, once there is room for them.
     pub(super) fn read_dead_letters(&mut self, fx: &mut QueueEffects) {
         let room = self.most_fetched().saturating_sub(self.dead_letters.sent_memory);
-        let Some((&first, span)) = self.dead_letters.waiting.first_key_value() else { return };
+        let waiting = &self.dead_letters.waiting;
+        let next = waiting.range(self.dead_letters.read_to..).next().or_else(|| waiting.first_key_value());
+        let Some((&first, span)) = next else { return };
         if room == 0 || self.dead_letters.reading.is_some() {
             return;
         }
-        let range = PositionRange { first, last: span.last };
-        let fetch = Fetch { queue: self.id.queue, lane: span.lane, range, max_bytes: room };
-        self.dead_letters.reading = Some(fetch);
+        let (range, wants) = self.dead_letters.next_to_read(first, *span);
+        let fetch = Fetch { queue: self.id.queue, lane: span.lane, range, max_bytes: room, wants };
+        self.dead_letters.reading = Some(fetch.clone());
         fx.fetches.push(fetch);
     }
 
     /// Hands out the dead letters that were read. What the store could not read is none any more.
     pub(super) fn dead_letters_loaded(&mut self, fetched: &Fetched, fx: &mut QueueEffects) {
-        if self.dead_letters.reading != Some(fetched.fetch) {
+        let reading = self.dead_letters.made().map(|dead_letters| &mut dead_letters.reading);
+        let Some(read) = reading.and_then(|reading| reading.take_if(|read| *read == fetched.fetch)) else {
             return;
-        }
-        self.dead_letters.reading = None;
+        };
+        self.dead_letters.read_to = fetched.through.next().max(read.range.first);
         for found in &fetched.entries {
             let Some(reason) = self.dead_letters.take(found.position) else { continue };
             let (queue, position, message) = (self.id, found.position, found.message.clone());
@@ -216,9 +251,28 @@ impl Queue {
             }
             fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited });
         }
-        for damaged in fetched.fetch.range.first.0..=fetched.through.0 {
-            self.dead_letters.take(Position(damaged));
+        match read.wants {
+            Wants::These(positions) => {
+                for damaged in positions.iter().filter(|position| **position <= fetched.through) {
+                    self.dead_letters.take(*damaged);
+                }
+            }
+            _ => {
+                for damaged in read.range.first.0..=fetched.through.0 {
+                    self.dead_letters.take(Position(damaged));
+                }
+            }
         }
+    }
+}
+
+#[cfg(test)]
+impl Queue {
+    /// Those that have expired in the store alone and are not read yet.
+    pub(super) fn expired_dead_letters(&self) -> impl Iterator<Item = Position> {
+        let expired =
+            self.dead_letters.waiting.iter().filter(|(_, span)| span.reason == DeathReason::Expired);
+        expired.flat_map(|(first, span)| (first.0..=span.last.0).map(Position))
     }
 }
 

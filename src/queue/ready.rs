@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::clock::{Clock, Due};
 use super::entry::{Entry, Expiry, Stored};
 use super::lane::{Lane, Next};
 use super::lanes::Lanes;
@@ -16,6 +17,8 @@ pub(super) struct Ready {
     pub(super) lanes: Lanes,
     occupied: LaneSet,
     index: BTreeSet<(Expiry, op::Lane, Position)>,
+    /// Of those that the store alone has; None where none of them expires.
+    pub(super) clock: Option<Box<Clock>>,
     /// Whether a message that expires was ever here: without one there is nothing to look for.
     expires: bool,
     count: u64,
@@ -28,9 +31,13 @@ pub(super) struct Ready {
 
 impl Ready {
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Ready { lanes, occupied: _, index, expires: _, count, body_bytes: _, memory, unstored } = self;
+        let Ready { lanes, occupied: _, index, clock, expires: _, count, body_bytes: _, memory, unstored } =
+            self;
         lanes.iter().for_each(|lane| lane.holdings(into));
         into.in_use("ready: expiry index", index);
+        if let Some(clock) = clock {
+            clock.holdings(into);
+        }
         into.in_use("ready: count", &usize::try_from(*count).unwrap_or(usize::MAX));
         into.in_use("ready: memory", memory);
         into.in_use("ready: memory of unstored", unstored);
@@ -44,7 +51,10 @@ impl Ready {
         }
         self.count += lane.spans.messages();
         self.body_bytes += lane.spans.bytes();
-        self.expires |= lane.spans.earliest() != Expiry::NEVER;
+        if lane.spans.earliest() != Expiry::NEVER {
+            self.expires = true;
+            self.clock.get_or_insert_default();
+        }
         self.occupied.set(number, !lane.is_empty());
     }
 
@@ -108,7 +118,6 @@ impl Ready {
         body_bytes: u64,
         expiry: Expiry,
     ) {
-        self.expires |= expiry != Expiry::NEVER;
         let lane = &mut self.lanes[usize::from(number)];
         while let Some(mut behind) = lane.pop_head_behind(position) {
             if !behind.indexed && behind.expiry != Expiry::NEVER {
@@ -118,8 +127,7 @@ impl Ready {
             lane.put_back(behind);
         }
         lane.note_return(position);
-        self.with_spans(number, |lane| lane.spans.insert(position, body_bytes, expiry, NEAR));
-        self.rejoin(number);
+        self.insert_stored(number, position, body_bytes, expiry, NEAR);
     }
 
     /// Adds a message that was read back from the front of a lane's spans.
@@ -147,17 +155,71 @@ impl Ready {
         Some(self.count_out(number, entry))
     }
 
-    /// The earliest time something expires. Lanes that wait for a fetch only count what they have in memory.
+    /// The earliest time something in memory expires, or has to be looked for in the store.
     pub(super) fn next_expiry(&self) -> Expiry {
         if !self.expires {
             return Expiry::NEVER;
         }
         let indexed = self.index.first().map_or(Expiry::NEVER, |&(expiry, ..)| expiry);
-        let in_lanes = self.lanes.iter().map(|lane| {
-            let paged = if lane.in_flight.is_none() { lane.spans.earliest() } else { Expiry::NEVER };
-            lane.fronts().map(|entry| entry.expiry).fold(paged, Expiry::min)
-        });
-        in_lanes.fold(indexed, Expiry::min)
+        let look =
+            self.clock.as_ref().map_or(Expiry::NEVER, |clock| clock.next_look(self.earliest_unknown()));
+        let fronts = self.lanes.iter().flat_map(Lane::fronts);
+        fronts.map(|entry| entry.expiry).fold(indexed.min(look), Expiry::min)
+    }
+
+    /// The earliest time that something in the store expires of which the clock knows.
+    pub(super) fn next_stored_expiry(&self) -> Expiry {
+        self.clock.as_ref().map_or(Expiry::NEVER, |clock| clock.first())
+    }
+
+    /// A time before which nothing expires in the store of which the clock does not know.
+    pub(super) fn earliest_unknown(&self) -> Expiry {
+        self.lanes.iter().map(|lane| lane.spans.earliest()).min().unwrap_or(Expiry::NEVER)
+    }
+
+    /// Takes one that is in the store alone and has expired.
+    pub(super) fn pop_stored_expired(&mut self, now: Timestamp) -> Option<(op::Lane, Position)> {
+        loop {
+            let due = self.clock.as_deref_mut()?.pop_due(now)?;
+            let (number, position, bytes) = (due.lane, due.position, u64::from(due.body));
+            let left = self.with_spans(number, |lane| lane.spans.leaves(position, bytes));
+            self.rejoin(number);
+            if left {
+                return Some((number, position));
+            }
+        }
+    }
+
+    /// The spans that have to be looked into first, for something in them may expire by `soonest`, with those behind them
+    /// in which something expires by `until` (see [`super::spans::Spans::start_look`]).
+    pub(super) fn start_look(
+        &mut self,
+        soonest: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Option<(op::Lane, PositionRange)> {
+        let lanes = self.lanes.made_with_numbers();
+        let (number, lane) = lanes.min_by_key(|(_, lane)| lane.spans.earliest())?;
+        lane.spans.start_look(soonest, until, most).map(|range| (number, range))
+    }
+
+    /// Of what the clock does not know, something in this range of a lane may expire from then on.
+    pub(super) fn expires_from(&mut self, number: op::Lane, range: PositionRange, expiry: Expiry) {
+        if let Some(lane) = self.lanes.get_mut(usize::from(number)) {
+            lane.spans.expires_from(range, expiry);
+        }
+    }
+
+    /// The clock does not know of this one: its span has to.
+    pub(super) fn survives(&mut self, due: Due) {
+        self.expires_from(due.lane, PositionRange::single(due.position), Some(due.time).into());
+    }
+
+    /// Messages in this range of a lane have left its spans in another way than by their time.
+    pub(super) fn left_spans(&mut self, number: op::Lane, range: PositionRange) {
+        if let Some(clock) = self.clock.as_deref_mut() {
+            clock.left(number, range);
+        }
     }
 
     /// Takes the oldest of a lane's tail out of memory and makes it part of the spans.
@@ -190,28 +252,11 @@ impl Ready {
         self.occupied.set(number, !lane.is_empty());
     }
 
-    /// Lanes in whose spans something has expired, where no fetch is under way.
-    pub(super) fn lanes_with_expired_spans(&self, now: Timestamp) -> impl Iterator<Item = op::Lane> + use<> {
-        let mut due = LaneSet::default();
-        if self.expires {
-            for (number, lane) in self.lanes.numbered() {
-                due.set(number, lane.in_flight.is_none() && lane.spans.earliest().is_due(now));
-            }
-        }
-        std::iter::from_fn(move || {
-            let lane = due.lowest()?;
-            due.set(lane, false);
-            Some(lane)
-        })
-    }
-
-    /// The first span of a lane in which something has expired (see [`super::spans::Spans::start_scan`]).
-    pub(super) fn start_scan(&mut self, number: op::Lane, now: Timestamp) -> Option<PositionRange> {
-        self.lanes.get_mut(usize::from(number))?.spans.start_scan(now)
-    }
-
     /// Tells the fetches under way that these messages have left.
     pub(super) fn note_left(&mut self, range: PositionRange) {
+        if let Some(clock) = self.clock.as_deref_mut() {
+            clock.removed(range);
+        }
         for lane in self.lanes.made() {
             if let Some(in_flight) = &mut lane.in_flight
                 && in_flight.fetch.range.first <= range.last
@@ -237,6 +282,9 @@ impl Ready {
     pub(super) fn clear(&mut self) -> (u64, Vec<Lane>) {
         let cleared = self.lanes.made().map(Lane::clear).collect();
         self.index.clear();
+        if let Some(clock) = self.clock.as_deref_mut() {
+            clock.clear();
+        }
         self.occupied = LaneSet::default();
         self.body_bytes = 0;
         self.memory = 0;
@@ -265,10 +313,28 @@ impl Ready {
     fn page(&mut self, number: op::Lane, entry: Entry) -> Entry {
         let (bytes, expiry) = (entry.body_bytes(), entry.expiry);
         let entry = self.count_out(number, entry);
-        let position = entry.position;
-        self.with_spans(number, |lane| lane.spans.insert(position, bytes, expiry, u64::MAX));
-        self.rejoin(number);
+        self.insert_stored(number, entry.position, bytes, expiry, u64::MAX);
         entry
+    }
+
+    /// Makes a message that the store has a part of the spans, within reach of others.
+    fn insert_stored(
+        &mut self,
+        number: op::Lane,
+        position: Position,
+        bytes: u64,
+        expiry: Expiry,
+        reach: u64,
+    ) {
+        self.with_spans(number, |lane| lane.spans.insert(position, bytes, reach));
+        self.rejoin(number);
+        let Some(time) = expiry.time() else { return };
+        self.expires = true;
+        let body = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let unknown = self.clock.get_or_insert_default().came(Due { time, lane: number, position, body });
+        if let Some(unknown) = unknown {
+            self.survives(unknown);
+        }
     }
 
     fn count_in(&mut self, entry: &Entry) {
@@ -295,7 +361,7 @@ impl Ready {
     }
 }
 
-/// A set of lanes that knows its highest and lowest at once.
+/// A set of lanes that knows its highest at once.
 #[derive(Debug, Default)]
 struct LaneSet([u64; 4]);
 
@@ -310,11 +376,6 @@ impl LaneSet {
         let (at, word) = (0u32..4).zip(self.0).rfind(|&(_, word)| word != 0)?;
         op::Lane::try_from(at * 64 + 63 - word.leading_zeros()).ok()
     }
-
-    fn lowest(&self) -> Option<op::Lane> {
-        let (at, word) = (0u32..4).zip(self.0).find(|&(_, word)| word != 0)?;
-        op::Lane::try_from(at * 64 + word.trailing_zeros()).ok()
-    }
 }
 
 #[cfg(test)]
@@ -322,15 +383,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_lane_set_finds_its_ends() {
+    fn a_lane_set_finds_its_highest() {
         let mut set = LaneSet::default();
-        assert_eq!((set.highest(), set.lowest()), (None, None));
+        assert_eq!(set.highest(), None);
         for lane in [255, 3, 64, 63] {
             set.set(lane, true);
         }
-        assert_eq!((set.highest(), set.lowest()), (Some(255), Some(3)));
+        assert_eq!(set.highest(), Some(255));
         set.set(255, false);
-        set.set(3, false);
-        assert_eq!((set.highest(), set.lowest()), (Some(64), Some(63)));
+        assert_eq!(set.highest(), Some(64));
+        set.set(64, false);
+        assert_eq!(set.highest(), Some(63));
     }
 }

@@ -10,7 +10,7 @@ use super::entry::Expiry;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::Span;
 
-/// Spans are merged up to this many messages. It bounds how much is read to find those that expired.
+/// Spans are merged up to this many messages. It bounds how much is looked at to find those that expire.
 const MERGED: u64 = 4096;
 /// Positions this close to each other are read in one go. Between those further apart there may be many that are
 /// somebody's, and would be read for nothing.
@@ -24,7 +24,7 @@ pub(super) struct Spans {
     list: VecDeque<Span>,
     messages: u64,
     bytes: u64,
-    /// No span expires before this.
+    /// No span expires before this. What the queue's clock knows of does not count, neither here nor in a span.
     earliest: Expiry,
 }
 
@@ -68,7 +68,7 @@ impl Spans {
         self.list.front()
     }
 
-    /// A time before which nothing here expires.
+    /// A time before which nothing here expires that the clock does not know of.
     pub(super) fn earliest(&self) -> Expiry {
         self.earliest
     }
@@ -79,7 +79,8 @@ impl Spans {
             return;
         }
         debug_assert!(self.last().is_none_or(|last| last < span.range.first));
-        self.count_in(span.count, span.bytes, span.earliest_expiry.into());
+        self.count_in(span.count, span.bytes);
+        self.earliest = self.earliest.min(span.earliest_expiry.into());
         match self.list.back_mut() {
             Some(last) if last.count + span.count <= MERGED => {
                 last.range.last = span.range.last;
@@ -104,25 +105,25 @@ impl Spans {
     }
 
     /// Adds one message at its place. It joins a span that is no more than `reach` positions away.
-    pub(super) fn insert(&mut self, position: Position, bytes: u64, expiry: Expiry, reach: u64) {
-        self.count_in(1, bytes, expiry);
+    pub(super) fn insert(&mut self, position: Position, bytes: u64, reach: u64) {
+        self.count_in(1, bytes);
         let at = self.list.partition_point(|span| span.range.first <= position);
         if let Some(before) = at.checked_sub(1).and_then(|before| self.list.get_mut(before))
             && (position <= before.range.last
                 || (before.count < MERGED && position.0 - before.range.last.0 <= reach))
         {
             before.range.last = before.range.last.max(position);
-            return grow(before, bytes, expiry);
+            return grow(before, bytes);
         }
         if let Some(after) = self.list.get_mut(at)
             && after.count < MERGED
             && after.range.first.0 - position.0 <= reach
         {
             after.range.first = position;
-            return grow(after, bytes, expiry);
+            return grow(after, bytes);
         }
         let range = PositionRange::single(position);
-        self.list.insert(at, Span { range, count: 1, bytes, earliest_expiry: expiry.time() });
+        self.list.insert(at, Span { range, count: 1, bytes, earliest_expiry: None });
     }
 
     /// Takes one message of the front away: it was read back. Positions must come rising, and
@@ -166,32 +167,50 @@ impl Spans {
         Some(span)
     }
 
-    /// The first span with something due, for it to be read through. Its earliest expiry counts as unknown from now
-    /// on and is found anew by [`Spans::survives`].
-    pub(super) fn start_scan(&mut self, now: Timestamp) -> Option<PositionRange> {
-        if !self.earliest.is_due(now) {
+    /// The span in which something may expire first, if it may by `soonest`, and those right behind it in which something may
+    /// by `until`, up to about so many messages. Their earliest expiry counts as unknown from now on and is found anew by
+    /// [`Spans::expires_from`]. Whoever cannot keep up so looks at each in its turn.
+    pub(super) fn start_look(
+        &mut self,
+        soonest: Timestamp,
+        until: Timestamp,
+        most: u64,
+    ) -> Option<PositionRange> {
+        if !self.earliest.is_due(soonest) {
             return None;
         }
-        let due = self.list.iter_mut().find(|span| Expiry::from(span.earliest_expiry).is_due(now));
-        let range = due.map(|span| {
+        let expires_by = |span: &Span, time| Expiry::from(span.earliest_expiry).is_due(time);
+        let mut messages = 0;
+        let first = self.list.iter().enumerate().min_by_key(|(_, span)| Expiry::from(span.earliest_expiry));
+        let (from, _) = first.filter(|(_, span)| expires_by(span, soonest))?;
+        let mut range: Option<PositionRange> = None;
+        for span in self.list.range_mut(from..) {
+            messages += span.count;
+            if range.is_some() && (messages > most || !expires_by(span, until)) {
+                break;
+            }
             span.earliest_expiry = None;
-            span.range
-        });
+            range =
+                Some(PositionRange { first: range.map_or(span.range.first, |all| all.first), ..span.range });
+        }
         self.earliest =
             self.list.iter().map(|span| Expiry::from(span.earliest_expiry)).min().unwrap_or(Expiry::NEVER);
         range
     }
 
-    /// A message that was read through stays.
-    pub(super) fn survives(&mut self, position: Position, expiry: Expiry) {
-        if let Some(at) = self.find(position) {
-            let span = &mut self.list[at];
+    /// Nothing that stands in `range` expires before this, apart from what the clock knows of; but something may then.
+    pub(super) fn expires_from(&mut self, range: PositionRange, expiry: Expiry) {
+        if range.first > range.last {
+            return;
+        }
+        let from = self.list.partition_point(|span| span.range.last < range.first);
+        for span in self.list.range_mut(from..).take_while(|span| span.range.first <= range.last) {
             span.earliest_expiry = earlier(span.earliest_expiry, expiry.time());
             self.earliest = self.earliest.min(expiry);
         }
     }
 
-    /// A message that was read through leaves. Returns whether it was here.
+    /// A message leaves, wherever it stands. Returns whether it was here.
     pub(super) fn leaves(&mut self, position: Position, bytes: u64) -> bool {
         let Some(at) = self.find(position) else { return false };
         shrink(&mut self.list[at], bytes, &mut self.messages, &mut self.bytes);
@@ -202,29 +221,21 @@ impl Spans {
         true
     }
 
-    /// Whether anything here may stand in `range`.
-    pub(super) fn overlap(&self, range: PositionRange) -> bool {
-        let at = self.list.partition_point(|span| span.range.last < range.first);
-        self.list.get(at).is_some_and(|span| span.range.first <= range.last)
-    }
-
     /// The span a position belongs to.
     fn find(&self, position: Position) -> Option<usize> {
         let at = self.list.partition_point(|span| span.range.first <= position).checked_sub(1)?;
         self.list.get(at).filter(|span| span.range.contains(position)).map(|_| at)
     }
 
-    fn count_in(&mut self, messages: u64, bytes: u64, expiry: Expiry) {
+    fn count_in(&mut self, messages: u64, bytes: u64) {
         self.messages += messages;
         self.bytes += bytes;
-        self.earliest = self.earliest.min(expiry);
     }
 }
 
-fn grow(span: &mut Span, bytes: u64, expiry: Expiry) {
+fn grow(span: &mut Span, bytes: u64) {
     span.count += 1;
     span.bytes += bytes;
-    span.earliest_expiry = earlier(span.earliest_expiry, expiry.time());
 }
 
 /// Counts one message out. Sizes come from the store: they may disagree, and must not wrap.
@@ -266,11 +277,11 @@ mod tests {
     fn messages_are_inserted_where_they_belong_and_spans_stay_bounded() {
         let mut spans = Spans::default();
         for position in (1..=3 * MERGED).rev() {
-            spans.insert(Position(position), 1, Expiry::NEVER, u64::MAX);
+            spans.insert(Position(position), 1, u64::MAX);
         }
         assert_eq!((spans.messages(), spans.list.len()), (3 * MERGED, 3));
-        spans.insert(Position(4 * MERGED), 1, Expiry::NEVER, u64::MAX);
-        spans.insert(Position(5 * MERGED), 1, Expiry::NEVER, u64::MAX);
+        spans.insert(Position(4 * MERGED), 1, u64::MAX);
+        spans.insert(Position(5 * MERGED), 1, u64::MAX);
         assert_eq!(spans.list.len(), 4);
         assert!(spans.list.iter().zip(spans.list.iter().skip(1)).all(|(a, b)| a.range.last < b.range.first));
     }
@@ -279,7 +290,7 @@ mod tests {
     fn what_lies_far_apart_is_not_read_together() {
         let mut spans = Spans::default();
         for position in [10_000, 5, 7, 10_050] {
-            spans.insert(Position(position), 1, Expiry::NEVER, NEAR);
+            spans.insert(Position(position), 1, NEAR);
         }
         assert_eq!(spans.front_range(), Some(PositionRange { first: Position(5), last: Position(7) }));
         spans.take_front(Position(5), 1);
@@ -293,18 +304,53 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_finds_the_earliest_expiry_anew() {
+    fn a_look_finds_the_earliest_expiry_anew() {
+        let at = |time| Some(Timestamp(time)).into();
+        let single = |position| PositionRange::single(Position(position));
         let mut spans = Spans::default();
         for (position, expiry) in [(1, 50), (2, 10), (3, 30)] {
-            spans.insert(Position(position), 1, Some(Timestamp(expiry)).into(), u64::MAX);
+            spans.insert(Position(position), 1, u64::MAX);
+            spans.expires_from(single(position), at(expiry));
         }
-        assert_eq!(spans.start_scan(Timestamp(9)), None);
-        assert!(spans.start_scan(Timestamp(10)).is_some());
-        spans.survives(Position(1), Some(Timestamp(50)).into());
-        assert!(spans.leaves(Position(2), 1));
-        spans.survives(Position(3), Some(Timestamp(30)).into());
+        assert_eq!(spans.start_look(Timestamp(9), Timestamp(99), 100), None);
+        assert!(spans.start_look(Timestamp(10), Timestamp(99), 100).is_some());
+        assert_eq!(spans.earliest(), Expiry::NEVER);
+        spans.expires_from(single(3), at(30));
+        assert!(spans.leaves(Position(2), 1) && !spans.leaves(Position(9), 1));
         assert_eq!(spans.earliest().time(), Some(Timestamp(30)));
-        assert!(!spans.leaves(Position(9), 1));
         assert_eq!((spans.messages(), spans.bytes()), (2, 2));
+    }
+
+    #[test]
+    fn a_look_asks_about_runs_side_by_side_in_which_something_expires() {
+        let mut spans = Spans::default();
+        for (first, expiry) in [(1, 900), (101, 10), (201, 60), (301, 70), (401, 500), (501, 20)] {
+            let earliest_expiry = Some(Timestamp(expiry));
+            spans.list.push_back(Span { earliest_expiry, ..span(first, first + 99, 100) });
+            spans.earliest = spans.earliest.min(earliest_expiry.into());
+        }
+        let mut look = |most| {
+            let range = spans.start_look(Timestamp(20), Timestamp(70), most);
+            (range.map(|range| (range.first.0, range.last.0)), spans.earliest().time())
+        };
+        assert_eq!(look(250), (Some((101, 300)), Some(Timestamp(20))));
+        assert_eq!(
+            look(250),
+            (Some((501, 600)), Some(Timestamp(70))),
+            "it may be larger than what is asked about"
+        );
+        assert_eq!(look(250), (None, Some(Timestamp(70))));
+    }
+
+    #[test]
+    fn what_is_due_for_longest_is_looked_at_first() {
+        let mut spans = Spans::default();
+        for (first, expiry) in [(1, 30), (101, 10), (201, 20)] {
+            let earliest_expiry = Some(Timestamp(expiry));
+            spans.list.push_back(Span { earliest_expiry, ..span(first, first + 99, 100) });
+            spans.earliest = spans.earliest.min(earliest_expiry.into());
+        }
+        let mut look = || spans.start_look(Timestamp(90), Timestamp(99), 1).map(|range| range.first.0);
+        assert_eq!([look(), look(), look(), look()], [Some(101), Some(201), Some(1), None]);
     }
 }

@@ -40,6 +40,20 @@ impl WallClock {
         time.map(|time| Timestamp(time.0.saturating_add_signed(self.ahead(position).saturating_neg())))
     }
 
+    /// A time that is stored of no message that is waited for until then, but later.
+    pub(super) fn latest(&self, time: Timestamp) -> Timestamp {
+        Timestamp(time.0.saturating_add_signed(self.most_ahead()))
+    }
+
+    /// A time before which no message is due of which the stored time is this one or a later one.
+    pub(super) fn earliest(&self, time: Option<Timestamp>) -> Option<Timestamp> {
+        time.map(|time| Timestamp(time.0.saturating_add_signed(self.most_ahead().saturating_neg())))
+    }
+
+    fn most_ahead(&self) -> i64 {
+        self.0.iter().map(|&(_, ahead)| ahead).max().unwrap_or(0).max(0)
+    }
+
     fn ahead(&self, position: Position) -> i64 {
         self.0.iter().rev().find(|&&(from, _)| from <= position).map_or(0, |&(_, ahead)| ahead)
     }

@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::model::holdings::Holdings;
     use crate::model::ids::{ConnectionId, Position, PositionRange, QueueId, ShardIndex};
-    use crate::model::op::{CatalogOp, Fetch, Fetched, Group, GroupPart, Op};
+    use crate::model::op::{CatalogOp, Fetch, Fetched, Group, GroupPart, Op, Wants};
     use crate::server::owners::ShardInput;
     use crate::store::{MemoryStore, Usage};
 
@@ -197,7 +197,7 @@ mod tests {
         mailboxes.store().post(part(0, vec![GroupPart::Begun(group)]));
         mailboxes.store().post(part(0, vec![GroupPart::Complete(group)]));
         let range = PositionRange::single(Position(1));
-        let fetch = Fetch { queue: QueueId(1), lane: 0, range, max_bytes: 1 };
+        let fetch = Fetch { queue: QueueId(1), lane: 0, range, max_bytes: 1, wants: Wants::All };
         mailboxes.store().post(StoreRequest::Fetch { shard: ShardIndex(0), fetch });
         let early = told(&mailboxes, 0, short);
         assert!(early.is_empty(), "{early:?}");

@@ -12,7 +12,7 @@ use crate::model::command::ShardCommand;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Destination, Position, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::{EntryMeta, Fetch, Fetched, Op, RecoveredQueue};
+use crate::model::op::{EntryMeta, Fetch, Fetched, Op, RecoveredQueue, Wants};
 use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
 use crate::routing::cc;
@@ -82,7 +82,7 @@ impl History {
 
     /// What has to be read next.
     pub(super) fn fetch(&self) -> Option<Fetch> {
-        Some(Fetch { queue: self.id, lane: 0, range: self.unread?, max_bytes: MOST_BYTES })
+        Some(Fetch { queue: self.id, lane: 0, range: self.unread?, max_bytes: MOST_BYTES, wants: Wants::All })
     }
 
     /// Ends it with all it holds.

@@ -13,8 +13,8 @@ pub(super) struct NewBlob {
 }
 
 impl NewBlob {
-    pub(super) fn whole(number: u64, bytes: Vec<u8>) -> NewBlob {
-        NewBlob { number, len: bytes.len() as u64, segments: vec![Bytes::from(bytes)] }
+    pub(super) fn whole(number: u64, bytes: &Bytes) -> NewBlob {
+        NewBlob { number, len: bytes.len() as u64, segments: vec![bytes.clone()] }
     }
 }
 

@@ -33,6 +33,11 @@ pub(super) fn count(len: u64) -> u32 {
     wire::fitted(chunks(len).count())
 }
 
+/// Whether a chunk of so many bytes has a page of several blocks.
+pub(super) fn is_large(len: u64) -> bool {
+    page_for(len) > PAGE
+}
+
 fn chunk_len(left: u64) -> u64 {
     let page = page_for(left).min(LARGEST);
     let room = page - OVERHEAD;

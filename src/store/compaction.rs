@@ -170,7 +170,7 @@ fn listed(store: &mut RedbStore, key: RunKey, first: u64) -> Result<Option<Vec<F
 /// The records of these that are sound, and whether all are.
 fn read(store: &mut RedbStore, all: &[Found]) -> Result<(Vec<FoundRecord>, bool), StoreError> {
     let (mut records, mut sound) = (Vec::new(), true);
-    reading::read(&mut store.journal, all, |found, pieces| {
+    reading::read(&mut store.journal, all, false, |found, pieces| {
         let checked = pieces.and_then(|pieces| record::check(&pieces).map(|()| pieces));
         sound &= checked.is_ok();
         checked.map(|pieces| records.push((*found, pieces)))

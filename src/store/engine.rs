@@ -188,7 +188,7 @@ impl RedbStore {
     }
 
     fn try_fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
-        if self.memtable.queues.get(&fetch.queue).is_some_and(|delta| delta.puts_in(fetch.range)) {
+        if self.memtable.queues.get(&fetch.queue).is_some_and(|delta| delta.holds(fetch)) {
             self.flush()?;
         }
         match self.read(fetch) {
@@ -335,8 +335,8 @@ impl RedbStore {
             let encoded = run::encode(new.blob, blob_len, &new.entries);
             self.index.add(new.key, &encoded.header, None);
             changes.runs.push((new.key, encoded.row));
-            changes.blobs.extend(encoded.chunked.map(|bytes| NewBlob::whole(new.key.number, bytes)));
-            self.journal.remember(new.key.number, new.entries);
+            changes.blobs.extend(encoded.chunked.as_ref().map(|it| NewBlob::whole(new.key.number, it)));
+            self.journal.remember(new.key.number, encoded.header, encoded.chunked, new.entries);
         }
         changes.blobs.extend(packed.blobs);
         // redb puts what is not inserted in order of key into pages with others, where a chunk takes twice its room.

@@ -2,7 +2,7 @@
 //! lately. Answers where a number lies and reads what lies there; what is damaged is reported once and counted. Sealed files
 //! are read by hand (`salvage`), so that nothing in them is an error: what cannot be read is None.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -11,19 +11,18 @@ use bytes::{Bytes, BytesMut};
 use crate::model::holdings::Holdings;
 
 use super::disk::Disk;
+use super::entry_cache::EntryCache;
 use super::error::StoreError;
 use super::index::EntrySource;
 use super::record::BadRecord;
 use super::redb::{Blobs, DataFile};
-use super::run::{self, Entry, RunKey};
-use super::salvage::RawFile;
+use super::run::{self, Entry, Header, RunKey};
+use super::salvage::{RawFile, Spots};
 
 /// Sealed files held open.
 const OPEN_SEALED: usize = 4;
 /// Times that the active file is read by hand in vain for what was found damaged in it (0.5 s each, at most).
 const MOST_IN_VAIN: u32 = 16;
-/// Entries held in memory (about 50 bytes each).
-const CACHED_ENTRIES: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct JournalFiles {
@@ -34,6 +33,7 @@ pub(super) struct JournalFiles {
     /// The one used last at the end.
     sealed: Vec<(u64, Arc<RawFile>)>,
     cache: EntryCache,
+    spots: Spots,
     quarantined: HashSet<(u64, u64)>,
     vain_rereads: u32,
 }
@@ -51,19 +51,26 @@ impl JournalFiles {
             files,
             sealed: Vec::new(),
             cache: EntryCache::default(),
+            spots: Spots::default(),
             quarantined: HashSet::new(),
             vain_rereads: 0,
         }
     }
 
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let JournalFiles { disk: _, active: _, files: _, sealed, cache, quarantined: _, vain_rereads: _ } =
-            self;
-        let EntryCache { runs, by_use, uses: _, entries } = cache;
+        let JournalFiles {
+            disk: _,
+            active: _,
+            files: _,
+            sealed,
+            cache,
+            spots,
+            quarantined: _,
+            vain_rereads: _,
+        } = self;
         into.declared("store: sealed files open", sealed);
-        into.declared("store: runs in memory", runs);
-        into.declared("store: their order of use", by_use);
-        into.declared("store: entries of runs in memory", entries);
+        cache.holdings(into);
+        spots.holdings(into);
     }
 
     /// Records and runs found damaged since the store was opened.
@@ -74,6 +81,7 @@ impl JournalFiles {
     /// Makes `active` the active file and returns the one that was.
     pub(super) fn rotate(&mut self, file: u64, first_number: u64, active: DataFile) -> DataFile {
         self.files.push((file, first_number));
+        self.spots.forget_active();
         std::mem::replace(&mut self.active, active)
     }
 
@@ -83,16 +91,24 @@ impl JournalFiles {
         self.sealed.retain(|known| known.0 != file);
     }
 
-    /// Entries of a run just written, which will soon be asked for.
-    pub(super) fn remember(&mut self, number: u64, entries: Vec<Entry>) {
-        if entries.len() > 1 {
-            self.cache.insert(number, entries.into());
+    /// Entries of a run just written, which will soon be asked for; `bytes`: what is written of them, apart from its row.
+    pub(super) fn remember(
+        &mut self,
+        number: u64,
+        header: Header,
+        bytes: Option<Bytes>,
+        entries: Vec<Entry>,
+    ) {
+        if let Some(bytes) = bytes {
+            self.cache.keep_encoded(number, header, bytes);
         }
+        self.cache.insert(number, entries.into());
     }
 
-    /// Forgets the entries of all runs: nobody will ask for them again.
+    /// Forgets the entries of all runs, and where messages lie: nobody will ask for them again.
     pub(super) fn forget_entries(&mut self) {
         self.cache = EntryCache::default();
+        self.spots = Spots::default();
     }
 
     /// Closes everything; the active file cleanly.
@@ -157,15 +173,36 @@ impl JournalFiles {
             return Ok(run::decode_entries(&header, inline));
         }
         let all = 0..header.entries_len;
-        let decoded = |pieces: Vec<Bytes>| run::decode_entries(&header, &joined(&pieces));
-        let mut entries = view.read(key.number, header.entries_len, all.clone())?.and_then(decoded);
-        if entries.is_none() {
+        let decoded = |pieces: Vec<Bytes>| {
+            let bytes = joined(&pieces);
+            run::decode_entries(&header, &bytes).map(|entries| (entries, bytes))
+        };
+        let mut found = view.read(key.number, header.entries_len, all.clone())?.and_then(decoded);
+        if found.is_none() {
             self.reread(key.number, header.entries_len, all, |pieces| {
-                entries = decoded(pieces);
-                entries.is_some()
+                found = decoded(pieces);
+                found.is_some()
             });
         }
-        Ok(entries)
+        Ok(found.map(|(entries, bytes)| {
+            self.cache.keep_encoded(key.number, header, bytes);
+            entries
+        }))
+    }
+
+    /// To be called before [`JournalFiles::spot`] where something may have been written since the last time.
+    pub(super) fn begin_spots(&mut self) {
+        self.spots.active_has_changed();
+    }
+
+    /// A range of a blob, of which no more is read than that: for one message among many. None where that is not to be had;
+    /// the [`JournalFiles::view`] knows more.
+    pub(super) fn spot(&mut self, number: u64, blob_len: u64, range: Range<u64>) -> Option<Vec<Bytes>> {
+        let file = self.file_of(number)?;
+        let sealed = if self.is_active(file) { None } else { Some(self.sealed(file).ok()?) };
+        let disk = &self.disk;
+        let open = || disk.open(&journal_name(file)).and_then(RawFile::open).ok();
+        self.spots.read(sealed.as_deref(), open, number, blob_len, range)
     }
 
     /// A range of a blob of the active file that is not what was written is read once more by hand, where one wrong byte in
@@ -224,9 +261,7 @@ impl EntrySource for JournalFiles {
             return Ok(None);
         };
         let entries: Arc<[Entry]> = entries.into();
-        if entries.len() > 1 {
-            self.cache.insert(key.number, Arc::clone(&entries));
-        }
+        self.cache.insert(key.number, Arc::clone(&entries));
         Ok(Some(entries))
     }
 }
@@ -235,7 +270,7 @@ fn joined(pieces: &[Bytes]) -> Bytes {
     match pieces {
         [one] => one.clone(),
         many => {
-            let mut all = BytesMut::new();
+            let mut all = BytesMut::with_capacity(many.iter().map(Bytes::len).sum());
             many.iter().for_each(|piece| all.extend_from_slice(piece));
             all.freeze()
         }
@@ -256,62 +291,9 @@ pub(super) fn cut(pieces: &[Bytes], range: Range<usize>) -> Vec<Bytes> {
     cut
 }
 
-/// The entries used last, by run.
-#[derive(Debug, Default)]
-struct EntryCache {
-    runs: HashMap<u64, (u64, Arc<[Entry]>)>,
-    by_use: BTreeMap<u64, u64>,
-    uses: u64,
-    entries: usize,
-}
-
-impl EntryCache {
-    fn get(&mut self, number: u64) -> Option<Arc<[Entry]>> {
-        let (used, entries) = self.runs.get_mut(&number)?;
-        self.by_use.remove(used);
-        self.uses += 1;
-        *used = self.uses;
-        self.by_use.insert(self.uses, number);
-        Some(Arc::clone(entries))
-    }
-
-    fn insert(&mut self, number: u64, entries: Arc<[Entry]>) {
-        self.uses += 1;
-        self.entries += entries.len();
-        self.by_use.insert(self.uses, number);
-        if let Some((used, old)) = self.runs.insert(number, (self.uses, entries)) {
-            self.by_use.remove(&used);
-            self.entries -= old.len();
-        }
-        while self.entries > CACHED_ENTRIES {
-            let Some((_, oldest)) = self.by_use.pop_first() else { break };
-            if let Some((_, entries)) = self.runs.remove(&oldest) {
-                self.entries -= entries.len();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::op::EntryMeta;
-
-    #[test]
-    fn the_cache_forgets_what_was_used_longest_ago() {
-        let meta = EntryMeta::default();
-        let entry = Entry { position: 0, offset: 0, len: 0, body_len: 0, meta, durable: true };
-        let many: Arc<[Entry]> = vec![entry; CACHED_ENTRIES / 4].into();
-        let mut cache = EntryCache::default();
-        for number in 1..=4 {
-            cache.insert(number, Arc::clone(&many));
-        }
-        assert!(cache.get(1).is_some());
-        cache.insert(5, Arc::clone(&many));
-        assert!(cache.get(2).is_none() && cache.get(1).is_some() && cache.get(5).is_some());
-        cache.insert(5, many);
-        assert!(cache.get(3).is_some(), "the same run again takes no room");
-    }
 
     #[test]
     fn a_cut_may_reach_over_pieces() {

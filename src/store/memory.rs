@@ -7,7 +7,9 @@ use super::{DamageReport, Recovered, Store, StoreError, Usage};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
-use crate::model::op::{CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry};
+use crate::model::op::{
+    CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry, Times, Wants,
+};
 
 #[derive(Clone, Debug)]
 struct Stored {
@@ -122,20 +124,28 @@ impl Store for MemoryStore {
 
     fn fetch(&mut self, fetch: &Fetch) -> Result<Fetched, StoreError> {
         let mut entries: Vec<StoredEntry> = Vec::new();
+        let mut times = Times::default();
+        let mut through = fetch.range.last;
         let mut bytes = 0;
         let lane = self.lanes.get(&(fetch.queue, fetch.lane));
         let range = fetch.range;
         let stored = lane.into_iter().flat_map(|lane| lane.range(range.first..=range.last.max(range.first)));
-        for (&position, stored) in stored.filter(|(position, _)| range.contains(**position)) {
+        let wanted = |position: Position| range.contains(position) && fetch.wants.includes(position);
+        for (&position, stored) in stored.filter(|(position, _)| wanted(**position)) {
+            if let Wants::Times { until } = fetch.wants {
+                let body = u32::try_from(stored.message.body().len()).unwrap_or(u32::MAX);
+                times.add(position, stored.meta.expires_at, body, until);
+                continue;
+            }
             bytes += stored.message.footprint();
             if let Some(last) = entries.last().filter(|_| bytes > fetch.max_bytes) {
-                let through = last.position;
-                return Ok(Fetched { fetch: *fetch, entries, through });
+                through = last.position;
+                break;
             }
             let message = Arc::clone(&stored.message);
             entries.push(StoredEntry { position, message, meta: stored.meta });
         }
-        Ok(Fetched { fetch: *fetch, entries, through: range.last })
+        Ok(Fetched { fetch: fetch.clone(), entries, times, through })
     }
 
     fn close(self: Box<Self>) -> Result<(), StoreError> {

@@ -8,7 +8,7 @@ use super::ranges::RangeSet;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
-use crate::model::op::{Attempts, CatalogOp, EntryMeta, Lane, Op};
+use crate::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Lane, Op};
 
 /// Fewer puts than this are not worth pruning.
 const WORTH_PRUNING: usize = 1024;
@@ -53,10 +53,11 @@ impl QueueDelta {
         self.removed.parts() + self.requeued.len()
     }
 
-    /// Whether something was put in the range and is still there.
-    pub(super) fn puts_in(&self, range: PositionRange) -> bool {
-        let at = self.puts.partition_point(|put| put.0 < range.first);
-        self.puts.get(at).is_some_and(|put| put.0 <= range.last)
+    /// Whether something was put that a fetch wants, and is still there.
+    pub(super) fn holds(&self, fetch: &Fetch) -> bool {
+        let from = self.puts.partition_point(|put| put.0 < fetch.range.first);
+        let mut within = self.puts.range(from..).map(|put| put.0).take_while(|at| *at <= fetch.range.last);
+        within.any(|position| fetch.wants.includes(position))
     }
 }
 

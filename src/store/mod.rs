@@ -15,6 +15,7 @@ mod compaction;
 mod damage;
 pub mod disk;
 mod engine;
+mod entry_cache;
 mod error;
 mod format;
 #[cfg(fuzzing)]
@@ -26,6 +27,7 @@ mod inspection;
 mod journal_files;
 mod log;
 mod log_record;
+mod lookup;
 mod manifest;
 mod memory;
 mod memtable;

@@ -1,5 +1,5 @@
 //! Reading messages back: which entries of a lane answer a fetch, in order of position even where runs overlap, and
-//! their records, read in one go where they lie side by side.
+//! their records, read in one go where they lie side by side. What needs no record is in `lookup.rs`.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -10,20 +10,21 @@ use bytes::Bytes;
 use super::error::StoreError;
 use super::index::{EntrySource, Index};
 use super::journal_files::{self, FileView, JournalFiles};
+use super::lookup;
 use super::memtable::QueueDelta;
 use super::record::{self, BadRecord};
 use super::run::{Entry, RunKey};
 use super::wire;
 use crate::model::ids::{Position, PositionRange};
 use crate::model::message::Message;
-use crate::model::op::{EntryMeta, Fetch, Fetched, StoredEntry};
+use crate::model::op::{EntryMeta, Fetch, Fetched, StoredEntry, Times, Wants};
 
 /// Neighbouring records are read, and held in memory, together up to this many bytes: a message that stays unacked
 /// pins no more than that.
 const READ_TOGETHER: u64 = 64 * 1024;
 
 /// What a message takes in memory beyond its record, about, in bytes.
-const HELD: usize = size_of::<Message>() + size_of::<StoredEntry>();
+pub(super) const HELD: usize = size_of::<Message>() + size_of::<StoredEntry>();
 
 /// An entry to be read.
 #[derive(Clone, Copy, Debug)]
@@ -44,14 +45,25 @@ pub(super) fn fetch(
     delta: Option<&QueueDelta>,
     fetch: &Fetch,
 ) -> Result<Fetched, StoreError> {
+    if let Wants::Times { until } = fetch.wants {
+        let (times, through) = lookup::times(index, journal, delta, fetch, until)?;
+        return Ok(Fetched { fetch: fetch.clone(), entries: Vec::new(), times, through });
+    }
     let mut entries = Vec::new();
     let mut range = fetch.range;
     loop {
-        let (mut found, through) = select(index, journal, suspect_below, &Fetch { range, ..*fetch })?;
+        let (mut found, through) = match &fetch.wants {
+            Wants::These(positions) => {
+                let rest = positions.partition_point(|position| *position < range.first);
+                lookup::these(index, journal, suspect_below, fetch, &positions[rest..])?
+            }
+            _ => select(index, journal, suspect_below, fetch, range)?,
+        };
         if let Some(delta) = delta {
             catch_up(&mut found, delta);
         }
-        read(journal, &found, |found, pieces| {
+        let scattered = matches!(fetch.wants, Wants::These(_));
+        read(journal, &found, scattered, |found, pieces| {
             let message = pieces.and_then(record::decode);
             message.map(|message| {
                 entries.push(StoredEntry {
@@ -63,7 +75,7 @@ pub(super) fn fetch(
         })?;
         // Where all that was found is gone or damaged the answer reaches further, so that it is never empty too early.
         if !entries.is_empty() || through >= fetch.range.last {
-            return Ok(Fetched { fetch: *fetch, entries, through });
+            return Ok(Fetched { fetch: fetch.clone(), entries, times: Times::default(), through });
         }
         range.first = through.next();
     }
@@ -95,8 +107,9 @@ fn select(
     journal: &mut JournalFiles,
     suspect_below: u64,
     fetch: &Fetch,
+    range: PositionRange,
 ) -> Result<(Vec<Found>, Position), StoreError> {
-    let mut runs = index.overlapping(fetch.queue, fetch.lane, fetch.range).peekable();
+    let mut runs = index.overlapping(fetch.queue, fetch.lane, range).peekable();
     let mut cursors: Vec<Cursor> = Vec::new();
     let mut next: BinaryHeap<Reverse<(u64, usize)>> = BinaryHeap::new();
     let mut found: Vec<Found> = Vec::new();
@@ -109,15 +122,15 @@ fn select(
             let key = RunKey { queue: fetch.queue, lane: fetch.lane, number };
             let Some(entries) = journal.entries(key)? else { continue };
             let Some(blob) = index.blob(run.blob) else { continue };
-            let place = entries.partition_point(|entry| entry.position < fetch.range.first.0);
+            let place = entries.partition_point(|entry| entry.position < range.first.0);
             let mut cursor = Cursor { key, blob: run.blob, blob_len: blob.len, entries, place };
-            if let Some(position) = settle_on_live(index, &mut cursor, fetch.range) {
+            if let Some(position) = settle_on_live(index, &mut cursor, range) {
                 next.push(Reverse((position, cursors.len())));
                 cursors.push(cursor);
             }
         }
         let Some(Reverse((_, at))) = next.pop() else {
-            return Ok((found, fetch.range.last));
+            return Ok((found, range.last));
         };
         let cursor = &mut cursors[at];
         let entry = cursor.entries[cursor.place];
@@ -130,7 +143,7 @@ fn select(
         let meta = meta_now(index, key, place, &entry, suspect_below);
         found.push(Found { key, place, blob, blob_len, entry: Entry { meta, ..entry } });
         cursor.place += 1;
-        if let Some(position) = settle_on_live(index, cursor, fetch.range) {
+        if let Some(position) = settle_on_live(index, cursor, range) {
             next.push(Reverse((position, at)));
         }
     }
@@ -165,18 +178,26 @@ pub(super) fn meta_now(
 }
 
 /// Reads the records of these entries and hands each to `each`, which says whether it is sound; what is not is
-/// quarantined.
+/// quarantined. Of those that lie `scattered` the records alone are read, not the chunks that they are in.
 pub(super) fn read(
     journal: &mut JournalFiles,
     found: &[Found],
+    scattered: bool,
     mut each: impl FnMut(&Found, Result<Vec<Bytes>, BadRecord>) -> Result<(), BadRecord>,
 ) -> Result<(), StoreError> {
     let mut rest = found;
     let mut view = None;
+    if scattered {
+        journal.begin_spots();
+    }
     while let Some(first) = rest.first() {
         let count = side_by_side(rest);
         let (group, after) = rest.split_at(count);
         rest = after;
+        let len = group.iter().map(|found| u64::from(found.entry.len)).sum::<u64>();
+        let start = u64::from(first.entry.offset);
+        let spot =
+            if scattered { journal.spot(first.blob, first.blob_len, start..start + len) } else { None };
         let file = journal.file_of(first.blob);
         if view.as_ref().is_none_or(|(viewed, _)| *viewed != file) {
             view = Some((file, journal.view(first.blob)?));
@@ -187,7 +208,7 @@ pub(super) fn read(
             let read = |view: &FileView| view.read(first.blob, first.blob_len, start..start + len);
             view.map_or(Ok(None), read)
         };
-        let pieces = read(&first.entry, group.iter().map(|found| u64::from(found.entry.len)).sum())?;
+        let pieces = spot.map_or_else(|| read(&first.entry, len), |pieces| Ok(Some(pieces)))?;
         let mut at = 0;
         for found in group {
             let record = at..at + found.entry.len as usize;

@@ -2,6 +2,8 @@
 //! and how large; its entries say where each lies. Its delta is what happened to a run since it was written.
 //! Encoding only; what runs there are is the index's to know.
 
+use bytes::Bytes;
+
 use super::ranges::{Counts, RangeSet};
 use super::wire::{self, Reader, put_varint};
 use crate::model::ids::{QueueId, Timestamp};
@@ -70,7 +72,7 @@ const ACQUIRED: u8 = 16;
 pub(super) struct Encoded {
     pub(super) header: Header,
     pub(super) row: Vec<u8>,
-    pub(super) chunked: Option<Vec<u8>>,
+    pub(super) chunked: Option<Bytes>,
 }
 
 /// Encodes a run. `entries` are not empty and in order of position.
@@ -99,7 +101,7 @@ pub(super) fn encode(blob: u64, blob_len: u64, entries: &[Entry]) -> Encoded {
         row.extend_from_slice(&bytes);
         return Encoded { header, row, chunked: None };
     }
-    Encoded { header, row, chunked: Some(bytes) }
+    Encoded { header, row, chunked: Some(bytes.into_boxed_slice().into()) }
 }
 
 fn encode_header(header: &Header) -> Vec<u8> {

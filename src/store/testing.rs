@@ -7,7 +7,7 @@ use leveret_codec::properties::Properties;
 
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::{Body, Message, Origin};
-use crate::model::op::{Attempts, EntryMeta, Fetch, Fetched, Lane, Op};
+use crate::model::op::{Attempts, EntryMeta, Fetch, Fetched, Lane, Op, Wants};
 
 /// What a test counts where it counts something.
 pub(super) const COUNTED: Attempts = Attempts { acquired: 5, failed: 3 };
@@ -44,7 +44,7 @@ pub(super) fn range(queue: u64, first: u64, last: u64) -> Op {
 
 pub(super) fn fetch(queue: u64, first: u64, last: u64, max_bytes: usize) -> Fetch {
     let range = PositionRange { first: Position(first), last: Position(last) };
-    Fetch { queue: QueueId(queue), lane: 0, range, max_bytes }
+    Fetch { queue: QueueId(queue), lane: 0, range, max_bytes, wants: Wants::All }
 }
 
 pub(super) fn positions(fetched: &Fetched) -> Vec<u64> {

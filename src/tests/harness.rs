@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::builders::declare_queue;
+use super::stored::{self, Stored, messages_of, recovered};
 use crate::catalog::view::View;
 use crate::catalog::{Catalog, CatalogEffects, Outcome};
 use crate::model::administration::{
@@ -14,20 +15,15 @@ use crate::model::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::consuming::{ConsumeOptions, Delivery, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
-use crate::model::ids::{
-    ConnectionId, ConsumerNumber, Position, PositionRange, QueueId, ShardIndex, Timestamp,
-};
+use crate::model::ids::{ConnectionId, ConsumerNumber, PositionRange, QueueId, ShardIndex, Timestamp};
 use crate::model::message::Message;
 use crate::model::names::Seed;
-use crate::model::op::{CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, RecoveredQueue, Span, StoredEntry};
+use crate::model::op::{CatalogOp, Op};
 use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, Progress, RoutedPublish};
 use crate::model::request::{Reply, Request};
 use crate::port::{Port, SharedByPorts};
 use crate::shard::{Shard, ShardEffects};
-
-/// What the map-of-a-store holds.
-type Stored = BTreeMap<(QueueId, Lane, Position), (Arc<Message>, EntryMeta, bool)>;
 
 pub(super) struct Broker {
     pub(super) now: Timestamp,
@@ -417,7 +413,7 @@ impl Broker {
             self.ops.push(op);
         }
         for fetch in fx.fetches {
-            let fetched = self.fetch(fetch);
+            let fetched = stored::read(&self.stored, fetch);
             self.fetched += 1;
             self.shards[index].loaded(self.now, fetched);
         }
@@ -453,48 +449,4 @@ impl Broker {
             Op::DeleteQueue { queue } => self.stored.retain(|(of, _, _), _| of != queue),
         }
     }
-
-    fn fetch(&self, fetch: Fetch) -> Fetched {
-        let (mut entries, mut bytes) = (Vec::new(), 0);
-        let mut through = fetch.range.last;
-        for ((queue, lane, at), (message, meta, _)) in &self.stored {
-            if *queue != fetch.queue || *lane != fetch.lane || !fetch.range.contains(*at) {
-                continue;
-            }
-            entries.push(StoredEntry { position: *at, message: message.clone(), meta: *meta });
-            bytes += message.footprint();
-            if bytes >= fetch.max_bytes {
-                through = *at;
-                break;
-            }
-        }
-        Fetched { fetch, entries, through }
-    }
-}
-
-/// How many messages each queue has.
-fn messages_of(stored: &Stored) -> BTreeMap<QueueId, u64> {
-    let mut messages = BTreeMap::new();
-    stored.keys().for_each(|(queue, _, _)| *messages.entry(*queue).or_default() += 1);
-    messages
-}
-
-fn recovered(stored: &Stored) -> Vec<RecoveredQueue> {
-    let mut queues: BTreeMap<QueueId, RecoveredQueue> = BTreeMap::new();
-    for ((queue, lane, position), (message, meta, _)) in stored {
-        let found = queues.entry(*queue).or_default();
-        found.queue = *queue;
-        found.next_position = found.next_position.max(position.next());
-        let span = Span {
-            range: PositionRange::single(*position),
-            count: 1,
-            bytes: message.body().len() as u64,
-            earliest_expiry: meta.expires_at,
-        };
-        match found.lanes.last_mut() {
-            Some((last, spans)) if last == lane => spans.push(span),
-            _ => found.lanes.push((*lane, vec![span])),
-        }
-    }
-    queues.into_values().collect()
 }

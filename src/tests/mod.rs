@@ -18,5 +18,6 @@ mod queues;
 mod recovery;
 mod redeclare;
 mod routes;
+mod stored;
 mod tracing;
 mod turns;

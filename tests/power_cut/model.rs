@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use leveret::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use leveret::model::message::{Body, Message, Origin};
-use leveret::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Lane, Op};
+use leveret::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Lane, Op, Wants};
 use leveret::store::{Recovered, RedbStore, Store};
 use leveret_codec::properties::Properties;
 
@@ -174,7 +174,7 @@ pub(crate) fn read_lane(
     let mut range = PositionRange { first: Position(0), last: Position(1 << 40) };
     loop {
         let max_bytes = 1 << random.below(18);
-        let fetch = Fetch { queue, lane, range, max_bytes };
+        let fetch = Fetch { queue, lane, range, max_bytes, wants: Wants::All };
         let fetched = store.fetch(&fetch).map_err(|error| error.to_string())?;
         for entry in fetched.entries {
             if found.last().is_some_and(|last| last.0 >= entry.position) || entry.position > fetched.through {

@@ -94,7 +94,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::DeadLettersAcked, 0, &["claims Rejected, which cannot be", "leaves"]),
     (Fault::LosesDeadLetters, 5, &["is lost"]),
     (Fault::MisleadsDeadLetters, 0, &["is configured", "came by"]),
-    (Fault::SplitsTransactions, 113, &["half of a transaction"]),
+    (Fault::SplitsTransactions, 1246, &["half of a transaction"]),
     (Fault::ForgetsConsumerTimeouts, 0, &["longer than its consumer timeout"]),
     (
         Fault::HurriesTime,

@@ -36,6 +36,8 @@ pub(super) struct Harness {
     pub(super) dead: Vec<(u64, DeathReason, bool)>,
     pub(super) ops: Vec<Op>,
     pub(super) fetches: usize,
+    /// Messages that were read for these.
+    pub(super) read: usize,
 }
 
 impl Harness {
@@ -54,6 +56,7 @@ impl Harness {
             dead: Vec::new(),
             ops: Vec::new(),
             fetches: 0,
+            read: 0,
         }
     }
 
@@ -97,14 +100,16 @@ impl Harness {
             }
             for fetch in fetches {
                 self.fetches += 1;
-                self.queue.loaded(self.now, self.store.read(fetch), &mut self.fx);
+                let fetched = self.store.read(&fetch);
+                self.read += fetched.entries.len();
+                self.queue.loaded(self.now, fetched, &mut self.fx);
             }
         }
     }
 
     /// Something is due that was left for the next turn.
     fn expires(&self) -> bool {
-        self.queue.ready.next_expiry().is_due(self.now)
+        self.queue.next_expiry().is_due(self.now)
     }
 
     pub(super) fn look(&mut self) {

@@ -12,7 +12,7 @@ use crate::model::ids::{
     ConnectionId, ConsumerKey, ConsumerNumber, Position, PositionRange, QueueId, QueueRef, ShardIndex,
     Timestamp,
 };
-use crate::model::op::{Fetch, Fetched, RecoveredQueue};
+use crate::model::op::{Fetch, Fetched, RecoveredQueue, Wants};
 use crate::model::settings::{DeadLetterTarget, QueueSettings};
 use crate::queue::{FlowControl, Pushed, Queue, QueueEffects};
 
@@ -274,7 +274,7 @@ impl Run {
     fn answer(&mut self, which: usize, late: bool) {
         if which < self.asked.len() {
             let (fetch, then) = self.asked.remove(which);
-            let fetched = if late { self.store.read(fetch) } else { then };
+            let fetched = if late { self.store.read(&fetch) } else { then };
             self.queue.loaded(self.oracle.now, fetched, &mut self.fx);
             self.review();
         }
@@ -304,13 +304,18 @@ impl Run {
         for got in &self.fx.got {
             self.oracle.got(got);
         }
+        self.oracle.expired_unread(self.queue.expired_dead_letters());
         for dead in &self.fx.dead_letters {
             self.oracle.dead_letter(dead);
         }
-        for &fetch in &self.fx.fetches {
-            let others = self.asked.iter().filter(|(other, _)| other.lane == fetch.lane).count();
-            assert!(others <= 1, "one fetch per lane, and one of dead letters");
-            self.asked.push((fetch, self.store.read(fetch)));
+        for fetch in &self.fx.fetches {
+            let looks = |fetch: &Fetch| matches!(fetch.wants, Wants::Times { .. });
+            let others = self.asked.iter().filter(|(other, _)| {
+                looks(other) == looks(fetch) && (looks(fetch) || other.lane == fetch.lane)
+            });
+            let most = usize::from(!looks(fetch));
+            assert!(others.count() <= most, "one fetch per lane, and one of dead letters; one look ahead");
+            self.asked.push((fetch.clone(), self.store.read(fetch)));
         }
         self.fx = QueueEffects::default();
         self.oracle.check_counts(self.queue.counts());

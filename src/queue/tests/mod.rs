@@ -1,5 +1,6 @@
 //! Tests of the queue as a whole, from outside: rules one by one, and random histories against a model.
 
+mod clock;
 mod dead_letters;
 mod harness;
 mod history;

@@ -141,9 +141,12 @@ impl Oracle {
         let position = dead.position;
         let known = match dead.reason {
             DeathReason::Expired => {
-                let known = self.ready.remove(&position).expect("what expires was ready");
-                assert!(known.expires.is_some_and(|at| at <= self.now));
-                known
+                if let Some((reason, known)) = self.dying.remove(&position) {
+                    assert_eq!(reason, DeathReason::Expired);
+                    known
+                } else {
+                    self.expires(position)
+                }
             }
             DeathReason::MaxLength => {
                 assert!(self.is_over_limit());
@@ -176,7 +179,23 @@ impl Oracle {
         assert_eq!(counts.ready_bytes, self.ready.values().map(|known| known.body).sum::<u64>(), "bytes");
     }
 
-    /// Of what was rejected, the dead letters that did not come yet: some have to be read first.
+    /// Of these, which have expired in the store alone, the dead letters have to be read first.
+    pub(super) fn expired_unread(&mut self, positions: impl Iterator<Item = Position>) {
+        for position in positions {
+            if !self.dying.contains_key(&position) {
+                let known = self.expires(position);
+                self.dying.insert(position, (DeathReason::Expired, known));
+            }
+        }
+    }
+
+    fn expires(&mut self, position: Position) -> Known {
+        let known = self.ready.remove(&position).expect("what expires was ready");
+        assert!(known.expires.is_some_and(|at| at <= self.now), "{position} is early");
+        known
+    }
+
+    /// Of what was rejected or has expired, the dead letters that did not come yet: some have to be read first.
     pub(super) fn is_dying(&self, position: Position) -> bool {
         self.dying.contains_key(&position)
     }

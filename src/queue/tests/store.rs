@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::model::ids::{Position, QueueId};
 use crate::model::message::Message;
-use crate::model::op::{EntryMeta, Fetch, Fetched, Lane, Op, StoredEntry};
+use crate::model::op::{EntryMeta, Fetch, Fetched, Lane, Op, StoredEntry, Times, Wants};
 
 #[derive(Debug)]
 struct Kept {
@@ -61,18 +61,27 @@ impl FakeStore {
         self.kept.remove(&position);
     }
 
-    pub(super) fn read(&self, fetch: Fetch) -> Fetched {
-        let mut entries = Vec::new();
+    pub(super) fn read(&self, fetch: &Fetch) -> Fetched {
+        let (mut entries, mut times) = (Vec::new(), Times::default());
         let mut bytes = 0;
         let range = fetch.range.first..=fetch.range.last;
         for (&position, kept) in self.kept.range(range).filter(|(_, kept)| kept.lane == fetch.lane) {
+            if let Wants::Times { until } = fetch.wants {
+                let body = u32::try_from(kept.message.body().len()).unwrap();
+                times.add(position, kept.meta.expires_at, body, until);
+                continue;
+            }
+            if !fetch.wants.includes(position) {
+                continue;
+            }
             if bytes >= fetch.max_bytes {
                 let through = Position(position.0 - 1);
-                return Fetched { fetch, entries, through };
+                return Fetched { fetch: fetch.clone(), entries, times, through };
             }
             bytes += kept.message.footprint();
             entries.push(StoredEntry { position, message: Arc::clone(&kept.message), meta: kept.meta });
         }
-        Fetched { fetch, entries, through: fetch.range.last }
+        let through = fetch.range.last;
+        Fetched { fetch: fetch.clone(), entries, times, through }
     }
 }

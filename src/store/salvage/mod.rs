@@ -6,6 +6,7 @@
 mod header;
 mod page;
 mod repair;
+mod spots;
 mod stray;
 mod tree;
 
@@ -17,9 +18,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 
 use self::header::{CommitSlot, HEADER_LEN, Header};
-use self::page::{Root, Widths};
+use self::page::{Node, Root, Widths};
+pub(super) use self::spots::Spots;
 use self::stray::Stray;
-use self::tree::{Pages, Reach, Table, Wanted};
+use self::tree::{Pages, Reach, TYPE_AND_COUNT, Table, Wanted};
 use super::CatalogRecords;
 use super::chunk;
 use super::disk::DiskFile;
@@ -29,7 +31,9 @@ use super::run::RunKey;
 use crate::model::ids::QueueId;
 
 /// Bytes before the only value of a leaf with a chunk: type and count, where it ends, its key.
-const CHUNK_HEAD: usize = 20;
+const CHUNK_HEAD: usize = TYPE_AND_COUNT + PAIR_HEAD;
+/// What a leaf with chunks has in its head for each: where its value ends, its key.
+const PAIR_HEAD: usize = 16;
 
 /// redb's own tables of pages that are, or are about to be, free.
 const LISTS_OF_PAGES: [&str; 3] =
@@ -370,6 +374,28 @@ impl RawFile {
         self.pages.value(&hit.filter(|hit| hit.value.len() == wanted.len)?, within)
     }
 
+    /// Where a chunk lies.
+    fn place_of_chunk(&self, wanted: &Chunk) -> Option<Place> {
+        let page = self.pages.find(self.current.user.get(names::CHUNKS)?, wanted, false)?.page.range().start;
+        let count_and_type = self.pages.read(page..page + TYPE_AND_COUNT as u64)?;
+        let pairs = u16::from_le_bytes(*count_and_type.last_chunk()?);
+        Some(Place { page, head: (TYPE_AND_COUNT + PAIR_HEAD * usize::from(pairs)) as u64 })
+    }
+
+    /// Part of the value of a chunk in a page; None where something else is there by now.
+    fn chunk_at(&self, place: Place, wanted: &Chunk, within: Range<usize>) -> Option<Vec<u8>> {
+        let head = self.pages.read(place.page..place.page + place.head)?;
+        let widths = self.current.user.get(names::CHUNKS)?.widths;
+        let Node::Leaf(leaf) = Node::parse(&head, widths)? else { return None };
+        let pair = (0..leaf.pairs()).find(|&pair| leaf.key(pair).is_some_and(|key| wanted.is(key)))?;
+        let value = leaf.value_range(pair).filter(|value| value.len() == wanted.len)?;
+        if within.end > value.len() {
+            return None;
+        }
+        let start = place.page + value.start as u64;
+        self.pages.read(start + within.start as u64..start + within.end as u64)
+    }
+
     /// Where branches of the blobs' tree are lost, every page of the file is looked at, once.
     fn stray(&self) -> Option<&Stray> {
         let find = || {
@@ -429,6 +455,13 @@ impl Wanted for RunKey {
     fn alone(&self) -> Option<Range<usize>> {
         None
     }
+}
+
+/// The page that a chunk lies in, and bytes of its head: there may be others in it.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    page: u64,
+    head: u64,
 }
 
 /// A chunk that is looked for, and how long it must be.

@@ -17,7 +17,7 @@ const DEEPEST: usize = 16;
 const MOST_TRIES: u32 = 8;
 
 /// Bytes by which the rest of a page is found. Where one of them is wrong, a page may seem to have nothing else.
-const TYPE_AND_COUNT: usize = 4;
+pub(super) const TYPE_AND_COUNT: usize = 4;
 
 /// What a page of one chunk has besides the chunk, at most.
 const NOT_THE_VALUE: usize = 32;

@@ -7,6 +7,9 @@ mod files;
 mod log;
 mod missing;
 mod pure;
+mod times;
+mod times_faults;
+mod watched_disk;
 
 use std::path::Path;
 use std::sync::Arc;
