@@ -118,7 +118,7 @@ impl Life {
                     return Ok(());
                 }
                 if self.random.percent(5) {
-                    let compared = self.model.compare(&mut store, &mut self.random);
+                    let compared = compare(&self.model, &mut store, &mut self.random);
                     if self.disk.is_off() {
                         return Ok(());
                     }
@@ -159,7 +159,7 @@ impl Life {
             model.restart(recovered.clean);
             let compared = model
                 .compare_recovered(&recovered)
-                .and_then(|()| model.compare(&mut store, &mut self.random));
+                .and_then(|()| compare(&model, &mut store, &mut self.random));
             if self.disk.is_off() {
                 self.figures.cuts_opening += 1;
                 return Ok(None);
@@ -192,6 +192,16 @@ impl Life {
         self.model = after;
         !self.disk.is_off()
     }
+}
+
+/// In one order or the other: what the first one reads, the second one may find in memory.
+fn compare(model: &Model, store: &mut RedbStore, random: &mut Random) -> Result<(), String> {
+    if random.percent(50) {
+        model.compare_lookups(store, random)?;
+        return model.compare(store, random);
+    }
+    model.compare(store, random)?;
+    model.compare_lookups(store, random)
 }
 
 fn number(name: &str, default: u64) -> u64 {
@@ -248,10 +258,14 @@ impl Failed {
     }
 }
 
+/// How what a store holds is held against the model.
+type Compare = fn(&Model, &mut RedbStore, &mut Random) -> Result<(), String>;
+
 /// A small workload that meets rotation, copying forward and removal.
 fn small_workload(
     disk: &SimulatedDisk,
     options: &StoreOptions,
+    compare: Compare,
     model: &mut Model,
 ) -> Result<(), Box<Failed>> {
     let (mut store, recovered) = open(disk, options).map_err(|error| match error {
@@ -272,7 +286,7 @@ fn small_workload(
         }
         let settled = store.checkpoint();
         let compared =
-            settled.and_then(|_| model.compare(&mut store, &mut Random(1)).map_err(StoreError::Damaged));
+            settled.and_then(|_| compare(model, &mut store, &mut Random(1)).map_err(StoreError::Damaged));
         if let Err(error) = compared {
             return Err(Box::new(Failed { error, under_way: None, store: Some(store) }));
         }
@@ -283,13 +297,22 @@ fn small_workload(
 #[test]
 fn every_operation_may_fail_once() {
     for options in [OPTIONS, LOGGED] {
-        every_operation_fails_once(&options);
+        let (operations, errors, full) = every_operation_fails_once(&options, Model::compare);
+        assert!(errors > operations / 2 && full > errors / 2, "{errors} errors, {full} of {operations}");
     }
 }
 
-fn every_operation_fails_once(options: &StoreOptions) {
+/// Most of what fails then is read, and read once more, or in another way.
+#[test]
+fn every_lookup_may_fail_once() {
+    let (operations, errors, _) = every_operation_fails_once(&OPTIONS, Model::compare_lookups);
+    assert!(errors > operations / 4, "{errors} errors of {operations}");
+}
+
+/// How many operations there are, how many of them led to an error, and to one that says that the disk is full.
+fn every_operation_fails_once(options: &StoreOptions, compare: Compare) -> (u64, u64, u64) {
     let healthy = SimulatedDisk::default();
-    assert!(small_workload(&healthy, options, &mut Model::default()).is_ok());
+    assert!(small_workload(&healthy, options, compare, &mut Model::default()).is_ok());
     let operations = healthy.operations();
     let (mut errors, mut full) = (0, 0);
     for at in 0..operations {
@@ -297,7 +320,7 @@ fn every_operation_fails_once(options: &StoreOptions) {
         disk.trouble(Trouble { fail_at: Some(at), full: true, ..Trouble::default() });
         let mut model = Model::default();
         let mut under_way = None;
-        if let Err(failed) = small_workload(&disk, options, &mut model) {
+        if let Err(failed) = small_workload(&disk, options, compare, &mut model) {
             errors += 1;
             full += u64::from(matches!(failed.error, StoreError::NoSpace));
             if let Some(mut store) = failed.store {
@@ -310,11 +333,13 @@ fn every_operation_fails_once(options: &StoreOptions) {
             open(&disk, options).unwrap_or_else(|error| panic!("operation {at}: {error}"));
         let sound = std::iter::once(model).chain(under_way).any(|mut model| {
             model.restart(recovered.clean);
-            model.compare_recovered(&recovered).is_ok() && model.compare(&mut store, &mut Random(1)).is_ok()
+            model.compare_recovered(&recovered).is_ok()
+                && model.compare(&mut store, &mut Random(1)).is_ok()
+                && model.compare_lookups(&mut store, &mut Random(1)).is_ok()
         });
         assert!(sound, "operation {at} of {operations}");
     }
-    assert!(errors > operations / 2 && full > errors / 2, "{errors} errors, {full} of {operations}");
+    (operations, errors, full)
 }
 
 /// Before a start repairs anything, and after it.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use leveret::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use leveret::model::message::{Body, Message, Origin};
-use leveret::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Lane, Op, Wants};
+use leveret::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, StoredTime, Wants};
 use leveret::store::{Recovered, RedbStore, Store};
 use leveret_codec::properties::Properties;
 
@@ -120,6 +120,17 @@ impl Model {
         Ok(())
     }
 
+    /// Compares with the times that the store tells, and with single messages that it reads back.
+    pub(crate) fn compare_lookups(&self, store: &mut RedbStore, random: &mut Random) -> Result<(), String> {
+        for (&queue, held) in &self.queues {
+            for lane in 0..=LANES as Lane {
+                compare_times(store, queue, lane, held, random)?;
+                compare_these(store, queue, lane, held, random)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Compares with what recovery reported.
     pub(crate) fn compare_recovered(&self, recovered: &Recovered) -> Result<(), String> {
         let catalog: BTreeMap<_, _> = recovered.catalog.iter().cloned().collect();
@@ -159,6 +170,83 @@ impl Model {
         }
         Ok(())
     }
+}
+
+type InLane = BTreeMap<Position, (Lane, Held)>;
+
+/// The times of a part of a lane, as far as they are of before some moment; and of what is later, that it is said to be.
+fn compare_times(
+    store: &mut RedbStore,
+    queue: QueueId,
+    lane: Lane,
+    held: &InLane,
+    random: &mut Random,
+) -> Result<(), String> {
+    let until = Timestamp(random.between(0, 1099));
+    let mut range = PositionRange { first: Position(random.between(0, 49)), last: Position(1 << 40) };
+    loop {
+        let fetch = Fetch { queue, lane, range, max_bytes: 0, wants: Wants::Times { until } };
+        let Fetched { mut times, through, .. } = store.fetch(&fetch).map_err(|error| error.to_string())?;
+        let answered = PositionRange { last: through, ..range };
+        let within = held.iter().filter(|(at, (own, _))| *own == lane && answered.contains(**at));
+        let all = within.filter_map(|(&position, (_, held))| {
+            let body = held.body.len() as u32;
+            Some(StoredTime { position, expires_at: held.meta.expires_at?, body })
+        });
+        let (soon, later): (Vec<_>, Vec<_>) = all.partition(|time| time.expires_at <= until);
+        times.entries.sort_unstable_by_key(|time| time.position);
+        // Of what has been removed from a run its row may still know the time.
+        let rest_is_earlier = match (times.rest, later.iter().map(|time| time.expires_at).min()) {
+            (rest, Some(later)) => rest.is_some_and(|rest| rest <= later),
+            (_, None) => true,
+        };
+        if times.entries != soon || !rest_is_earlier {
+            return Err(format!(
+                "queue {queue} lane {lane}: {times:?} until {until:?}, expected {soon:?} {later:?}"
+            ));
+        }
+        if through >= range.last {
+            return Ok(());
+        }
+        range.first = through.next();
+    }
+}
+
+/// Some single messages of a lane, and some that are not there.
+fn compare_these(
+    store: &mut RedbStore,
+    queue: QueueId,
+    lane: Lane,
+    held: &InLane,
+    random: &mut Random,
+) -> Result<(), String> {
+    let chance = random.between(1, 60);
+    let most = held.keys().next_back().map_or(0, |last| last.0 + 3);
+    let mut wanted: Vec<Position> = (0..most).map(Position).filter(|_| random.percent(chance)).collect();
+    while let (Some(&first), Some(&last)) = (wanted.first(), wanted.last()) {
+        let range = PositionRange { first, last };
+        let max_bytes = 1 << random.below(18);
+        let fetch = Fetch { queue, lane, range, max_bytes, wants: Wants::These(wanted.as_slice().into()) };
+        let fetched = store.fetch(&fetch).map_err(|error| error.to_string())?;
+        if fetched.through < first {
+            return Err(format!("queue {queue} lane {lane}: an answer says nothing of {first}"));
+        }
+        let rest = wanted.split_off(wanted.partition_point(|position| *position <= fetched.through));
+        let expected = wanted.iter().filter_map(|position| {
+            let (_, held) = held.get(position).filter(|(own, _)| *own == lane)?;
+            Some((*position, held.body.clone(), held.meta))
+        });
+        let found = fetched.entries.into_iter();
+        let found: Vec<Read> = found.map(|it| (it.position, bytes_of(&it.message), it.meta)).collect();
+        let expected: Vec<Read> = expected.collect();
+        if found != expected {
+            let brief = |all: &[Read]| all.iter().map(|it| (it.0, it.1.len(), it.2)).collect::<Vec<_>>();
+            let (found, expected) = (brief(&found), brief(&expected));
+            return Err(format!("queue {queue} lane {lane}: of these {found:?}, expected {expected:?}"));
+        }
+        wanted = rest;
+    }
+    Ok(())
 }
 
 pub(crate) type Read = (Position, Bytes, EntryMeta);
