@@ -18,6 +18,7 @@ pub mod names;
 pub mod op;
 pub mod peer;
 pub mod port;
+pub mod question;
 pub mod request;
 pub mod resource;
 pub mod settings;

@@ -51,17 +51,6 @@ pub struct Got {
     pub found: Option<(Delivery, u32)>,
 }
 
-/// The size of a queue. Bytes of bodies for `ready_bytes`; `memory_bytes` is what ready and unacked messages hold in
-/// memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct QueueCounts {
-    pub ready: u64,
-    pub unacked: u64,
-    pub consumers: u32,
-    pub ready_bytes: u64,
-    pub memory_bytes: u64,
-}
-
 /// All that queues ask for in a turn. The order within each list is binding.
 ///
 /// The shard submits `ops` before `fetches`: a fetch must see every operation emitted before it.

@@ -18,6 +18,7 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
+use crate::model::question::QueueCounts;
 use crate::model::request::clipped;
 use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
@@ -50,7 +51,7 @@ mod wall_clock;
 
 pub use consumers::ConsumeRefused;
 pub use deliver::FlowControl;
-pub use effects::{DeadLetter, Got, Pushed, QueueCounts, QueueEffects, TimedOut};
+pub use effects::{DeadLetter, Got, Pushed, QueueEffects, TimedOut};
 pub use garbage::{CancelledConsumers, Garbage};
 
 use consumers::{ConsumerSelection, Consumers};
@@ -338,11 +339,13 @@ impl Queue {
         Position(self.next_position.0 - 1)
     }
 
+    /// How much is in it, as of the last pump.
     #[must_use]
     pub fn counts(&self) -> QueueCounts {
         QueueCounts {
             ready: self.ready.count(),
             unacked: self.unacked.len() as u64,
+            dead_letters: self.dead_letters.len(),
             consumers: clipped(self.consumers.len() as u64),
             ready_bytes: self.ready.body_bytes(),
             memory_bytes: (self.ready.memory() + self.unacked_memory.all) as u64,

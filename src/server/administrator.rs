@@ -1,19 +1,26 @@
 //! The handle by which code outside of the broker's tasks administers it: an HTTP interface, a test, an embedding
-//! program. It asks the catalog's task and waits until what was changed is durable; reading goes by the view.
+//! program. It asks the catalog's task and waits until what was changed is durable; what is declared it reads in the view, and
+//! what is in queues it asks their shards.
 
 use std::sync::Arc;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::mailboxes::Mailboxes;
-use super::owners::CatalogInput;
+use super::owners::{Asker, CatalogInput, ShardInput};
 use super::resource_monitor::Thresholds;
 use crate::catalog::clients::Clients;
 use crate::catalog::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::event::SessionEvent;
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::ConnectionId;
+use crate::model::ids::{ConnectionId, QueueRef, ShardIndex};
+use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
+
+/// Questions that are under way at a moment, each of which goes to as many shards as it concerns. The others wait for their
+/// turn.
+const MOST_QUESTIONS: usize = 4;
 
 /// A broker's administration. Cheap to clone.
 #[derive(Clone)]
@@ -25,6 +32,8 @@ struct Handles {
     view: Arc<View>,
     clients: Arc<Clients>,
     thresholds: Arc<Thresholds>,
+    questions: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 impl Administrator {
@@ -33,8 +42,10 @@ impl Administrator {
         view: Arc<View>,
         clients: Arc<Clients>,
         thresholds: Arc<Thresholds>,
+        stop: CancellationToken,
     ) -> Administrator {
-        Administrator(Arc::new(Handles { mailboxes, view, clients, thresholds }))
+        let questions = Arc::new(Semaphore::new(MOST_QUESTIONS));
+        Administrator(Arc::new(Handles { mailboxes, view, clients, thresholds, questions, stop }))
     }
 
     /// Makes a change; returns once it is durable.
@@ -42,6 +53,47 @@ impl Administrator {
         let (answer, answered) = oneshot::channel();
         self.0.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
         answered.await.unwrap_or(Err(AdministrationError::Stopping))
+    }
+
+    /// How much is in each of these queues, in their order; None for one that is gone. What is said of a queue is as of the end
+    /// of one turn of its shard, of different queues not of the same moment. [`AdministrationError::Stopping`] where the
+    /// broker stops.
+    pub async fn counts(&self, queues: &[QueueRef]) -> Result<Vec<Option<QueueCounts>>, AdministrationError> {
+        let mut counts = Vec::with_capacity(queues.len());
+        for queues in queues.chunks(MOST_ASKED) {
+            tokio::select! {
+                counted = self.count(queues) => counts.extend(counted?),
+                () = self.0.stop.cancelled() => return Err(AdministrationError::Stopping),
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The same of no more than one question may name.
+    async fn count(&self, queues: &[QueueRef]) -> Result<Vec<Option<QueueCounts>>, AdministrationError> {
+        let questions = Arc::clone(&self.0.questions);
+        let place = questions.acquire_owned().await.map_err(|_| AdministrationError::Stopping)?;
+        let place = Arc::new(place);
+        let mut asked: Vec<(Vec<usize>, oneshot::Receiver<Answer>)> = Vec::new();
+        for shard in (0..self.0.mailboxes.shard_count()).map(ShardIndex) {
+            let here: Vec<usize> = (0..queues.len()).filter(|&at| queues[at].shard == shard).collect();
+            if here.is_empty() {
+                continue;
+            }
+            let question = Question::Counts { queues: here.iter().map(|&at| queues[at].queue).collect() };
+            let (answer, answered) = oneshot::channel();
+            let asker = Asker { answer, place: Some(Arc::clone(&place)) };
+            self.0.mailboxes.shard(shard).post(ShardInput::Ask { question, asker });
+            asked.push((here, answered));
+        }
+        let mut counts = vec![None; queues.len()];
+        for (here, answered) in asked {
+            let Answer::Counts(counted) = answered.await.map_err(|_| AdministrationError::Stopping)?;
+            for (at, counted) in here.into_iter().zip(counted) {
+                counts[at] = counted;
+            }
+        }
+        Ok(counts)
     }
 
     /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.

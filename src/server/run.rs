@@ -225,6 +225,7 @@ impl Plan<'_> {
             Arc::clone(&view),
             Arc::clone(ports.clients()),
             thresholds,
+            stop.clone(),
         );
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let addresses = addresses(&listeners).map_err(ServeError::Start)?;

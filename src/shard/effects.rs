@@ -6,6 +6,7 @@ use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex};
 use crate::model::op::{Fetch, GroupPart, Op};
+use crate::model::question::Answer;
 use crate::model::request::Reply;
 use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{QueueEffects, TimedOut};
@@ -28,6 +29,8 @@ pub struct ShardEffects {
     pub fetches: Vec<Fetch>,
     pub to_shards: Vec<(ShardIndex, ShardCommand)>,
     pub to_catalog: Vec<CatalogCommand>,
+    /// To what was asked first, in the order asked.
+    pub answers: Vec<Answer>,
     /// Messages of the catalog to very many queues that were dropped, for too many waited.
     pub dropped: usize,
 }
@@ -41,6 +44,7 @@ impl ShardEffects {
         self.fetches.shrink_if_sparse();
         self.to_shards.shrink_if_sparse();
         self.to_catalog.shrink_if_sparse();
+        self.answers.shrink_if_sparse();
     }
 
     /// What it holds.
@@ -54,6 +58,7 @@ impl ShardEffects {
             fetches,
             to_shards,
             to_catalog,
+            answers,
             dropped,
         } = self;
         into.in_transit("shard effects: to connections", to_connections);
@@ -62,6 +67,7 @@ impl ShardEffects {
         into.in_transit("shard effects: fetches", fetches);
         into.in_transit("shard effects: to shards", to_shards);
         into.in_transit("shard effects: to the catalog", to_catalog);
+        into.in_transit("shard effects: answers", answers);
         into.in_transit("shard effects: dropped", dropped);
     }
 }

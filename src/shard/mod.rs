@@ -13,6 +13,7 @@ mod history;
 mod memory_budget;
 mod outbox;
 mod pending_commands;
+mod questions;
 mod queues;
 mod resting;
 mod steps;
@@ -40,6 +41,7 @@ use history::{History, Replay};
 use memory_budget::MemoryBudget;
 use outbox::Outboxes;
 use pending_commands::PendingCommands;
+use questions::Questions;
 use queues::{QueueSlot, Queues, Values};
 use resting::Resting;
 use steps::Steps;
@@ -64,6 +66,8 @@ pub struct Shard {
     /// Commands that came before the queue they are about (the view shows a queue a moment before its creation gets
     /// here), or behind what takes more than a turn.
     pending: PendingCommands,
+    /// What it is asked about its queues.
+    questions: Questions,
     /// What this turn may still do.
     steps: Steps,
     /// Transactions that are carried out in part.
@@ -111,6 +115,7 @@ impl Shard {
             histories: Map::default(),
             newest: QueueId::default(),
             pending: PendingCommands::default(),
+            questions: Questions::default(),
             steps: Steps::default(),
             begun: Vec::new(),
             again: Vec::new(),
@@ -141,6 +146,7 @@ impl Shard {
             histories,
             newest: _,
             pending,
+            questions,
             steps: _,
             begun,
             again,
@@ -164,6 +170,7 @@ impl Shard {
         into.declared("shard: histories", histories);
         histories.values().for_each(|history| history.holdings(into));
         pending.holdings(into);
+        questions.holdings(into);
         into.in_transit("shard: queues to be touched again", again);
         into.in_transit("shard: dead letters to be sent", dead_letters);
         into.in_transit("shard: replays", replays);
@@ -277,6 +284,7 @@ impl Shard {
             self.touch(queue);
         }
         self.hand_out(fx);
+        self.answer_questions(&mut fx.answers);
     }
 
     /// Whether a turn has something to do, even where nothing has come.
@@ -287,6 +295,7 @@ impl Shard {
             || !self.queues.touched.is_empty()
             || self.dead_letters_pending() > 0
             || !self.fx.to_delete.is_empty()
+            || !self.questions.is_empty()
             || !self.replays.is_empty()
             || !self.garbage.is_empty()
             || !self.cancelled_consumers.is_empty()

@@ -135,7 +135,7 @@ fn what_goes_of_its_own_is_told_once_and_as_the_brokers_doing() {
 #[test]
 fn a_connection_its_channels_and_consumers_are_described() {
     let mut broker = subscribed();
-    let now = broker.now();
+    let now = broker.now;
     let ends = Ends { client: "127.0.0.1:50000".parse().unwrap(), server: "127.0.0.1:5672".parse().unwrap() };
     let mut port = broker.port(2).between(ends);
     port.authenticate(now, "PLAIN", b"\0guest\0guest", true).unwrap();
@@ -194,7 +194,7 @@ fn a_connection_its_channels_and_consumers_are_described() {
 #[test]
 fn a_login_that_fails_is_told_with_its_reason_in_characters() {
     let mut broker = subscribed();
-    let now = broker.now();
+    let now = broker.now;
     let mut port = broker.port(2).with_anonymous(Some("guest".into()));
     let tries: [(&str, &[u8], bool); 6] = [
         ("PLAIN", b"\0guest\0wrong", true),

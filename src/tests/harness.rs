@@ -44,6 +44,8 @@ pub(super) struct Broker {
     /// Commands to shards, or to the catalog, are not carried out (but kept) while this is set.
     pub(super) shards_stand: bool,
     pub(super) catalog_stands: bool,
+    /// What shards have said to questions.
+    pub(super) answers: Vec<crate::model::question::Answer>,
     /// The most that a turn of a shard, or a step of the catalog, has led to.
     pub(super) longest_turn: usize,
     /// What became of the last change that took several steps.
@@ -104,6 +106,7 @@ impl Broker {
             held: false,
             shards_stand: false,
             catalog_stands: false,
+            answers: Vec::new(),
             longest_turn: 0,
             finished: None,
             ports: BTreeMap::new(),
@@ -301,10 +304,6 @@ impl Broker {
         }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
-        self.now
-    }
-
     /// Lets time pass; expires what is due.
     pub(super) fn pass(&mut self, millis: u64) {
         self.now = self.now.plus_millis(millis);
@@ -405,6 +404,7 @@ impl Broker {
         let led_to = fx.to_connections.len() + fx.ops.len() + fx.to_shards.len() + fx.to_catalog.len();
         self.longest_turn = self.longest_turn.max(led_to);
         moved |= !fx.to_connections.is_empty() || !fx.ops.is_empty() || !fx.fetches.is_empty();
+        self.answers.append(&mut fx.answers);
         if !fx.ops.is_empty() || fx.must_sync {
             self.batches.push((index, fx.sequence));
         }

@@ -41,7 +41,7 @@ fn one_nack_of_thousands_leaves_the_others_their_turn() {
     let mut broker = Broker::new();
     let (queue, range) = with_many_unacked(&mut broker);
     broker.port_mut(1).settle(queue, ConsumerNumber(1), range, Settlement::Discard);
-    let now = broker.now();
+    let now = broker.now;
     for (sequence, other) in [(1, "a"), (2, "b")] {
         let routed = broker.route(2, message("", other, &[])).unwrap();
         let token = ConfirmToken { channel: 1, epoch: 0, sequence };
@@ -51,7 +51,7 @@ fn one_nack_of_thousands_leaves_the_others_their_turn() {
     let mut confirms = broker.confirms(2);
     confirms.sort_unstable();
     assert_eq!(confirms, [(1, true), (2, true)]);
-    assert_eq!(broker.now(), now);
+    assert_eq!(broker.now, now);
     broker.settle();
     assert!(broker.longest_turn <= LONG, "{}", broker.longest_turn);
     assert_eq!(broker.counts(2, "dead").0, 3000);
@@ -109,7 +109,7 @@ fn a_second_policy_begins_anew_and_both_are_answered() {
     for number in 0..MANY {
         broker.ask(1, queue_with(&format!("{number}"), &[]));
     }
-    let (now, mut fx) = (broker.now(), CatalogEffects::default());
+    let (now, mut fx) = (broker.now, CatalogEffects::default());
     let Ok(Outcome::Begun(first)) = broker.catalog.administer(now, policy("5$"), &mut fx) else { panic!() };
     broker.catalog.step(now, &mut fx);
     let Ok(Outcome::Begun(second)) = broker.catalog.administer(now, policy("6$"), &mut fx) else { panic!() };
@@ -127,7 +127,7 @@ fn a_pattern_that_takes_too_long_is_given_up_and_told_of_once() {
     for number in 0..9 {
         broker.ask(1, queue_with(&format!("{}{number}", "a".repeat(40)), &[]));
     }
-    let (now, mut fx) = (broker.now(), CatalogEffects::default());
+    let (now, mut fx) = (broker.now, CatalogEffects::default());
     broker.catalog.administer(now, policy(r"^(a|aa)+(?=b)\1?b$"), &mut fx).unwrap();
     assert_eq!(fx.given_up, [("/".into(), "p".into())]);
     assert_eq!(limited(&broker), 0);
@@ -159,7 +159,7 @@ fn a_queue_with_thousands_of_bindings_goes_in_steps_before_one_of_its_name_is_ma
         broker.ask(1, Request::BindQueue(binding("amq.topic", "q", &format!("a.{number}"))));
     }
     broker.longest_turn = 0;
-    let (records, now) = (broker.records.len(), broker.now());
+    let (records, now) = (broker.records.len(), broker.now);
     broker.port_mut(1).request(now, delete_queue("q", false, false));
     while !broker.view.is_removing() {
         broker.round();

@@ -14,6 +14,7 @@ mod internal_queues;
 mod masses;
 mod policies;
 mod publish;
+mod questions;
 mod queues;
 mod recovery;
 mod redeclare;

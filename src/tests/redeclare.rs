@@ -30,7 +30,7 @@ fn declarations() -> [Request; 4] {
 
 /// Asks, and waits for what comes while the catalog is held up.
 fn answer(broker: &mut Broker, request: Request) -> Option<Reply> {
-    let now = broker.now();
+    let now = broker.now;
     match broker.port_mut(2).request(now, request) {
         Progress::Done(reply) => Some(reply),
         Progress::Pending => {
@@ -124,7 +124,7 @@ fn what_is_about_to_go_is_not_said_to_exist() {
     }
     broker.ask(1, Request::BindQueue(binding("x", "q", "")));
     broker.catalog.written();
-    let now = broker.now();
+    let now = broker.now;
     broker.port_mut(1).request(now, Request::UnbindQueue(binding("x", "q", "")));
     while !broker.view.is_removing() {
         broker.round();
@@ -144,7 +144,7 @@ fn a_queue_that_its_shard_has_deleted_is_made_anew() {
     let mut broker = broker();
     broker.catalog_stands = false;
     // The shard has deleted the queue; the catalog does not know.
-    let now = broker.now();
+    let now = broker.now;
     broker.port_mut(1).request(now, delete_queue("q", false, false));
     broker.round();
     broker.catalog_stands = true;

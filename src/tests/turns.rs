@@ -138,7 +138,7 @@ fn a_consumer_gets_what_was_delivered_before_it_was_cancelled() {
         panic!("it consumes");
     };
     publish(&mut broker, plain());
-    let now = broker.now();
+    let now = broker.now;
     // Who looks has the queue deliver at once; the cancel comes in the same turn.
     broker.port_mut(1).request(now, passive());
     broker.port_mut(2).request(now, Request::Cancel { queue, consumer: ConsumerNumber(5) });

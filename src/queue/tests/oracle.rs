@@ -7,8 +7,9 @@ use crate::model::consuming::{ConsumeOptions, DeathReason, Delivery, Settlement}
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{Attempts, Lane};
+use crate::model::question::QueueCounts;
 use crate::model::settings::{Overflow, QueueSettings};
-use crate::queue::{DeadLetter, Got, QueueCounts};
+use crate::queue::{DeadLetter, Got};
 
 #[derive(Clone, Debug)]
 pub(super) struct Known {

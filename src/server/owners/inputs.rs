@@ -1,12 +1,15 @@
 //! What owners tell each other: what a shard and the catalog are told, and what the store is asked for.
 
-use tokio::sync::oneshot;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Permit;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::ids::{ConnectionId, ShardIndex};
 use crate::model::op::{CatalogOp, Fetch, Fetched, GroupPart, Op};
+use crate::model::question::{Answer, Question};
 
 /// Where an administrator waits for how a change went.
 pub(super) type AnswerTo = oneshot::Sender<Result<Applied, AdministrationError>>;
@@ -51,10 +54,22 @@ pub enum ShardInput {
     ConnectionGone(ConnectionId),
     /// Ready messages may take so many bytes of memory from now on.
     MemoryBudget(usize),
+    /// Answered at the end of this turn or of a later one, in the order asked; a shard that stops drops what it was asked.
+    Ask {
+        question: Question,
+        asker: Asker,
+    },
     /// Answered once everything that came before has been worked off and handed on.
     Barrier(oneshot::Sender<()>),
     /// Works off what is there and ends.
     Stop,
+}
+
+/// Where a question's answer goes, and the place it takes among those under way: dropped, it is somebody else's.
+#[derive(Debug)]
+pub struct Asker {
+    pub answer: oneshot::Sender<Answer>,
+    pub place: Option<Arc<OwnedSemaphorePermit>>,
 }
 
 /// What the store is asked for.

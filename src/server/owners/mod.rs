@@ -12,7 +12,7 @@ mod store;
 
 pub use catalog::CatalogOwner;
 pub use connection::ConnectionActor;
-pub use inputs::{CatalogInput, ShardInput, StoreRequest};
+pub use inputs::{Asker, CatalogInput, ShardInput, StoreRequest};
 pub use shard::ShardOwner;
 pub use start::{Owners, restore};
 pub(in crate::server) use start::{counted, judge, unknown_queues};

@@ -1,8 +1,10 @@
 //! The turn of a shard: works off what it was told, and sends the effects on their way.
 
+use std::collections::VecDeque;
+
 use tracing::warn;
 
-use super::inputs::{CatalogInput, ShardInput, StoreRequest};
+use super::inputs::{Asker, CatalogInput, ShardInput, StoreRequest};
 use super::{Carrier, Permit};
 use crate::model::command::Origin;
 use crate::model::holdings::Holdings;
@@ -18,6 +20,8 @@ pub struct ShardOwner {
     effects: ShardEffects,
     /// Of connections whose commands wait for longer ones.
     behind: Vec<(ConnectionId, Permit)>,
+    /// Who waits for answers, in the order in which they were asked.
+    askers: VecDeque<Asker>,
     /// What recovery had to undo is said in the first turn.
     first_turn: bool,
     stopped: bool,
@@ -26,8 +30,8 @@ pub struct ShardOwner {
 impl ShardOwner {
     #[must_use]
     pub fn new(index: ShardIndex, shard: Shard) -> ShardOwner {
-        let (effects, behind) = (ShardEffects::default(), Vec::new());
-        ShardOwner { index, shard, effects, behind, first_turn: true, stopped: false }
+        let (effects, behind, askers) = (ShardEffects::default(), Vec::new(), VecDeque::new());
+        ShardOwner { index, shard, effects, behind, askers, first_turn: true, stopped: false }
     }
 
     #[must_use]
@@ -37,10 +41,11 @@ impl ShardOwner {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let ShardOwner { index: _, shard, effects, behind, first_turn: _, stopped: _ } = self;
+        let ShardOwner { index: _, shard, effects, behind, askers, first_turn: _, stopped: _ } = self;
         shard.holdings(into);
         effects.holdings(into);
         into.in_transit("shard: permits of what waits", behind);
+        into.in_transit("shard: askers", askers);
     }
 
     /// Takes in all of `inputs` and does what is due, or a part of it where that is much. False where there was nothing to
@@ -65,6 +70,10 @@ impl ShardOwner {
                 ShardInput::Drained { connection, bytes } => shard.drained(connection, bytes),
                 ShardInput::ConnectionGone(connection) => shard.connection_gone(now, connection),
                 ShardInput::MemoryBudget(bytes) => shard.set_memory_budget(bytes),
+                ShardInput::Ask { question, asker } => {
+                    shard.ask(question);
+                    self.askers.push_back(asker);
+                }
                 ShardInput::Barrier(done) => barriers.push(done),
                 ShardInput::Stop => self.stopped = true,
             }
@@ -119,6 +128,13 @@ impl ShardOwner {
         }
         for fetch in effects.fetches.drain(..) {
             carrier.ask_store(StoreRequest::Fetch { shard, fetch });
+        }
+        for (Asker { answer, place }, said) in
+            self.askers.drain(..effects.answers.len()).zip(effects.answers.drain(..))
+        {
+            // Whoever asked may have given up waiting.
+            let _ = answer.send(said);
+            drop(place);
         }
         carrier.tell_connections(&mut effects.to_connections);
         for (to, command) in effects.to_shards.drain(..) {
