@@ -3,7 +3,6 @@
 //! lists, of queues and exchanges some at a time, and only a few long ones are being given at a time. Writing it while
 //! the client takes it is in `listing_body`.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -11,13 +10,14 @@ use tokio::task::spawn_blocking;
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use super::listing_body::Listing;
+use super::listing_body::{Items, Listing};
 use super::turns::Turn;
 use crate::catalog::view::{Vhost, View, ViewState};
 use crate::model::ids::Name;
+use crate::model::question::MOST_ASKED;
 
-/// Names that are looked up together.
-const TOGETHER: usize = 1024;
+/// Names that are looked up together, and asked about.
+const TOGETHER: usize = MOST_ASKED;
 /// More keys than these are sorted where nobody waits for the thread.
 const QUICKLY_SORTED: usize = 4096;
 
@@ -49,12 +49,12 @@ pub(super) async fn list<K: Ord + Send + 'static>(
         }
         described
     };
-    Ok(begin(call, turn, next))
+    begin(call, turn, Box::new(next)).await
 }
 
-fn begin(call: &Call<'_>, turn: Turn, next: impl FnMut(&View) -> Option<Value> + Send + 'static) -> Answer {
-    let administrator = call.context.administrator.clone();
-    Answer::Listed(Listing::begin(administrator, Arc::clone(call.guest), turn, Box::new(next)))
+async fn begin(call: &Call<'_>, turn: Turn, items: Box<dyn Items>) -> Outcome {
+    let (administrator, guest) = (call.context.administrator.clone(), Arc::clone(call.guest));
+    Ok(Answer::Listed(Listing::begin(administrator, guest, turn, items).await?))
 }
 
 /// The same of things that are found in the state.
@@ -74,6 +74,35 @@ pub(super) async fn list_in_vhosts(
     names: impl Fn(&Vhost, Option<&Name>, usize) -> Vec<Name> + Send + 'static,
     describe: impl Fn(&ViewState, &ListingKey) -> Option<Value> + Send + 'static,
 ) -> Outcome {
+    let names = move |_: &ViewState, vhost: &Vhost, last: Option<&Name>, most| {
+        names(vhost, last, most).into_iter().map(|name| (name, ())).collect()
+    };
+    let items = |mut batches: Batches<()>| {
+        let (mut vhost, mut found) = (Name::default(), Vec::new().into_iter());
+        move |view: &View| {
+            loop {
+                let Some((name, ())) = found.next() else {
+                    let (next, names) = batches.next(view)?;
+                    (vhost, found) = (next, names.into_iter());
+                    continue;
+                };
+                let described = describe(&view.read(), &(vhost.clone(), name));
+                if described.is_some() {
+                    return described;
+                }
+            }
+        }
+    };
+    list_batches(call, vhost, names, items).await
+}
+
+/// The same where more is known of each name, and `items` says how they are described.
+pub(super) async fn list_batches<T: 'static, I: Items + 'static>(
+    call: &Call<'_>,
+    vhost: Option<&str>,
+    names: impl Fn(&ViewState, &Vhost, Option<&Name>, usize) -> Vec<(Name, T)> + Send + 'static,
+    items: impl FnOnce(Batches<T>) -> I,
+) -> Outcome {
     let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
     let turn = call.context.turns.take(&call.caller.name).await?;
     let wanted = |vhost: &&Vhost| match &only {
@@ -83,33 +112,8 @@ pub(super) async fn list_in_vhosts(
     let mut vhosts: Vec<Name> =
         call.view().read().vhosts().filter(wanted).map(|vhost| vhost.name.clone()).collect();
     vhosts.sort_unstable_by(|one, other| other.cmp(one));
-    let mut found = VecDeque::new();
-    let mut last = None;
-    let next = move |view: &View| {
-        loop {
-            let vhost = vhosts.last()?;
-            let Some(name) = found.pop_front() else {
-                let state = view.read();
-                found = state
-                    .vhost(vhost)
-                    .map(|vhost| names(vhost, last.as_ref(), TOGETHER))
-                    .unwrap_or_default()
-                    .into();
-                if found.is_empty() {
-                    vhosts.pop();
-                    last = None;
-                }
-                continue;
-            };
-            let key = (vhost.clone(), name);
-            let described = describe(&view.read(), &key);
-            last = Some(key.1);
-            if described.is_some() {
-                return described;
-            }
-        }
-    };
-    Ok(begin(call, turn, next))
+    let batches = Batches { vhosts, last: None, names: Box::new(names) };
+    begin(call, turn, Box::new(items(batches))).await
 }
 
 /// One of them.
@@ -121,4 +125,37 @@ pub(super) fn get_in_vhost(
 ) -> Outcome {
     let key = (call.vhost(vhost)?, name.into());
     describe(&call.view().read(), &key).map(Answer::Found).ok_or(Refusal::NotFound)
+}
+
+/// Names in vhosts, some of one vhost at a time.
+pub(super) struct Batches<T> {
+    /// The next one is the last.
+    vhosts: Vec<Name>,
+    /// How far the names of that one have come.
+    last: Option<Name>,
+    names: Box<NamesAfter<T>>,
+}
+
+type NamesAfter<T> = dyn Fn(&ViewState, &Vhost, Option<&Name>, usize) -> Vec<(Name, T)> + Send;
+
+impl<T> Batches<T> {
+    /// The next names, and their vhost; None behind the last.
+    pub(super) fn next(&mut self, view: &View) -> Option<(Name, Vec<(Name, T)>)> {
+        loop {
+            let vhost = self.vhosts.last()?;
+            let state = view.read();
+            let found = state.vhost(vhost);
+            let names = found.map(|vhost| (self.names)(&state, vhost, self.last.as_ref(), TOGETHER));
+            match names.filter(|names| !names.is_empty()) {
+                Some(names) => {
+                    self.last = names.last().map(|(name, _)| name.clone());
+                    return Some((vhost.clone(), names));
+                }
+                None => {
+                    self.vhosts.pop();
+                    self.last = None;
+                }
+            }
+        }
+    }
 }

@@ -1,11 +1,11 @@
 //! The body of a listing, made while the client takes it, a few items at a time: what was made and is not taken would
-//! stay in memory, however many ask for it. So it holds one piece of text. What is listed is told by `listing`.
+//! stay in memory, however many ask for it. So it holds one piece of text, and what it has asked shards about waits for the
+//! client as well. What is listed is told by `listing`.
 
-use std::convert::Infallible;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,9 @@ use serde_json::Value;
 use super::guests::Guest;
 use super::turns::Turn;
 use crate::catalog::view::View;
+use crate::model::administration::AdministrationError;
+use crate::model::ids::QueueRef;
+use crate::model::question::QueueCounts;
 use crate::server::Administrator;
 
 /// Bytes of a piece, about.
@@ -22,21 +25,76 @@ const PIECE: usize = 32 << 10;
 /// How long a client may take to take one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// What comes next in a listing.
+pub(super) enum Next {
+    Item(Value),
+    /// The shards are to be asked about these first.
+    Ask(Vec<QueueRef>),
+    End,
+}
+
+/// What is listed, one item after the other.
+pub(super) trait Items: Send {
+    /// Reads the view for one item at a time.
+    fn next(&mut self, view: &View) -> Next;
+
+    /// What shards say of the queues that were to be asked about, in their order. Those who never ask hear nothing.
+    fn answered(&mut self, _counts: Vec<Option<QueueCounts>>) {}
+}
+
 /// Describes the next item; None behind the last.
-type Next = Box<dyn FnMut(&View) -> Option<Value> + Send>;
+impl<F: FnMut(&View) -> Option<Value> + Send> Items for F {
+    fn next(&mut self, view: &View) -> Next {
+        self(view).map_or(Next::End, Next::Item)
+    }
+}
 
 /// An array that is being written.
-pub(super) struct Listing {
+struct Writer {
     administrator: Administrator,
+    items: Box<dyn Items>,
+    begun: bool,
+    /// Given back behind the last item.
+    _turn: Turn,
+}
+
+/// A piece, and who writes the next one; nobody behind the last.
+type Written = Result<(Bytes, Option<Box<Writer>>), AdministrationError>;
+
+impl Writer {
+    /// Writes what comes next. An error where the broker stops meanwhile.
+    async fn write_piece(mut self: Box<Self>) -> Written {
+        let mut text = Vec::with_capacity(PIECE / 8);
+        while text.len() < PIECE {
+            match self.items.next(self.administrator.view()) {
+                Next::Item(item) => {
+                    text.push(if self.begun { b',' } else { b'[' });
+                    self.begun = true;
+                    text.extend_from_slice(item.to_string().as_bytes());
+                }
+                Next::Ask(queues) => {
+                    let counts = self.administrator.counts(&queues).await?;
+                    self.items.answered(counts);
+                }
+                Next::End => {
+                    text.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+                    return Ok((text.into(), None));
+                }
+            }
+        }
+        Ok((text.into(), Some(self)))
+    }
+}
+
+pub(super) struct Listing {
     guest: Arc<Guest>,
-    next: Next,
     /// What is to be sent next.
     piece: Option<Bytes>,
-    begun: bool,
+    /// Who writes what comes behind it, and the piece that is being written.
+    writer: Option<Box<Writer>>,
+    writing: Option<Pin<Box<dyn Future<Output = Written> + Send>>>,
     /// Others have had their turn since the last piece.
     rested: bool,
-    /// Given back behind the last item.
-    turn: Option<Turn>,
 }
 
 impl fmt::Debug for Listing {
@@ -47,61 +105,52 @@ impl fmt::Debug for Listing {
 
 impl Listing {
     /// Its first piece is made at once. Each of the others is, when the client has taken the one before.
-    pub(super) fn begin(administrator: Administrator, guest: Arc<Guest>, turn: Turn, next: Next) -> Listing {
-        let mut listing =
-            Listing { administrator, guest, next, piece: None, begun: false, rested: true, turn: Some(turn) };
-        listing.make_piece();
-        listing
+    pub(super) async fn begin(
+        administrator: Administrator,
+        guest: Arc<Guest>,
+        turn: Turn,
+        items: Box<dyn Items>,
+    ) -> Result<Listing, AdministrationError> {
+        let writer = Box::new(Writer { administrator, items, begun: false, _turn: turn });
+        let (piece, writer) = writer.write_piece().await?;
+        Ok(Listing { guest, piece: Some(piece), writer, writing: None, rested: true })
     }
 
     /// All of it, where it is no longer than a piece.
     pub(super) fn whole(mut self) -> Result<Bytes, Listing> {
         match self.piece.take() {
-            Some(piece) if self.turn.is_none() => Ok(piece),
+            Some(piece) if self.writer.is_none() => Ok(piece),
             piece => Err(Listing { piece, ..self }),
         }
-    }
-
-    /// Writes what comes next, if anything does.
-    fn make_piece(&mut self) {
-        if self.turn.is_none() {
-            return;
-        }
-        let mut text = Vec::with_capacity(PIECE / 8);
-        while text.len() < PIECE {
-            // The view is read for one item at a time.
-            match (self.next)(self.administrator.view()) {
-                Some(item) => {
-                    text.push(if self.begun { b',' } else { b'[' });
-                    self.begun = true;
-                    text.extend_from_slice(item.to_string().as_bytes());
-                }
-                None => {
-                    text.extend_from_slice(if self.begun { b"]" } else { b"[]" });
-                    self.turn = None;
-                    break;
-                }
-            }
-        }
-        self.piece = Some(text.into());
     }
 }
 
 impl Body for Listing {
     type Data = Bytes;
-    type Error = Infallible;
+    /// The client is hung up on: what it has is not the whole.
+    type Error = AdministrationError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        if self.piece.is_none() && !std::mem::replace(&mut self.rested, true) {
-            // A fast client takes piece after piece; the thread is not ours alone.
-            context.waker().wake_by_ref();
-            return Poll::Pending;
+    ) -> Poll<Option<Result<Frame<Bytes>, AdministrationError>>> {
+        if self.piece.is_none() && self.writing.is_none() {
+            if !std::mem::replace(&mut self.rested, true) {
+                // A fast client takes piece after piece; the thread is not ours alone.
+                context.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            if let Some(writer) = self.writer.take() {
+                self.writing = Some(Box::pin(writer.write_piece()));
+            }
         }
-        if self.piece.is_none() {
-            self.make_piece();
+        if let Some(writing) = &mut self.writing {
+            let written = ready!(writing.as_mut().poll(context));
+            self.writing = None;
+            match written {
+                Ok((piece, writer)) => (self.piece, self.writer) = (Some(piece), writer),
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
         }
         self.rested = false;
         self.guest.wait_for(PATIENCE);
@@ -109,6 +158,6 @@ impl Body for Listing {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.piece.is_none() && self.turn.is_none()
+        self.piece.is_none() && self.writer.is_none() && self.writing.is_none()
     }
 }
