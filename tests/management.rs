@@ -9,6 +9,8 @@ mod api;
 mod hostile;
 #[path = "management/node.rs"]
 mod node;
+#[path = "management/pages.rs"]
+mod pages;
 #[path = "management/queues.rs"]
 mod queues;
 #[path = "management/resources.rs"]

@@ -8,6 +8,7 @@ use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::listing_body::Listing;
+use super::page::NoPage;
 use super::turns::NoTurn;
 use crate::model::administration::{AdministrationError, Applied};
 
@@ -58,6 +59,8 @@ pub(super) enum Refusal {
     Method(&'static str),
     /// 400, with what is wrong.
     Bad(Value),
+    /// 400 of a page that cannot be.
+    NoPage(NoPage),
     /// 408: the body did not come.
     Slow,
     /// 503: too many are being given long answers.
@@ -86,6 +89,12 @@ impl From<AdministrationError> for Refusal {
             AdministrationError::Invalid(text) => Refusal::bad(text),
             AdministrationError::Stopping => Refusal::Stopping,
         }
+    }
+}
+
+impl From<NoPage> for Refusal {
+    fn from(no_page: NoPage) -> Refusal {
+        Refusal::NoPage(no_page)
     }
 }
 
@@ -125,6 +134,9 @@ pub(super) fn response(outcome: Outcome) -> Response<Body> {
         Err(Refusal::Missing(what)) => (StatusCode::NOT_FOUND, None, error("not_found", what.into())),
         Err(Refusal::Method(methods)) => (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, methods)), None),
         Err(Refusal::Bad(reason)) => (StatusCode::BAD_REQUEST, None, error("bad_request", reason)),
+        Err(Refusal::NoPage(NoPage { error: what, reason })) => {
+            (StatusCode::BAD_REQUEST, None, error(what, reason.into()))
+        }
         Err(Refusal::Slow) => {
             let reason = "the body did not come in time".into();
             (StatusCode::REQUEST_TIMEOUT, None, error("request_timeout", reason))

@@ -37,6 +37,8 @@ pub(super) struct Call<'a> {
     pub(super) caller: Caller,
     pub(super) context: &'a Context,
     pub(super) guest: &'a Arc<Guest>,
+    /// The query of the path.
+    pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
     pub(super) body: &'a mut Incoming,
 }

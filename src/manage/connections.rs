@@ -11,7 +11,7 @@ use super::call::Call;
 use super::listing;
 use crate::catalog::clients::Client;
 use crate::catalog::view::View;
-use crate::model::ids::ConnectionId;
+use crate::model::ids::{ConnectionId, Name};
 use crate::model::names::NODE;
 
 /// What a client is told where nobody gave a reason.
@@ -25,8 +25,9 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
             && vhost.as_ref().is_none_or(|vhost| client.vhost == *vhost)
     };
     let clients = Arc::clone(call.clients());
-    listing::list(call, |_| call.clients().those(is_wanted), move |_, id| Some(describe(&clients.get(*id)?)))
-        .await
+    let those = |_: &View| call.clients().those(is_wanted);
+    let describe = move |_: &View, id: &ConnectionId| Some(describe(&clients.get(*id)?));
+    listing::list_pages(call, those, |id| name_of(call, *id), describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
@@ -51,7 +52,7 @@ pub(super) async fn of_user(call: &Call<'_>, user: &str) -> Outcome {
         let client = clients.get(*id)?;
         Some(json!({"name": *client.name, "vhost": *client.vhost, "user": *client.user, "node": NODE}))
     };
-    listing::list(call, of_user, describe).await
+    listing::list_pages(call, of_user, |id| name_of(call, *id), describe).await
 }
 
 pub(super) async fn delete_of_user(call: &Call<'_>, user: &str) -> Outcome {
@@ -60,6 +61,10 @@ pub(super) async fn delete_of_user(call: &Call<'_>, user: &str) -> Outcome {
         call.context.administrator.close_connection(connection, reason(call));
     }
     Ok(Answer::Done)
+}
+
+fn name_of(call: &Call<'_>, connection: ConnectionId) -> Option<Name> {
+    call.clients().get(connection).map(|client| client.name)
 }
 
 fn find(call: &Call<'_>, name: &str) -> Result<(ConnectionId, Client), Refusal> {

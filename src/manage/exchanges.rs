@@ -6,6 +6,7 @@ use super::answer::Outcome;
 use super::call::Call;
 use super::json::from_table;
 use super::listing::{self, ListingKey};
+use super::page::Page;
 use super::queues::name_policies;
 use crate::catalog::view::{Vhost, ViewState};
 use crate::model::ids::Name;
@@ -13,7 +14,7 @@ use crate::model::ids::Name;
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
     let names =
         |vhost: &Vhost, last: Option<&Name>, most| vhost.exchanges_after(last).take(most).cloned().collect();
-    listing::list_in_vhosts(call, vhost, names, describe).await
+    listing::list_in_vhosts(call, vhost, Page::read(call.query)?, names, describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {

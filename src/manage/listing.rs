@@ -3,14 +3,16 @@
 //! lists, of queues and exchanges some at a time, and only a few long ones are being given at a time. Writing it while
 //! the client takes it is in `listing_body`.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::listing_body::{Items, Listing};
+use super::page::{Found, Page};
 use super::turns::Turn;
 use crate::catalog::view::{Vhost, View, ViewState};
 use crate::model::ids::Name;
@@ -31,7 +33,33 @@ pub(super) async fn list<K: Ord + Send + 'static>(
     describe: impl Fn(&View, &K) -> Option<Value> + Send + 'static,
 ) -> Outcome {
     let turn = call.context.turns.take(&call.caller.name).await?;
-    let mut keys = keys(call.view());
+    let keys = sorted(keys(call.view())).await?;
+    begin_keys(call, turn, keys, None, describe).await
+}
+
+/// The same, or a page of it where one is asked for. `name`: by which a key is found.
+pub(super) async fn list_pages<K: Ord + Send + 'static>(
+    call: &Call<'_>,
+    keys: impl FnOnce(&View) -> Vec<K>,
+    name: impl Fn(&K) -> Option<Name>,
+    describe: impl Fn(&View, &K) -> Option<Value> + Send + 'static,
+) -> Outcome {
+    let Some(page) = Page::read(call.query)? else { return list(call, keys, describe).await };
+    let turn = call.context.turns.take(&call.caller.name).await?;
+    let (mut found, mut on_page) = (Found::default(), Vec::new());
+    for (number, key) in sorted(keys(call.view())).await?.into_iter().enumerate() {
+        if name(&key).is_some_and(|name| page.has(&name, &mut found)) {
+            on_page.push(key);
+        }
+        if number % TOGETHER == TOGETHER - 1 {
+            yield_now().await;
+        }
+    }
+    page.check(found)?;
+    begin_keys(call, turn, on_page, Some((page, found)), describe).await
+}
+
+async fn sorted<K: Ord + Send + 'static>(mut keys: Vec<K>) -> Result<Vec<K>, Refusal> {
     if keys.len() <= QUICKLY_SORTED {
         keys.sort_unstable();
     } else {
@@ -41,6 +69,16 @@ pub(super) async fn list<K: Ord + Send + 'static>(
         });
         keys = sorted.await.map_err(|_| Refusal::Stopping)?;
     }
+    Ok(keys)
+}
+
+async fn begin_keys<K: Send + 'static>(
+    call: &Call<'_>,
+    turn: Turn,
+    keys: Vec<K>,
+    page: Option<(Page, Found)>,
+    describe: impl Fn(&View, &K) -> Option<Value> + Send + 'static,
+) -> Outcome {
     let mut keys = keys.into_iter();
     let next = move |view: &View| {
         let mut described = None;
@@ -49,12 +87,12 @@ pub(super) async fn list<K: Ord + Send + 'static>(
         }
         described
     };
-    begin(call, turn, Box::new(next)).await
+    begin(call, turn, Box::new(next), page).await
 }
 
-async fn begin(call: &Call<'_>, turn: Turn, items: Box<dyn Items>) -> Outcome {
+async fn begin(call: &Call<'_>, turn: Turn, items: Box<dyn Items>, page: Option<(Page, Found)>) -> Outcome {
     let (administrator, guest) = (call.context.administrator.clone(), Arc::clone(call.guest));
-    Ok(Answer::Listed(Listing::begin(administrator, guest, turn, items).await?))
+    Ok(Answer::Listed(Listing::begin(administrator, guest, turn, items, page).await?))
 }
 
 /// The same of things that are found in the state.
@@ -71,6 +109,7 @@ pub(super) async fn list_state<K: Ord + Send + 'static>(
 pub(super) async fn list_in_vhosts(
     call: &Call<'_>,
     vhost: Option<&str>,
+    page: Option<Page>,
     names: impl Fn(&Vhost, Option<&Name>, usize) -> Vec<Name> + Send + 'static,
     describe: impl Fn(&ViewState, &ListingKey) -> Option<Value> + Send + 'static,
 ) -> Outcome {
@@ -93,13 +132,15 @@ pub(super) async fn list_in_vhosts(
             }
         }
     };
-    list_batches(call, vhost, names, items).await
+    list_batches(call, vhost, page, names, items).await
 }
 
-/// The same where more is known of each name, and `items` says how they are described.
-pub(super) async fn list_batches<T: 'static, I: Items + 'static>(
+/// The same where more is known of each name, and `items` says how they are described. Where a page is asked for, all names are
+/// looked at first, some at a time, and those on the page are held.
+pub(super) async fn list_batches<T: Send + 'static, I: Items + 'static>(
     call: &Call<'_>,
     vhost: Option<&str>,
+    page: Option<Page>,
     names: impl Fn(&ViewState, &Vhost, Option<&Name>, usize) -> Vec<(Name, T)> + Send + 'static,
     items: impl FnOnce(Batches<T>) -> I,
 ) -> Outcome {
@@ -112,8 +153,20 @@ pub(super) async fn list_batches<T: 'static, I: Items + 'static>(
     let mut vhosts: Vec<Name> =
         call.view().read().vhosts().filter(wanted).map(|vhost| vhost.name.clone()).collect();
     vhosts.sort_unstable_by(|one, other| other.cmp(one));
-    let batches = Batches { vhosts, last: None, names: Box::new(names) };
-    begin(call, turn, Box::new(items(batches))).await
+    let mut batches = Batches::of_vhosts(vhosts, names);
+    let Some(page) = page else { return begin(call, turn, Box::new(items(batches)), None).await };
+    let (mut found, mut on_page) = (Found::default(), VecDeque::new());
+    while let Some((vhost, mut names)) = batches.next(call.view()) {
+        names.retain(|(name, _)| page.has(name, &mut found));
+        if !names.is_empty() {
+            names.shrink_to_fit();
+            on_page.push_back((vhost, names));
+        }
+        yield_now().await;
+    }
+    page.check(found)?;
+    let batches = Batches(Box::new(move |_| on_page.pop_front()));
+    begin(call, turn, Box::new(items(batches)), Some((page, found))).await
 }
 
 /// One of them.
@@ -128,34 +181,36 @@ pub(super) fn get_in_vhost(
 }
 
 /// Names in vhosts, some of one vhost at a time.
-pub(super) struct Batches<T> {
-    /// The next one is the last.
-    vhosts: Vec<Name>,
-    /// How far the names of that one have come.
-    last: Option<Name>,
-    names: Box<NamesAfter<T>>,
-}
+pub(super) struct Batches<T>(Box<NextBatch<T>>);
 
-type NamesAfter<T> = dyn Fn(&ViewState, &Vhost, Option<&Name>, usize) -> Vec<(Name, T)> + Send;
+/// The next names, and their vhost; None behind the last.
+type NextBatch<T> = dyn FnMut(&View) -> Option<(Name, Vec<(Name, T)>)> + Send;
 
 impl<T> Batches<T> {
-    /// The next names, and their vhost; None behind the last.
-    pub(super) fn next(&mut self, view: &View) -> Option<(Name, Vec<(Name, T)>)> {
-        loop {
-            let vhost = self.vhosts.last()?;
-            let state = view.read();
-            let found = state.vhost(vhost);
-            let names = found.map(|vhost| (self.names)(&state, vhost, self.last.as_ref(), TOGETHER));
-            match names.filter(|names| !names.is_empty()) {
-                Some(names) => {
-                    self.last = names.last().map(|(name, _)| name.clone());
-                    return Some((vhost.clone(), names));
+    /// Those of these vhosts, of which the next one is the last.
+    fn of_vhosts(
+        mut vhosts: Vec<Name>,
+        names: impl Fn(&ViewState, &Vhost, Option<&Name>, usize) -> Vec<(Name, T)> + Send + 'static,
+    ) -> Batches<T> {
+        // How far the names of the vhost have come.
+        let mut last: Option<Name> = None;
+        Batches(Box::new(move |view| {
+            loop {
+                let vhost = vhosts.last()?;
+                let state = view.read();
+                let found = state.vhost(vhost);
+                let found = found.map(|vhost| names(&state, vhost, last.as_ref(), TOGETHER));
+                if let Some(found) = found.filter(|found| !found.is_empty()) {
+                    last = found.last().map(|(name, _)| name.clone());
+                    return Some((vhost.clone(), found));
                 }
-                None => {
-                    self.vhosts.pop();
-                    self.last = None;
-                }
+                vhosts.pop();
+                last = None;
             }
-        }
+        }))
+    }
+
+    pub(super) fn next(&mut self, view: &View) -> Option<(Name, Vec<(Name, T)>)> {
+        (self.0)(view)
     }
 }

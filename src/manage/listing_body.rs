@@ -13,6 +13,7 @@ use hyper::body::{Body, Frame};
 use serde_json::Value;
 
 use super::guests::Guest;
+use super::page::{Found, Page};
 use super::turns::Turn;
 use crate::catalog::view::View;
 use crate::model::administration::AdministrationError;
@@ -49,11 +50,13 @@ impl<F: FnMut(&View) -> Option<Value> + Send> Items for F {
     }
 }
 
-/// An array that is being written.
+/// An array that is being written, by itself or as the items of a page.
 struct Writer {
     administrator: Administrator,
     items: Box<dyn Items>,
-    begun: bool,
+    page: Option<(Page, Found)>,
+    /// How many items are written.
+    written: u64,
     /// Given back behind the last item.
     _turn: Turn,
 }
@@ -68,8 +71,8 @@ impl Writer {
         while text.len() < PIECE {
             match self.items.next(self.administrator.view()) {
                 Next::Item(item) => {
-                    text.push(if self.begun { b',' } else { b'[' });
-                    self.begun = true;
+                    text.extend_from_slice(if self.written > 0 { b"," } else { self.head() });
+                    self.written += 1;
                     text.extend_from_slice(item.to_string().as_bytes());
                 }
                 Next::Ask(queues) => {
@@ -77,12 +80,26 @@ impl Writer {
                     self.items.answered(counts);
                 }
                 Next::End => {
-                    text.extend_from_slice(if self.begun { b"]" } else { b"[]" });
+                    if self.written == 0 {
+                        text.extend_from_slice(self.head());
+                    }
+                    text.push(b']');
+                    if let Some((page, found)) = &self.page {
+                        let described = page.described(*found, self.written).to_string();
+                        // The fields of the object that the head began.
+                        text.push(b',');
+                        text.extend_from_slice(described.trim_start_matches('{').as_bytes());
+                    }
                     return Ok((text.into(), None));
                 }
             }
         }
         Ok((text.into(), Some(self)))
+    }
+
+    /// What stands before the first item.
+    fn head(&self) -> &'static [u8] {
+        if self.page.is_some() { b"{\"items\":[" } else { b"[" }
     }
 }
 
@@ -110,8 +127,9 @@ impl Listing {
         guest: Arc<Guest>,
         turn: Turn,
         items: Box<dyn Items>,
+        page: Option<(Page, Found)>,
     ) -> Result<Listing, AdministrationError> {
-        let writer = Box::new(Writer { administrator, items, begun: false, _turn: turn });
+        let writer = Box::new(Writer { administrator, items, page, written: 0, _turn: turn });
         let (piece, writer) = writer.write_piece().await?;
         Ok(Listing { guest, piece: Some(piece), writer, writing: None, rested: true })
     }

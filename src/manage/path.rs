@@ -2,6 +2,7 @@
 //! `/` is `%2F` (semantics 20.3).
 
 use super::answer::Refusal;
+use super::percent::decode;
 
 /// The segments behind `/api/`. 404 where the path is another one, 400 where a segment cannot be decoded. A slash at the
 /// end is nothing.
@@ -13,22 +14,6 @@ pub(super) fn segments(path: &str) -> Result<Vec<String>, Refusal> {
             .ok_or_else(|| Refusal::bad(format!("the path segment '{segment}' is not percent-encoded UTF-8")))
     });
     decoded.collect()
-}
-
-fn decode(segment: &str) -> Option<String> {
-    let mut decoded = Vec::with_capacity(segment.len());
-    let mut rest = segment.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        if byte == b'%' {
-            let digit = |at: usize| char::from(*after.get(at)?).to_digit(16);
-            decoded.push(u8::try_from(digit(0)? * 16 + digit(1)?).ok()?);
-            rest = &after[2..];
-        } else {
-            decoded.push(byte);
-            rest = after;
-        }
-    }
-    String::from_utf8(decoded).ok()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ pub(super) async fn list(call: &Call<'_>, kind: PolicyKind, vhost: Option<&str>)
         let of_kind = vhost.policies.iter().filter(|(found, policy)| *found == kind && is_next(&policy.name));
         of_kind.map(|(_, policy)| policy.name.clone()).take(most).collect()
     };
-    listing::list_in_vhosts(call, vhost, names, move |state, key| describe(state, kind, key)).await
+    listing::list_in_vhosts(call, vhost, None, names, move |state, key| describe(state, kind, key)).await
 }
 
 pub(super) async fn get(call: &Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::json::from_table;
 use super::listing::{self, Batches};
 use super::listing_body::{Items, Next};
+use super::page::Page;
 use crate::catalog::policies::Applying;
 use crate::catalog::view::{Queue, Vhost, View, ViewState};
 use crate::model::ids::{Name, QueueRef};
@@ -27,7 +28,7 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
         queues: vec![].into_iter(),
         counts: vec![].into_iter(),
     };
-    listing::list_batches(call, vhost, names, items).await
+    listing::list_batches(call, vhost, Page::read(call.query)?, names, items).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {

@@ -45,7 +45,7 @@ impl<'a> Arrived<'a> {
         let caller = Caller::authenticate(&self.head.headers, self.peer, self.context.administrator.view())?;
         caller.check(right)?;
         let Arrived { head, body, context, guest, .. } = self;
-        Ok(Call { caller, context, guest, headers: &head.headers, body })
+        Ok(Call { caller, context, guest, query: head.uri.query(), headers: &head.headers, body })
     }
 }
 

@@ -8,7 +8,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::{Fields, wrong};
 use super::{limits, listing};
-use crate::catalog::view::{User, ViewState};
+use crate::catalog::view::{User, View, ViewState};
 use crate::model::administration::{Change, HashingAlgorithm, Password, UserSpec};
 use crate::model::ids::Name;
 
@@ -22,7 +22,8 @@ pub(super) async fn whoami(call: &Call<'_>) -> Outcome {
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let keys = |state: &ViewState| -> Vec<Name> { state.users().map(|user| user.name.clone()).collect() };
-    listing::list_state(call, keys, |state, name| state.user(name).map(describe)).await
+    let describe = |view: &View, name: &Name| view.read().user(name).map(describe);
+    listing::list_pages(call, |view| keys(&view.read()), |name| Some(name.clone()), describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {

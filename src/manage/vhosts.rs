@@ -6,7 +6,7 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::wrong;
 use super::listing;
-use crate::catalog::view::{Vhost, ViewState};
+use crate::catalog::view::{Vhost, View, ViewState};
 use crate::model::administration::{AdministrationError, Applied, Change, PermissionSpec, VhostMetadata};
 use crate::model::ids::Name;
 use crate::model::names::NODE;
@@ -18,7 +18,8 @@ pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let keys = |state: &ViewState| -> Vec<Name> {
         state.vhosts().filter(is_seen).map(|vhost| vhost.name.clone()).collect()
     };
-    listing::list_state(call, keys, |state, name| state.vhost(name).map(describe)).await
+    let describe = |view: &View, name: &Name| view.read().vhost(name).map(describe);
+    listing::list_pages(call, |view| keys(&view.read()), |name| Some(name.clone()), describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
