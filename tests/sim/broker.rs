@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use leveret::model::holdings::Holdings;
-use leveret::model::ids::{ConnectionId, Timestamp};
+use leveret::model::ids::{ConnectionId, QueueId, Timestamp};
+use leveret::model::question::{Answer, Question};
 use leveret::port::SharedByPorts;
-use leveret::server::owners::{self, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
+use leveret::server::owners::{self, Asker, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
 use leveret::session::SessionLimits;
+use tokio::sync::oneshot;
 
 use crate::connection::ServerConnection;
 use crate::fault::FaultInjector;
@@ -26,6 +28,10 @@ pub(crate) struct Layout {
     /// The most turns the store takes for what it was asked.
     pub(crate) store_slowness: usize,
 }
+
+/// A shard is asked about so many queues, whether they are there or not, in every so many of its turns.
+const ASKED: u64 = 600;
+const ASKED_EVERY: usize = 16;
 
 /// Who may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +62,9 @@ pub(crate) struct Broker {
     store: StoreActor,
     pub(crate) connections: BTreeMap<ConnectionId, ServerConnection>,
     next_connection: u64,
+    shard_turns: usize,
+    /// Answers that are to come.
+    asked: Vec<oneshot::Receiver<Answer>>,
     limits: Arc<SessionLimits>,
 }
 
@@ -83,6 +92,8 @@ impl Broker {
             store: StoreActor::new(disk, layout.store_slowness),
             connections: BTreeMap::new(),
             next_connection: 1,
+            shard_turns: 0,
+            asked: Vec::new(),
             limits: Arc::new(SessionLimits { handshake_timeout_ms: u64::MAX, ..SessionLimits::default() }),
         }
     }
@@ -172,6 +183,15 @@ impl Broker {
         shards.chain(connections).chain(self.store.deadline()).filter(soon).min()
     }
 
+    /// How many questions have no answer, or one that does not speak of all that was asked. The others are forgotten.
+    pub(crate) fn unanswered(&mut self) -> usize {
+        self.asked.retain_mut(|answered| match answered.try_recv() {
+            Ok(Answer::Counts(counts)) => counts.len() as u64 != ASKED,
+            Err(_) => true,
+        });
+        self.asked.len()
+    }
+
     /// Nothing is on its way to or in the store.
     pub(crate) fn store_is_idle(&self) -> bool {
         self.store.is_idle()
@@ -208,6 +228,13 @@ impl Broker {
             }
             Actor::Shard(index) => {
                 let ShardActor { owner, mailbox, outbox } = &mut self.shards[index];
+                self.shard_turns += 1;
+                if self.shard_turns.is_multiple_of(ASKED_EVERY) {
+                    let (answer, answered) = oneshot::channel();
+                    let question = Question::Counts { queues: (0..ASKED).map(QueueId).collect() };
+                    mailbox.push(ShardInput::Ask { question, asker: Asker { answer, place: None } });
+                    self.asked.push(answered);
+                }
                 owner.turn(fault_injector.time(now), mailbox, outbox);
             }
             Actor::Store => self.store.turn(now, random),

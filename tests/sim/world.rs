@@ -231,6 +231,10 @@ impl World {
                     self.check_answers()?;
                     self.model.check_quiet()?;
                     self.check_holdings(While::InTransit)?;
+                    let unanswered = self.broker.unanswered();
+                    if unanswered > 0 {
+                        return Err(format!("{unanswered} questions have no answer"));
+                    }
                     self.model.quiet();
                     self.note("all is quiet");
                     return Ok(());
