@@ -40,7 +40,12 @@ const BEYOND: [&str; 8] = [
      share is closed with 311 (see [bounds.md](bounds.md)).",
     "**A client that takes nothing of what it is sent is closed** after `--send-timeout` seconds.",
     "**The management API is a part of RabbitMQ's**: administration is complete; definitions, messages, rates and pages for \
-     people are not there. There is no TLS.",
+     people are not there. What is in queues is said as of the moment of the request; RabbitMQ says it as of up to 5 s ago. \
+     `memory` of a queue is what its messages take. Not said are the bytes of unacked messages (`message_bytes`, \
+     `message_bytes_unacknowledged`) and which messages are persistent or in memory. Listings come in pages where RabbitMQ \
+     has them, and those of vhosts besides (RabbitMQ answers a page of vhosts with nothing at all), in the order of their \
+     names, connections in that in which they came: `sort`, `sort_reverse` and `columns` are passed over. An expression \
+     that looks around or refers back finds nothing. There is no TLS.",
 ];
 
 #[test]

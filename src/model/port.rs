@@ -1,5 +1,5 @@
-//! The one handle a session has on the broker: the session (L3) speaks to this interface, the broker (L3) implements
-//! it, the server (L4) joins the two. Calls return at once; what takes longer is answered by a [`SessionEvent`].
+//! The one handle a session has on the broker: the session speaks to this interface, the port implements it, and the
+//! server, a layer above both, joins the two. Calls return at once; what takes longer is answered by a [`SessionEvent`].
 //!
 //! [`SessionEvent`]: super::event::SessionEvent
 
