@@ -103,8 +103,8 @@ pub(super) fn inspect(
     let (mut files, mut foreign) = (Vec::new(), Vec::new());
     let mut active = None;
     for file in journal_files(&names) {
-        let found = RedbFile::open(disk, &journal_name(file))?;
-        if is_of(file, &found.raw) {
+        let mut found = RedbFile::open(disk, &journal_name(file))?;
+        if is_of(file, &mut found.raw) {
             files.push(file);
             active = Some(found);
         } else {
@@ -170,8 +170,20 @@ fn journal_files(names: &[String]) -> Vec<u64> {
     files
 }
 
-/// Whether a file is what its name says: it lists itself as the newest, which it once was.
-fn is_of(file: u64, raw: &RawFile) -> bool {
+/// Whether a file is what its name says: it lists itself as the newest, which it once was. Where the power cut through its
+/// last commit, anything may be read for its list, another row for example; then the commit before it counts.
+fn is_of(file: u64, raw: &mut RawFile) -> bool {
+    if says_to_be(file, raw) || raw.check(Depth::Structure) {
+        return says_to_be(file, raw);
+    }
+    raw.swap_commits();
+    let was = says_to_be(file, raw);
+    raw.swap_commits();
+    was
+}
+
+/// Whether it lists this number as the newest, or nothing that can be read.
+fn says_to_be(file: u64, raw: &RawFile) -> bool {
     let manifest = raw.manifest().and_then(|row| Manifest::decode(&row));
     let newest = manifest.and_then(|manifest| Some(manifest.files.last()?.file));
     newest.is_none_or(|newest| newest == file)
