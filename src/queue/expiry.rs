@@ -30,7 +30,7 @@ impl Queue {
 
     /// When [`Queue::expire`] has something to do.
     pub(super) fn next_expiry(&self) -> Expiry {
-        let stored = if self.may_bury() { self.ready.next_stored_expiry() } else { Expiry::NEVER };
+        let stored = if self.may_expire_stored() { self.ready.next_stored_expiry() } else { Expiry::NEVER };
         self.ready.next_expiry().min(stored)
     }
 
@@ -46,7 +46,7 @@ impl Queue {
         }
         let mut stored = Vec::new();
         while expired + stored.len() < PIECE
-            && self.may_bury()
+            && self.may_expire_stored()
             && let Some(gone) = self.ready.pop_stored_expired(now)
         {
             stored.push(gone);

@@ -207,7 +207,7 @@ impl Queue {
     /// Whether messages that the store alone has may become dead letters now. Those that are not kept for as long as it
     /// takes are read soon; until then no more of them wait than are read together, for they are to leave in order of
     /// time.
-    pub(super) fn may_bury(&self) -> bool {
+    pub(super) fn may_expire_stored(&self) -> bool {
         self.settings.dead_letter.is_none()
             || self.settings.dead_letters_at_least_once
             || self.dead_letters.waiting_count < READ_TOGETHER as u64

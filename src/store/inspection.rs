@@ -173,13 +173,14 @@ fn journal_files(names: &[String]) -> Vec<u64> {
 /// Whether a file is what its name says: it lists itself as the newest, which it once was. Where the power cut through its
 /// last commit, anything may be read for its list, another row for example; then the commit before it counts.
 fn is_of(file: u64, raw: &mut RawFile) -> bool {
-    if says_to_be(file, raw) || raw.check(Depth::Structure) {
-        return says_to_be(file, raw);
+    let is_now = says_to_be(file, raw);
+    if is_now || raw.check(Depth::Structure) {
+        return is_now;
     }
     raw.swap_commits();
-    let was = says_to_be(file, raw);
+    let was_before = says_to_be(file, raw);
     raw.swap_commits();
-    was
+    was_before
 }
 
 /// Whether it lists this number as the newest, or nothing that can be read.

@@ -1,6 +1,9 @@
 //! A broker whose turns are counted: catalog, shard and store are `leveret::server::owners`, as in the server, carried by
 //! a loop; connections are ports.
 
+#[path = "../support/thread_time.rs"]
+mod thread_time;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,9 +27,10 @@ use leveret::server::owners::{
     self, Carrier, CatalogInput, CatalogOwner, ShardInput, ShardOwner, StoreOwner, StoreRequest,
 };
 use leveret::store::MemoryStore;
+
 use leveret_codec::properties::{Field, Properties};
 use leveret_codec::table::FieldTable;
-use rustix::time::{ClockId, clock_gettime};
+use thread_time::thread_time;
 
 /// What is on its way to the owners.
 #[derive(Default)]
@@ -105,12 +109,6 @@ impl Turns {
     pub(crate) fn in_all(&self) -> f64 {
         self.total.as_secs_f64() * 1e3
     }
-}
-
-/// What the thread has had of its core.
-fn thread_time() -> Duration {
-    let time = clock_gettime(ClockId::ThreadCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
 /// A broker with one shard.
