@@ -382,3 +382,47 @@ impl Inspection {
         if lowest == u64::MAX { least } else { lowest }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::changes::Changes;
+    use super::super::damage::Census;
+    use super::super::disk::Folder;
+    use super::super::manifest::Listed;
+    use super::super::redb::DataFile;
+    use super::*;
+
+    /// The list of files of a directory whose newest file has this number.
+    fn listing(file: u64) -> Changes {
+        let listed = Listed { file, first_number: 1, sealed_at: None, held: Census::default() };
+        Changes { manifest: Some(Manifest { epoch: 1, files: vec![listed] }.encode()), ..Changes::default() }
+    }
+
+    #[test]
+    fn a_file_is_foreign_only_where_its_last_whole_commit_says_so() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = Folder::create(folder.path()).unwrap();
+        let data =
+            DataFile::create(&disk, "journal", 1 << 20, |data| data.make_journal(&listing(1))).unwrap();
+        data.apply(&listing(2)).unwrap();
+        data.abandon();
+        let file = disk.open("journal").unwrap();
+        let mut raw = RawFile::open(Arc::clone(&file)).unwrap();
+        assert!(is_of(2, &mut raw) && !is_of(1, &mut raw), "the last commit is whole and counts");
+
+        // The power cuts through the last commit: another row lies where it was to be, which reads as a list.
+        let (written, other) = (listing(2).manifest.unwrap(), listing(3).manifest.unwrap());
+        let mut bytes = vec![0; usize::try_from(file.len().unwrap()).unwrap()];
+        file.read(0, &mut bytes).unwrap();
+        let places: Vec<usize> = (0..bytes.len()).filter(|&at| bytes[at..].starts_with(&written)).collect();
+        for at in places {
+            file.write(at as u64, &other).unwrap();
+        }
+        let mut raw = RawFile::open(file).unwrap();
+        assert!(says_to_be(3, &raw) && !raw.check(Depth::Structure), "the other row is what is read");
+        assert!(is_of(1, &mut raw) && !is_of(2, &mut raw), "the commit before counts");
+        assert!(says_to_be(3, &raw), "and what was current stays current");
+    }
+}

@@ -44,7 +44,7 @@ impl Model {
         self.tag_passed(to.channel, to.tag)?;
         self.check_origin(now, to.queue, seen)?;
         let key: CopyKey = (seen.id, to.queue, seen.path.clone());
-        let checked = self.check_copy(&key, seen);
+        let checked = self.check_copy(&key, seen).and_then(|()| self.check_count(&key, seen));
         if checked.is_err() && self.may_be_stale(&key, to) {
             if let Some(consumer) = to.consumer {
                 self.check_prefetch(consumer, to)?;
@@ -54,7 +54,6 @@ impl Model {
             return Ok(());
         }
         checked?;
-        self.check_count(&key, seen)?;
         self.check_priority(&key)?;
         if let Some(consumer) = to.consumer {
             self.check_order(consumer, &key, seen)?;
