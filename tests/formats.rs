@@ -1,8 +1,8 @@
 //! Data directories that earlier builds have left behind open, and what was confirmed is in them. There is one of each older
 //! format, and of this one, in `tests/formats`: a broker was filled as below, and killed.
 //!
-//! Where the format changes, the build before it writes one more, and `OLDER` names it:
-//! `LEVERET_WRITTEN_BY=<its binary> LEVERET_FIXTURE=tests/formats/<format>.tar.gz cargo test --test formats write -- --ignored`
+//! Where the format changes, `OLDER` names the one before, and the build before it fills its directory:
+//! `LEVERET_FORMAT=<of OLDER> LEVERET_WRITTEN_BY=<a binary> cargo test --test formats write -- --ignored`
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -27,8 +27,9 @@ use support::lapin_client::{
 };
 use support::{Broker, leveret};
 
-/// The formats that were written once and are not any more.
-const OLDER: [&str; 1] = ["2"];
+/// The formats that were written once and are not any more, and how many delayed messages are in their directories: builds of
+/// format 1 had no such exchanges.
+const OLDER: [(&str, u64); 2] = [("1", 0), ("2", DELAYED)];
 /// Messages of each queue.
 const MESSAGES: u64 = 200;
 /// As many are acked, and as many come back.
@@ -51,15 +52,12 @@ fn properties(number: u64) -> BasicProperties {
 
 /// Everything that a directory may hold: what is declared, messages in the journal and in the log alone, some that were
 /// settled, some that came back, dead letters, delayed ones.
-async fn fill(broker: &Broker) -> lapin::Result<()> {
+async fn fill(broker: &Broker, delayed: u64) -> lapin::Result<()> {
     let connection = connect(broker).await?;
     let channel = connection.create_channel().await?;
     channel.confirm_select(ConfirmSelectOptions::default()).await?;
     let durable = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
     channel.exchange_declare("letters".into(), ExchangeKind::Topic, durable, arguments(&[])).await?;
-    let delayed = ExchangeKind::Custom("x-delayed-message".to_owned());
-    let of_direct = arguments(&[("x-delayed-type", text("direct"))]);
-    channel.exchange_declare("later".into(), delayed, durable, of_direct).await?;
     declare(&channel, "classic", &[]).await?;
     declare(&channel, "quorum", &[("x-queue-type", text("quorum"))]).await?;
     declare(&channel, "priorities", &[("x-max-priority", AMQPValue::LongInt(3))]).await?;
@@ -67,11 +65,16 @@ async fn fill(broker: &Broker) -> lapin::Result<()> {
     declare(&channel, "rejecting", &[("x-dead-letter-exchange", text("letters"))]).await?;
     bind(&channel, "dead", "letters", "reject.#").await?;
     bind(&channel, "dead", "letters", "rejecting").await?;
-    bind(&channel, "classic", "later", "later").await?;
     for number in 0..MESSAGES / 2 {
         fill_with(&channel, number).await?;
     }
-    for number in 0..DELAYED {
+    if delayed > 0 {
+        let kind = ExchangeKind::Custom("x-delayed-message".to_owned());
+        let of_direct = arguments(&[("x-delayed-type", text("direct"))]);
+        channel.exchange_declare("later".into(), kind, durable, of_direct).await?;
+        bind(&channel, "classic", "later", "later").await?;
+    }
+    for number in 0..delayed {
         let delay = arguments(&[("x-delay", AMQPValue::LongLongInt(DELAY))]);
         publish_with(&channel, "later", "later", "later", properties(number).with_headers(delay)).await?;
     }
@@ -172,7 +175,7 @@ fn verified(data: &Path) -> (bool, String) {
 #[test]
 fn what_earlier_builds_have_written_opens_and_is_complete() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    for format in OLDER {
+    for (format, delayed) in OLDER {
         let folder = tempfile::tempdir().unwrap();
         unpack(&fixture(format), folder.path());
         let data = folder.path().join("data");
@@ -182,7 +185,7 @@ fn what_earlier_builds_have_written_opens_and_is_complete() {
         assert!(broker.terminate(), "format {format}");
         let (is_sound, said) = verified(&data);
         assert!(is_sound, "format {format}: {said}");
-        assert!(said.contains(&format!("{DELAYED} messages")), "format {format}: {said}");
+        assert!(said.contains(&format!("{delayed} messages")), "format {format}: {said}");
     }
 }
 
@@ -191,7 +194,7 @@ fn what_earlier_builds_have_written_opens_and_is_complete() {
 fn what_this_build_writes_is_complete() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let mut broker = Broker::start();
-    runtime.block_on(fill(&broker)).unwrap();
+    runtime.block_on(fill(&broker, DELAYED)).unwrap();
     broker.kill_and_restart();
     runtime.block_on(check(&broker)).unwrap();
 }
@@ -200,10 +203,12 @@ fn what_this_build_writes_is_complete() {
 #[ignore = "writes a directory into the repository, with the binary of an earlier build"]
 fn write_a_directory() {
     let of = |name: &str| std::env::var(name).unwrap_or_else(|_| panic!("{name} says nothing"));
+    let format = of("LEVERET_FORMAT");
+    let (format, delayed) = OLDER.into_iter().find(|(older, _)| *older == format).expect("an older format");
     let mut broker = Broker::start_by(Command::new(of("LEVERET_WRITTEN_BY")), &[]);
-    tokio::runtime::Runtime::new().unwrap().block_on(fill(&broker)).unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(fill(&broker, delayed)).unwrap();
     broker.kill();
-    let gzip = GzEncoder::new(File::create(of("LEVERET_FIXTURE")).unwrap(), Compression::best());
+    let gzip = GzEncoder::new(File::create(fixture(format)).unwrap(), Compression::best());
     let mut archive = tar::Builder::new(gzip);
     archive.append_dir_all("data", broker.data()).unwrap();
     archive.into_inner().unwrap().finish().unwrap();
