@@ -172,7 +172,7 @@ impl Port {
         refusal.map_or(Ok(()), Err)?;
         for QueueRef { queue: history, shard } in histories {
             let message = Arc::clone(message);
-            self.outgoing.push(shard, ShardCommand::Remember { history, message });
+            self.outgoing.push(shard, ShardCommand::Remember { history, message, from: None });
         }
         if by_keys_alone && cc_keys.is_empty() {
             let (exchange, key) = (message.exchange(), message.routing_key());

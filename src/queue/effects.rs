@@ -51,6 +51,69 @@ pub struct Got {
     pub found: Option<(Delivery, u32)>,
 }
 
+/// How many dead letters wait to be sent on, and how many there is room for. Where there is none, queues that have a target
+/// for dead letters keep what expires or is over a limit, and wait; what a client rejects becomes one all the same.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetterRoom {
+    messages: usize,
+    /// Of [`Message::footprint`]s.
+    bytes: usize,
+    most_messages: usize,
+    most_bytes: usize,
+    /// Dead letters that were dropped because there were many more than there is room for.
+    dropped: usize,
+}
+
+/// So many times as much as there is room for may come of dead letters from elsewhere that a full queue refuses: whoever
+/// sends them is told that they have come in, and cannot be held back.
+const OVERFULL: usize = 16;
+
+impl Default for DeadLetterRoom {
+    /// For any number of them.
+    fn default() -> DeadLetterRoom {
+        DeadLetterRoom {
+            messages: 0,
+            bytes: 0,
+            most_messages: usize::MAX,
+            most_bytes: usize::MAX,
+            dropped: 0,
+        }
+    }
+}
+
+impl DeadLetterRoom {
+    /// For so many and so many bytes of them.
+    pub fn set_most(&mut self, messages: usize, bytes: usize) {
+        (self.most_messages, self.most_bytes) = (messages, bytes);
+    }
+
+    /// Whether there is room for another one, however large it is.
+    #[inline]
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.messages < self.most_messages && self.bytes < self.most_bytes
+    }
+
+    /// One of them is sent on.
+    pub fn give_back(&mut self, message: &Message) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(message.footprint());
+    }
+
+    /// Whether one that nobody keeps has to be dropped; it counts as dropped.
+    pub(super) fn must_drop(&mut self) -> bool {
+        let most = |most: usize| most.saturating_mul(OVERFULL);
+        let must_drop = self.messages >= most(self.most_messages) || self.bytes >= most(self.most_bytes);
+        self.dropped += usize::from(must_drop);
+        must_drop
+    }
+
+    /// How many were dropped since this was asked.
+    pub fn take_dropped(&mut self) -> usize {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
 /// All that queues ask for in a turn. The order within each list is binding.
 ///
 /// The shard submits `ops` before `fetches`: a fetch must see every operation emitted before it.
@@ -60,6 +123,8 @@ pub struct QueueEffects {
     pub deliveries: Vec<(ConnectionId, Delivery)>,
     pub got: Vec<Got>,
     pub dead_letters: Vec<DeadLetter>,
+    /// For dead letters, those among them that the shard has taken out of the list.
+    pub dead_letter_room: DeadLetterRoom,
     /// Consumers and getters that hold nothing any more and get nothing more, unless they have come back since
     /// ([`Queue::knows`](super::Queue::knows)).
     pub freed_consumers: Vec<(QueueId, ConsumerKey)>,
@@ -74,6 +139,13 @@ pub struct QueueEffects {
 }
 
 impl QueueEffects {
+    /// Has the shard send on a dead letter.
+    pub(super) fn send_dead_letter(&mut self, dead_letter: DeadLetter) {
+        self.dead_letter_room.messages += 1;
+        self.dead_letter_room.bytes += dead_letter.message.footprint();
+        self.dead_letters.push(dead_letter);
+    }
+
     /// Gives back the room that a large turn took. To be called once the turn is handed out.
     pub fn give_room_back(&mut self) {
         let QueueEffects {
@@ -81,6 +153,7 @@ impl QueueEffects {
             deliveries,
             got,
             dead_letters,
+            dead_letter_room: _,
             freed_consumers,
             cancelled_consumers,
             timed_out,
@@ -107,6 +180,7 @@ impl QueueEffects {
             deliveries,
             got,
             dead_letters,
+            dead_letter_room: _,
             freed_consumers,
             cancelled_consumers,
             timed_out,

@@ -29,7 +29,7 @@ impl Shard {
                 return self.publish(now, connection, queues, message, confirm);
             }
             ShardCommand::Spread(spread) => return self.spread(now, connection, spread),
-            ShardCommand::Remember { history, message } => self.remember_here(history, message),
+            ShardCommand::Remember { history, message, from: _ } => self.remember_here(history, message),
             ShardCommand::Gone => {
                 self.outboxes.leave(connection);
                 while self.steps.left() > 0 {
@@ -170,14 +170,21 @@ impl Shard {
                     self.out.to_catalog.push(CatalogCommand::QueueDropped { queue });
                 }
             }
-            ShardCommand::Remember { history, message } => self.remember_here(history, message),
+            ShardCommand::Remember { history, message, from } => {
+                if let Some(from) = from {
+                    self.credit.take_in(from, &message);
+                }
+                self.remember_here(history, message);
+            }
             ShardCommand::Replay { history, to } => self.replay(now, history, to),
-            ShardCommand::DeadLetter { queue, message, awaited } => {
+            ShardCommand::DeadLetter { queue, message, awaited, from } => {
+                self.credit.take_in(from, &message);
                 self.take_dead_letter(now, queue, message, awaited);
             }
             ShardCommand::DeadLettered { awaited, target, taken } => {
                 self.dead_lettered(now, awaited, target, taken);
             }
+            ShardCommand::Credit { from, messages, bytes } => self.credit.give_back(from, messages, bytes),
             other => debug_assert!(false, "only connections send {other:?}"),
         }
     }

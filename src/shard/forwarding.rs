@@ -143,7 +143,10 @@ impl Shard {
         mut targets: SmallVec<[QueueRef; 2]>,
         awaited: Option<AwaitedDeadLetter>,
     ) {
-        if let ([target], true) = (&targets[..], self.forwardings.is_empty()) {
+        if let [target] = &targets[..]
+            && self.forwardings.is_empty()
+            && !self.credit.is_exhausted()
+        {
             return self.forward_one(now, *target, message, awaited);
         }
         // They are taken from the end.
@@ -168,9 +171,12 @@ impl Shard {
         self.forward(now, message, targets, None);
     }
 
-    /// Goes on with what was sent. Whether nothing of it is left.
+    /// Goes on with what was sent. Whether nothing of it is left and more may be sent: where a shard has taken in too little
+    /// of what is on its way to it, everything waits, for it is to leave in order.
     pub(super) fn go_on_forwarding(&mut self, now: Timestamp) -> bool {
-        while let Some(first) = self.forwardings.waiting.front_mut() {
+        while !self.credit.is_exhausted()
+            && let Some(first) = self.forwardings.waiting.front_mut()
+        {
             if first.targets.is_empty() {
                 self.forwardings.waiting.pop_front();
                 continue;
@@ -183,7 +189,7 @@ impl Shard {
             let (message, awaited) = (Arc::clone(&first.message), first.awaited);
             self.forward_one(now, target, message, awaited);
         }
-        true
+        !self.credit.is_exhausted()
     }
 
     fn forward_one(
@@ -196,7 +202,9 @@ impl Shard {
         if target.shard == self.index {
             self.take_dead_letter(now, target.queue, message, awaited);
         } else {
-            let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
+            self.credit.spend(target.shard, &message);
+            let (queue, from) = (target.queue, self.index);
+            let command = ShardCommand::DeadLetter { queue, message, awaited, from };
             self.out.to_shards.push((target.shard, command));
         }
     }

@@ -153,7 +153,9 @@ impl Shard {
         if history.shard == self.index {
             self.remember_here(history.queue, message);
         } else {
-            let command = ShardCommand::Remember { history: history.queue, message };
+            self.credit.spend(history.shard, &message);
+            let from = Some(self.index);
+            let command = ShardCommand::Remember { history: history.queue, message, from };
             self.out.to_shards.push((history.shard, command));
         }
     }
@@ -239,7 +241,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::view::View;
-    use crate::model::command::QueueLabel;
+    use crate::model::command::{Origin as CommandOrigin, QueueLabel};
     use crate::model::ids::ShardIndex;
     use crate::model::message::{Body, Origin};
     use crate::model::settings::QueueRole;
@@ -273,10 +275,15 @@ mod tests {
         }
     }
 
-    /// How many messages reach other shards in this turn.
+    /// How many messages reach other shards in this turn. They take them in at once.
     fn sent(shard: &mut Shard) -> usize {
         let mut fx = ShardEffects::default();
         shard.finish_turn(Timestamp(0), &mut fx);
+        for (to, command) in &fx.to_shards {
+            let ShardCommand::DeadLetter { message, .. } = command else { panic!("{command:?}") };
+            let credit = ShardCommand::Credit { from: *to, messages: 1, bytes: message.footprint() };
+            shard.handle(Timestamp(0), CommandOrigin::Shard(*to), credit);
+        }
         fx.to_shards.len()
     }
 

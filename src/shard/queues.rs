@@ -21,6 +21,8 @@ pub(super) struct QueueSlot {
     pub(super) label: QueueLabel,
     /// It is on the list of queues to be pumped.
     pub(super) touched: bool,
+    /// It is on the list of queues that wait for room for dead letters.
+    pub(super) waits_for_room: bool,
     /// It counts in the budget.
     pub(super) has_messages: bool,
     /// Where it stands in the list of deadlines.
@@ -41,7 +43,7 @@ impl QueueSlot {
         steps: &mut Steps,
         fx: &mut QueueEffects,
     ) {
-        if self.touched && steps.may_pump(fx.dead_letters.len()) {
+        if self.touched && steps.may_pump() {
             let (moved, _) = self.queue.pump(now, flow, fx);
             steps.pumped(moved);
         }
@@ -145,8 +147,16 @@ impl Queues {
         queue.set_window(stored, all);
         queue.set_wall_ahead(wall_ahead);
         let (generation, place) = (self.generation, self.order.len());
-        let (touched, has_messages, deadline) = (true, false, None);
-        let slot = QueueSlot { queue, label, touched, has_messages, deadline, generation, place };
+        let slot = QueueSlot {
+            queue,
+            label,
+            touched: true,
+            waits_for_room: false,
+            has_messages: false,
+            deadline: None,
+            generation,
+            place,
+        };
         self.slots.insert(id, Box::new(slot));
         self.order.push(id);
         self.touched.push(id);
