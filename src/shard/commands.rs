@@ -31,9 +31,9 @@ impl Shard {
             ShardCommand::Spread(spread) => return self.spread(now, connection, spread),
             ShardCommand::Remember { history, message, from: _ } => self.remember_here(history, message),
             ShardCommand::Gone => {
-                self.outboxes.leave(connection);
+                self.holders.leave(&mut self.outboxes, connection);
                 while self.steps.left() > 0 {
-                    let Some((queue, consumer)) = self.outboxes.next_to_leave(connection) else {
+                    let Some((queue, consumer)) = self.holders.next_to_leave(connection) else {
                         return Vec::new();
                     };
                     let detach = ShardCommand::Detach { queue, consumer };
@@ -68,7 +68,7 @@ impl Shard {
                 }
             }
             ShardCommand::Detach { queue, consumer } => {
-                self.outboxes.remove_holder(connection, queue, consumer);
+                self.holders.remove(&mut self.outboxes, connection, queue, consumer);
                 let Some(slot) = self.queues.get_mut(queue) else { return Vec::new() };
                 let (requeued, is_done) =
                     slot.queue.detach(now, key(consumer), self.steps.left(), &mut self.fx);
@@ -107,7 +107,7 @@ impl Shard {
                     } else {
                         slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
                         slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
-                        self.outboxes.add_holder(connection, queue, consumer);
+                        self.holders.add(&mut self.outboxes, connection, queue, consumer);
                         self.touch(queue);
                     }
                 } else {
@@ -221,7 +221,7 @@ impl Shard {
         if slot.queue.consume(now, key, options, &mut self.fx).is_err() {
             return Reply::Refused(Fault::exclusive_use(label.resource()));
         }
-        self.outboxes.add_holder(key.connection, queue, key.number);
+        self.holders.add(&mut self.outboxes, key.connection, queue, key.number);
         self.touch(queue);
         Reply::Consuming { queue: QueueRef { queue, shard: self.index } }
     }

@@ -106,7 +106,7 @@ impl Shard {
     fn forget_freed_consumers(&mut self) {
         for (id, key) in self.fx.freed_consumers.drain(..) {
             if !self.queues.get(id).is_some_and(|slot| slot.queue.knows(key)) {
-                self.outboxes.remove_holder(key.connection, id, key.number);
+                self.holders.remove(&mut self.outboxes, key.connection, id, key.number);
             }
         }
     }

@@ -11,6 +11,7 @@ mod delayed;
 mod effects;
 mod forwarding;
 mod history;
+mod holders;
 mod memory_budget;
 mod outbox;
 mod pending_commands;
@@ -40,6 +41,7 @@ use credit::Credit;
 use dead_letters::{AwaitedTargets, Retries};
 use forwarding::Forwardings;
 use history::{History, Replay};
+use holders::Holders;
 use memory_budget::MemoryBudget;
 use outbox::Outboxes;
 use pending_commands::PendingCommands;
@@ -82,6 +84,7 @@ pub struct Shard {
     resting: Resting,
     confirms: Confirms,
     outboxes: Outboxes,
+    holders: Holders,
     budget: MemoryBudget,
     /// Dead letters that queues have handed out.
     dead_letters: VecDeque<DeadLetter>,
@@ -135,6 +138,7 @@ impl Shard {
             resting: Resting::default(),
             confirms: Confirms::default(),
             outboxes: Outboxes::new(outbox_bytes(shards)),
+            holders: Holders::default(),
             budget,
             dead_letters: VecDeque::new(),
             waiting_for_room: VecDeque::new(),
@@ -169,6 +173,7 @@ impl Shard {
             resting,
             confirms,
             outboxes,
+            holders,
             budget,
             dead_letters,
             waiting_for_room,
@@ -201,6 +206,7 @@ impl Shard {
         into.in_transit("shard: deadlines", deadlines);
         resting.holdings(into);
         confirms.holdings(into);
+        holders.holdings(into);
         outboxes.holdings(into);
         into.in_use("shard: queues with ready messages", &budget.queues());
         into.in_transit("shard: dead letters under way", awaited);

@@ -351,7 +351,8 @@ impl Shard {
             match cancelled_consumers.next() {
                 Some((key, is_consumer)) => {
                     most -= 1;
-                    self.outboxes.remove_holder(key.connection, cancelled_consumers.queue(), key.number);
+                    let queue = cancelled_consumers.queue();
+                    self.holders.remove(&mut self.outboxes, key.connection, queue, key.number);
                     if is_consumer {
                         let event = SessionEvent::ConsumerCancelled(key.number);
                         self.out.to_connections.push((key.connection, event));

@@ -116,7 +116,15 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 30] = [
         0,
         &["connection: bytes of permits still holds", "catalog: bytes of events on their way still holds"],
     ),
-    (Fault::KeepsConnections, 0, &["outboxes: connections still holds", "outbox: bytes still holds"]),
+    (
+        Fault::KeepsConnections,
+        0,
+        &[
+            "outboxes: connections still holds",
+            "outbox: bytes still holds",
+            "holders: connections still holds",
+        ],
+    ),
     (Fault::KeepsHistories, 0, &["shard: histories still holds", "store: messages still holds"]),
     (
         Fault::KeepsDeadLetters,
