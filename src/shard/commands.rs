@@ -13,7 +13,6 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::op::{Group, GroupPart, RecoveredQueue};
 use crate::model::request::{Reply, clipped};
-use crate::model::sparse::ShrinkIfSparse;
 
 impl Shard {
     /// From a connection. Returns what is left to do once this turn has no time left.
@@ -160,11 +159,8 @@ impl Shard {
                 }
             }
             ShardCommand::DropQueue { queue, has_tombstone } => {
-                if let Some(slot) = self.remove_queue(queue) {
-                    slot.queue.delete(&mut self.fx);
-                } else if let Some(history) = self.histories.remove(&queue) {
-                    history.delete(&mut self.fx.ops);
-                    self.histories.shrink_if_sparse();
+                if let Some(slot) = self.remove(queue) {
+                    slot.delete(&mut self.fx);
                 }
                 if has_tombstone {
                     self.out.to_catalog.push(CatalogCommand::QueueDropped { queue });
@@ -283,7 +279,7 @@ impl Shard {
                 return;
             }
         }
-        let messages = self.remove_queue(queue).map_or(0, |slot| slot.queue.delete(&mut self.fx));
+        let messages = self.remove(queue).map_or(0, |slot| slot.delete(&mut self.fx));
         self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: Some((connection, messages)) });
     }
 }

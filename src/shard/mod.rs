@@ -18,6 +18,7 @@ mod pending_commands;
 mod questions;
 mod queues;
 mod resting;
+mod slot;
 mod steps;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -27,7 +28,7 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Position, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{Fetched, Group, RecoveredQueue};
-use crate::model::settings::{QueueRole, QueueSettings};
+use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
 use crate::queue::{CancelledConsumers, DeadLetter, DeadLetterRoom, Garbage, Pushed, Queue, QueueEffects};
 
@@ -40,14 +41,15 @@ use confirms::Confirms;
 use credit::Credit;
 use dead_letters::{AwaitedTargets, Retries};
 use forwarding::Forwardings;
-use history::{History, Replay};
+use history::Replay;
 use holders::Holders;
 use memory_budget::MemoryBudget;
 use outbox::Outboxes;
 use pending_commands::PendingCommands;
 use questions::Questions;
-use queues::{QueueSlot, Queues, Values};
+use queues::{Queues, Values};
 use resting::Resting;
+use slot::{QueueSlot, Slot};
 use steps::{MOST_DEAD_LETTERS, Steps};
 
 pub use credit::credit_bytes;
@@ -65,7 +67,6 @@ pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
     queues: Queues,
-    histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
     /// Commands that came before the queue they are about (the view shows a queue a moment before its creation gets
@@ -127,7 +128,6 @@ impl Shard {
             index,
             view,
             queues: Queues::new(values),
-            histories: Map::default(),
             newest: QueueId::default(),
             pending: PendingCommands::default(),
             questions: Questions::default(),
@@ -162,7 +162,6 @@ impl Shard {
             index: _,
             view: _,
             queues,
-            histories,
             newest: _,
             pending,
             questions,
@@ -190,8 +189,6 @@ impl Shard {
             out: Outgoing { to_connections, to_shards, to_catalog, groups, dropped },
         } = self;
         queues.holdings(into);
-        into.declared("shard: histories", histories);
-        histories.values().for_each(|history| history.holdings(into));
         pending.holdings(into);
         questions.holdings(into);
         into.in_transit("shard: queues to be touched again", again);
@@ -231,11 +228,15 @@ impl Shard {
 
     /// The store's answer to a fetch.
     pub fn loaded(&mut self, now: Timestamp, fetched: Fetched) {
-        if self.history_loaded(now, &fetched) {
-            return;
-        }
-        if let Some(slot) = self.queues.get_touched(fetched.fetch.queue) {
-            slot.queue.loaded(now, fetched, &mut self.fx);
+        let id = fetched.fetch.queue;
+        match self.queues.get_any_touched(id) {
+            Some(Slot::Queue(slot)) => slot.queue.loaded(now, fetched, &mut self.fx),
+            Some(Slot::History(history)) => {
+                for to in history.loaded(fetched, &mut self.fx) {
+                    self.replay(now, id, to);
+                }
+            }
+            None => {}
         }
     }
 
@@ -439,19 +440,14 @@ impl Shard {
         found: RecoveredQueue,
     ) {
         self.newest = self.newest.max(id);
-        if settings.role == QueueRole::Remembers {
-            let history = History::new(id, &settings, &found);
-            self.fx.fetches.extend(history.fetch());
-            self.histories.insert(id, history);
-        } else {
-            let at = QueueRef { queue: id, shard: self.index };
-            self.queues.add(id, label, Queue::recover(at, settings, found, now));
-        }
+        let at = QueueRef { queue: id, shard: self.index };
+        self.queues.add(id, Slot::recover(at, label, settings, found, now, &mut self.fx));
     }
 
-    /// Takes a queue out of all that the shard remembers.
-    fn remove_queue(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
-        let slot = self.queues.remove(id)?;
+    /// Takes a queue, or what an exchange remembers, out of all that the shard remembers.
+    fn remove(&mut self, id: QueueId) -> Option<Slot> {
+        let any = self.queues.remove(id)?;
+        let Slot::Queue(slot) = &any else { return Some(any) };
         self.resting.remove(id);
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
@@ -459,7 +455,7 @@ impl Shard {
         if slot.has_messages && self.budget.count(false) {
             self.set_windows();
         }
-        Some(slot)
+        Some(any)
     }
 
     /// Puts a message into a queue. One that was deleted meanwhile takes everything (semantics 9.25).

@@ -316,9 +316,9 @@ impl Shard {
         for queue in std::mem::take(&mut self.fx.to_delete) {
             if !self.steps.may_delete_queue() || self.has_dead_letters_of(queue) {
                 self.fx.to_delete.push(queue);
-            } else if let Some(slot) = self.remove_queue(queue) {
+            } else if let Some(slot) = self.remove(queue) {
                 self.steps.deleted_queues();
-                slot.queue.delete(&mut self.fx);
+                slot.delete(&mut self.fx);
                 self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: None });
             }
         }
