@@ -180,7 +180,7 @@ impl QueueEffects {
             deliveries,
             got,
             dead_letters,
-            dead_letter_room: _,
+            dead_letter_room,
             freed_consumers,
             cancelled_consumers,
             timed_out,
@@ -193,6 +193,7 @@ impl QueueEffects {
         into.in_transit("queue effects: deliveries", deliveries);
         into.in_transit("queue effects: answers to gets", got);
         into.in_transit("queue effects: dead letters", dead_letters);
+        into.in_transit("queue effects: room that dead letters take", &dead_letter_room.messages);
         into.in_transit("queue effects: cancelled consumers", cancelled_consumers);
         into.in_transit("queue effects: timed out", timed_out);
         into.in_transit("queue effects: fetches", fetches);

@@ -229,17 +229,20 @@ impl Queue {
         fx: &mut QueueEffects,
     ) -> Pushed {
         if !own && self.refuses(&message, 0) {
-            return self.reject(message, fx);
+            // Whoever sends dead letters cannot be held back as a publisher is.
+            let drops = self.sends_on_what_it_refuses() && fx.dead_letter_room.must_drop();
+            return if drops { Pushed::Rejected } else { self.reject(message, fx) };
         }
         self.take_in(now, message, fx)
     }
 
+    pub(super) fn sends_on_what_it_refuses(&self) -> bool {
+        self.settings.overflow == Overflow::RejectPublishDeadLetter && self.settings.dead_letter.is_some()
+    }
+
     /// Refuses a message at the door.
     fn reject(&self, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
-        if self.settings.overflow == Overflow::RejectPublishDeadLetter
-            && self.settings.dead_letter.is_some()
-            && !fx.dead_letter_room.must_drop()
-        {
+        if self.sends_on_what_it_refuses() {
             let (queue, position, reason) = (self.id, Position::default(), DeathReason::MaxLength);
             fx.send_dead_letter(DeadLetter { queue, position, message, reason, awaited: false });
         }

@@ -14,7 +14,6 @@ use crate::model::consuming::DeathReason;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{Fetch, Fetched, Lane, Wants};
-use crate::model::settings::Overflow;
 
 /// Dead letters that are read together where they do not stand side by side.
 const READ_TOGETHER: usize = 1024;
@@ -237,8 +236,7 @@ impl Queue {
     /// Whether a message that comes in now may make a dead letter at once.
     #[must_use]
     pub fn overflows_to_dead_letters(&self) -> bool {
-        self.settings.dead_letter.is_some()
-            && (self.drops_head() || self.settings.overflow == Overflow::RejectPublishDeadLetter)
+        self.sends_on_what_it_refuses() || (self.settings.dead_letter.is_some() && self.drops_head())
     }
 
     /// Has the dead letters read that are next, once there is room for them.
