@@ -249,7 +249,14 @@ impl Removal {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use leveret_codec::properties::Properties;
+
     use super::*;
+    use crate::model::ids::{ShardIndex, Timestamp};
+    use crate::model::message::{Body, Origin};
+    use crate::model::settings::{DeadLetterTarget, Overflow, QueueSettings};
+    use crate::queue::Queue;
 
     fn ranges(left: &[(u64, bool)]) -> Vec<(u64, u64)> {
         let mut removal = Removal::default();
@@ -284,5 +291,37 @@ mod tests {
             })
             .collect();
         assert_eq!(ranges, [(1, 1, 2), (2, 3, 3), (2, 5, 5)]);
+    }
+
+    #[test]
+    fn dead_letters_from_elsewhere_that_a_full_queue_would_send_on_are_bounded() {
+        let dead_letter = DeadLetterTarget { exchange: "dx".into(), routing_key: None };
+        let settings = QueueSettings {
+            max_length: Some(0),
+            overflow: Overflow::RejectPublishDeadLetter,
+            dead_letter: Some(dead_letter),
+            ..QueueSettings::default()
+        };
+        let id = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
+        let mut queue = Queue::new(id, settings, Timestamp(0));
+        let (properties, body, origin) = (Properties::default(), Body::default(), Origin::Client);
+        let message = Arc::new(Message::new(&mut BytesMut::new(), b"", b"q", properties, body, origin));
+        let mut fx = QueueEffects::default();
+        fx.dead_letter_room.set_most(2, usize::MAX);
+        for _ in 0..100 {
+            let pushed = queue.push_dead_letter(Timestamp(0), Arc::clone(&message), false, &mut fx);
+            assert_eq!(pushed, Pushed::Rejected);
+        }
+        assert_eq!(
+            (fx.dead_letters.len(), fx.dead_letter_room.take_dropped()),
+            (2 * OVERFULL, 100 - 2 * OVERFULL)
+        );
+        assert_eq!(queue.push(Timestamp(0), Arc::clone(&message), &mut fx), Pushed::Rejected);
+        assert_eq!(fx.dead_letters.len(), 2 * OVERFULL + 1, "a publisher is held back elsewhere");
+        for _ in 0..2 * OVERFULL {
+            assert!(!fx.dead_letter_room.is_left());
+            fx.dead_letter_room.give_back(&message);
+        }
+        assert!(fx.dead_letter_room.is_left());
     }
 }
