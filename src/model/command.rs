@@ -56,7 +56,7 @@ pub enum ShardCommand {
     /// From a connection; one `SessionEvent::Confirm` answers `confirm`. From the catalog, too, of the broker's own.
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
     /// The shard's own: what is left of a publish to very many queues.
-    Spread(Box<Spread>),
+    FanOut(Box<FanOut>),
     /// From a connection: confirm once all that was handled before is durable. With `group`, all that came with it is one
     /// transaction, together with what other shards were told.
     Barrier { token: ConfirmToken, group: Option<Group> },
@@ -115,7 +115,7 @@ const _: () = assert!(size_of::<ShardCommand>() <= 64);
 
 /// A publish to very many queues, some of which have it.
 #[derive(Clone, Debug)]
-pub struct Spread {
+pub struct FanOut {
     /// Those that do not have it yet.
     pub(crate) queues: SmallVec<[QueueId; 2]>,
     pub(crate) message: Arc<Message>,

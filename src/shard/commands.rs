@@ -27,7 +27,7 @@ impl Shard {
             ShardCommand::Publish { queues, message, confirm } => {
                 return self.publish(now, connection, queues, message, confirm);
             }
-            ShardCommand::Spread(spread) => return self.spread(now, connection, spread),
+            ShardCommand::FanOut(fan_out) => return self.fan_out(now, connection, fan_out),
             ShardCommand::Remember { history, message, from: _ } => self.remember_here(history, message),
             ShardCommand::Gone => {
                 self.holders.leave(&mut self.outboxes, connection);

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::Shard;
 use super::confirms::Waiter;
 use super::steps::QUEUES_PER_STEP;
-use crate::model::command::{AwaitedDeadLetter, ShardCommand, Spread};
+use crate::model::command::{AwaitedDeadLetter, FanOut, ShardCommand};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, QueueId, QueueRef, Timestamp};
@@ -79,8 +79,8 @@ impl Shard {
         confirm: Option<ConfirmToken>,
     ) -> Vec<ShardCommand> {
         if queues.len() > FEW_QUEUES {
-            let spread = Spread { queues, message, confirm, is_stored: false, is_rejected: false };
-            return self.spread(now, connection, Box::new(spread));
+            let fan_out = FanOut { queues, message, confirm, is_stored: false, is_rejected: false };
+            return self.fan_out(now, connection, Box::new(fan_out));
         }
         let (mut is_stored, mut is_rejected) = (false, false);
         for &queue in &queues {
@@ -95,26 +95,26 @@ impl Shard {
     }
 
     /// Goes on with a publish to very many queues.
-    pub(super) fn spread(
+    pub(super) fn fan_out(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
-        mut spread: Box<Spread>,
+        mut fan_out: Box<FanOut>,
     ) -> Vec<ShardCommand> {
         let most = self.steps.left().max(1).saturating_mul(QUEUES_PER_STEP);
-        let left = spread.queues.len().saturating_sub(most);
-        self.steps.take((spread.queues.len() - left).div_ceil(QUEUES_PER_STEP));
-        for queue in spread.queues.drain(left..) {
-            match self.push(now, queue, Arc::clone(&spread.message)) {
-                Pushed::Stored => spread.is_stored = true,
+        let left = fan_out.queues.len().saturating_sub(most);
+        self.steps.take((fan_out.queues.len() - left).div_ceil(QUEUES_PER_STEP));
+        for queue in fan_out.queues.drain(left..) {
+            match self.push(now, queue, Arc::clone(&fan_out.message)) {
+                Pushed::Stored => fan_out.is_stored = true,
                 Pushed::Accepted => (),
-                Pushed::Rejected => spread.is_rejected = true,
+                Pushed::Rejected => fan_out.is_rejected = true,
             }
         }
         if left > 0 {
-            return vec![ShardCommand::Spread(spread)];
+            return vec![ShardCommand::FanOut(fan_out)];
         }
-        self.confirm(connection, spread.confirm, spread.is_stored, spread.is_rejected);
+        self.confirm(connection, fan_out.confirm, fan_out.is_stored, fan_out.is_rejected);
         Vec::new()
     }
 

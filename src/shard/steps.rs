@@ -444,7 +444,7 @@ fn takes_steps(command: &ShardCommand) -> bool {
             *settlement != Settlement::Ack || range.first != range.last
         }
         ShardCommand::Publish { queues, .. } => queues.len() > FEW_QUEUES,
-        ShardCommand::Detach { .. } | ShardCommand::Spread(_) | ShardCommand::Gone => true,
+        ShardCommand::Detach { .. } | ShardCommand::FanOut(_) | ShardCommand::Gone => true,
         _ => false,
     }
 }
