@@ -56,7 +56,7 @@ pub enum ShardCommand {
     /// From a connection; one `SessionEvent::Confirm` answers `confirm`. From the catalog, too, of the broker's own.
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
     /// The shard's own: what is left of a publish to very many queues.
-    Spread(Box<Spread>),
+    FanOut(Box<FanOut>),
     /// From a connection: confirm once all that was handled before is durable. With `group`, all that came with it is one
     /// transaction, together with what other shards were told.
     Barrier { token: ConfirmToken, group: Option<Group> },
@@ -98,12 +98,14 @@ pub enum ShardCommand {
     /// From the catalog, which has already forgotten the queue. Answered with [`CatalogCommand::QueueDropped`] where the
     /// catalog has left a tombstone.
     DropQueue { queue: QueueId, has_tombstone: bool },
-    /// From a connection or a shard: a message that an exchange remembers.
-    Remember { history: QueueId, message: Arc<Message> },
+    /// From a connection or a shard: a message that an exchange remembers. The shard has spent credit on it.
+    Remember { history: QueueId, message: Arc<Message>, from: Option<ShardIndex> },
     /// From the catalog: what an exchange remembers is to be sent where it leads since now.
     Replay { history: QueueId, to: Destination },
-    /// From a shard: a dead letter for this queue, or another message that the broker sends.
-    DeadLetter { queue: QueueId, message: Arc<Message>, awaited: Option<AwaitedDeadLetter> },
+    /// From a shard, which has spent credit on it: a dead letter for this queue, or another message that the broker sends.
+    DeadLetter { queue: QueueId, message: Arc<Message>, awaited: Option<AwaitedDeadLetter>, from: ShardIndex },
+    /// From a shard, which has taken in so many messages of this one, and so many bytes of [`Message::footprint`]s.
+    Credit { from: ShardIndex, messages: usize, bytes: usize },
     /// From a shard: one target of the dead letter has it, or (`taken` false) did not take it.
     DeadLettered { awaited: AwaitedDeadLetter, target: QueueId, taken: bool },
 }
@@ -113,7 +115,7 @@ const _: () = assert!(size_of::<ShardCommand>() <= 64);
 
 /// A publish to very many queues, some of which have it.
 #[derive(Clone, Debug)]
-pub struct Spread {
+pub struct FanOut {
     /// Those that do not have it yet.
     pub(crate) queues: SmallVec<[QueueId; 2]>,
     pub(crate) message: Arc<Message>,

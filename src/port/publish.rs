@@ -10,7 +10,7 @@ use super::direct_reply;
 use super::route_cache::{Found, Known, Targets};
 use crate::catalog::access::{self, Operation};
 use crate::catalog::queue_arguments::LONGEST_TIME;
-use crate::catalog::view::route_changes::Moment;
+use crate::catalog::view::route_changes::RouteVersion;
 use crate::catalog::view::{User, ViewState};
 use crate::model::command::ShardCommand;
 use crate::model::consuming::Delivery;
@@ -61,7 +61,7 @@ impl Port {
     }
 
     /// Whether this connection may publish to the exchange of a message, and as of when: 403, 404, 403.
-    fn check_exchange(&self, message: &Message) -> Result<(ExchangeId, Moment), Fault> {
+    fn check_exchange(&self, message: &Message) -> Result<(ExchangeId, RouteVersion), Fault> {
         let name = std::str::from_utf8(message.exchange()).unwrap_or("\u{fffd}");
         let resource = Resource::exchange(name, &self.vhost);
         let state = self.view.read();
@@ -172,12 +172,12 @@ impl Port {
         refusal.map_or(Ok(()), Err)?;
         for QueueRef { queue: history, shard } in histories {
             let message = Arc::clone(message);
-            self.outgoing.push(shard, ShardCommand::Remember { history, message });
+            self.outgoing.push(shard, ShardCommand::Remember { history, message, from: None });
         }
         if by_keys_alone && cc_keys.is_empty() {
             let (exchange, key) = (message.exchange(), message.routing_key());
-            let places = self.view.route_changes.places(&state, &passed, key);
-            self.cache.add_route(found, (exchange, key), &targets, places);
+            let dependencies = self.view.route_changes.dependencies(&state, &passed, key);
+            self.cache.add_route(found, (exchange, key), &targets, dependencies);
         }
         Ok(targets)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use smallvec::SmallVec;
 
-use crate::catalog::view::route_changes::{Moment, Places, RouteChanges};
+use crate::catalog::view::route_changes::{RouteChanges, RouteDependencies, RouteVersion};
 use crate::model::ids::{ExchangeId, QueueRef};
 use crate::model::maps::Map;
 use crate::model::sparse::ShrinkIfSparse;
@@ -45,7 +45,7 @@ pub(super) enum Known {
 pub(super) struct Found {
     pub(super) generation: u64,
     /// The last change before what was found was read.
-    pub(super) since: Moment,
+    pub(super) since: RouteVersion,
 }
 
 /// How many results all connections remember.
@@ -73,7 +73,7 @@ pub(super) struct RouteCache {
 #[derive(Debug)]
 struct CachedExchange {
     id: ExchangeId,
-    since: Moment,
+    since: RouteVersion,
     by_key: Map<RouteKey, Route>,
 }
 
@@ -81,9 +81,9 @@ struct CachedExchange {
 struct Route {
     /// Most are one queue.
     targets: SmallVec<[QueueRef; 1]>,
-    since: Moment,
+    since: RouteVersion,
     /// Where else than in its exchange it may change.
-    places: Places,
+    dependencies: RouteDependencies,
 }
 
 impl Route {
@@ -122,7 +122,7 @@ impl RouteCache {
             return Known::Nothing;
         }
         match known.by_key.get(key) {
-            Some(route) if self.changes.are_same(&route.places, route.since) => {
+            Some(route) if self.changes.are_same(&route.dependencies, route.since) => {
                 Known::Route(Targets::from_slice(&route.targets))
             }
             _ => Known::Exchange(known.id),
@@ -141,7 +141,7 @@ impl RouteCache {
         self.exchanges.insert(name.into(), CachedExchange { id, since: found.since, by_key: Map::default() });
     }
 
-    /// Exchange and key alone lead to these queues, as long as nothing changes there and in these places. Where these
+    /// Exchange and key alone lead to these queues, as long as nothing changes there and in these dependencies. Where these
     /// are very many, they are not remembered: a copy of them is as much work as to find them, and would be as much memory
     /// as many routes.
     pub(super) fn add_route(
@@ -149,14 +149,14 @@ impl RouteCache {
         found: Found,
         (exchange, key): (&[u8], &[u8]),
         targets: &Targets,
-        places: Places,
+        dependencies: RouteDependencies,
     ) {
         if found.generation != self.generation || targets.len() > MOST_TARGETS {
             return;
         }
         self.make_room();
         if let Some(exchange) = self.exchanges.get_mut(exchange) {
-            let route = Route { targets: SmallVec::from_slice(targets), since: found.since, places };
+            let route = Route { targets: SmallVec::from_slice(targets), since: found.since, dependencies };
             let weight = route.weight();
             let replaced = exchange.by_key.insert(key.into(), route);
             self.routes += weight;
@@ -184,7 +184,7 @@ impl RouteCache {
         let changes = &self.changes;
         self.exchanges.retain(|_, exchange| changes.is_same(exchange.id, exchange.since));
         for exchange in self.exchanges.values_mut() {
-            exchange.by_key.retain(|_, route| changes.are_same(&route.places, route.since));
+            exchange.by_key.retain(|_, route| changes.are_same(&route.dependencies, route.since));
             exchange.by_key.shrink_if_sparse();
         }
         let left: usize = self.exchanges.values().map(CachedExchange::weight).sum();
@@ -229,7 +229,7 @@ mod tests {
     use crate::model::ids::{QueueId, ShardIndex};
     use crate::routing::{ExchangeKind, ExchangeRoutes};
 
-    const FIRST: Found = Found { generation: 1, since: Moment::NEVER };
+    const FIRST: Found = Found { generation: 1, since: RouteVersion::NEVER };
 
     fn to(queue: u64) -> Targets {
         [QueueRef { queue: QueueId(queue), shard: ShardIndex(0) }].into_iter().collect()
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(cache.find(1, b"x", b"k"), Known::Nothing);
         cache.add_exchange(FIRST, b"x", ExchangeId(5));
         assert_eq!(cache.find(1, b"x", b"k"), Known::Exchange(ExchangeId(5)));
-        cache.add_route(FIRST, (b"x", b"k"), &to(3), Places::default());
+        cache.add_route(FIRST, (b"x", b"k"), &to(3), RouteDependencies::default());
         assert_eq!(cache.find(1, b"x", b"k"), Known::Route(to(3)));
         assert_eq!(cache.find(1, b"x", b"l"), Known::Exchange(ExchangeId(5)));
         assert_eq!(cache.find(2, b"x", b"k"), Known::Nothing);
@@ -255,9 +255,9 @@ mod tests {
         cache.find(1, b"x", b"k");
         cache.add_exchange(FIRST, b"x", ExchangeId(5));
         let many: Targets = (0..=MOST_TARGETS as u64).flat_map(to).collect();
-        cache.add_route(FIRST, (b"x", b"k"), &many[..MOST_TARGETS].into(), Places::default());
+        cache.add_route(FIRST, (b"x", b"k"), &many[..MOST_TARGETS].into(), RouteDependencies::default());
         assert!(matches!(cache.find(1, b"x", b"k"), Known::Route(targets) if targets.len() == MOST_TARGETS));
-        cache.add_route(FIRST, (b"x", b"l"), &many, Places::default());
+        cache.add_route(FIRST, (b"x", b"l"), &many, RouteDependencies::default());
         assert_eq!(cache.find(1, b"x", b"l"), Known::Exchange(ExchangeId(5)));
     }
 
@@ -271,7 +271,7 @@ mod tests {
         assert!(cache.exchanges.len() <= MOST_EXCHANGES);
         cache.add_exchange(FIRST, b"x", ExchangeId(1));
         for key in 0..2 * MOST_ROUTES {
-            cache.add_route(FIRST, (b"x", key.to_string().as_bytes()), &to(1), Places::default());
+            cache.add_route(FIRST, (b"x", key.to_string().as_bytes()), &to(1), RouteDependencies::default());
         }
         assert!(cache.exchanges[&b"x"[..]].by_key.len() <= MOST_ROUTES);
     }
@@ -285,7 +285,7 @@ mod tests {
         cache.add_exchange(FIRST, b"x", ExchangeId(1));
         let many: Targets = (0..1000).flat_map(to).collect();
         for key in 0..100 {
-            cache.add_route(FIRST, (b"x", key.to_string().as_bytes()), &many, Places::default());
+            cache.add_route(FIRST, (b"x", key.to_string().as_bytes()), &many, RouteDependencies::default());
             let queues: usize =
                 cache.exchanges[&b"x"[..]].by_key.values().map(|route| route.targets.len()).sum();
             assert!(queues <= LEAST_ROUTES * TARGETS_PER_ROUTE + many.len());
@@ -300,7 +300,7 @@ mod tests {
         cache.find(1, b"", b"");
         cache.add_exchange(FIRST, b"x", ExchangeId(1));
         for key in 0..3 * LEAST_ROUTES {
-            cache.add_route(FIRST, (b"x", key.to_string().as_bytes()), &to(1), Places::default());
+            cache.add_route(FIRST, (b"x", key.to_string().as_bytes()), &to(1), RouteDependencies::default());
             assert!(cache.exchanges[&b"x"[..]].by_key.len() <= LEAST_ROUTES);
         }
         assert_eq!(of_all.0.load(Ordering::Relaxed), SHARED_ROUTES + cache.routes);
@@ -330,8 +330,8 @@ mod tests {
         cache.add_exchange(FIRST, b"x", exchange);
         let add = |cache: &mut RouteCache, key: &str| {
             let found = Found { generation: 1, since: changes.now() };
-            let places = changes.places(&state, &[exchange], key.as_bytes());
-            cache.add_route(found, (b"x", key.as_bytes()), &to(1), places);
+            let dependencies = changes.dependencies(&state, &[exchange], key.as_bytes());
+            cache.add_route(found, (b"x", key.as_bytes()), &to(1), dependencies);
         };
         add(&mut cache, "stays");
         for name in 0..20 * LEAST_ROUTES {

@@ -26,6 +26,8 @@ enum First {
     Paged(op::Lane),
     /// So many before it have expired that the rest has to wait.
     Later,
+    /// Those before it have expired, and there is no room for dead letters.
+    HeldUp,
     Empty,
 }
 
@@ -41,6 +43,15 @@ impl Queue {
         flow: &mut impl FlowControl,
         fx: &mut QueueEffects,
     ) -> (usize, bool) {
+        if self.is_held_up {
+            // What is over a limit goes before anybody is served, as if it had gone when it came.
+            let more = self.enforce_limits(fx);
+            self.is_held_up = self.is_over_limit() && self.must_wait_for_room(fx);
+            if self.is_held_up {
+                let (paged, more_to_page) = self.balance_memory(false, 0, fx);
+                return (paged, more | more_to_page);
+            }
+        }
         let delivered = fx.deliveries.len();
         let mut more = self.deliver_to_consumers(now, flow, fx);
         let delivered = fx.deliveries.len() - delivered;
@@ -52,6 +63,7 @@ impl Queue {
         self.born_expired = false;
         let expired = self.expire(now, fx);
         more |= self.enforce_limits(fx);
+        self.is_held_up = self.must_wait_for_room(fx) && self.drops_head() && self.is_over_limit();
         self.backlog = !self.ready.is_empty();
         let came = usize::try_from(came).unwrap_or(usize::MAX);
         let (paged, more_to_page) = self.balance_memory(served, came, fx);
@@ -64,7 +76,7 @@ impl Queue {
     pub fn get(&mut self, now: Timestamp, key: ConsumerKey, no_ack: bool, fx: &mut QueueEffects) {
         self.last_used = now;
         self.gets.push_back(PendingGet { key, no_ack });
-        if !self.consumers.anyone_waits(self.selection()) {
+        if !self.is_held_up && !self.consumers.anyone_waits(self.selection()) {
             self.serve_gets(now, fx);
         }
     }
@@ -89,7 +101,7 @@ impl Queue {
                     return false;
                 }
                 First::Later => return true,
-                First::Empty => return false,
+                First::HeldUp | First::Empty => return false,
             };
             let Next::Entry(entry) = self.ready.next(lane) else { return false };
             let bytes = entry.footprint();
@@ -115,6 +127,7 @@ impl Queue {
                     return false;
                 }
                 First::Later => return true,
+                First::HeldUp => return false,
                 First::Empty => None,
             };
             self.gets.pop_front();
@@ -142,6 +155,9 @@ impl Queue {
                 Next::Entry(entry) if entry.expiry.is_due(now) && entry.position < self.fresh_from => {
                     if expired == PIECE {
                         return First::Later;
+                    }
+                    if self.must_wait_for_room(fx) {
+                        return First::HeldUp;
                     }
                     expired += 1;
                     if let Some(entry) = self.ready.pop(lane) {

@@ -51,6 +51,69 @@ pub struct Got {
     pub found: Option<(Delivery, u32)>,
 }
 
+/// How many dead letters wait to be sent on, and how many there is room for. Where there is none, queues that have a target
+/// for dead letters keep what expires or is over a limit, and wait; what a client rejects becomes one all the same.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetterRoom {
+    messages: usize,
+    /// Of [`Message::footprint`]s.
+    bytes: usize,
+    most_messages: usize,
+    most_bytes: usize,
+    /// Dead letters that were dropped because there were many more than there is room for.
+    dropped: usize,
+}
+
+/// So many times as much as there is room for may come of dead letters from elsewhere that a full queue refuses: whoever
+/// sends them is told that they have come in, and cannot be held back.
+const OVERFULL: usize = 16;
+
+impl Default for DeadLetterRoom {
+    /// For any number of them.
+    fn default() -> DeadLetterRoom {
+        DeadLetterRoom {
+            messages: 0,
+            bytes: 0,
+            most_messages: usize::MAX,
+            most_bytes: usize::MAX,
+            dropped: 0,
+        }
+    }
+}
+
+impl DeadLetterRoom {
+    /// For so many and so many bytes of them.
+    pub fn set_most(&mut self, messages: usize, bytes: usize) {
+        (self.most_messages, self.most_bytes) = (messages, bytes);
+    }
+
+    /// Whether there is room for another one, however large it is.
+    #[inline]
+    #[must_use]
+    pub fn is_left(&self) -> bool {
+        self.messages < self.most_messages && self.bytes < self.most_bytes
+    }
+
+    /// One of them is sent on.
+    pub fn give_back(&mut self, message: &Message) {
+        self.messages = self.messages.saturating_sub(1);
+        self.bytes = self.bytes.saturating_sub(message.footprint());
+    }
+
+    /// Whether one that nobody keeps has to be dropped; it counts as dropped.
+    pub(super) fn must_drop(&mut self) -> bool {
+        let most = |most: usize| most.saturating_mul(OVERFULL);
+        let must_drop = self.messages >= most(self.most_messages) || self.bytes >= most(self.most_bytes);
+        self.dropped += usize::from(must_drop);
+        must_drop
+    }
+
+    /// How many were dropped since this was asked.
+    pub fn take_dropped(&mut self) -> usize {
+        std::mem::take(&mut self.dropped)
+    }
+}
+
 /// All that queues ask for in a turn. The order within each list is binding.
 ///
 /// The shard submits `ops` before `fetches`: a fetch must see every operation emitted before it.
@@ -60,6 +123,8 @@ pub struct QueueEffects {
     pub deliveries: Vec<(ConnectionId, Delivery)>,
     pub got: Vec<Got>,
     pub dead_letters: Vec<DeadLetter>,
+    /// For dead letters, those among them that the shard has taken out of the list.
+    pub dead_letter_room: DeadLetterRoom,
     /// Consumers and getters that hold nothing any more and get nothing more, unless they have come back since
     /// ([`Queue::knows`](super::Queue::knows)).
     pub freed_consumers: Vec<(QueueId, ConsumerKey)>,
@@ -74,6 +139,13 @@ pub struct QueueEffects {
 }
 
 impl QueueEffects {
+    /// Has the shard send on a dead letter.
+    pub(super) fn send_dead_letter(&mut self, dead_letter: DeadLetter) {
+        self.dead_letter_room.messages += 1;
+        self.dead_letter_room.bytes += dead_letter.message.footprint();
+        self.dead_letters.push(dead_letter);
+    }
+
     /// Gives back the room that a large turn took. To be called once the turn is handed out.
     pub fn give_room_back(&mut self) {
         let QueueEffects {
@@ -81,6 +153,7 @@ impl QueueEffects {
             deliveries,
             got,
             dead_letters,
+            dead_letter_room: _,
             freed_consumers,
             cancelled_consumers,
             timed_out,
@@ -107,6 +180,7 @@ impl QueueEffects {
             deliveries,
             got,
             dead_letters,
+            dead_letter_room,
             freed_consumers,
             cancelled_consumers,
             timed_out,
@@ -119,6 +193,7 @@ impl QueueEffects {
         into.in_transit("queue effects: deliveries", deliveries);
         into.in_transit("queue effects: answers to gets", got);
         into.in_transit("queue effects: dead letters", dead_letters);
+        into.in_transit("queue effects: room that dead letters take", &dead_letter_room.messages);
         into.in_transit("queue effects: cancelled consumers", cancelled_consumers);
         into.in_transit("queue effects: timed out", timed_out);
         into.in_transit("queue effects: fetches", fetches);
@@ -174,7 +249,14 @@ impl Removal {
 
 #[cfg(test)]
 mod tests {
+    use bytes::BytesMut;
+    use leveret_codec::properties::Properties;
+
     use super::*;
+    use crate::model::ids::{ShardIndex, Timestamp};
+    use crate::model::message::{Body, Origin};
+    use crate::model::settings::{DeadLetterTarget, Overflow, QueueSettings};
+    use crate::queue::Queue;
 
     fn ranges(left: &[(u64, bool)]) -> Vec<(u64, u64)> {
         let mut removal = Removal::default();
@@ -209,5 +291,37 @@ mod tests {
             })
             .collect();
         assert_eq!(ranges, [(1, 1, 2), (2, 3, 3), (2, 5, 5)]);
+    }
+
+    #[test]
+    fn dead_letters_from_elsewhere_that_a_full_queue_would_send_on_are_bounded() {
+        let dead_letter = DeadLetterTarget { exchange: "dx".into(), routing_key: None };
+        let settings = QueueSettings {
+            max_length: Some(0),
+            overflow: Overflow::RejectPublishDeadLetter,
+            dead_letter: Some(dead_letter),
+            ..QueueSettings::default()
+        };
+        let id = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
+        let mut queue = Queue::new(id, settings, Timestamp(0));
+        let (properties, body, origin) = (Properties::default(), Body::default(), Origin::Client);
+        let message = Arc::new(Message::new(&mut BytesMut::new(), b"", b"q", properties, body, origin));
+        let mut fx = QueueEffects::default();
+        fx.dead_letter_room.set_most(2, usize::MAX);
+        for _ in 0..100 {
+            let pushed = queue.push_dead_letter(Timestamp(0), Arc::clone(&message), false, &mut fx);
+            assert_eq!(pushed, Pushed::Rejected);
+        }
+        assert_eq!(
+            (fx.dead_letters.len(), fx.dead_letter_room.take_dropped()),
+            (2 * OVERFULL, 100 - 2 * OVERFULL)
+        );
+        assert_eq!(queue.push(Timestamp(0), Arc::clone(&message), &mut fx), Pushed::Rejected);
+        assert_eq!(fx.dead_letters.len(), 2 * OVERFULL + 1, "a publisher is held back elsewhere");
+        for _ in 0..2 * OVERFULL {
+            assert!(!fx.dead_letter_room.is_left());
+            fx.dead_letter_room.give_back(&message);
+        }
+        assert!(fx.dead_letter_room.is_left());
     }
 }

@@ -39,6 +39,7 @@ impl Queue {
     pub(super) fn expire(&mut self, now: Timestamp, fx: &mut QueueEffects) -> usize {
         let mut expired = 0;
         while expired < PIECE
+            && !self.must_wait_for_room(fx)
             && let Some(entry) = self.ready.pop_expired(now, self.fresh_from)
         {
             self.leave(entry, DeathReason::Expired, fx);

@@ -45,7 +45,7 @@ impl Queue {
             return false;
         }
         for _ in 0..PIECE {
-            if !self.is_over_limit() {
+            if !self.is_over_limit() || self.must_wait_for_room(fx) {
                 return false;
             }
             let Some(lane) = self.ready.highest() else { return false };
@@ -99,7 +99,7 @@ impl Queue {
             && (self.settings.max_length.is_some() || self.settings.max_length_bytes.is_some())
     }
 
-    fn is_over_limit(&self) -> bool {
+    pub(super) fn is_over_limit(&self) -> bool {
         self.settings.max_length.is_some_and(|max| self.ready.count() > max)
             || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
     }

@@ -51,7 +51,7 @@ mod wall_clock;
 
 pub use consumers::ConsumeRefused;
 pub use deliver::FlowControl;
-pub use effects::{DeadLetter, Got, Pushed, QueueEffects, TimedOut};
+pub use effects::{DeadLetter, DeadLetterRoom, Got, Pushed, QueueEffects, TimedOut};
 pub use garbage::{CancelledConsumers, Garbage};
 
 use consumers::{ConsumerSelection, Consumers};
@@ -96,6 +96,8 @@ pub struct Queue {
     wall_clock: WallClock,
     /// When it was last declared, asked by a get, or left by its last consumer (semantics 8.5).
     last_used: Timestamp,
+    /// The last pump left it over its limits, for there was no room for dead letters.
+    is_held_up: bool,
     /// The shard has been told to delete it.
     gone: bool,
     /// Whether the store may have heard of it.
@@ -160,6 +162,7 @@ impl Queue {
             window: Window { stored: usize::MAX, all: usize::MAX },
             wall_clock: WallClock::default(),
             last_used: now,
+            is_held_up: false,
             gone: false,
             stored,
             fetches: 0,
@@ -226,17 +229,22 @@ impl Queue {
         fx: &mut QueueEffects,
     ) -> Pushed {
         if !own && self.refuses(&message, 0) {
-            return self.reject(message, fx);
+            // Whoever sends dead letters cannot be held back as a publisher is.
+            let drops = self.sends_on_what_it_refuses() && fx.dead_letter_room.must_drop();
+            return if drops { Pushed::Rejected } else { self.reject(message, fx) };
         }
         self.take_in(now, message, fx)
     }
 
+    pub(super) fn sends_on_what_it_refuses(&self) -> bool {
+        self.settings.overflow == Overflow::RejectPublishDeadLetter && self.settings.dead_letter.is_some()
+    }
+
     /// Refuses a message at the door.
     fn reject(&self, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
-        if self.settings.overflow == Overflow::RejectPublishDeadLetter && self.settings.dead_letter.is_some()
-        {
+        if self.sends_on_what_it_refuses() {
             let (queue, position, reason) = (self.id, Position::default(), DeathReason::MaxLength);
-            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited: false });
+            fx.send_dead_letter(DeadLetter { queue, position, message, reason, awaited: false });
         }
         Pushed::Rejected
     }
@@ -370,6 +378,7 @@ impl Queue {
             window: _,
             wall_clock,
             last_used: _,
+            is_held_up: _,
             gone: _,
             stored: _,
             backlog: _,

@@ -12,7 +12,7 @@ use super::entry::{Entry, Stored};
 use super::on_first_use::Part;
 use crate::model::consuming::DeathReason;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{Position, PositionRange};
+use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{Fetch, Fetched, Lane, Wants};
 
 /// Dead letters that are read together where they do not stand side by side.
@@ -180,7 +180,7 @@ impl Queue {
         }
         if self.settings.dead_letter.is_some() {
             let (queue, message) = (self.id, entry.message);
-            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited });
+            fx.send_dead_letter(DeadLetter { queue, position, message, reason, awaited });
         }
     }
 
@@ -218,8 +218,32 @@ impl Queue {
         !self.dead_letters_wait() && self.dead_letters.sent_memory < self.most_fetched()
     }
 
+    /// Whether what leaves by itself has to stay for now: it becomes a dead letter, and there is no room for more.
+    #[inline]
+    pub(super) fn must_wait_for_room(&self, fx: &QueueEffects) -> bool {
+        !fx.dead_letter_room.is_left() && self.settings.dead_letter.is_some()
+    }
+
+    /// Whether a pump would make dead letters if there were room for them. Then the queue wants to be pumped once there is.
+    #[must_use]
+    pub fn waits_for_room(&self, now: Timestamp, fx: &QueueEffects) -> bool {
+        self.must_wait_for_room(fx)
+            && (self.next_expiry().is_due(now)
+                || (self.drops_head() && self.is_over_limit())
+                || (self.dead_letters_wait() && self.dead_letters.reading.is_none()))
+    }
+
+    /// Whether a message that comes in now may make a dead letter at once.
+    #[must_use]
+    pub fn overflows_to_dead_letters(&self) -> bool {
+        self.sends_on_what_it_refuses() || (self.settings.dead_letter.is_some() && self.drops_head())
+    }
+
     /// Has the dead letters read that are next, once there is room for them.
     pub(super) fn read_dead_letters(&mut self, fx: &mut QueueEffects) {
+        if self.must_wait_for_room(fx) {
+            return;
+        }
         let room = self.most_fetched().saturating_sub(self.dead_letters.sent_memory);
         let waiting = &self.dead_letters.waiting;
         let next = waiting.range(self.dead_letters.read_to..).next().or_else(|| waiting.first_key_value());
@@ -249,7 +273,7 @@ impl Queue {
             } else {
                 self.removed(PositionRange::single(position), fx);
             }
-            fx.dead_letters.push(DeadLetter { queue, position, message, reason, awaited });
+            fx.send_dead_letter(DeadLetter { queue, position, message, reason, awaited });
         }
         match read.wants {
             Wants::These(positions) => {

@@ -13,7 +13,6 @@ use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, QueueId, QueueRef, Timestamp};
 use crate::model::op::{Group, GroupPart, RecoveredQueue};
 use crate::model::request::{Reply, clipped};
-use crate::model::sparse::ShrinkIfSparse;
 
 impl Shard {
     /// From a connection. Returns what is left to do once this turn has no time left.
@@ -28,12 +27,12 @@ impl Shard {
             ShardCommand::Publish { queues, message, confirm } => {
                 return self.publish(now, connection, queues, message, confirm);
             }
-            ShardCommand::Spread(spread) => return self.spread(now, connection, spread),
-            ShardCommand::Remember { history, message } => self.remember_here(history, message),
+            ShardCommand::FanOut(fan_out) => return self.fan_out(now, connection, fan_out),
+            ShardCommand::Remember { history, message, from: _ } => self.remember_here(history, message),
             ShardCommand::Gone => {
-                self.outboxes.leave(connection);
+                self.holders.leave(&mut self.outboxes, connection);
                 while self.steps.left() > 0 {
-                    let Some((queue, consumer)) = self.outboxes.next_to_leave(connection) else {
+                    let Some((queue, consumer)) = self.holders.next_to_leave(connection) else {
                         return Vec::new();
                     };
                     let detach = ShardCommand::Detach { queue, consumer };
@@ -68,7 +67,7 @@ impl Shard {
                 }
             }
             ShardCommand::Detach { queue, consumer } => {
-                self.outboxes.remove_holder(connection, queue, consumer);
+                self.holders.remove(&mut self.outboxes, connection, queue, consumer);
                 let Some(slot) = self.queues.get_mut(queue) else { return Vec::new() };
                 let (requeued, is_done) =
                     slot.queue.detach(now, key(consumer), self.steps.left(), &mut self.fx);
@@ -107,7 +106,7 @@ impl Shard {
                     } else {
                         slot.catch_up(now, &mut self.outboxes.flow(queue), &mut self.steps, &mut self.fx);
                         slot.queue.get(now, key(consumer), no_ack, &mut self.fx);
-                        self.outboxes.add_holder(connection, queue, consumer);
+                        self.holders.add(&mut self.outboxes, connection, queue, consumer);
                         self.touch(queue);
                     }
                 } else {
@@ -160,24 +159,28 @@ impl Shard {
                 }
             }
             ShardCommand::DropQueue { queue, has_tombstone } => {
-                if let Some(slot) = self.remove_queue(queue) {
-                    slot.queue.delete(&mut self.fx);
-                } else if let Some(history) = self.histories.remove(&queue) {
-                    history.delete(&mut self.fx.ops);
-                    self.histories.shrink_if_sparse();
+                if let Some(slot) = self.remove(queue) {
+                    slot.delete(&mut self.fx);
                 }
                 if has_tombstone {
                     self.out.to_catalog.push(CatalogCommand::QueueDropped { queue });
                 }
             }
-            ShardCommand::Remember { history, message } => self.remember_here(history, message),
+            ShardCommand::Remember { history, message, from } => {
+                if let Some(from) = from {
+                    self.credit.take_in(from, &message);
+                }
+                self.remember_here(history, message);
+            }
             ShardCommand::Replay { history, to } => self.replay(now, history, to),
-            ShardCommand::DeadLetter { queue, message, awaited } => {
+            ShardCommand::DeadLetter { queue, message, awaited, from } => {
+                self.credit.take_in(from, &message);
                 self.take_dead_letter(now, queue, message, awaited);
             }
             ShardCommand::DeadLettered { awaited, target, taken } => {
                 self.dead_lettered(now, awaited, target, taken);
             }
+            ShardCommand::Credit { from, messages, bytes } => self.credit.give_back(from, messages, bytes),
             other => debug_assert!(false, "only connections send {other:?}"),
         }
     }
@@ -214,7 +217,7 @@ impl Shard {
         if slot.queue.consume(now, key, options, &mut self.fx).is_err() {
             return Reply::Refused(Fault::exclusive_use(label.resource()));
         }
-        self.outboxes.add_holder(key.connection, queue, key.number);
+        self.holders.add(&mut self.outboxes, key.connection, queue, key.number);
         self.touch(queue);
         Reply::Consuming { queue: QueueRef { queue, shard: self.index } }
     }
@@ -276,7 +279,7 @@ impl Shard {
                 return;
             }
         }
-        let messages = self.remove_queue(queue).map_or(0, |slot| slot.queue.delete(&mut self.fx));
+        let messages = self.remove(queue).map_or(0, |slot| slot.delete(&mut self.fx));
         self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: Some((connection, messages)) });
     }
 }

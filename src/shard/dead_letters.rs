@@ -89,6 +89,7 @@ impl Shard {
             && self.steps.may_move_dead_letter()
             && let Some(dead_letter) = self.dead_letters.pop_front()
         {
+            self.fx.dead_letter_room.give_back(&dead_letter.message);
             self.move_dead_letter(now, &dead_letter);
         }
         self.dead_letters.shrink_if_sparse();
@@ -97,6 +98,21 @@ impl Shard {
     /// Dead letters that were handed out and have not been sent on.
     pub(super) fn dead_letters_pending(&self) -> usize {
         self.dead_letters.len() + self.fx.dead_letters.len() + self.forwardings.len()
+    }
+
+    /// The next queue that has waited for room for dead letters, where there is room now.
+    pub(super) fn next_waiting(&mut self) -> Option<QueueId> {
+        if !self.may_go_on_with_waiting() {
+            return None;
+        }
+        let next = self.waiting_for_room.pop_front();
+        self.waiting_for_room.shrink_if_sparse();
+        next
+    }
+
+    /// Whether there is room for the dead letters of a queue that waits for it.
+    pub(super) fn may_go_on_with_waiting(&self) -> bool {
+        !self.waiting_for_room.is_empty() && self.fx.dead_letter_room.is_left()
     }
 
     /// Whether there are such dead letters of a queue, which have to know where they come from and where they go.
@@ -161,7 +177,7 @@ impl Shard {
     pub(super) fn retry_dead_letters(&mut self, now: Timestamp) {
         while let Some(&(deadline, queue, position)) = self.retries.0.first()
             && deadline <= now
-            && self.forwardings.is_empty()
+            && self.go_on_forwarding(now)
             && self.steps.may_move_dead_letter()
         {
             self.retries.0.pop_first();

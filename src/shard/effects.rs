@@ -31,7 +31,8 @@ pub struct ShardEffects {
     pub to_catalog: Vec<CatalogCommand>,
     /// To what was asked first, in the order asked.
     pub answers: Vec<Answer>,
-    /// Messages of the catalog to very many queues that were dropped, for too many waited.
+    /// Messages that the broker sends and that were dropped, for too many waited: events to very many queues, dead letters
+    /// of other shards that a full queue refused and would have sent on.
     pub dropped: usize,
 }
 
@@ -105,7 +106,7 @@ impl Shard {
     fn forget_freed_consumers(&mut self) {
         for (id, key) in self.fx.freed_consumers.drain(..) {
             if !self.queues.get(id).is_some_and(|slot| slot.queue.knows(key)) {
-                self.outboxes.remove_holder(key.connection, id, key.number);
+                self.holders.remove(&mut self.outboxes, key.connection, id, key.number);
             }
         }
     }
@@ -118,6 +119,7 @@ impl Shard {
 
     pub(super) fn hand_out(&mut self, fx: &mut ShardEffects) {
         self.forget_freed_consumers();
+        self.give_credit_back();
         fx.to_connections.append(&mut self.out.to_connections);
         fx.to_shards.append(&mut self.out.to_shards);
         fx.to_catalog.append(&mut self.out.to_catalog);
@@ -137,7 +139,7 @@ impl Shard {
         }));
         fx.ops.append(&mut self.fx.ops);
         fx.groups.append(&mut self.out.groups);
-        fx.dropped += std::mem::take(&mut self.out.dropped);
+        fx.dropped += std::mem::take(&mut self.out.dropped) + self.fx.dead_letter_room.take_dropped();
         fx.fetches.append(&mut self.fx.fetches);
         self.fx.give_room_back();
         self.out.give_room_back();

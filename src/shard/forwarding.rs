@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 use super::Shard;
 use super::confirms::Waiter;
 use super::steps::QUEUES_PER_STEP;
-use crate::model::command::{AwaitedDeadLetter, ShardCommand, Spread};
+use crate::model::command::{AwaitedDeadLetter, FanOut, ShardCommand};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, QueueId, QueueRef, Timestamp};
@@ -79,8 +79,8 @@ impl Shard {
         confirm: Option<ConfirmToken>,
     ) -> Vec<ShardCommand> {
         if queues.len() > FEW_QUEUES {
-            let spread = Spread { queues, message, confirm, is_stored: false, is_rejected: false };
-            return self.spread(now, connection, Box::new(spread));
+            let fan_out = FanOut { queues, message, confirm, is_stored: false, is_rejected: false };
+            return self.fan_out(now, connection, Box::new(fan_out));
         }
         let (mut is_stored, mut is_rejected) = (false, false);
         for &queue in &queues {
@@ -95,26 +95,26 @@ impl Shard {
     }
 
     /// Goes on with a publish to very many queues.
-    pub(super) fn spread(
+    pub(super) fn fan_out(
         &mut self,
         now: Timestamp,
         connection: ConnectionId,
-        mut spread: Box<Spread>,
+        mut fan_out: Box<FanOut>,
     ) -> Vec<ShardCommand> {
         let most = self.steps.left().max(1).saturating_mul(QUEUES_PER_STEP);
-        let left = spread.queues.len().saturating_sub(most);
-        self.steps.take((spread.queues.len() - left).div_ceil(QUEUES_PER_STEP));
-        for queue in spread.queues.drain(left..) {
-            match self.push(now, queue, Arc::clone(&spread.message)) {
-                Pushed::Stored => spread.is_stored = true,
+        let left = fan_out.queues.len().saturating_sub(most);
+        self.steps.take((fan_out.queues.len() - left).div_ceil(QUEUES_PER_STEP));
+        for queue in fan_out.queues.drain(left..) {
+            match self.push(now, queue, Arc::clone(&fan_out.message)) {
+                Pushed::Stored => fan_out.is_stored = true,
                 Pushed::Accepted => (),
-                Pushed::Rejected => spread.is_rejected = true,
+                Pushed::Rejected => fan_out.is_rejected = true,
             }
         }
         if left > 0 {
-            return vec![ShardCommand::Spread(spread)];
+            return vec![ShardCommand::FanOut(fan_out)];
         }
-        self.confirm(connection, spread.confirm, spread.is_stored, spread.is_rejected);
+        self.confirm(connection, fan_out.confirm, fan_out.is_stored, fan_out.is_rejected);
         Vec::new()
     }
 
@@ -143,7 +143,10 @@ impl Shard {
         mut targets: SmallVec<[QueueRef; 2]>,
         awaited: Option<AwaitedDeadLetter>,
     ) {
-        if let ([target], true) = (&targets[..], self.forwardings.is_empty()) {
+        if let [target] = &targets[..]
+            && self.forwardings.is_empty()
+            && !self.credit.is_exhausted()
+        {
             return self.forward_one(now, *target, message, awaited);
         }
         // They are taken from the end.
@@ -168,9 +171,12 @@ impl Shard {
         self.forward(now, message, targets, None);
     }
 
-    /// Goes on with what was sent. Whether nothing of it is left.
+    /// Goes on with what was sent. Whether nothing of it is left and more may be sent: where a shard has taken in too little
+    /// of what is on its way to it, everything waits, for it is to leave in order.
     pub(super) fn go_on_forwarding(&mut self, now: Timestamp) -> bool {
-        while let Some(first) = self.forwardings.waiting.front_mut() {
+        while !self.credit.is_exhausted()
+            && let Some(first) = self.forwardings.waiting.front_mut()
+        {
             if first.targets.is_empty() {
                 self.forwardings.waiting.pop_front();
                 continue;
@@ -183,7 +189,7 @@ impl Shard {
             let (message, awaited) = (Arc::clone(&first.message), first.awaited);
             self.forward_one(now, target, message, awaited);
         }
-        true
+        !self.credit.is_exhausted()
     }
 
     fn forward_one(
@@ -196,7 +202,9 @@ impl Shard {
         if target.shard == self.index {
             self.take_dead_letter(now, target.queue, message, awaited);
         } else {
-            let command = ShardCommand::DeadLetter { queue: target.queue, message, awaited };
+            self.credit.spend(target.shard, &message);
+            let (queue, from) = (target.queue, self.index);
+            let command = ShardCommand::DeadLetter { queue, message, awaited, from };
             self.out.to_shards.push((target.shard, command));
         }
     }

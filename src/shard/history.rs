@@ -15,6 +15,7 @@ use crate::model::message::Message;
 use crate::model::op::{EntryMeta, Fetch, Fetched, Op, RecoveredQueue, Wants};
 use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
+use crate::queue::QueueEffects;
 use crate::routing::cc;
 use crate::routing::{Envelope, route};
 
@@ -127,8 +128,17 @@ impl History {
         self.kept.get(at).filter(|kept| kept.position <= range.last)
     }
 
-    /// Takes what the store read, all of which is older than what came since the start.
-    fn loaded(&mut self, fetched: Fetched, ops: &mut Vec<Op>) {
+    /// Takes what the store read, and asks for the rest. Returns those who have waited for all of it.
+    pub(super) fn loaded(&mut self, fetched: Fetched, fx: &mut QueueEffects) -> Vec<Destination> {
+        self.take_read(fetched, &mut fx.ops);
+        let rest = self.fetch();
+        let waiting = if rest.is_none() { std::mem::take(&mut self.waiting) } else { Vec::new() };
+        fx.fetches.extend(rest);
+        waiting
+    }
+
+    /// All that was read is older than what came since the start.
+    fn take_read(&mut self, fetched: Fetched, ops: &mut Vec<Op>) {
         let Some(unread) = self.unread.filter(|unread| *unread == fetched.fetch.range) else { return };
         let since_start = self.kept.iter().position(|kept| kept.position > unread.last);
         let newer = self.kept.split_off(since_start.unwrap_or(self.kept.len()));
@@ -153,21 +163,23 @@ impl Shard {
         if history.shard == self.index {
             self.remember_here(history.queue, message);
         } else {
-            let command = ShardCommand::Remember { history: history.queue, message };
+            self.credit.spend(history.shard, &message);
+            let from = Some(self.index);
+            let command = ShardCommand::Remember { history: history.queue, message, from };
             self.out.to_shards.push((history.shard, command));
         }
     }
 
     /// The same of an exchange whose history is here.
     pub(super) fn remember_here(&mut self, history: QueueId, message: Arc<Message>) {
-        if let Some(history) = self.histories.get_mut(&history) {
+        if let Some(history) = self.queues.history_mut(history) {
             history.remember(message, &mut self.fx.ops);
         }
     }
 
     /// Sends what is remembered to a new destination.
     pub(super) fn replay(&mut self, now: Timestamp, history: QueueId, to: Destination) {
-        let Some(history) = self.histories.get_mut(&history) else { return };
+        let Some(history) = self.queues.history_mut(history) else { return };
         if history.unread.is_some() {
             history.waiting.push(to);
             return;
@@ -182,7 +194,7 @@ impl Shard {
             && let Some(Replay { history, to, rest }) = self.replays.front_mut()
             && self.steps.may_move_dead_letter()
         {
-            let next = self.histories.get(history).and_then(|history| history.oldest_in(*rest));
+            let next = self.queues.history(*history).and_then(|history| history.oldest_in(*rest));
             let Some(RememberedMessage { position, message, .. }) = next else {
                 self.replays.pop_front();
                 self.replays.shrink_if_sparse();
@@ -192,22 +204,6 @@ impl Shard {
             let (message, to) = (Arc::clone(message), *to);
             self.send_again(now, &message, to);
         }
-    }
-
-    /// The store's answer for a history. Returns whether it was for one.
-    pub(super) fn history_loaded(&mut self, now: Timestamp, fetched: &Fetched) -> bool {
-        let id = fetched.fetch.queue;
-        let Some(history) = self.histories.get_mut(&id) else { return false };
-        history.loaded(fetched.clone(), &mut self.fx.ops);
-        match history.fetch() {
-            Some(rest) => self.fx.fetches.push(rest),
-            None => {
-                for to in std::mem::take(&mut history.waiting) {
-                    self.replay(now, id, to);
-                }
-            }
-        }
-        true
     }
 
     fn send_again(&mut self, now: Timestamp, message: &Arc<Message>, to: Destination) {
@@ -239,7 +235,7 @@ mod tests {
 
     use super::*;
     use crate::catalog::view::View;
-    use crate::model::command::QueueLabel;
+    use crate::model::command::{Origin as CommandOrigin, QueueLabel};
     use crate::model::ids::ShardIndex;
     use crate::model::message::{Body, Origin};
     use crate::model::settings::QueueRole;
@@ -273,10 +269,15 @@ mod tests {
         }
     }
 
-    /// How many messages reach other shards in this turn.
+    /// How many messages reach other shards in this turn. They take them in at once.
     fn sent(shard: &mut Shard) -> usize {
         let mut fx = ShardEffects::default();
         shard.finish_turn(Timestamp(0), &mut fx);
+        for (to, command) in &fx.to_shards {
+            let ShardCommand::DeadLetter { message, .. } = command else { panic!("{command:?}") };
+            let credit = ShardCommand::Credit { from: *to, messages: 1, bytes: message.footprint() };
+            shard.handle(Timestamp(0), CommandOrigin::Shard(*to), credit);
+        }
         fx.to_shards.len()
     }
 

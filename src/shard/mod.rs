@@ -4,18 +4,21 @@
 
 mod commands;
 mod confirms;
+mod credit;
 mod dead_letter;
 mod dead_letters;
 mod delayed;
 mod effects;
 mod forwarding;
 mod history;
+mod holders;
 mod memory_budget;
 mod outbox;
 mod pending_commands;
 mod questions;
 mod queues;
 mod resting;
+mod slot;
 mod steps;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -25,9 +28,9 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Position, QueueId, QueueRef, ShardIndex, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{Fetched, Group, RecoveredQueue};
-use crate::model::settings::{QueueRole, QueueSettings};
+use crate::model::settings::QueueSettings;
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::{CancelledConsumers, DeadLetter, Garbage, Pushed, Queue, QueueEffects};
+use crate::queue::{CancelledConsumers, DeadLetter, DeadLetterRoom, Garbage, Pushed, Queue, QueueEffects};
 
 use crate::catalog::CatalogQueue;
 use crate::catalog::view::View;
@@ -35,17 +38,21 @@ use crate::model::command::{Origin, QueueLabel, ShardCommand};
 use crate::model::maps::Map;
 
 use confirms::Confirms;
+use credit::Credit;
 use dead_letters::{AwaitedTargets, Retries};
 use forwarding::Forwardings;
-use history::{History, Replay};
+use history::Replay;
+use holders::Holders;
 use memory_budget::MemoryBudget;
 use outbox::Outboxes;
 use pending_commands::PendingCommands;
 use questions::Questions;
-use queues::{QueueSlot, Queues, Values};
+use queues::{Queues, Values};
 use resting::Resting;
-use steps::Steps;
+use slot::{QueueSlot, Slot};
+use steps::{MOST_DEAD_LETTERS, Steps};
 
+pub use credit::credit_bytes;
 use effects::Outgoing;
 pub use effects::ShardEffects;
 pub use outbox::outbox_bytes;
@@ -60,7 +67,6 @@ pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
     queues: Queues,
-    histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
     /// Commands that came before the queue they are about (the view shows a queue a moment before its creation gets
@@ -79,9 +85,16 @@ pub struct Shard {
     resting: Resting,
     confirms: Confirms,
     outboxes: Outboxes,
+    holders: Holders,
     budget: MemoryBudget,
     /// Dead letters that queues have handed out.
     dead_letters: VecDeque<DeadLetter>,
+    /// Queues that wait for room for dead letters, in the order in which they get it.
+    waiting_for_room: VecDeque<QueueId>,
+    /// Clients wait for such room, too, and it is their turn.
+    clients_turn: bool,
+    /// For what other shards are sent.
+    credit: Credit,
     /// What the broker sends to more queues than a turn has time for.
     forwardings: Forwardings,
     /// What exchanges remember and send to new bindings, in the order in which those were made.
@@ -108,11 +121,13 @@ impl Shard {
     pub fn new(index: ShardIndex, shards: u16, view: Arc<View>, memory_budget: usize) -> Shard {
         let budget = MemoryBudget::new(memory_budget);
         let values = Values { windows: budget.windows(), wall_ahead: 0 };
+        let credit = Credit::new(shards, memory_budget);
+        let mut fx = QueueEffects::default();
+        fx.dead_letter_room.set_most(MOST_DEAD_LETTERS, credit.most_bytes());
         Shard {
             index,
             view,
             queues: Queues::new(values),
-            histories: Map::default(),
             newest: QueueId::default(),
             pending: PendingCommands::default(),
             questions: Questions::default(),
@@ -123,8 +138,12 @@ impl Shard {
             resting: Resting::default(),
             confirms: Confirms::default(),
             outboxes: Outboxes::new(outbox_bytes(shards)),
+            holders: Holders::default(),
             budget,
             dead_letters: VecDeque::new(),
+            waiting_for_room: VecDeque::new(),
+            clients_turn: false,
+            credit,
             forwardings: Forwardings::default(),
             replays: VecDeque::new(),
             garbage: VecDeque::new(),
@@ -132,7 +151,7 @@ impl Shard {
             awaited: Map::default(),
             retries: Retries::default(),
             draws: 0,
-            fx: QueueEffects::default(),
+            fx,
             out: Outgoing::default(),
         }
     }
@@ -143,7 +162,6 @@ impl Shard {
             index: _,
             view: _,
             queues,
-            histories,
             newest: _,
             pending,
             questions,
@@ -154,8 +172,12 @@ impl Shard {
             resting,
             confirms,
             outboxes,
+            holders,
             budget,
             dead_letters,
+            waiting_for_room,
+            clients_turn: _,
+            credit,
             forwardings,
             replays,
             garbage,
@@ -167,12 +189,12 @@ impl Shard {
             out: Outgoing { to_connections, to_shards, to_catalog, groups, dropped },
         } = self;
         queues.holdings(into);
-        into.declared("shard: histories", histories);
-        histories.values().for_each(|history| history.holdings(into));
         pending.holdings(into);
         questions.holdings(into);
         into.in_transit("shard: queues to be touched again", again);
         into.in_transit("shard: dead letters to be sent", dead_letters);
+        into.in_transit("shard: queues that wait for room for dead letters", waiting_for_room);
+        credit.holdings(into);
         into.in_transit("shard: replays", replays);
         forwardings.holdings(into);
         into.in_transit("shard: garbage", garbage);
@@ -181,6 +203,7 @@ impl Shard {
         into.in_transit("shard: deadlines", deadlines);
         resting.holdings(into);
         confirms.holdings(into);
+        holders.holdings(into);
         outboxes.holdings(into);
         into.in_use("shard: queues with ready messages", &budget.queues());
         into.in_transit("shard: dead letters under way", awaited);
@@ -205,11 +228,15 @@ impl Shard {
 
     /// The store's answer to a fetch.
     pub fn loaded(&mut self, now: Timestamp, fetched: Fetched) {
-        if self.history_loaded(now, &fetched) {
-            return;
-        }
-        if let Some(slot) = self.queues.get_touched(fetched.fetch.queue) {
-            slot.queue.loaded(now, fetched, &mut self.fx);
+        let id = fetched.fetch.queue;
+        match self.queues.get_any_touched(id) {
+            Some(Slot::Queue(slot)) => slot.queue.loaded(now, fetched, &mut self.fx),
+            Some(Slot::History(history)) => {
+                for to in history.loaded(fetched, &mut self.fx) {
+                    self.replay(now, id, to);
+                }
+            }
+            None => {}
         }
     }
 
@@ -217,7 +244,7 @@ impl Shard {
     pub fn tick(&mut self, now: Timestamp) {
         while let Some(&(deadline, queue)) = self.deadlines.first()
             && deadline <= now
-            && self.steps.may_pump(self.dead_letters_pending())
+            && self.steps.may_pump()
         {
             self.deadlines.pop_first();
             if let Some(slot) = self.queues.get_touched(queue) {
@@ -233,9 +260,16 @@ impl Shard {
     /// Ready messages of all its queues may take so many bytes from now on. What is beyond leaves memory in the turns that
     /// follow.
     pub fn set_memory_budget(&mut self, bytes: usize) {
+        self.credit.set_memory(bytes);
+        self.fx.dead_letter_room.set_most(MOST_DEAD_LETTERS, self.credit.most_bytes());
         if self.budget.set_bytes(bytes) {
             self.set_windows();
         }
+    }
+
+    /// Works off what is there and ends: nothing waits for other shards any more.
+    pub fn stop(&mut self) {
+        self.fx.dead_letter_room = DeadLetterRoom::default();
     }
 
     /// The connection has written, or will never write, deliveries of this shard with so many bytes of
@@ -258,7 +292,8 @@ impl Shard {
             return Some(Timestamp(0));
         }
         let deadline = self.deadlines.first().map(|&(deadline, _)| deadline);
-        [deadline, self.retries.next(), self.resting.next()].into_iter().flatten().min()
+        let retry = self.retries.next().filter(|_| !self.credit.is_exhausted());
+        [deadline, retry, self.resting.next()].into_iter().flatten().min()
     }
 
     /// Ends a turn: works off what had to wait, lets the queues it touched deliver, moves dead letters, and says what
@@ -267,13 +302,17 @@ impl Shard {
         self.follow_wall_clock();
         self.queues.sweep();
         self.tell_those_who_waited(now);
+        self.move_dead_letters(now);
         self.work_off(now);
         self.go_on_replaying(now);
         for _ in 0..ROUNDS {
             self.pump(now);
             self.move_dead_letters(now);
             self.delete_queues(now);
-            if self.queues.touched.is_empty() && self.fx.dead_letters.is_empty() {
+            if self.queues.touched.is_empty()
+                && self.fx.dead_letters.is_empty()
+                && !self.may_go_on_with_waiting()
+            {
                 break;
             }
         }
@@ -293,10 +332,13 @@ impl Shard {
             || self.confirms.has_done()
             || self.queues.has_stale()
             || !self.queues.touched.is_empty()
-            || self.dead_letters_pending() > 0
-            || !self.fx.to_delete.is_empty()
+            || self.may_go_on_with_waiting()
             || !self.questions.is_empty()
-            || !self.replays.is_empty()
+            // The rest waits for credit where there is none, and whoever gives it back wakes the shard.
+            || (!self.credit.is_exhausted()
+                && (self.dead_letters_pending() > 0
+                    || !self.fx.to_delete.is_empty()
+                    || !self.replays.is_empty()))
             || !self.garbage.is_empty()
             || !self.cancelled_consumers.is_empty()
     }
@@ -321,13 +363,27 @@ impl Shard {
         let mut touched = std::mem::take(&mut self.queues.touched);
         let mut windows_changed = false;
         let mut pumped = 0;
-        for &id in &touched {
-            if !self.steps.may_pump(self.dead_letters_pending()) {
+        loop {
+            if !self.steps.may_pump() {
                 break;
             }
-            pumped += 1;
+            // Those that have waited for room go first.
+            let waited = self.next_waiting();
+            let id = match (waited, touched.get(pumped)) {
+                (Some(id), _) => id,
+                (None, Some(&id)) => {
+                    pumped += 1;
+                    id
+                }
+                (None, None) => break,
+            };
             let Some(slot) = self.queues.get_mut(id) else { continue };
-            slot.touched = false;
+            // One that has waited may stand among the touched ones, too, and is pumped once more there.
+            if waited.is_some() {
+                slot.waits_for_room = false;
+            } else {
+                slot.touched = false;
+            }
             let (moved, more) = slot.queue.pump(now, &mut self.outboxes.flow(id), &mut self.fx);
             self.steps.pumped(moved);
             if more {
@@ -342,7 +398,13 @@ impl Shard {
             if slot.queue.keeps_room() {
                 self.resting.add(now, id);
             }
-            let deadline = slot.queue.next_deadline();
+            let mut deadline = slot.queue.next_deadline();
+            if slot.queue.waits_for_room(now, &self.fx) {
+                deadline = None;
+                if !std::mem::replace(&mut slot.waits_for_room, true) {
+                    self.waiting_for_room.push_back(id);
+                }
+            }
             if deadline != slot.deadline {
                 if let Some(before) = slot.deadline {
                     self.deadlines.remove(&(before, id));
@@ -378,19 +440,14 @@ impl Shard {
         found: RecoveredQueue,
     ) {
         self.newest = self.newest.max(id);
-        if settings.role == QueueRole::Remembers {
-            let history = History::new(id, &settings, &found);
-            self.fx.fetches.extend(history.fetch());
-            self.histories.insert(id, history);
-        } else {
-            let at = QueueRef { queue: id, shard: self.index };
-            self.queues.add(id, label, Queue::recover(at, settings, found, now));
-        }
+        let at = QueueRef { queue: id, shard: self.index };
+        self.queues.add(id, Slot::recover(at, label, settings, found, now, &mut self.fx));
     }
 
-    /// Takes a queue out of all that the shard remembers.
-    fn remove_queue(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
-        let slot = self.queues.remove(id)?;
+    /// Takes a queue, or what an exchange remembers, out of all that the shard remembers.
+    fn remove(&mut self, id: QueueId) -> Option<Slot> {
+        let any = self.queues.remove(id)?;
+        let Slot::Queue(slot) = &any else { return Some(any) };
         self.resting.remove(id);
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));
@@ -398,7 +455,7 @@ impl Shard {
         if slot.has_messages && self.budget.count(false) {
             self.set_windows();
         }
-        Some(slot)
+        Some(any)
     }
 
     /// Puts a message into a queue. One that was deleted meanwhile takes everything (semantics 9.25).

@@ -16,6 +16,9 @@ pub(super) enum OrderingKey {
     Connection(ConnectionId),
     /// From the broker, about one queue.
     Queue(QueueId),
+    /// Messages from other shards to one queue. What else the broker has to do to the queue does not hold them up: the shard
+    /// they come from waits for them to be taken in.
+    SentTo(QueueId),
 }
 
 impl OrderingKey {
@@ -25,9 +28,10 @@ impl OrderingKey {
             ShardCommand::DeleteQueue { queue, .. }
             | ShardCommand::DropQueue { queue, has_tombstone: _ }
             | ShardCommand::SetSettings { queue, .. }
-            | ShardCommand::Declared { queue, .. }
-            | ShardCommand::DeadLetter { queue, .. }
-            | ShardCommand::Remember { history: queue, .. } => Some(OrderingKey::Queue(*queue)),
+            | ShardCommand::Declared { queue, .. } => Some(OrderingKey::Queue(*queue)),
+            ShardCommand::DeadLetter { queue, .. } | ShardCommand::Remember { history: queue, .. } => {
+                Some(OrderingKey::SentTo(*queue))
+            }
             _ => None,
         }
     }

@@ -3,50 +3,15 @@
 //! else happens to it, and a sweep brings those up to date that nobody touches, some in each turn. So what a queue does
 //! never depends on where the sweep is. What the values are, and what a queue does, is not decided here.
 
-use super::steps::Steps;
-use crate::model::command::QueueLabel;
+use super::history::History;
+use super::slot::{QueueSlot, Slot};
 use crate::model::holdings::Holdings;
-use crate::model::ids::{QueueId, Timestamp};
+use crate::model::ids::QueueId;
 use crate::model::maps::GrowingMap;
 use crate::model::sparse::ShrinkIfSparse;
-use crate::queue::{FlowControl, Queue, QueueEffects};
 
 /// Queues that a turn brings up to date at the most: a third of a microsecond each.
 const SWEPT: usize = 2048;
-
-/// A queue and what the shard remembers of it.
-#[derive(Debug)]
-pub(super) struct QueueSlot {
-    pub(super) queue: Queue,
-    pub(super) label: QueueLabel,
-    /// It is on the list of queues to be pumped.
-    pub(super) touched: bool,
-    /// It counts in the budget.
-    pub(super) has_messages: bool,
-    /// Where it stands in the list of deadlines.
-    pub(super) deadline: Option<Timestamp>,
-    /// Of the values that were applied to it.
-    generation: u64,
-    /// Where it stands in the order of the sweep.
-    place: usize,
-}
-
-impl QueueSlot {
-    /// Carries out what a pump at the end of the turn would, before somebody looks: what a client sees is as if each
-    /// method were carried out by itself, whatever came together with it. The queue is pumped again at the end.
-    pub(super) fn catch_up(
-        &mut self,
-        now: Timestamp,
-        flow: &mut impl FlowControl,
-        steps: &mut Steps,
-        fx: &mut QueueEffects,
-    ) {
-        if self.touched && steps.may_pump(fx.dead_letters.len()) {
-            let (moved, _) = self.queue.pump(now, flow, fx);
-            steps.pumped(moved);
-        }
-    }
-}
 
 /// What every queue has to know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,10 +22,10 @@ pub(super) struct Values {
     pub(super) wall_ahead: i64,
 }
 
-/// All of them.
+/// All of them, and the histories, of which there is nothing to be known.
 #[derive(Debug)]
 pub(super) struct Queues {
-    slots: GrowingMap<QueueId, Box<QueueSlot>>,
+    slots: GrowingMap<QueueId, Slot>,
     /// Queues to be pumped at the end of the turn, each once.
     pub(super) touched: Vec<QueueId>,
     values: Values,
@@ -90,25 +55,45 @@ impl Queues {
     pub(super) fn holdings(&self, into: &mut Holdings) {
         let Queues { slots, touched, values: _, generation: _, stale, order, swept_to: _ } = self;
         into.declared("shard: queues", slots);
-        slots.values().for_each(|slot| slot.queue.holdings(into));
+        slots.values().for_each(|slot| slot.holdings(into));
+        let histories = slots.values().filter(|slot| matches!(slot, Slot::History(_))).count();
+        into.declared("shard: histories", &histories);
         into.in_transit("shard: touched queues", touched);
         into.in_transit("shard: queues that have to be swept", stale);
         into.declared("shard: order of the sweep", order);
     }
 
+    /// Whether there is such a queue.
     pub(super) fn contains(&self, id: QueueId) -> bool {
-        self.slots.contains_key(&id)
+        self.get(id).is_some()
     }
 
     /// A queue to look at, which may not know the values yet.
     pub(super) fn get(&self, id: QueueId) -> Option<&QueueSlot> {
-        self.slots.get(&id).map(|slot| &**slot)
+        match self.slots.get(&id)? {
+            Slot::Queue(slot) => Some(slot),
+            Slot::History(_) => None,
+        }
+    }
+
+    pub(super) fn history(&self, id: QueueId) -> Option<&History> {
+        match self.slots.get(&id)? {
+            Slot::History(history) => Some(history),
+            Slot::Queue(_) => None,
+        }
+    }
+
+    pub(super) fn history_mut(&mut self, id: QueueId) -> Option<&mut History> {
+        match self.slots.get_mut(&id)? {
+            Slot::History(history) => Some(history),
+            Slot::Queue(_) => None,
+        }
     }
 
     /// A queue to do something with.
     #[inline]
     pub(super) fn get_mut(&mut self, id: QueueId) -> Option<&mut QueueSlot> {
-        let slot = self.slots.get_mut(&id)?;
+        let Slot::Queue(slot) = self.slots.get_mut(&id)? else { return None };
         if slot.generation != self.generation {
             self.stale -= 1;
             slot.generation = self.generation;
@@ -120,17 +105,28 @@ impl Queues {
     /// The same, which is pumped at the end of the turn besides.
     #[inline]
     pub(super) fn get_touched(&mut self, id: QueueId) -> Option<&mut QueueSlot> {
-        let slot = self.slots.get_mut(&id)?;
-        if slot.generation != self.generation {
-            self.stale -= 1;
-            slot.generation = self.generation;
-            apply_values(slot, &self.values, &mut self.touched, id);
+        match self.get_any_touched(id)? {
+            Slot::Queue(slot) => Some(slot),
+            Slot::History(_) => None,
         }
-        if !slot.touched {
-            slot.touched = true;
-            self.touched.push(id);
+    }
+
+    /// Whatever has this id; if it is a queue it is pumped at the end of the turn.
+    #[inline]
+    pub(super) fn get_any_touched(&mut self, id: QueueId) -> Option<&mut Slot> {
+        let any = self.slots.get_mut(&id)?;
+        if let Slot::Queue(slot) = any {
+            if slot.generation != self.generation {
+                self.stale -= 1;
+                slot.generation = self.generation;
+                apply_values(slot, &self.values, &mut self.touched, id);
+            }
+            if !slot.touched {
+                slot.touched = true;
+                self.touched.push(id);
+            }
         }
-        Some(slot)
+        Some(any)
     }
 
     /// Has a queue pumped at the end of the turn.
@@ -139,29 +135,33 @@ impl Queues {
         self.get_touched(id);
     }
 
-    /// Adds a queue, which is pumped at the end of the turn.
-    pub(super) fn add(&mut self, id: QueueId, label: QueueLabel, mut queue: Queue) {
-        let Values { windows: (stored, all), wall_ahead } = self.values;
-        queue.set_window(stored, all);
-        queue.set_wall_ahead(wall_ahead);
-        let (generation, place) = (self.generation, self.order.len());
-        let (touched, has_messages, deadline) = (true, false, None);
-        let slot = QueueSlot { queue, label, touched, has_messages, deadline, generation, place };
-        self.slots.insert(id, Box::new(slot));
-        self.order.push(id);
-        self.touched.push(id);
+    /// Adds a queue, which is pumped at the end of the turn, or a history.
+    pub(super) fn add(&mut self, id: QueueId, mut any: Slot) {
+        if let Slot::Queue(slot) = &mut any {
+            let Values { windows: (stored, all), wall_ahead } = self.values;
+            slot.queue.set_window(stored, all);
+            slot.queue.set_wall_ahead(wall_ahead);
+            slot.touched = true;
+            (slot.generation, slot.place) = (self.generation, self.order.len());
+            self.order.push(id);
+            self.touched.push(id);
+        }
+        self.slots.insert(id, any);
     }
 
-    pub(super) fn remove(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
-        let slot = self.slots.remove(&id)?;
+    pub(super) fn remove(&mut self, id: QueueId) -> Option<Slot> {
+        let any = self.slots.remove(&id)?;
         self.slots.shrink_if_sparse();
-        self.stale -= usize::from(slot.generation != self.generation);
-        self.order.swap_remove(slot.place);
-        self.order.shrink_if_sparse();
-        if let Some(moved) = self.order.get(slot.place).and_then(|moved| self.slots.get_mut(moved)) {
-            moved.place = slot.place;
+        if let Slot::Queue(slot) = &any {
+            self.stale -= usize::from(slot.generation != self.generation);
+            self.order.swap_remove(slot.place);
+            self.order.shrink_if_sparse();
+            let moved = self.order.get(slot.place).copied();
+            if let Some(Slot::Queue(moved)) = moved.and_then(|moved| self.slots.get_mut(&moved)) {
+                moved.place = slot.place;
+            }
         }
-        Some(slot)
+        Some(any)
     }
 
     /// These are the values from now on.
@@ -169,7 +169,7 @@ impl Queues {
         if self.values != values {
             self.values = values;
             self.generation += 1;
-            self.stale = self.slots.len();
+            self.stale = self.order.len();
         }
     }
 
@@ -213,8 +213,10 @@ fn apply_values(slot: &mut QueueSlot, values: &Values, touched: &mut Vec<QueueId
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::{QueueRef, ShardIndex};
+    use crate::model::command::QueueLabel;
+    use crate::model::ids::{QueueRef, ShardIndex, Timestamp};
     use crate::model::settings::QueueSettings;
+    use crate::queue::Queue;
 
     const MANY: usize = 3 * SWEPT;
 
@@ -223,7 +225,8 @@ mod tests {
         for id in (0..MANY as u64).map(QueueId) {
             let at = QueueRef { queue: id, shard: ShardIndex(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
-            queues.add(id, label, Queue::new(at, QueueSettings::default(), Timestamp(0)));
+            let queue = Queue::new(at, QueueSettings::default(), Timestamp(0));
+            queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label))));
         }
         queues
     }
@@ -232,9 +235,13 @@ mod tests {
         Values { windows: (number, 8 * number), wall_ahead: 0 }
     }
 
+    fn all(queues: &Queues) -> impl Iterator<Item = &QueueSlot> {
+        queues.order.iter().filter_map(|&id| queues.get(id))
+    }
+
     /// How many queues know the values.
     fn up_to_date(queues: &Queues) -> usize {
-        queues.slots.values().filter(|slot| slot.generation == queues.generation).count()
+        all(queues).filter(|slot| slot.generation == queues.generation).count()
     }
 
     #[test]
@@ -274,7 +281,7 @@ mod tests {
             }
         }
         for (place, id) in queues.order.iter().enumerate() {
-            assert_eq!(queues.slots.get(id).map(|slot| slot.place), Some(place));
+            assert_eq!(queues.get(*id).map(|slot| slot.place), Some(place));
         }
         let mut turns = 0;
         while queues.has_stale() {
@@ -292,7 +299,7 @@ mod tests {
         for change in 2..10 {
             queues.set(values(change));
             queues.sweep();
-            for (id, slot) in queues.slots.iter() {
+            for (id, slot) in queues.order.iter().zip(all(&queues)) {
                 met[usize::try_from(id.0).unwrap()] |= slot.generation == queues.generation;
             }
         }

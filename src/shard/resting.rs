@@ -66,6 +66,7 @@ mod tests {
     use crate::model::settings::QueueSettings;
     use crate::queue::Queue;
     use crate::shard::queues::Values;
+    use crate::shard::slot::{QueueSlot, Slot};
 
     #[test]
     fn many_are_looked_at_in_several_turns_once_it_is_time() {
@@ -75,7 +76,8 @@ mod tests {
         for id in (0..2 * LOOKED_AT as u64).map(QueueId) {
             let at = QueueRef { queue: id, shard: ShardIndex(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
-            queues.add(id, label, Queue::new(at, QueueSettings::default(), start));
+            let queue = Queue::new(at, QueueSettings::default(), start);
+            queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label))));
             resting.add(start.plus_millis(id.0), id);
         }
         let due = start.plus_millis(WAIT);

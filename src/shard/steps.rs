@@ -30,7 +30,7 @@ const COMMANDS_PER_STEP: usize = 2;
 const DEAD_LETTERS: usize = 256;
 /// So much searching for the queues of a dead letter is one more.
 const EFFORT_PER_DEAD_LETTER: usize = 1024;
-const MOST_DEAD_LETTERS: usize = 2 * DEAD_LETTERS;
+pub(super) const MOST_DEAD_LETTERS: usize = 2 * DEAD_LETTERS;
 /// Queues that a turn pumps, and messages that they deliver or let go of meanwhile, in all.
 const PUMPED: usize = 8192;
 /// Publishes that a turn confirms.
@@ -117,9 +117,9 @@ impl Steps {
         self.took_dead_letters(effort / EFFORT_PER_DEAD_LETTER);
     }
 
-    /// Whether one more queue may be pumped, where so many dead letters wait.
-    pub(super) fn may_pump(&self, dead_letters: usize) -> bool {
-        self.pumped < PUMPED && dead_letters < MOST_DEAD_LETTERS
+    /// Whether one more queue may be pumped.
+    pub(super) fn may_pump(&self) -> bool {
+        self.pumped < PUMPED
     }
 
     pub(super) fn pumped(&mut self, messages: usize) {
@@ -162,7 +162,11 @@ impl Shard {
     #[inline(always)]
     fn handle_of_client(&mut self, now: Timestamp, connection: ConnectionId, command: ShardCommand) {
         let ordering = OrderingKey::Connection(connection);
-        let has_time = self.steps.left > 0 || !takes_steps(&command);
+        let has_time = if self.fx.dead_letter_room.is_left() {
+            self.steps.left > 0 || !takes_steps(&command)
+        } else {
+            !takes_steps(&command) && !self.makes_dead_letters(&command)
+        };
         if has_time && !self.pending.has(ordering) && !self.is_early(&command) {
             self.carry_out_of_client(now, connection, command);
         } else {
@@ -206,6 +210,7 @@ impl Shard {
         let mut commands = commands.into_iter();
         while !self.pending.has(ordering)
             && self.steps.left > 0
+            && self.fx.dead_letter_room.is_left()
             && let Some(next) = commands.as_slice().first()
             && !self.is_early(next)
             && let Some(command) = commands.next()
@@ -239,8 +244,19 @@ impl Shard {
     pub(super) fn work_off(&mut self, now: Timestamp) {
         let (mut spent, mut stuck) = (0, 0);
         let left = self.steps.left;
-        while stuck < self.pending.len() && spent < WORKED_OFF && self.dead_letters_pending() < DEAD_LETTERS {
+        // Where queues wait for the same room, it is theirs every other time.
+        let clients_turn = self.waiting_for_room.is_empty() || self.clients_turn;
+        let has_room = self.fx.dead_letter_room.is_left();
+        if has_room && self.pending.len() > 0 {
+            self.clients_turn = !clients_turn;
+        }
+        while stuck < self.pending.len() && spent < WORKED_OFF {
             let Some(ordering) = self.pending.next() else { break };
+            let may_go_on = clients_turn && self.fx.dead_letter_room.is_left();
+            if matches!(ordering, OrderingKey::Connection(_)) && !may_go_on {
+                stuck += 1;
+                continue;
+            }
             match self.serve(now, ordering) {
                 0 => stuck += 1,
                 steps => (spent, stuck) = (spent + steps, 0),
@@ -249,7 +265,9 @@ impl Shard {
         }
         self.steps.left = left;
         // Those that are stuck wait for something to come, or for what was done in this turn.
-        self.steps.has_more = self.pending.len() > 0 && (spent > 0 || self.dead_letters_pending() > 0);
+        let moves_on = self.dead_letters_pending() > 0 && !self.credit.is_exhausted();
+        self.steps.has_more =
+            self.pending.len() > 0 && (spent > 0 || moves_on || (has_room && !clients_turn));
     }
 
     /// Carries out the first pending commands of an ordering key, for a while. Returns how many steps that took; 0
@@ -259,6 +277,9 @@ impl Shard {
         while spent < QUANTUM
             && let Some((command, group)) = self.pending.front(ordering)
             && self.may_go(ordering, command)
+            && (count == 0
+                || self.fx.dead_letter_room.is_left()
+                || !matches!(ordering, OrderingKey::Connection(_)))
         {
             if let Some(group) = group {
                 self.begin(group);
@@ -295,9 +316,9 @@ impl Shard {
         for queue in std::mem::take(&mut self.fx.to_delete) {
             if !self.steps.may_delete_queue() || self.has_dead_letters_of(queue) {
                 self.fx.to_delete.push(queue);
-            } else if let Some(slot) = self.remove_queue(queue) {
+            } else if let Some(slot) = self.remove(queue) {
                 self.steps.deleted_queues();
-                slot.queue.delete(&mut self.fx);
+                slot.delete(&mut self.fx);
                 self.out.to_catalog.push(CatalogCommand::QueueGone { queue, reply: None });
             }
         }
@@ -330,7 +351,8 @@ impl Shard {
             match cancelled_consumers.next() {
                 Some((key, is_consumer)) => {
                     most -= 1;
-                    self.outboxes.remove_holder(key.connection, cancelled_consumers.queue(), key.number);
+                    let queue = cancelled_consumers.queue();
+                    self.holders.remove(&mut self.outboxes, key.connection, queue, key.number);
                     if is_consumer {
                         let event = SessionEvent::ConsumerCancelled(key.number);
                         self.out.to_connections.push((key.connection, event));
@@ -367,9 +389,19 @@ impl Shard {
     fn may_go(&self, ordering: OrderingKey, command: &ShardCommand) -> bool {
         let must_wait = match ordering {
             OrderingKey::Queue(queue) => changes_queue(command) && self.is_in_use(queue),
-            OrderingKey::Connection(_) => false,
+            OrderingKey::Connection(_) | OrderingKey::SentTo(_) => false,
         };
         !must_wait && !self.is_early(command)
+    }
+
+    /// Whether a publish may make a dead letter at once, of itself or of what it pushes out.
+    #[cold]
+    fn makes_dead_letters(&self, command: &ShardCommand) -> bool {
+        let ShardCommand::Publish { queues, .. } = command else { return false };
+        queues
+            .iter()
+            .filter_map(|&queue| self.queues.get(queue))
+            .any(|slot| slot.queue.overflows_to_dead_letters())
     }
 
     /// Whether a command came before the creation of its queue.
@@ -385,7 +417,7 @@ impl Shard {
     fn carry_out(&mut self, now: Timestamp, ordering: OrderingKey, command: ShardCommand) {
         match ordering {
             OrderingKey::Connection(connection) => self.carry_out_of_client(now, connection, command),
-            OrderingKey::Queue(_) => self.carry_out_of_broker(now, command),
+            OrderingKey::Queue(_) | OrderingKey::SentTo(_) => self.carry_out_of_broker(now, command),
         }
     }
 
@@ -412,7 +444,7 @@ fn takes_steps(command: &ShardCommand) -> bool {
             *settlement != Settlement::Ack || range.first != range.last
         }
         ShardCommand::Publish { queues, .. } => queues.len() > FEW_QUEUES,
-        ShardCommand::Detach { .. } | ShardCommand::Spread(_) | ShardCommand::Gone => true,
+        ShardCommand::Detach { .. } | ShardCommand::FanOut(_) | ShardCommand::Gone => true,
         _ => false,
     }
 }

@@ -8,7 +8,7 @@ use super::format::{CATALOG, LOG};
 use super::high_water::HIGH_WATER;
 use crate::model::ids::QueueId;
 
-/// Queues of which a census tells how many messages; those with the most.
+/// Queues of which it is told how many messages they have; those with the most.
 const MOST_TOLD: usize = 16;
 
 /// What follows from a finding.
@@ -26,22 +26,22 @@ pub enum Consequence {
 
 /// How many messages of which queues: as last counted, so there may be fewer by now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Census {
+pub struct MessageCounts {
     /// At most [`MOST_TOLD`] of them.
     pub queues: BTreeMap<QueueId, u64>,
     /// Messages of all other queues together.
     pub others: u64,
 }
 
-impl Census {
+impl MessageCounts {
     /// Of what each queue has; what does not fit into a report is summed up.
     #[must_use]
-    pub fn of(queues: &BTreeMap<QueueId, u64>) -> Census {
+    pub fn of(queues: &BTreeMap<QueueId, u64>) -> MessageCounts {
         let mut all: Vec<_> =
             queues.iter().map(|(&queue, &count)| (queue, count)).filter(|queue| queue.1 > 0).collect();
         all.sort_by_key(|&(queue, count)| (std::cmp::Reverse(count), queue));
         let rest = all.split_off(all.len().min(MOST_TOLD));
-        Census { queues: all.into_iter().collect(), others: rest.iter().map(|(_, count)| count).sum() }
+        MessageCounts { queues: all.into_iter().collect(), others: rest.iter().map(|(_, count)| count).sum() }
     }
 
     /// Messages of all queues.
@@ -51,7 +51,7 @@ impl Census {
     }
 }
 
-impl fmt::Display for Census {
+impl fmt::Display for MessageCounts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} messages", self.messages())?;
         let told = self.queues.iter().map(|(queue, count)| format!("queue {queue}: {count}"));
@@ -67,7 +67,7 @@ pub enum Damage {
     /// A journal file that must be there is not. In the active one lay, too, what was settled since it was begun.
     JournalMissing {
         file: String,
-        held: Census,
+        held: MessageCounts,
         active: bool,
     },
     /// A journal file is not the newest there was of it: commits are not in it, this many where that is known.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::catalog_file::CatalogFile;
 use super::changes::{Changes, NewBlob};
 use super::compaction::{self, Compaction};
-use super::damage::Census;
+use super::damage::MessageCounts;
 use super::disk::Disk;
 use super::error::StoreError;
 use super::format::{FORMAT, RowsOf, meta};
@@ -395,7 +395,8 @@ impl RedbStore {
         if let Some(sealed) = self.manifest.files.last_mut() {
             sealed.sealed_at = Some(self.log.flushed());
         }
-        self.manifest.files.push(Listed { file, first_number, sealed_at: None, held: Census::default() });
+        let held = MessageCounts::default();
+        self.manifest.files.push(Listed { file, first_number, sealed_at: None, held });
         let manifest = self.next_manifest();
         let mut first = Changes {
             meta: vec![
@@ -455,9 +456,9 @@ impl RedbStore {
 
     /// Counts what lies in the files.
     pub(super) fn recount(&mut self) {
-        let census = self.index.census();
+        let counts = self.index.messages_by_file();
         for listed in &mut self.manifest.files {
-            listed.held = census.get(&listed.file).map(Census::of).unwrap_or_default();
+            listed.held = counts.get(&listed.file).map(MessageCounts::of).unwrap_or_default();
         }
     }
 

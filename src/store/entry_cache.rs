@@ -16,7 +16,7 @@ const ENCODED: usize = 16 << 20;
 
 /// What was used last, by number of the run, up to a weight of all together.
 #[derive(Debug)]
-struct Lately<T> {
+struct LruCache<T> {
     values: HashMap<u64, Used<T>>,
     by_use: BTreeMap<u64, u64>,
     uses: u64,
@@ -31,9 +31,9 @@ struct Used<T> {
     value: T,
 }
 
-impl<T> Lately<T> {
-    fn new(most: usize) -> Lately<T> {
-        Lately { values: HashMap::new(), by_use: BTreeMap::new(), uses: 0, weight: 0, most }
+impl<T> LruCache<T> {
+    fn new(most: usize) -> LruCache<T> {
+        LruCache { values: HashMap::new(), by_use: BTreeMap::new(), uses: 0, weight: 0, most }
     }
 
     fn get(&mut self, number: u64) -> Option<&T> {
@@ -68,13 +68,13 @@ impl<T> Lately<T> {
 
 #[derive(Debug)]
 pub(super) struct EntryCache {
-    decoded: Lately<Arc<[Entry]>>,
-    encoded: Lately<(Header, Bytes)>,
+    decoded: LruCache<Arc<[Entry]>>,
+    encoded: LruCache<(Header, Bytes)>,
 }
 
 impl Default for EntryCache {
     fn default() -> EntryCache {
-        EntryCache { decoded: Lately::new(DECODED), encoded: Lately::new(ENCODED) }
+        EntryCache { decoded: LruCache::new(DECODED), encoded: LruCache::new(ENCODED) }
     }
 }
 

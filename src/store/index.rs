@@ -40,18 +40,18 @@ pub(super) struct Run {
 }
 
 /// First position and number: the order of runs in a lane.
-pub(super) type Place = (u64, u64);
+pub(super) type RunOrder = (u64, u64);
 
 #[derive(Debug, Default)]
 struct LaneRuns {
-    runs: BTreeMap<Place, Run>,
+    runs: BTreeMap<RunOrder, Run>,
     /// No run reaches further than this from its first position to its last. Runs may overlap where a queue spills
     /// a message late; this is how far back a search has to begin.
     reach: u64,
 }
 
 impl LaneRuns {
-    fn overlapping(&self, first: u64, last: u64) -> impl Iterator<Item = (&Place, &Run)> {
+    fn overlapping(&self, first: u64, last: u64) -> impl Iterator<Item = (&RunOrder, &Run)> {
         let from = first.saturating_sub(self.reach);
         let last = last.max(from);
         self.runs.range((from, 0)..=(last, u64::MAX)).filter(move |(_, run)| run.last >= first)
@@ -205,17 +205,17 @@ impl Index {
     }
 
     /// How many messages of which queues each file holds.
-    pub(super) fn census(&self) -> BTreeMap<u64, BTreeMap<QueueId, u64>> {
-        let mut census: BTreeMap<u64, BTreeMap<QueueId, u64>> = BTreeMap::new();
+    pub(super) fn messages_by_file(&self) -> BTreeMap<u64, BTreeMap<QueueId, u64>> {
+        let mut counts: BTreeMap<u64, BTreeMap<QueueId, u64>> = BTreeMap::new();
         for (&queue, runs) in &self.queues {
             for (&(_, number), run) in runs.lanes.values().flat_map(|lane| &lane.runs) {
                 if let Some(at) = self.file_of(number) {
-                    let file = census.entry(self.files[at].file).or_default();
+                    let file = counts.entry(self.files[at].file).or_default();
                     *file.entry(queue).or_default() += u64::from(run.live);
                 }
             }
         }
-        census
+        counts
     }
 
     /// Takes a run in, with what is noted of it. Runs with nothing left are not taken.
@@ -262,7 +262,7 @@ impl Index {
         let Some(runs) = self.queues.get(&queue) else {
             return Ok(());
         };
-        let mut hits: BTreeMap<(Lane, Place), Vec<(u64, u64)>> = BTreeMap::new();
+        let mut hits: BTreeMap<(Lane, RunOrder), Vec<(u64, u64)>> = BTreeMap::new();
         for (&lane, runs) in &runs.lanes {
             for (first, last) in positions.iter() {
                 for (&place, _) in runs.overlapping(first, last) {
@@ -437,7 +437,7 @@ impl Index {
         queue: QueueId,
         lane: Lane,
         range: PositionRange,
-    ) -> impl Iterator<Item = (Place, &Run)> {
+    ) -> impl Iterator<Item = (RunOrder, &Run)> {
         let runs = self.queues.get(&queue).and_then(|queue| queue.lanes.get(&lane));
         runs.into_iter()
             .flat_map(move |runs| runs.overlapping(range.first.0, range.last.0))
@@ -465,7 +465,7 @@ fn run_mut(queues: &mut BTreeMap<QueueId, QueueRuns>, key: RunKey, first: u64) -
 }
 
 /// Joins runs to spans: always where they overlap, and up to a useful size where they do not.
-fn spans(runs: &BTreeMap<Place, Run>) -> Vec<Span> {
+fn spans(runs: &BTreeMap<RunOrder, Run>) -> Vec<Span> {
     let mut spans: Vec<Span> = Vec::new();
     for (&(first, _), run) in runs {
         let range = PositionRange { first: Position(first), last: Position(run.last) };

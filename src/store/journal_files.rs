@@ -17,7 +17,7 @@ use super::index::EntrySource;
 use super::record::BadRecord;
 use super::redb::{Blobs, DataFile};
 use super::run::{self, Entry, Header, RunKey};
-use super::salvage::{RawFile, Spots};
+use super::salvage::{ChunkLocations, RawFile};
 
 /// Sealed files held open.
 const OPEN_SEALED: usize = 4;
@@ -33,7 +33,7 @@ pub(super) struct JournalFiles {
     /// The one used last at the end.
     sealed: Vec<(u64, Arc<RawFile>)>,
     cache: EntryCache,
-    spots: Spots,
+    chunk_locations: ChunkLocations,
     quarantined: HashSet<(u64, u64)>,
     vain_rereads: u32,
 }
@@ -51,7 +51,7 @@ impl JournalFiles {
             files,
             sealed: Vec::new(),
             cache: EntryCache::default(),
-            spots: Spots::default(),
+            chunk_locations: ChunkLocations::default(),
             quarantined: HashSet::new(),
             vain_rereads: 0,
         }
@@ -64,13 +64,13 @@ impl JournalFiles {
             files: _,
             sealed,
             cache,
-            spots,
+            chunk_locations,
             quarantined: _,
             vain_rereads: _,
         } = self;
         into.declared("store: sealed files open", sealed);
         cache.holdings(into);
-        spots.holdings(into);
+        chunk_locations.holdings(into);
     }
 
     /// Records and runs found damaged since the store was opened.
@@ -81,7 +81,7 @@ impl JournalFiles {
     /// Makes `active` the active file and returns the one that was.
     pub(super) fn rotate(&mut self, file: u64, first_number: u64, active: DataFile) -> DataFile {
         self.files.push((file, first_number));
-        self.spots.forget_active();
+        self.chunk_locations.forget_active();
         std::mem::replace(&mut self.active, active)
     }
 
@@ -108,7 +108,7 @@ impl JournalFiles {
     /// Forgets the entries of all runs, and where messages lie: nobody will ask for them again.
     pub(super) fn forget_entries(&mut self) {
         self.cache = EntryCache::default();
-        self.spots = Spots::default();
+        self.chunk_locations = ChunkLocations::default();
     }
 
     /// Closes everything; the active file cleanly.
@@ -190,19 +190,24 @@ impl JournalFiles {
         }))
     }
 
-    /// To be called before [`JournalFiles::spot`] where something may have been written since the last time.
+    /// To be called before [`JournalFiles::read_chunks`] where something may have been written since the last time.
     pub(super) fn begin_spots(&mut self) {
-        self.spots.active_has_changed();
+        self.chunk_locations.active_has_changed();
     }
 
     /// A range of a blob, of which no more is read than that: for one message among many. None where that is not to be had;
     /// the [`JournalFiles::view`] knows more.
-    pub(super) fn spot(&mut self, number: u64, blob_len: u64, range: Range<u64>) -> Option<Vec<Bytes>> {
+    pub(super) fn read_chunks(
+        &mut self,
+        number: u64,
+        blob_len: u64,
+        range: Range<u64>,
+    ) -> Option<Vec<Bytes>> {
         let file = self.file_of(number)?;
         let sealed = if self.is_active(file) { None } else { Some(self.sealed(file).ok()?) };
         let disk = &self.disk;
         let open = || disk.open(&journal_name(file)).and_then(RawFile::open).ok();
-        self.spots.read(sealed.as_deref(), open, number, blob_len, range)
+        self.chunk_locations.read(sealed.as_deref(), open, number, blob_len, range)
     }
 
     /// A range of a blob of the active file that is not what was written is read once more by hand, where one wrong byte in

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::damage::Census;
+use super::damage::MessageCounts;
 use super::wire::{self, Reader, put_varint};
 use crate::model::ids::QueueId;
 
@@ -18,7 +18,7 @@ pub(super) struct Listed {
     /// The last commit in it, which it says itself too; None where more may follow, for it is the active one.
     pub(super) sealed_at: Option<u64>,
     /// What was in it when the list was made.
-    pub(super) held: Census,
+    pub(super) held: MessageCounts,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,7 +62,7 @@ impl Manifest {
             for _ in 0..reader.varint()? {
                 queues.insert(QueueId(reader.varint()?), reader.varint()?);
             }
-            let held = Census { queues, others: reader.varint()? };
+            let held = MessageCounts { queues, others: reader.varint()? };
             files.push(Listed { file, first_number, sealed_at, held });
         }
         Some(Manifest { epoch, files })
@@ -109,7 +109,7 @@ mod tests {
             file,
             first_number: file * 100,
             sealed_at: (file < 5).then_some(file),
-            held: Census::of(&BTreeMap::from([(QueueId(file), 7), (QueueId(9), 0)])),
+            held: MessageCounts::of(&BTreeMap::from([(QueueId(file), 7), (QueueId(9), 0)])),
         };
         Manifest { epoch: 3, files: files.iter().map(listed).collect() }
     }

@@ -56,7 +56,7 @@ use std::sync::Arc;
 use crate::model::holdings::Holdings;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Op, RecoveredQueue};
 
-pub use damage::{Census, Consequence, Damage, DamageReport};
+pub use damage::{Consequence, Damage, DamageReport, MessageCounts};
 pub use engine::RedbStore;
 pub use error::{OpenError, StoreError};
 pub use memory::MemoryStore;

@@ -196,8 +196,11 @@ pub(super) fn read(
         rest = after;
         let len = group.iter().map(|found| u64::from(found.entry.len)).sum::<u64>();
         let start = u64::from(first.entry.offset);
-        let spot =
-            if scattered { journal.spot(first.blob, first.blob_len, start..start + len) } else { None };
+        let spot = if scattered {
+            journal.read_chunks(first.blob, first.blob_len, start..start + len)
+        } else {
+            None
+        };
         let file = journal.file_of(first.blob);
         if view.as_ref().is_none_or(|(viewed, _)| *viewed != file) {
             view = Some((file, journal.view(first.blob)?));

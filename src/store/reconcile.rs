@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::catalog_file::{CatalogRows, Contents, Rows};
-use super::damage::{Census, Damage, DamageReport};
+use super::damage::{Damage, DamageReport, MessageCounts};
 use super::disk::Disk;
 use super::error::StoreError;
 use super::format::{CATALOG, RowsOf, meta};
@@ -223,7 +223,7 @@ pub(super) fn no_journal(
         if high_water::read(disk)? != HighWaterMark::Missing {
             report.add(Damage::JournalMissing {
                 file: "the journal".to_owned(),
-                held: Census::default(),
+                held: MessageCounts::default(),
                 active: true,
             });
             report.add(Damage::CatalogMissing);
@@ -235,7 +235,7 @@ pub(super) fn no_journal(
     if manifest.files.is_empty() {
         report.add(Damage::JournalMissing {
             file: "the journal".to_owned(),
-            held: Census::default(),
+            held: MessageCounts::default(),
             active: true,
         });
     }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::changes::Changes;
-use super::damage::{Census, Damage, DamageReport};
+use super::damage::{Damage, DamageReport, MessageCounts};
 use super::disk::Disk;
 use super::engine::{Garbage, RedbStore};
 use super::error::{OpenError, StoreError};
@@ -98,7 +98,7 @@ impl Opening {
         {
             let (live_runs, touched, kept) = (0, 0, false);
             index.files.push(FileRuns { file, first_number, live_runs, touched, kept, accepted });
-            manifest.files.push(Listed { file, first_number, sealed_at, held: Census::default() });
+            manifest.files.push(Listed { file, first_number, sealed_at, held: MessageCounts::default() });
         }
         let spans = index.files.iter().map(|known| (known.file, known.first_number)).collect();
         let journal = JournalFiles::new(Arc::clone(&disk), active, spans);

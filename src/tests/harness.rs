@@ -43,6 +43,8 @@ pub(super) struct Broker {
     pub(super) held: bool,
     /// Commands to shards, or to the catalog, are not carried out (but kept) while this is set.
     pub(super) shards_stand: bool,
+    /// The same of one shard alone.
+    pub(super) shard_stands: Option<usize>,
     pub(super) catalog_stands: bool,
     /// What shards have said to questions.
     pub(super) answers: Vec<crate::model::question::Answer>,
@@ -105,6 +107,7 @@ impl Broker {
             fetched: 0,
             held: false,
             shards_stand: false,
+            shard_stands: None,
             catalog_stands: false,
             answers: Vec::new(),
             longest_turn: 0,
@@ -338,12 +341,22 @@ impl Broker {
             moved = true;
         }
         for index in 0..self.shards.len() {
-            moved |= !self.shards_stand && self.turn(index);
+            moved |= !self.shards_stand && self.shard_stands != Some(index) && self.turn(index);
         }
         let durable = if self.held { Vec::new() } else { std::mem::take(&mut self.batches) };
         moved |= most > 0 || !durable.is_empty();
         durable.into_iter().for_each(|(index, sequence)| self.shards[index].durable(self.now, sequence));
         moved
+    }
+
+    /// Messages, and bytes, that other shards have sent to this one and that it has not taken in.
+    pub(super) fn sent_to(&self, index: usize) -> (usize, usize) {
+        let footprints = self.shard_inboxes[index].iter().filter_map(|(_, command)| match command {
+            ShardCommand::DeadLetter { message, .. }
+            | ShardCommand::Remember { message, from: Some(_), .. } => Some(message.footprint()),
+            _ => None,
+        });
+        footprints.fold((0, 0), |(messages, bytes), footprint| (messages + 1, bytes + footprint))
     }
 
     /// Carries what ports have to say, and gives each shard one turn.

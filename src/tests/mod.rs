@@ -20,5 +20,6 @@ mod recovery;
 mod redeclare;
 mod routes;
 mod stored;
+mod storms;
 mod tracing;
 mod turns;

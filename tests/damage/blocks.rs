@@ -12,7 +12,7 @@ use leveret::store::{RedbStore, Store, StoreOptions, open_on, salvage_on, verify
 use crate::disk::SimulatedDisk;
 use crate::model::{LANES, Model, Workload, read_lane};
 use crate::random::Random;
-use crate::shape::Place;
+use crate::shape::MessageId;
 
 /// Several files, and no log: everything is where it belongs after each commit.
 const OPTIONS: StoreOptions = StoreOptions {
@@ -25,7 +25,7 @@ const OPTIONS: StoreOptions = StoreOptions {
 };
 
 /// A store that runs, with messages that nobody takes.
-fn filled() -> (SimulatedDisk, RedbStore, BTreeMap<Place, Bytes>) {
+fn filled() -> (SimulatedDisk, RedbStore, BTreeMap<MessageId, Bytes>) {
     let disk = SimulatedDisk::default();
     let (mut store, _) = open_on(Arc::new(disk.clone()), &OPTIONS).unwrap();
     let (mut workload, mut model) = (Workload::new(5), Model::default());
@@ -38,7 +38,7 @@ fn filled() -> (SimulatedDisk, RedbStore, BTreeMap<Place, Bytes>) {
     (disk, store, model.bodies())
 }
 
-fn read(store: &mut RedbStore, expected: &BTreeMap<Place, Bytes>) -> BTreeMap<Place, Bytes> {
+fn read(store: &mut RedbStore, expected: &BTreeMap<MessageId, Bytes>) -> BTreeMap<MessageId, Bytes> {
     let queues: BTreeSet<QueueId> = expected.keys().map(|place| place.0).collect();
     let mut found = BTreeMap::new();
     for queue in queues {
@@ -52,7 +52,11 @@ fn read(store: &mut RedbStore, expected: &BTreeMap<Place, Bytes>) -> BTreeMap<Pl
 }
 
 /// Where a body of some length lies, and in which file.
-fn block_of_a_body(disk: &SimulatedDisk, expected: &BTreeMap<Place, Bytes>, sealed: bool) -> (String, usize) {
+fn block_of_a_body(
+    disk: &SimulatedDisk,
+    expected: &BTreeMap<MessageId, Bytes>,
+    sealed: bool,
+) -> (String, usize) {
     let files = disk.files();
     let journals: Vec<_> = files.iter().filter(|(name, _)| name.starts_with("journal-")).collect();
     assert!(journals.len() > 2, "{} files", journals.len());

@@ -16,7 +16,7 @@ use crate::disk::SimulatedDisk;
 use crate::harm::Harm;
 use crate::model::{LANES, Workload, read_lane};
 use crate::random::Random;
-use crate::shape::{Place, Shape};
+use crate::shape::{MessageId, Shape};
 
 /// No opening, reading or verifying of these small directories may take longer, on the slowest day.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -30,7 +30,7 @@ pub(crate) struct Verdict {
     pub(crate) reported: bool,
 }
 
-type Found = BTreeMap<Place, Bytes>;
+type Found = BTreeMap<MessageId, Bytes>;
 
 pub(crate) fn check(shape: &Shape, harm: &Harm) -> Result<Verdict, String> {
     let began = Instant::now();
@@ -88,7 +88,7 @@ fn read_all(store: &mut RedbStore, recovered: &Recovered, shape: &Shape) -> Resu
     Ok(found)
 }
 
-fn missing<'a>(shape: &'a Shape, found: &Found) -> BTreeMap<Place, &'a Bytes> {
+fn missing<'a>(shape: &'a Shape, found: &Found) -> BTreeMap<MessageId, &'a Bytes> {
     let expected = shape.ever.iter().filter_map(|(place, bodies)| {
         let body = bodies.last()?;
         shape.model.bodies().contains_key(place).then_some((*place, body))

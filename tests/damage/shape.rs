@@ -13,7 +13,7 @@ use crate::disk::{Files, SimulatedDisk};
 use crate::model::{Model, Workload};
 use crate::random::Random;
 
-pub(crate) type Place = (QueueId, Lane, Position);
+pub(crate) type MessageId = (QueueId, Lane, Position);
 
 /// A directory, and what is in it.
 pub(crate) struct Shape {
@@ -23,9 +23,9 @@ pub(crate) struct Shape {
     pub(crate) options: StoreOptions,
     pub(crate) model: Model,
     /// All messages that ever were at a place, and durable.
-    pub(crate) ever: BTreeMap<Place, BTreeSet<Bytes>>,
+    pub(crate) ever: BTreeMap<MessageId, BTreeSet<Bytes>>,
     /// The commit that put what is at a place.
-    pub(crate) put_by: BTreeMap<Place, u64>,
+    pub(crate) put_by: BTreeMap<MessageId, u64>,
     pub(crate) closed: bool,
 }
 
@@ -52,7 +52,7 @@ impl Shape {
         let (mut store, _) = open_on(Arc::new(disk.clone()), &options).unwrap();
         let mut workload = Workload::new(seed ^ 0x5eed);
         let mut model = Model::default();
-        let mut ever: BTreeMap<Place, BTreeSet<Bytes>> = BTreeMap::new();
+        let mut ever: BTreeMap<MessageId, BTreeSet<Bytes>> = BTreeMap::new();
         let mut put_by = BTreeMap::new();
         let commits = random.between(4, 43);
         let mut earlier = disk.files();

@@ -5,16 +5,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use leveret::model::command::{Origin, ShardCommand};
 use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, QueueId, Timestamp};
 use leveret::model::question::{Answer, Question};
 use leveret::port::SharedByPorts;
 use leveret::server::owners::{self, Asker, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
 use leveret::session::SessionLimits;
+use leveret::shard::credit_bytes;
 use tokio::sync::oneshot;
 
 use crate::connection::ServerConnection;
 use crate::fault::FaultInjector;
+use crate::model::Violation;
 use crate::post::{Outbox, Post};
 use crate::random::Random;
 use crate::store::{Disk, Failure, Medium, StoreActor};
@@ -32,6 +35,9 @@ pub(crate) struct Layout {
 /// A shard is asked about so many queues, whether they are there or not, in every so many of its turns.
 const ASKED: u64 = 600;
 const ASKED_EVERY: usize = 16;
+
+/// Messages that one shard may have sent to another one that has not taken them in.
+const MOST_SENT: usize = 4096;
 
 /// Who may act.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -192,6 +198,29 @@ impl Broker {
         self.asked.len()
     }
 
+    /// What a shard has sent to each of the others, and what that has not taken in, is within its credit: all of it but the
+    /// last message, which may be as large as it likes.
+    pub(crate) fn check_sent(&self, from: usize) -> Result<(), Violation> {
+        let most = credit_bytes(self.layout.memory);
+        let own = self.shards[from].outbox.0.iter().filter_map(|post| match post {
+            Post::Shard(to, input) => Some((usize::from(to.0), input)),
+            _ => None,
+        });
+        let own: Vec<_> = own.collect();
+        for (to, shard) in self.shards.iter().enumerate() {
+            let leaving = own.iter().filter(|(index, _)| *index == to).map(|(_, input)| *input);
+            let mut sent: Vec<usize> = shard.mailbox.iter().chain(leaving).flat_map(sent_by(from)).collect();
+            let (messages, last) = (sent.len(), sent.pop().unwrap_or(0));
+            let bytes: usize = sent.iter().sum();
+            if messages > MOST_SENT || (messages > 1 && bytes >= most) {
+                return Err(format!(
+                    "{messages} messages of {bytes} and {last} bytes are on their way to shard {to}, which may have {most}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// Nothing is on its way to or in the store.
     pub(crate) fn store_is_idle(&self) -> bool {
         self.store.is_idle()
@@ -259,5 +288,22 @@ impl Broker {
                 }
             }
         }
+    }
+}
+
+/// The footprints of the messages that a shard was sent by this one, in order.
+fn sent_by(from: usize) -> impl Fn(&ShardInput) -> Vec<usize> {
+    move |input| {
+        let ShardInput::Commands { origin: Origin::Shard(sender), commands, .. } = input else {
+            return Vec::new();
+        };
+        let commands = commands.iter().filter(|_| usize::from(sender.0) == from);
+        let messages = commands.filter_map(|command| match command {
+            ShardCommand::DeadLetter { message, .. } | ShardCommand::Remember { message, .. } => {
+                Some(message)
+            }
+            _ => None,
+        });
+        messages.map(|message| message.footprint()).collect()
     }
 }

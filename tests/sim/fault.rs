@@ -76,10 +76,14 @@ pub(crate) enum Fault {
     KeepsDeadLetters,
     /// What was deleted stays in the store.
     KeepsDeleted,
+    /// A shard does not tell another one that it has taken in what it was sent.
+    KeepsCredit,
+    /// A shard believes that what it sends another one is taken in at once.
+    InventsCredit,
 }
 
 /// Every fault, a seed in which it is known to have been found, and words one of which the ledger has to find for it.
-pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
+pub(crate) const FAULTS: [(Fault, u64, &[&str]); 30] = [
     (Fault::LosesMessages, 1, &["is lost", "messages and delivered", "leaves"]),
     (Fault::ConfirmsTooEarly, 13, &["is lost"]),
     (Fault::LosesConfirms, 0, &["never confirmed"]),
@@ -107,8 +111,20 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
     (Fault::KeepsUnused, 3, &["though it has to be gone"]),
     (Fault::IgnoresPriorities, 0, &["of a higher priority"]),
     (Fault::IgnoresMaxLength, 0, &["with a limit of"]),
-    (Fault::KeepsPermits, 0, &["connection: bytes of permits still holds"]),
-    (Fault::KeepsConnections, 0, &["outboxes: connections still holds", "outbox: bytes still holds"]),
+    (
+        Fault::KeepsPermits,
+        0,
+        &["connection: bytes of permits still holds", "catalog: bytes of events on their way still holds"],
+    ),
+    (
+        Fault::KeepsConnections,
+        0,
+        &[
+            "outboxes: connections still holds",
+            "outbox: bytes still holds",
+            "holders: connections still holds",
+        ],
+    ),
     (Fault::KeepsHistories, 0, &["shard: histories still holds", "store: messages still holds"]),
     (
         Fault::KeepsDeadLetters,
@@ -116,6 +132,8 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 28] = [
         &["shard: dead letters under way still holds", "dead letters: sent still holds"],
     ),
     (Fault::KeepsDeleted, 0, &["store: messages still holds"]),
+    (Fault::KeepsCredit, 0, &["credit: ", "connection: bytes of permits still holds"]),
+    (Fault::InventsCredit, 0, &["on their way to shard"]),
 ];
 
 /// Who plants it.
@@ -161,11 +179,13 @@ impl FaultInjector {
                     if fault == Fault::KeepsPermits { (None, permit) } else { (permit, None) };
                 self.permits.extend(kept);
                 self.note_holders(shard, origin, &commands);
+                let mut posts = give_credit_early(fault, shard, &commands);
                 let tampered =
                     commands.into_iter().map(|command| self.tamper_with_command(fault, shard, command));
                 let (to, commands): (Vec<ShardIndex>, Vec<ShardCommand>) = tampered.flatten().unzip();
                 let to = to.first().copied().unwrap_or(shard);
-                vec![Post::Shard(to, ShardInput::Commands { origin, commands, permit })]
+                posts.push(Post::Shard(to, ShardInput::Commands { origin, commands, permit }));
+                posts
             }
             Post::Shard(shard, ShardInput::ConnectionGone(gone)) if fault == Fault::KeepsConnections => {
                 let holders = self.holders.iter().filter(|holder| (holder.0, holder.1) == (gone, shard));
@@ -239,6 +259,7 @@ impl FaultInjector {
                 return None;
             }
             ShardCommand::DeadLettered { .. } if fault == Fault::KeepsDeadLetters => return None,
+            ShardCommand::Credit { .. } if fault == Fault::KeepsCredit => return None,
             ShardCommand::SetSettings { settings, .. } => misconfigure(fault, Arc::make_mut(settings)),
             // Its source hears that all is well.
             &mut ShardCommand::DeadLetter { queue: target, awaited: Some(awaited), .. }
@@ -287,6 +308,23 @@ impl FaultInjector {
         }
         vec![Post::Connection(connection, event)]
     }
+}
+
+/// Credit for what is on its way to a shard, or gets lost there.
+fn give_credit_early(fault: Fault, shard: ShardIndex, commands: &[ShardCommand]) -> Vec<Post> {
+    let given = commands.iter().filter_map(|command| match command {
+        ShardCommand::DeadLetter { message, awaited, from, .. } => {
+            let is_lost = fault == Fault::LosesDeadLetters && awaited.is_some();
+            (is_lost || fault == Fault::InventsCredit).then(|| (*from, message.footprint()))
+        }
+        _ => None,
+    });
+    let post = |(to, bytes)| {
+        let commands = vec![ShardCommand::Credit { from: shard, messages: 1, bytes }];
+        let origin = Origin::Shard(shard);
+        Post::Shard(to, ShardInput::Commands { origin, commands, permit: None })
+    };
+    given.map(post).collect()
 }
 
 /// Has a queue disobey what it was declared with.

@@ -176,6 +176,9 @@ impl World {
         match turn {
             Turn::Broker(actor) => {
                 self.broker.act(actor, self.now, &mut self.random, &mut self.fault_injector);
+                if let Actor::Shard(index) = actor {
+                    self.broker.check_sent(index)?;
+                }
             }
             Turn::Reads(index) => {
                 let most = self.random.pick(&[20, 300, 100_000]);

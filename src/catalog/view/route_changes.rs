@@ -3,8 +3,8 @@
 //! administrators change is counted by the generation of the view.
 //!
 //! Changes are counted per exchange, and in direct exchanges per routing key, for nothing else decides there: a queue
-//! that is made concerns only who publishes to its name. The counters are a table of fixed size, in which places that
-//! have the same number share one: whoever shares it looks the route up once too often, no more.
+//! that is made concerns only who publishes to its name. The counters are a table of fixed size, in which exchanges and
+//! keys of the same number share one: whoever shares it looks the route up once too often, no more.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -21,26 +21,26 @@ use crate::routing::{ExchangeKind, Exchanges, MOST_PASSED};
 const EXCHANGES: u16 = 4096;
 const KEYS: u16 = 4096;
 /// The last one counts every change.
-const ANYWHERE: Place = Place(EXCHANGES + KEYS);
+const ANYWHERE: RouteCounter = RouteCounter(EXCHANGES + KEYS);
 
-/// A moment in the order of changes.
+/// The number of a change, in the order of changes: what a route is known to be true up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Moment(u64);
+pub(crate) struct RouteVersion(u64);
 
 #[cfg(test)]
-impl Moment {
+impl RouteVersion {
     /// Before the first change.
-    pub(crate) const NEVER: Moment = Moment(0);
+    pub(crate) const NEVER: RouteVersion = RouteVersion(0);
 }
 
-/// Where something can change.
+/// The counter of an exchange, or of a routing key of a direct one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Place(u16);
+pub(crate) struct RouteCounter(u16);
 
-/// The places besides its exchange that a route depends on.
+/// The counters besides its exchange that a route depends on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Places {
-    places: [Place; 3],
+pub(crate) struct RouteDependencies {
+    counters: [RouteCounter; 3],
     len: u8,
 }
 
@@ -59,20 +59,20 @@ impl Default for RouteChanges {
 }
 
 impl RouteChanges {
-    /// The moment of the last change. Whoever reads the view after asking knows what was before and perhaps more.
-    pub(crate) fn now(&self) -> Moment {
+    /// The number of the last change. Whoever reads the view after asking knows what was before and perhaps more.
+    pub(crate) fn now(&self) -> RouteVersion {
         self.last(ANYWHERE)
     }
 
     /// Whether an exchange is what it was, with its bindings and where it passes on what nothing matches. The bindings
     /// of a direct exchange are not among them.
-    pub(crate) fn is_same(&self, exchange: ExchangeId, since: Moment) -> bool {
+    pub(crate) fn is_same(&self, exchange: ExchangeId, since: RouteVersion) -> bool {
         self.last(of_exchange(exchange)) <= since
     }
 
-    /// Whether nothing has changed in any of these places.
-    pub(crate) fn are_same(&self, places: &Places, since: Moment) -> bool {
-        places.as_slice().iter().all(|&place| self.last(place) <= since)
+    /// Whether none of these counters has changed.
+    pub(crate) fn are_same(&self, counters: &RouteDependencies, since: RouteVersion) -> bool {
+        counters.as_slice().iter().all(|&counter| self.last(counter) <= since)
     }
 
     /// An exchange is gone, or something of it other than a binding has changed.
@@ -95,69 +95,76 @@ impl RouteChanges {
 
     /// Where else the way of a message may change that was published to the first of these exchanges with this key and
     /// passed all of them. With more than [`MOST_PASSED`] of them it may change anywhere.
-    pub(crate) fn places(&self, state: &ViewState, passed: &[ExchangeId], key: &[u8]) -> Places {
+    pub(crate) fn dependencies(
+        &self,
+        state: &ViewState,
+        passed: &[ExchangeId],
+        key: &[u8],
+    ) -> RouteDependencies {
         if passed.len() > MOST_PASSED {
-            return Places::ANYWHERE;
+            return RouteDependencies::ANYWHERE;
         }
-        let mut places: SmallVec<[Place; 2 * MOST_PASSED]> = SmallVec::new();
+        let mut counters: SmallVec<[RouteCounter; 2 * MOST_PASSED]> = SmallVec::new();
         for (n, &id) in passed.iter().enumerate() {
             // The first one is looked at by itself.
-            places.extend((n > 0).then(|| of_exchange(id)));
-            let Some(exchange) = state.exchange_by_id(id) else { return Places::ANYWHERE };
+            counters.extend((n > 0).then(|| of_exchange(id)));
+            let Some(exchange) = state.exchange_by_id(id) else { return RouteDependencies::ANYWHERE };
             if exchange.kind() == ExchangeKind::Direct {
-                places.push(self.of_key(id, key));
+                counters.push(self.of_key(id, key));
             }
             if exchange.alternate.is_some() && state.alternate(id).is_none() {
                 // It may be declared at any time.
-                return Places::ANYWHERE;
+                return RouteDependencies::ANYWHERE;
             }
         }
-        Places::of(&places)
+        RouteDependencies::of(&counters)
     }
 
-    fn last(&self, place: Place) -> Moment {
-        // Every place there is has a counter.
-        Moment(self.last.get(usize::from(place.0)).map_or(u64::MAX, |last| last.load(Ordering::Acquire)))
+    fn last(&self, counter: RouteCounter) -> RouteVersion {
+        // They are all in the table.
+        RouteVersion(
+            self.last.get(usize::from(counter.0)).map_or(u64::MAX, |last| last.load(Ordering::Acquire)),
+        )
     }
 
-    fn set(&self, place: Place) {
+    fn set(&self, counter: RouteCounter) {
         let now = self.now().0 + 1;
-        for place in [place, ANYWHERE] {
-            if let Some(last) = self.last.get(usize::from(place.0)) {
+        for counter in [counter, ANYWHERE] {
+            if let Some(last) = self.last.get(usize::from(counter.0)) {
                 last.store(now, Ordering::Release);
             }
         }
     }
 
-    fn of_key(&self, exchange: ExchangeId, key: &[u8]) -> Place {
-        Place(EXCHANGES + folded(self.hasher.hash_one((exchange.0, key)), KEYS))
+    fn of_key(&self, exchange: ExchangeId, key: &[u8]) -> RouteCounter {
+        RouteCounter(EXCHANGES + folded(self.hasher.hash_one((exchange.0, key)), KEYS))
     }
 }
 
-impl Places {
-    const ANYWHERE: Places = Places { places: [ANYWHERE; 3], len: 1 };
+impl RouteDependencies {
+    const ANYWHERE: RouteDependencies = RouteDependencies { counters: [ANYWHERE; 3], len: 1 };
 
     /// These, or anywhere where they are too many.
-    fn of(places: &[Place]) -> Places {
-        let mut these = Places::default();
-        match (these.places.get_mut(..places.len()), u8::try_from(places.len())) {
+    fn of(counters: &[RouteCounter]) -> RouteDependencies {
+        let mut these = RouteDependencies::default();
+        match (these.counters.get_mut(..counters.len()), u8::try_from(counters.len())) {
             (Some(part), Ok(len)) => {
-                part.copy_from_slice(places);
-                Places { len, ..these }
+                part.copy_from_slice(counters);
+                RouteDependencies { len, ..these }
             }
-            _ => Places::ANYWHERE,
+            _ => RouteDependencies::ANYWHERE,
         }
     }
 
-    fn as_slice(&self) -> &[Place] {
-        self.places.get(..usize::from(self.len)).unwrap_or_default()
+    fn as_slice(&self) -> &[RouteCounter] {
+        self.counters.get(..usize::from(self.len)).unwrap_or_default()
     }
 }
 
-fn of_exchange(exchange: ExchangeId) -> Place {
-    Place(folded(exchange.0, EXCHANGES))
+fn of_exchange(exchange: ExchangeId) -> RouteCounter {
+    RouteCounter(folded(exchange.0, EXCHANGES))
 }
 
-fn folded(number: u64, places: u16) -> u16 {
-    u16::try_from(number % u64::from(places)).unwrap_or(0)
+fn folded(number: u64, counters: u16) -> u16 {
+    u16::try_from(number % u64::from(counters)).unwrap_or(0)
 }

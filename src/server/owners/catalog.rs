@@ -2,6 +2,7 @@
 //! speak of are durable, whichever turn made them.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use tracing::warn;
 
@@ -9,10 +10,17 @@ use super::Carrier;
 use super::inputs::{AnswerTo, CatalogInput, ShardInput, StoreRequest};
 use crate::catalog::{Catalog, CatalogEffects, ChangeNumber, Outcome};
 use crate::model::administration::Applied;
-use crate::model::command::Origin;
+use crate::model::command::{Origin, ShardCommand};
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Timestamp};
+use crate::server::LogLimit;
+use crate::server::in_flight::InFlightLimit;
+
+/// Bytes of events that shards may have in their mailboxes. The catalog cannot be held back: what would be more is dropped.
+const MOST_EVENTS: usize = 16 << 20;
+
+static DROPPED: LogLimit = LogLimit::new(1);
 
 /// Answers that wait for the records of a turn.
 struct Held {
@@ -29,6 +37,8 @@ pub struct CatalogOwner {
     administrators: Vec<(AnswerTo, Applied)>,
     /// Whose changes take several turns.
     begun: Vec<(ChangeNumber, AnswerTo)>,
+    /// Events on their way to shards.
+    events: Arc<InFlightLimit>,
     /// The newest turn that had records.
     sequence: u64,
     stopped: bool,
@@ -43,6 +53,7 @@ impl CatalogOwner {
             held: VecDeque::new(),
             administrators: Vec::new(),
             begun: Vec::new(),
+            events: InFlightLimit::new(),
             sequence: 0,
             stopped: false,
         }
@@ -56,12 +67,14 @@ impl CatalogOwner {
 
     /// What it holds, and what the view does.
     pub fn holdings(&self, into: &mut Holdings) {
-        let CatalogOwner { catalog, effects, held, administrators, begun, sequence: _, stopped: _ } = self;
+        let CatalogOwner { catalog, effects, held, administrators, begun, events, sequence: _, stopped: _ } =
+            self;
         catalog.holdings(into);
         effects.holdings(into);
         into.in_transit("catalog: answers that wait for their records", held);
         into.in_transit("catalog: administrators to be answered", administrators);
         into.in_transit("catalog: administrators whose changes take long", begun);
+        into.in_transit("catalog: bytes of events on their way", &events.in_flight());
     }
 
     /// It was told to stop.
@@ -150,9 +163,25 @@ impl CatalogOwner {
                 administrators: std::mem::take(&mut self.administrators),
             });
         }
+        let mut dropped = 0;
         for (shard, command) in effects.to_shards.drain(..) {
+            let permit = match &command {
+                ShardCommand::Publish { .. } => {
+                    if self.events.in_flight() >= MOST_EVENTS {
+                        dropped += 1;
+                        continue;
+                    }
+                    Some(self.events.acquire(command.footprint()))
+                }
+                _ => None,
+            };
             let origin = Origin::Catalog;
-            carrier.tell_shard(shard, ShardInput::Commands { origin, commands: vec![command], permit: None });
+            carrier.tell_shard(shard, ShardInput::Commands { origin, commands: vec![command], permit });
+        }
+        if dropped > 0
+            && let Some(kept_back) = DROPPED.permit()
+        {
+            warn!(dropped, kept_back, "events were dropped, for too many of them wait for a shard");
         }
         effects.give_room_back();
     }

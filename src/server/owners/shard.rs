@@ -62,6 +62,8 @@ impl ShardOwner {
                         (Origin::Connection(connection), Some(permit)) if shard.is_behind(connection) => {
                             self.behind.push((connection, permit));
                         }
+                        // What the catalog sends is where it belongs, and waits for nothing.
+                        (Origin::Catalog, permit) => drop(permit),
                         (_, permit) => permits.extend(permit),
                     }
                 }
@@ -75,7 +77,10 @@ impl ShardOwner {
                     self.askers.push_back(asker);
                 }
                 ShardInput::Barrier(done) => barriers.push(done),
-                ShardInput::Stop => self.stopped = true,
+                ShardInput::Stop => {
+                    self.stopped = true;
+                    shard.stop();
+                }
             }
         }
         let due = shard.next_deadline().is_some_and(|deadline| deadline <= now);
@@ -148,7 +153,7 @@ impl ShardOwner {
         {
             warn!(
                 shard = shard.0,
-                dropped, kept_back, "events to very many queues were dropped, for too many of them wait"
+                dropped, kept_back, "messages that the broker sends were dropped, for too many of them wait"
             );
         }
         effects.give_room_back();

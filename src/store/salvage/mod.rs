@@ -3,10 +3,10 @@
 //! a block that cannot be read is a block and not the file, and nothing here can panic or latch. Sealed files are always
 //! read like this, and so is what cannot be opened otherwise. Writing is redb's alone.
 
+mod chunk_locations;
 mod header;
 mod page;
 mod repair;
-mod spots;
 mod stray;
 mod tree;
 
@@ -17,9 +17,9 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+pub(super) use self::chunk_locations::ChunkLocations;
 use self::header::{CommitSlot, HEADER_LEN, Header};
 use self::page::{Node, Root, Widths};
-pub(super) use self::spots::Spots;
 use self::stray::Stray;
 use self::tree::{Pages, Reach, TYPE_AND_COUNT, Table, Wanted};
 use super::CatalogRecords;
@@ -375,15 +375,15 @@ impl RawFile {
     }
 
     /// Where a chunk lies.
-    fn place_of_chunk(&self, wanted: &Chunk) -> Option<Place> {
+    fn location_of_chunk(&self, wanted: &Chunk) -> Option<ChunkLocation> {
         let page = self.pages.find(self.current.user.get(names::CHUNKS)?, wanted, false)?.page.range().start;
         let count_and_type = self.pages.read(page..page + TYPE_AND_COUNT as u64)?;
         let pairs = u16::from_le_bytes(*count_and_type.last_chunk()?);
-        Some(Place { page, head: (TYPE_AND_COUNT + PAIR_HEAD * usize::from(pairs)) as u64 })
+        Some(ChunkLocation { page, head: (TYPE_AND_COUNT + PAIR_HEAD * usize::from(pairs)) as u64 })
     }
 
     /// Part of the value of a chunk in a page; None where something else is there by now.
-    fn chunk_at(&self, place: Place, wanted: &Chunk, within: Range<usize>) -> Option<Vec<u8>> {
+    fn chunk_at(&self, place: ChunkLocation, wanted: &Chunk, within: Range<usize>) -> Option<Vec<u8>> {
         let head = self.pages.read(place.page..place.page + place.head)?;
         let widths = self.current.user.get(names::CHUNKS)?.widths;
         let Node::Leaf(leaf) = Node::parse(&head, widths)? else { return None };
@@ -459,7 +459,7 @@ impl Wanted for RunKey {
 
 /// The page that a chunk lies in, and bytes of its head: there may be others in it.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+struct ChunkLocation {
     page: u64,
     head: u64,
 }

@@ -8,18 +8,18 @@ use std::ops::Range;
 use bytes::Bytes;
 
 use super::super::chunk;
-use super::{Chunk, Place, RawFile};
+use super::{Chunk, ChunkLocation, RawFile};
 use crate::model::holdings::Holdings;
 
-/// Chunks of which the place is remembered.
-const MOST_PLACES: usize = 64 * 1024;
+/// Chunks of which the location is remembered.
+const MOST_LOCATIONS: usize = 64 * 1024;
 /// Files are opened to be searched for a chunk in vain so often.
 const MOST_IN_VAIN: u32 = 16;
 
 #[derive(Debug, Default)]
-pub(in crate::store) struct Spots {
-    /// By number of the blob and place of the chunk.
-    places: HashMap<(u64, u32), Place>,
+pub(in crate::store) struct ChunkLocations {
+    /// By number of the blob and location of the chunk.
+    locations: HashMap<(u64, u32), ChunkLocation>,
     /// The active file, as it was when a chunk of it was searched for the last time.
     active: Option<RawFile>,
     /// Nothing was written to it since.
@@ -27,10 +27,10 @@ pub(in crate::store) struct Spots {
     in_vain: u32,
 }
 
-impl Spots {
+impl ChunkLocations {
     pub(in crate::store) fn holdings(&self, into: &mut Holdings) {
-        let Spots { places, active: _, is_current: _, in_vain: _ } = self;
-        into.declared("store: places of chunks", places);
+        let ChunkLocations { locations, active: _, is_current: _, in_vain: _ } = self;
+        into.declared("store: locations of chunks", locations);
     }
 
     /// Something may have been written to the active file.
@@ -66,17 +66,18 @@ impl Spots {
             let wanted = Chunk { number, part, len: usize::try_from(chunk.end - chunk.start).ok()? };
             let within =
                 usize::try_from(start - chunk.start).ok()?..usize::try_from(end - chunk.start).ok()?;
-            let read = |file: &RawFile, place| file.chunk_at(place, &wanted, within.clone());
-            let place = self.places.get(&(number, part)).copied();
-            let known =
-                place.zip(sealed.or(self.active.as_ref())).and_then(|(place, file)| read(file, place));
+            let read = |file: &RawFile, location| file.chunk_at(location, &wanted, within.clone());
+            let location = self.locations.get(&(number, part)).copied();
+            let known = location
+                .zip(sealed.or(self.active.as_ref()))
+                .and_then(|(location, file)| read(file, location));
             let piece = match known {
                 Some(piece) => piece,
                 None if self.in_vain == MOST_IN_VAIN => return None,
                 None => {
                     let found = self.search(sealed, &open, &wanted);
                     let piece = found.zip(sealed.or(self.active.as_ref()));
-                    let piece = piece.and_then(|(place, file)| read(file, place));
+                    let piece = piece.and_then(|(location, file)| read(file, location));
                     self.in_vain += u32::from(piece.is_none());
                     piece?
                 }
@@ -92,17 +93,17 @@ impl Spots {
         sealed: Option<&RawFile>,
         open: &impl Fn() -> Option<RawFile>,
         wanted: &Chunk,
-    ) -> Option<Place> {
+    ) -> Option<ChunkLocation> {
         if sealed.is_none() && !self.is_current {
             self.active = open();
             self.is_current = true;
         }
-        let place = sealed.or(self.active.as_ref())?.place_of_chunk(wanted)?;
-        if self.places.len() >= MOST_PLACES {
-            self.places.clear();
+        let location = sealed.or(self.active.as_ref())?.location_of_chunk(wanted)?;
+        if self.locations.len() >= MOST_LOCATIONS {
+            self.locations.clear();
         }
-        self.places.insert((wanted.number, wanted.part), place);
-        Some(place)
+        self.locations.insert((wanted.number, wanted.part), location);
+        Some(location)
     }
 }
 
@@ -128,14 +129,16 @@ mod tests {
         let make = |file: &DataFile| file.make_journal(&blobs(&[(1, 100), (3, 100), (2, LARGE)]));
         let file = DataFile::create(&folder, "journal", 1 << 20, make).unwrap();
         let raw = || folder.open("journal").and_then(RawFile::open).ok();
-        let (mut spots, wanted) = (Spots::default(), Chunk { number: 2, part: 0, len: LARGE });
-        let place = raw().unwrap().place_of_chunk(&wanted).unwrap();
-        assert!(place.head > super::super::CHUNK_HEAD as u64, "it is not alone");
-        let read = |spots: &mut Spots, number| spots.read(None, raw, number, LARGE as u64, 7000..7010);
-        assert_eq!(read(&mut spots, 2), Some(vec![Bytes::from_static(&[2; 10])]));
-        assert!(read(&mut spots, 4).is_none() && spots.in_vain == 1, "there is no such chunk");
+        let (mut locations, wanted) = (ChunkLocations::default(), Chunk { number: 2, part: 0, len: LARGE });
+        let location = raw().unwrap().location_of_chunk(&wanted).unwrap();
+        assert!(location.head > super::super::CHUNK_HEAD as u64, "it is not alone");
+        let read = |locations: &mut ChunkLocations, number| {
+            locations.read(None, raw, number, LARGE as u64, 7000..7010)
+        };
+        assert_eq!(read(&mut locations, 2), Some(vec![Bytes::from_static(&[2; 10])]));
+        assert!(read(&mut locations, 4).is_none() && locations.in_vain == 1, "there is no such chunk");
         assert!(
-            spots.read(None, raw, 1, 100, 0..10).is_none() && spots.in_vain == 1,
+            locations.read(None, raw, 1, 100, 0..10).is_none() && locations.in_vain == 1,
             "small ones are not for here"
         );
 
@@ -144,9 +147,9 @@ mod tests {
         for number in 10..40 {
             file.apply(&blobs(&[(number, LARGE)])).unwrap();
         }
-        assert!(raw().unwrap().chunk_at(place, &wanted, 0..10).is_none());
-        spots.active_has_changed();
-        assert_eq!(read(&mut spots, 2), Some(vec![Bytes::from_static(&[2; 10])]));
-        assert_eq!(spots.in_vain, 1);
+        assert!(raw().unwrap().chunk_at(location, &wanted, 0..10).is_none());
+        locations.active_has_changed();
+        assert_eq!(read(&mut locations, 2), Some(vec![Bytes::from_static(&[2; 10])]));
+        assert_eq!(locations.in_vain, 1);
     }
 }
