@@ -2,6 +2,7 @@
 //! moves their dead letters, and knows who waits for which batch of operations to be durable. The rules of a queue
 //! are the queue's; names and bindings are the catalog's; when something is durable the store says.
 
+mod accounts;
 mod commands;
 mod confirms;
 mod dead_letter;
@@ -34,6 +35,7 @@ use crate::catalog::view::View;
 use crate::model::command::{Origin, QueueLabel, ShardCommand};
 use crate::model::maps::Map;
 
+use accounts::Accounts;
 use confirms::Confirms;
 use dead_letters::{AwaitedTargets, Retries};
 use forwarding::Forwardings;
@@ -60,6 +62,8 @@ pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
     queues: Queues,
+    /// What the queues have counted.
+    accounts: Accounts,
     histories: Map<QueueId, History>,
     /// The newest queue that was ever created here.
     newest: QueueId,
@@ -112,6 +116,7 @@ impl Shard {
             index,
             view,
             queues: Queues::new(values),
+            accounts: Accounts::default(),
             histories: Map::default(),
             newest: QueueId::default(),
             pending: PendingCommands::default(),
@@ -143,6 +148,7 @@ impl Shard {
             index: _,
             view: _,
             queues,
+            accounts,
             histories,
             newest: _,
             pending,
@@ -167,6 +173,7 @@ impl Shard {
             out: Outgoing { to_connections, to_shards, to_catalog, groups, dropped },
         } = self;
         queues.holdings(into);
+        accounts.holdings(into);
         into.declared("shard: histories", histories);
         histories.values().for_each(|history| history.holdings(into));
         pending.holdings(into);
@@ -333,8 +340,9 @@ impl Shard {
             if more {
                 self.again.push(id);
             }
-            let counts = slot.queue.counts();
-            let has_messages = counts.ready > 0 || counts.memory_bytes > 0;
+            let size = slot.queue.size();
+            self.accounts.book(slot.account, slot.queue.book());
+            let has_messages = size.ready > 0 || size.memory_bytes > 0;
             if has_messages != slot.has_messages {
                 slot.has_messages = has_messages;
                 windows_changed |= self.budget.count(has_messages);
@@ -384,13 +392,16 @@ impl Shard {
             self.histories.insert(id, history);
         } else {
             let at = QueueRef { queue: id, shard: self.index };
-            self.queues.add(id, label, Queue::recover(at, settings, found, now));
+            let account = self.accounts.open(&label.vhost, &settings);
+            self.queues.add(id, label, Queue::recover(at, settings, found, now), account);
         }
     }
 
     /// Takes a queue out of all that the shard remembers.
     fn remove_queue(&mut self, id: QueueId) -> Option<Box<QueueSlot>> {
-        let slot = self.queues.remove(id)?;
+        let mut slot = self.queues.remove(id)?;
+        let change = slot.queue.book_last();
+        self.accounts.close(slot.account, change);
         self.resting.remove(id);
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));

@@ -3,6 +3,7 @@
 //! else happens to it, and a sweep brings those up to date that nobody touches, some in each turn. So what a queue does
 //! never depends on where the sweep is. What the values are, and what a queue does, is not decided here.
 
+use super::accounts::Booked;
 use super::steps::Steps;
 use crate::model::command::QueueLabel;
 use crate::model::holdings::Holdings;
@@ -23,6 +24,8 @@ pub(super) struct QueueSlot {
     pub(super) touched: bool,
     /// It counts in the budget.
     pub(super) has_messages: bool,
+    /// Where what it counts is added up.
+    pub(super) account: Booked,
     /// Where it stands in the list of deadlines.
     pub(super) deadline: Option<Timestamp>,
     /// Of the values that were applied to it.
@@ -140,13 +143,13 @@ impl Queues {
     }
 
     /// Adds a queue, which is pumped at the end of the turn.
-    pub(super) fn add(&mut self, id: QueueId, label: QueueLabel, mut queue: Queue) {
+    pub(super) fn add(&mut self, id: QueueId, label: QueueLabel, mut queue: Queue, account: Booked) {
         let Values { windows: (stored, all), wall_ahead } = self.values;
         queue.set_window(stored, all);
         queue.set_wall_ahead(wall_ahead);
         let (generation, place) = (self.generation, self.order.len());
         let (touched, has_messages, deadline) = (true, false, None);
-        let slot = QueueSlot { queue, label, touched, has_messages, deadline, generation, place };
+        let slot = QueueSlot { queue, label, touched, has_messages, account, deadline, generation, place };
         self.slots.insert(id, Box::new(slot));
         self.order.push(id);
         self.touched.push(id);
@@ -223,7 +226,7 @@ mod tests {
         for id in (0..MANY as u64).map(QueueId) {
             let at = QueueRef { queue: id, shard: ShardIndex(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
-            queues.add(id, label, Queue::new(at, QueueSettings::default(), Timestamp(0)));
+            queues.add(id, label, Queue::new(at, QueueSettings::default(), Timestamp(0)), Booked::default());
         }
         queues
     }

@@ -65,6 +65,7 @@ mod tests {
     use crate::model::ids::{QueueRef, ShardIndex};
     use crate::model::settings::QueueSettings;
     use crate::queue::Queue;
+    use crate::shard::accounts::Booked;
     use crate::shard::queues::Values;
 
     #[test]
@@ -75,7 +76,7 @@ mod tests {
         for id in (0..2 * LOOKED_AT as u64).map(QueueId) {
             let at = QueueRef { queue: id, shard: ShardIndex(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
-            queues.add(id, label, Queue::new(at, QueueSettings::default(), start));
+            queues.add(id, label, Queue::new(at, QueueSettings::default(), start), Booked::default());
             resting.add(start.plus_millis(id.0), id);
         }
         let due = start.plus_millis(WAIT);

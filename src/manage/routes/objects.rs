@@ -6,6 +6,8 @@ use crate::manage::{exchanges, queues};
 routes! {
     ["queues"], "All queues.":
         GET Management |call| queues::list(call, None);
+    ["queues", "detailed"], "All queues, with all that is known of them.":
+        GET Management |call| queues::list(call, None);
     ["queues", vhost], "The queues of a vhost.":
         GET Management |call| queues::list(call, Some(vhost));
     ["queues", vhost, queue], "A queue.":
