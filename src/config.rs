@@ -55,6 +55,11 @@ pub struct ServeConfig {
     /// The same for the management API (HTTP without TLS: keep it on loopback). Not served by default.
     #[arg(long, env = "LEVERET_MANAGEMENT_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
     pub management_listen: Vec<ListenAddress>,
+    /// Where metrics are served for Prometheus, to whoever may connect, without a login. By default on 127.0.0.1:15692, if that
+    /// port is free; off: nowhere.
+    #[arg(long, env = "LEVERET_METRICS_LISTEN", value_name = "HOST:PORT", value_delimiter = ',',
+          value_parser = parse_metrics_address)]
+    pub metrics_listen: Option<Vec<MetricsAddress>>,
     /// User whom clients are that log in by the mechanism ANONYMOUS, without a password. It is offered only where this
     /// is given.
     #[arg(long, env = "LEVERET_ANONYMOUS_USER", value_name = "USER")]
@@ -92,6 +97,13 @@ pub struct ServeConfig {
     /// Starts although confirmed messages are lost: takes what is missing from the data directory now for gone, once.
     #[arg(long)]
     pub accept_loss: bool,
+}
+
+/// Where metrics are served; None: nowhere.
+pub type MetricsAddress = Option<ListenAddress>;
+
+fn parse_metrics_address(text: &str) -> Result<MetricsAddress, String> {
+    if text == "off" { Ok(None) } else { text.parse().map(Some) }
 }
 
 /// Where to listen: a name or an address, and a port.
@@ -228,8 +240,17 @@ mod tests {
             let config = serve(arguments).unwrap();
             assert_eq!(texts(&config.listen), ["127.0.0.1:7000"]);
             assert_eq!(config.management_listen, [], "it is off unless it is asked for");
+            assert_eq!(config.metrics_listen, None);
         }
         assert_eq!(texts(&serve(&[]).unwrap().listen), ["127.0.0.1:5672"]);
+    }
+
+    #[test]
+    fn metrics_are_served_where_it_is_said_or_nowhere() {
+        let addresses = |text| serve(&["--metrics-listen", text]).unwrap().metrics_listen.unwrap();
+        assert_eq!(addresses("off"), [None]);
+        assert_eq!(addresses("[::1]:7,localhost:8").iter().flatten().count(), 2);
+        assert!(serve(&["--metrics-listen", "on"]).is_err());
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 #[path = "management/api.rs"]
 mod api;
+#[path = "management/counts.rs"]
+mod counts;
 #[path = "management/hostile.rs"]
 mod hostile;
 #[path = "management/node.rs"]

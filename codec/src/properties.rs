@@ -132,6 +132,12 @@ impl<'a> Properties<'a> {
         self.short_string(Field::Expiration)
     }
 
+    /// When the message was made, in seconds, as its publisher says.
+    #[must_use]
+    pub fn timestamp(self) -> Option<u64> {
+        self.field(Field::Timestamp)?.first_chunk().map(|bytes| u64::from_be_bytes(*bytes))
+    }
+
     #[must_use]
     pub fn reply_to(self) -> Option<&'a [u8]> {
         self.short_string(Field::ReplyTo)

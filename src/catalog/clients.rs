@@ -4,6 +4,7 @@
 
 use parking_lot::Mutex;
 
+use super::gone_connections::{Churn, GoneConnections, GoneCounts};
 use super::view::ViewState;
 use crate::model::administration::bound;
 use crate::model::fault::{Fault, ReplyCode};
@@ -11,6 +12,8 @@ use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Name, Timestamp};
 use crate::model::maps::Map;
 use crate::model::names::NODE;
+use crate::model::peer::Introduction;
+use crate::model::question::ConnectionTotals;
 use crate::model::sparse::ShrinkIfSparse;
 
 /// The open connections.
@@ -24,10 +27,12 @@ struct State {
     vhosts: Map<Name, u64>,
     users: Map<Name, Usage>,
     channels: u64,
+    gone: GoneConnections,
+    churn: Churn,
 }
 
 /// An open connection, as an administrator sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Client {
     /// `CLIENT -> SERVER`, each an address and a port.
     pub name: Name,
@@ -36,6 +41,11 @@ pub struct Client {
     /// How many channels it has open.
     pub channels: u64,
     pub connected_at: Timestamp,
+    /// How it logged in.
+    pub mechanism: Name,
+    pub introduction: Introduction,
+    /// What it had counted when it began to close.
+    pub totals: Option<Box<ConnectionTotals>>,
 }
 
 #[derive(Debug, Default)]
@@ -47,7 +57,8 @@ struct Usage {
 impl Clients {
     pub(crate) fn holdings(&self, into: &mut Holdings) {
         let state = self.0.lock();
-        let State { connections, vhosts, users, channels } = &*state;
+        let State { connections, vhosts, users, channels, gone, churn: _ } = &*state;
+        gone.holdings(into);
         into.in_use("clients: connections", connections);
         into.in_use("clients: by vhost", vhosts);
         into.in_use("clients: by user", users);
@@ -86,6 +97,7 @@ impl Clients {
         *state.vhosts.entry(vhost.clone()).or_default() += 1;
         state.users.entry(user.clone()).or_default().connections += 1;
         state.connections.insert(connection, client);
+        state.churn.connections_opened += 1;
         Ok(())
     }
 
@@ -95,6 +107,9 @@ impl Clients {
         let Some(client) = state.connections.remove(&connection) else { return };
         state.connections.shrink_if_sparse();
         state.channels = state.channels.saturating_sub(client.channels);
+        state.churn.connections_closed += 1;
+        state.churn.channels_closed += client.channels;
+        state.gone.add(connection, &client.vhost, client.totals.map(|totals| *totals).unwrap_or_default());
         if let Some(connections) = state.vhosts.get_mut(&client.vhost) {
             *connections -= 1;
             if *connections == 0 {
@@ -113,7 +128,7 @@ impl Clients {
     /// A connection opens a channel. 530 where there are channels enough.
     pub(crate) fn open_channel(&self, connection: ConnectionId, view: &ViewState) -> Result<(), Fault> {
         let mut state = self.0.lock();
-        let State { connections, users, channels, .. } = &mut *state;
+        let State { connections, users, channels, churn, .. } = &mut *state;
         let Some(client) = connections.get_mut(&connection) else { return Ok(()) };
         let user = &client.user;
         let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
@@ -135,20 +150,72 @@ impl Clients {
         usage.channels += 1;
         client.channels += 1;
         *channels += 1;
+        churn.channels_opened += 1;
         Ok(())
     }
 
     pub(crate) fn close_channel(&self, connection: ConnectionId) {
         let mut state = self.0.lock();
-        let State { connections, users, channels, .. } = &mut *state;
+        let State { connections, users, channels, churn, .. } = &mut *state;
         let Some(client) = connections.get_mut(&connection).filter(|client| client.channels > 0) else {
             return;
         };
         client.channels -= 1;
+        churn.channels_closed += 1;
         *channels = channels.saturating_sub(1);
         if let Some(usage) = users.get_mut(&client.user) {
             usage.channels = usage.channels.saturating_sub(1);
         }
+    }
+
+    /// What a connection has counted that is about to close.
+    pub(crate) fn counted(&self, connection: ConnectionId, totals: ConnectionTotals) {
+        if let Some(client) = self.0.lock().connections.get_mut(&connection) {
+            client.totals = Some(Box::new(totals));
+        }
+    }
+
+    /// Somebody has logged in, or was refused.
+    pub(crate) fn note_login(&self, succeeded: bool) {
+        let churn = &mut self.0.lock().churn;
+        if succeeded {
+            churn.logins_succeeded += 1;
+        } else {
+            churn.logins_failed += 1;
+        }
+    }
+
+    #[must_use]
+    pub fn churn(&self) -> Churn {
+        self.0.lock().churn
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.0.lock().connections.len() as u64
+    }
+
+    /// How many channels are open.
+    #[must_use]
+    pub fn channels(&self) -> u64 {
+        self.0.lock().channels
+    }
+
+    /// Begins a sum over all connections, those included that are gone: the others are to be asked, and are given with their
+    /// vhosts. What they have counted that do not answer any more is told by [`Clients::end_sum`]. One sum is made at a time.
+    #[must_use]
+    pub fn begin_sum(&self, view: &ViewState) -> (GoneCounts, Vec<(ConnectionId, Name)>) {
+        let mut state = self.0.lock();
+        let gone = state.gone.begin(view);
+        let open = state.connections.iter().map(|(&id, client)| (id, client.vhost.clone()));
+        (gone, open.collect())
+    }
+
+    /// What connections have counted that have ended since the sum was begun.
+    #[must_use]
+    pub fn end_sum(&self) -> Map<ConnectionId, ConnectionTotals> {
+        self.0.lock().gone.end()
     }
 
     /// Whether the connection is open; it is not from the moment on in which it begins to close.
@@ -197,7 +264,10 @@ mod tests {
         let (clients, view) = (Clients::default(), ViewState::default());
         for (number, user, vhost) in [(3, "a", "/"), (1, "b", "/"), (2, "a", "other")] {
             let (name, user, vhost) = ("".into(), user.into(), vhost.into());
-            let client = Client { name, user, vhost, channels: 0, connected_at: Timestamp(0) };
+            let (mechanism, introduction, totals) = Default::default();
+            let connected_at = Timestamp(0);
+            let client =
+                Client { name, user, vhost, channels: 0, connected_at, mechanism, introduction, totals };
             clients.open(ConnectionId(number), client, &view).unwrap();
             clients.open_channel(ConnectionId(number), &view).unwrap();
         }

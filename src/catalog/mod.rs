@@ -13,6 +13,7 @@ pub mod clients;
 pub mod encoded_table;
 pub(crate) mod events;
 mod exchanges;
+pub mod gone_connections;
 mod internal_queues;
 mod limits;
 pub mod login;

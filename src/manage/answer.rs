@@ -3,7 +3,7 @@
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -14,8 +14,6 @@ use crate::model::administration::{AdministrationError, Applied};
 
 /// A body: known as a whole, or made while the client takes it.
 pub(super) type Body = Either<Full<Bytes>, Listing>;
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// How a request went.
 pub(super) type Outcome = Result<Answer, Refusal>;
@@ -31,7 +29,11 @@ pub(super) enum Answer {
     /// 204.
     Done,
     /// 200, with the methods of a resource.
-    Allow(&'static str),
+    Allow(String),
+    /// 200: a page for people.
+    Page(String),
+    /// 301: it is somewhere else.
+    Moved(&'static str),
 }
 
 impl From<Applied> for Answer {
@@ -56,7 +58,7 @@ pub(super) enum Refusal {
     /// 404 within something that was named; the text says what is missing, or nothing where it is kept from the caller.
     Missing(&'static str),
     /// 405, with the methods there are.
-    Method(&'static str),
+    Method(String),
     /// 400, with what is wrong.
     Bad(Value),
     /// 400 of a page that cannot be.
@@ -106,58 +108,73 @@ impl From<NoTurn> for Refusal {
 
 /// Writes it down.
 pub(super) fn response(outcome: Outcome) -> Response<Body> {
-    let error = |error: &str, reason: Value| Some(json!({"error": error, "reason": reason}));
-    let (status, header, body) = match outcome {
-        Ok(Answer::Found(value)) => (StatusCode::OK, None, Some(value)),
-        Ok(Answer::Listed(listing)) => {
+    match outcome {
+        Ok(answer) => answered(answer),
+        Err(refusal) => refused(refusal),
+    }
+}
+
+fn answered(answer: Answer) -> Response<Body> {
+    match answer {
+        Answer::Found(value) => json_response(StatusCode::OK, &value),
+        Answer::Listed(listing) => {
             let body = listing.whole().map_or_else(Either::Right, |whole| Either::Left(Full::new(whole)));
-            let mut response = Response::new(body);
-            response.headers_mut().insert(CONTENT_TYPE, JSON);
-            return response;
+            with(Response::new(body), CONTENT_TYPE, "application/json")
         }
-        Ok(Answer::Created) => (StatusCode::CREATED, None, None),
-        Ok(Answer::Done) => (StatusCode::NO_CONTENT, None, None),
-        Ok(Answer::Allow(methods)) => (StatusCode::OK, Some((ALLOW, methods)), None),
-        Err(Refusal::Challenge) => {
-            let challenge = (WWW_AUTHENTICATE, "Basic realm=\"RabbitMQ Management\"");
-            (StatusCode::UNAUTHORIZED, Some(challenge), None)
+        Answer::Created => empty(StatusCode::CREATED),
+        Answer::Done => empty(StatusCode::NO_CONTENT),
+        Answer::Allow(methods) => with(empty(StatusCode::OK), ALLOW, &methods),
+        Answer::Page(page) => {
+            with(Response::new(Either::Left(Full::from(page))), CONTENT_TYPE, "text/html; charset=utf-8")
         }
-        Err(Refusal::NotAuthenticated) => {
-            (StatusCode::UNAUTHORIZED, None, error("not_authorized", "Not_Authorized".into()))
+        Answer::Moved(location) => with(empty(StatusCode::MOVED_PERMANENTLY), LOCATION, location),
+    }
+}
+
+fn refused(refusal: Refusal) -> Response<Body> {
+    let (status, error, reason): (_, &str, Value) = match refusal {
+        Refusal::Challenge => {
+            let challenge = "Basic realm=\"RabbitMQ Management\"";
+            return with(empty(StatusCode::UNAUTHORIZED), WWW_AUTHENTICATE, challenge);
         }
-        Err(Refusal::NotAuthorised(why)) => {
-            (StatusCode::UNAUTHORIZED, None, error("not_authorised", why.into()))
+        Refusal::Method(methods) => return with(empty(StatusCode::METHOD_NOT_ALLOWED), ALLOW, &methods),
+        Refusal::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".into()),
+        Refusal::NotAuthorised(why) => (StatusCode::UNAUTHORIZED, "not_authorised", why.into()),
+        Refusal::NotFound => (StatusCode::NOT_FOUND, "Object Not Found", "Not Found".into()),
+        Refusal::Missing(what) => (StatusCode::NOT_FOUND, "not_found", what.into()),
+        Refusal::Bad(reason) => (StatusCode::BAD_REQUEST, "bad_request", reason),
+        Refusal::NoPage(NoPage { error, reason }) => (StatusCode::BAD_REQUEST, error, reason.into()),
+        Refusal::Slow => {
+            (StatusCode::REQUEST_TIMEOUT, "request_timeout", "the body did not come in time".into())
         }
-        Err(Refusal::NotFound) => {
-            (StatusCode::NOT_FOUND, None, error("Object Not Found", "Not Found".into()))
+        Refusal::Busy => {
+            let reason = "too many listings are being read, by you or in all; try again";
+            (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", reason.into())
         }
-        Err(Refusal::Missing(what)) => (StatusCode::NOT_FOUND, None, error("not_found", what.into())),
-        Err(Refusal::Method(methods)) => (StatusCode::METHOD_NOT_ALLOWED, Some((ALLOW, methods)), None),
-        Err(Refusal::Bad(reason)) => (StatusCode::BAD_REQUEST, None, error("bad_request", reason)),
-        Err(Refusal::NoPage(NoPage { error: what, reason })) => {
-            (StatusCode::BAD_REQUEST, None, error(what, reason.into()))
-        }
-        Err(Refusal::Slow) => {
-            let reason = "the body did not come in time".into();
-            (StatusCode::REQUEST_TIMEOUT, None, error("request_timeout", reason))
-        }
-        Err(Refusal::Busy) => {
-            let reason = "too many listings are being read, by you or in all; try again".into();
-            (StatusCode::SERVICE_UNAVAILABLE, None, error("service_unavailable", reason))
-        }
-        Err(Refusal::Stopping) => {
+        Refusal::Stopping => {
             let reason = AdministrationError::Stopping.to_string();
-            (StatusCode::SERVICE_UNAVAILABLE, None, error("service_unavailable", reason.into()))
+            (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", reason.into())
         }
     };
-    let text = body.as_ref().map(Value::to_string).unwrap_or_default();
-    let mut response = Response::new(Either::Left(Full::from(text)));
+    json_response(status, &json!({"error": error, "reason": reason}))
+}
+
+fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::default()));
     *response.status_mut() = status;
-    if body.is_some() {
-        response.headers_mut().insert(CONTENT_TYPE, JSON);
-    }
-    if let Some((name, value)) = header {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    response
+}
+
+fn json_response(status: StatusCode, value: &Value) -> Response<Body> {
+    let mut response = Response::new(Either::Left(Full::from(value.to_string())));
+    *response.status_mut() = status;
+    with(response, CONTENT_TYPE, "application/json")
+}
+
+/// What no header may hold is left out of it.
+fn with(mut response: Response<Body>, name: HeaderName, value: &str) -> Response<Body> {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        response.headers_mut().insert(name, value);
     }
     response
 }

@@ -31,6 +31,8 @@ pub(super) enum Right<'a> {
     /// To be let in at all.
     Management,
     Policymaker,
+    /// To see what is of all users.
+    Monitoring,
     Administrator,
     /// To be this user, or one who sees what all of them do.
     Monitor(&'a str),
@@ -39,6 +41,11 @@ pub(super) enum Right<'a> {
 }
 
 impl Caller {
+    /// Whoever asks for what everybody may see.
+    pub(super) fn nobody() -> Caller {
+        Caller { name: Name::default(), tags: Vec::new() }
+    }
+
     /// Reads the credentials and looks the user up.
     pub(super) fn authenticate(headers: &HeaderMap, peer: IpAddr, view: &View) -> Result<Caller, Refusal> {
         let header = headers.get(AUTHORIZATION).ok_or(Refusal::Challenge)?;
@@ -65,6 +72,7 @@ impl Caller {
         }
         let (has, otherwise) = match right {
             Right::Management => (true, ""),
+            Right::Monitoring => (self.is_monitor(), "Not monitor user"),
             Right::Administrator => (self.is_administrator(), "Not administrator user"),
             Right::Policymaker => {
                 (self.has_tag(&["policymaker", "administrator"]), "User not authorised to access object")
@@ -135,6 +143,7 @@ mod tests {
             assert!(may(&[tag], Right::Management), "{tag}");
             assert_eq!(may(&[tag], Right::Administrator), tag == "administrator");
             assert_eq!(may(&[tag], Right::Policymaker), ["policymaker", "administrator"].contains(&tag));
+            assert_eq!(may(&[tag], Right::Monitoring), may(&[tag], Right::Monitor("you")));
             assert_eq!(may(&[tag], Right::Monitor("you")), ["monitoring", "administrator"].contains(&tag));
             assert!(may(&[tag], Right::Monitor("me")), "{tag}");
         }

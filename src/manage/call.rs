@@ -12,6 +12,7 @@ use super::answer::{Outcome, Refusal};
 use super::auth::Caller;
 use super::fields::Fields;
 use super::guests::Guest;
+use super::totals::Samples;
 use super::turns::Turns;
 use crate::catalog::clients::Clients;
 use crate::catalog::view::View;
@@ -31,6 +32,7 @@ const DISCARDING: Duration = Duration::from_secs(2);
 pub(super) struct Context {
     pub(super) administrator: Administrator,
     pub(super) turns: Turns,
+    pub(super) samples: Arc<Samples>,
 }
 
 pub(super) struct Call<'a> {

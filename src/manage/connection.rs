@@ -20,7 +20,9 @@ use tracing::{debug, warn};
 
 use super::call::Context;
 use super::guests::{Guest, Guests};
+use super::metrics_server;
 use super::routes;
+use super::totals::Samples;
 use super::turns::Turns;
 use crate::server::{Administrator, LogLimit, ManagementListeners};
 
@@ -45,9 +47,17 @@ pub(super) async fn accept(
     administrator: Administrator,
     stop: CancellationToken,
 ) {
-    let ManagementListeners { listeners, most } = listeners;
+    let ManagementListeners { listeners, most, metrics } = listeners;
     let guests = Arc::new(Guests::new(most, PATIENCE));
-    let context = Arc::new(Context { administrator, turns: Turns::new(TURN) });
+    let samples = Arc::new(Samples::default());
+    let (sampled, sampling) = (Arc::clone(&samples), (administrator.clone(), stop.clone()));
+    let sampler = tokio::spawn(async move { sampled.keep(&sampling.0, &sampling.1).await });
+    let (measured, measuring) = (Arc::clone(&samples), (administrator.clone(), stop.clone()));
+    let metrics =
+        tokio::spawn(
+            async move { metrics_server::accept(metrics, measuring.0, measured, measuring.1).await },
+        );
+    let context = Arc::new(Context { administrator, turns: Turns::new(TURN), samples });
     let connections = TaskTracker::new();
     loop {
         let arrival = poll_fn(|context| {
@@ -77,6 +87,8 @@ pub(super) async fn accept(
     }
     connections.close();
     connections.wait().await;
+    // They end when the broker stops.
+    let _ = tokio::join!(sampler, metrics);
 }
 
 async fn serve(

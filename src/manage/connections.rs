@@ -1,6 +1,5 @@
-//! Connections of clients: listed and closed (semantics 16.8).
+//! Connections of clients: listed and closed (semantics 16.8). How they are described is in `of_connections`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -9,31 +8,64 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::auth::Right;
 use super::call::Call;
 use super::listing;
+use super::of_connections::{Describer, Kind, OfConnections};
+use super::page::{Found, Page};
 use crate::catalog::clients::Client;
 use crate::catalog::view::View;
 use crate::model::ids::{ConnectionId, Name};
 use crate::model::names::NODE;
+use crate::model::question::{ConnectionAnswer, ConnectionQuestion};
 
 /// What a client is told where nobody gave a reason.
 const NO_REASON: &str = "Closed via management plugin";
 
 /// Those of the caller, to one vhost or to all; who monitors sees those of others, too.
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
+    let seen = seen(call, vhost)?;
+    list_those(call, seen).await
+}
+
+/// Which these are, in order of their ids.
+pub(super) fn seen(call: &Call<'_>, vhost: Option<&str>) -> Result<Vec<ConnectionId>, Refusal> {
     let vhost = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
     let is_wanted = |client: &Client| {
         (call.caller.is_monitor() || client.user == call.caller.name)
             && vhost.as_ref().is_none_or(|vhost| client.vhost == *vhost)
     };
-    let clients = Arc::clone(call.clients());
-    let those = |_: &View| call.clients().those(is_wanted);
-    let describe = move |_: &View, id: &ConnectionId| Some(describe(&clients.get(*id)?));
-    listing::list_pages(call, those, |id| name_of(call, *id), describe).await
+    Ok(call.clients().those(is_wanted))
+}
+
+/// All of them, or a page of those whose names are wanted.
+async fn list_those(call: &Call<'_>, mut those: Vec<ConnectionId>) -> Outcome {
+    let page = Page::read(call.query)?;
+    let paged = match page {
+        None => None,
+        Some(page) => {
+            let mut found = Found::default();
+            those.retain(|id| name_of(call, *id).is_some_and(|name| page.has(&name, &mut found)));
+            page.check(found)?;
+            Some((page, found))
+        }
+    };
+    let items = OfConnections::new(Describer::of(call), Kind::Connections, those);
+    listing::list_items(call, Box::new(items), paged).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
-    let (_, client) = find(call, name)?;
+    let (id, client) = find(call, name)?;
     call.caller.check(Right::Monitor(&client.user))?;
-    Ok(Answer::Found(describe(&client)))
+    let asked = vec![(id, ConnectionQuestion::Totals)];
+    let mut answers = call.context.administrator.ask_connections(asked).await?;
+    let counts = match answers.pop() {
+        Some(Some(ConnectionAnswer::Totals(counts))) => Some(counts),
+        _ => None,
+    };
+    let mut described = Describer::of(call).connection(id, &client, counts.as_deref());
+    // In a listing RabbitMQ says null of what is not there, of a single connection nothing.
+    if let Value::Object(described) = &mut described {
+        described.values_mut().filter(|value| value.is_null()).for_each(|value| *value = "".into());
+    }
+    Ok(Answer::Found(described))
 }
 
 /// Done once the connection was told; it is gone a moment later.
@@ -67,7 +99,7 @@ fn name_of(call: &Call<'_>, connection: ConnectionId) -> Option<Name> {
     call.clients().get(connection).map(|client| client.name)
 }
 
-fn find(call: &Call<'_>, name: &str) -> Result<(ConnectionId, Client), Refusal> {
+pub(super) fn find(call: &Call<'_>, name: &str) -> Result<(ConnectionId, Client), Refusal> {
     let id = call.clients().those(|client| *client.name == *name).first().copied();
     id.and_then(|id| Some((id, call.clients().get(id)?))).ok_or(Refusal::NotFound)
 }
@@ -75,30 +107,4 @@ fn find(call: &Call<'_>, name: &str) -> Result<(ConnectionId, Client), Refusal> 
 fn reason(call: &Call<'_>) -> String {
     let given = call.headers.get("x-reason");
     given.map_or_else(|| NO_REASON.to_owned(), |text| String::from_utf8_lossy(text.as_bytes()).into_owned())
-}
-
-fn describe(client: &Client) -> Value {
-    let mut described = json!({
-        "name": *client.name,
-        "user": *client.user,
-        "user_who_performed_action": *client.user,
-        "vhost": *client.vhost,
-        "node": NODE,
-        "channels": client.channels,
-        "connected_at": client.connected_at.0,
-        "protocol": "AMQP 0-9-1",
-        "state": "running",
-        "type": "network",
-        "ssl": false,
-    });
-    let ends = client.name.split_once(" -> ");
-    for (end, host, port) in
-        [(ends.map(|(peer, _)| peer), "peer_host", "peer_port"), (ends.map(|(_, own)| own), "host", "port")]
-    {
-        if let Some(address) = end.and_then(|end| end.parse::<SocketAddr>().ok()) {
-            described[host] = address.ip().to_string().into();
-            described[port] = address.port().into();
-        }
-    }
-    described
 }

@@ -11,6 +11,7 @@ use tokio::task::{spawn_blocking, yield_now};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
+use super::columns::Columns;
 use super::listing_body::{Items, Listing};
 use super::page::{Found, Page};
 use super::turns::Turn;
@@ -59,6 +60,16 @@ pub(super) async fn list_pages<K: Ord + Send + 'static>(
     begin_keys(call, turn, on_page, Some((page, found)), describe).await
 }
 
+/// Items that know themselves what is listed and in which order; those of a page, where one was asked for.
+pub(super) async fn list_items(
+    call: &Call<'_>,
+    items: Box<dyn Items>,
+    page: Option<(Page, Found)>,
+) -> Outcome {
+    let turn = call.context.turns.take(&call.caller.name).await?;
+    begin(call, turn, items, page).await
+}
+
 async fn sorted<K: Ord + Send + 'static>(mut keys: Vec<K>) -> Result<Vec<K>, Refusal> {
     if keys.len() <= QUICKLY_SORTED {
         keys.sort_unstable();
@@ -92,7 +103,8 @@ async fn begin_keys<K: Send + 'static>(
 
 async fn begin(call: &Call<'_>, turn: Turn, items: Box<dyn Items>, page: Option<(Page, Found)>) -> Outcome {
     let (administrator, guest) = (call.context.administrator.clone(), Arc::clone(call.guest));
-    Ok(Answer::Listed(Listing::begin(administrator, guest, turn, items, page).await?))
+    let columns = Columns::read(call.query);
+    Ok(Answer::Listed(Listing::begin(administrator, guest, turn, items, page, columns).await?))
 }
 
 /// The same of things that are found in the state.

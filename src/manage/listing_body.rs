@@ -12,13 +12,14 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame};
 use serde_json::Value;
 
+use super::columns::Columns;
 use super::guests::Guest;
 use super::page::{Found, Page};
 use super::turns::Turn;
 use crate::catalog::view::View;
 use crate::model::administration::AdministrationError;
-use crate::model::ids::QueueRef;
-use crate::model::question::QueueCounts;
+use crate::model::ids::{ConnectionId, QueueRef};
+use crate::model::question::{ConnectionAnswer, ConnectionQuestion, QueueCounts};
 use crate::server::Administrator;
 
 /// Bytes of a piece, about.
@@ -31,6 +32,8 @@ pub(super) enum Next {
     Item(Value),
     /// The shards are to be asked about these first.
     Ask(Vec<QueueRef>),
+    /// These connections are to be asked first.
+    AskConnections(Vec<(ConnectionId, ConnectionQuestion)>),
     End,
 }
 
@@ -41,6 +44,9 @@ pub(super) trait Items: Send {
 
     /// What shards say of the queues that were to be asked about, in their order. Those who never ask hear nothing.
     fn answered(&mut self, _counts: Vec<Option<QueueCounts>>) {}
+
+    /// The same of connections.
+    fn connections_answered(&mut self, _answers: Vec<Option<ConnectionAnswer>>) {}
 }
 
 /// Describes the next item; None behind the last.
@@ -55,6 +61,7 @@ struct Writer {
     administrator: Administrator,
     items: Box<dyn Items>,
     page: Option<(Page, Found)>,
+    columns: Columns,
     /// How many items are written.
     written: u64,
     /// Given back behind the last item.
@@ -71,6 +78,7 @@ impl Writer {
         while text.len() < PIECE {
             match self.items.next(self.administrator.view()) {
                 Next::Item(item) => {
+                    let item = self.columns.select(item);
                     text.extend_from_slice(if self.written > 0 { b"," } else { self.head() });
                     self.written += 1;
                     text.extend_from_slice(item.to_string().as_bytes());
@@ -78,6 +86,10 @@ impl Writer {
                 Next::Ask(queues) => {
                     let counts = self.administrator.counts(&queues).await?;
                     self.items.answered(counts);
+                }
+                Next::AskConnections(asked) => {
+                    let answers = self.administrator.ask_connections(asked).await?;
+                    self.items.connections_answered(answers);
                 }
                 Next::End => {
                     if self.written == 0 {
@@ -128,8 +140,9 @@ impl Listing {
         turn: Turn,
         items: Box<dyn Items>,
         page: Option<(Page, Found)>,
+        columns: Columns,
     ) -> Result<Listing, AdministrationError> {
-        let writer = Box::new(Writer { administrator, items, page, written: 0, _turn: turn });
+        let writer = Box::new(Writer { administrator, items, page, columns, written: 0, _turn: turn });
         let (piece, writer) = writer.write_piece().await?;
         Ok(Listing { guest, piece: Some(piece), writer, writing: None, rested: true })
     }

@@ -132,10 +132,17 @@ fn compile(expression: &str) -> Option<Regex> {
 }
 
 /// The first value of this name in a query: None where there is none, and nothing in it where it cannot be decoded.
-fn value(query: &str, name: &str) -> Option<Option<String>> {
+pub(super) fn value(query: &str, name: &str) -> Option<Option<String>> {
     let mut fields = query.split('&').map(|field| field.split_once('=').unwrap_or((field, "")));
     let (_, value) = fields.find(|(key, _)| *key == name)?;
     Some(percent::decode(&value.replace('+', " ")))
+}
+
+/// All values of this name that can be decoded.
+pub(super) fn values(query: &str, name: &str) -> impl Iterator<Item = String> {
+    let fields = query.split('&').map(|field| field.split_once('=').unwrap_or((field, "")));
+    let named = fields.filter(move |(key, _)| *key == name);
+    named.filter_map(|(_, value)| percent::decode(&value.replace('+', " ")))
 }
 
 #[cfg(test)]

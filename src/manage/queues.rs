@@ -1,20 +1,27 @@
-//! Queues as they are declared, and how much is in them, which their shards say.
+//! Queues: how they are declared, and how much is in them, which their shards say.
 
+use std::sync::Arc;
 use std::vec;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use super::json::from_table;
 use super::listing::{self, Batches};
 use super::listing_body::{Items, Next};
-use super::page::Page;
+use super::of_connections::{Describer, connection_details, delivery};
+use super::page::{self, Page};
+use super::queue_json::{count, count_lengths, declared};
+use super::rates::Windows;
+use super::samples::Thing;
+use super::stats;
+use super::totals::Samples;
 use crate::catalog::policies::Applying;
-use crate::catalog::view::{Queue, Vhost, View, ViewState};
-use crate::model::ids::{Name, QueueRef};
-use crate::model::names::NODE;
-use crate::model::question::QueueCounts;
+use crate::catalog::view::{Vhost, View, ViewState};
+use crate::model::ids::{ConnectionId, ConsumerKey, ConsumerNumber, Name, QueueRef, Timestamp};
+use crate::model::question::{
+    ConnectionAnswer, ConnectionQuestion, ConsumerDescription, QueueConsumers, QueueCounts,
+};
 use crate::model::settings::QueueType;
 
 pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
@@ -22,26 +29,129 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
         let names = vhost.queues_after(last).take(most);
         names.filter_map(|name| Some((name.clone(), state.queue(&vhost.name, name)?.at))).collect()
     };
-    let items = |batches| Counted {
+    let query = call.query.unwrap_or_default();
+    let is_true = |name| page::value(query, name).flatten().as_deref() == Some("true");
+    let content = match (is_true("disable_stats"), is_true("enable_queue_totals")) {
+        (false, _) => Content::All,
+        (true, true) => Content::Lengths,
+        (true, false) => Content::Nothing,
+    };
+    let (samples, windows) = (Arc::clone(&call.context.samples), Windows::read(call.query));
+    let now = call.context.administrator.facts().now();
+    let items = move |batches| Counted {
         batches,
         vhost: Name::default(),
         queues: vec![].into_iter(),
         counts: vec![].into_iter(),
+        samples,
+        windows,
+        now,
+        content,
     };
     listing::list_batches(call, vhost, Page::read(call.query)?, names, items).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
     let vhost = call.vhost(vhost)?;
-    let (at, mut described) = {
+    let (at, owner, is_single, mut described) = {
         let state = call.view().read();
         let queue = state.queue(&vhost, name).ok_or(Refusal::NotFound)?;
-        (queue.at, describe(queue, &vhost, name))
+        let is_single = queue.settings.single_active_consumer;
+        (queue.at, queue.exclusive_to, is_single, declared(queue, &vhost, name))
     };
-    let counts = call.context.administrator.counts(&[at]).await?;
+    let administrator = &call.context.administrator;
+    let counts = administrator.counts(&[at]).await?;
     let counts = counts.first().copied().flatten().ok_or(Refusal::NotFound)?;
-    count(&mut described, counts);
-    Ok(Answer::Found(described))
+    let consumers = administrator.consumers(at).await?.ok_or(Refusal::NotFound)?;
+    let windows = Windows::read(call.query);
+    count(
+        &mut described,
+        (Thing::Queue(at), administrator.facts().now()),
+        &counts,
+        &call.context.samples,
+        &windows,
+    );
+    let described_consumers = describe_consumers(call, &consumers).await?;
+    let only = described_consumers.iter().find(|(key, _)| Some(*key) == consumers.active);
+    let is_quorum = described["type"] == QueueType::Quorum.as_str();
+    let no_tag = if is_quorum { Value::from("") } else { Value::Null };
+    let tag = only.filter(|_| is_single).map_or(no_tag, |(_, consumer)| Value::from(&*consumer.tag));
+    described.insert("single_active_consumer_tag".to_owned(), tag);
+    if is_quorum {
+        let by_priority =
+            consumers.by_priority.iter().map(|(priority, count)| (priority.to_string(), (*count).into()));
+        described.insert("messages_by_priority".to_owned(), Value::Object(by_priority.collect()));
+    } else {
+        let exclusive = described_consumers.iter().find(|(_, consumer)| consumer.exclusive);
+        let tag = exclusive.map_or(Value::Null, |(_, consumer)| Value::from(&*consumer.tag));
+        described.insert("exclusive_consumer_tag".to_owned(), tag);
+    }
+    described.insert("garbage_collection".to_owned(), stats::no_garbage_collection());
+    described.insert("incoming".to_owned(), json!([]));
+    tell_consumers(call, &mut described, &described_consumers, consumers.active.filter(|_| is_single));
+    if let Some(client) = owner.and_then(|owner| call.clients().get(owner)) {
+        described.insert("owner_pid_details".to_owned(), connection_details(&client));
+    }
+    Ok(Answer::Found(Value::Object(described)))
+}
+
+/// What their connections say of consumers; of those that have gone meanwhile nothing is told.
+async fn describe_consumers(
+    call: &Call<'_>,
+    consumers: &QueueConsumers,
+) -> Result<Vec<(ConsumerKey, ConsumerDescription)>, Refusal> {
+    let mut asked: Vec<(ConnectionId, Vec<ConsumerNumber>)> = Vec::new();
+    for key in &consumers.keys {
+        match asked.last_mut() {
+            Some((connection, numbers)) if *connection == key.connection => numbers.push(key.number),
+            _ => asked.push((key.connection, vec![key.number])),
+        }
+    }
+    let connections: Vec<ConnectionId> = asked.iter().map(|(connection, _)| *connection).collect();
+    let questions = asked
+        .into_iter()
+        .map(|(connection, numbers)| (connection, ConnectionQuestion::TheseConsumers(numbers)))
+        .collect();
+    let answers = call.context.administrator.ask_connections(questions).await?;
+    let mut found = Vec::new();
+    for (connection, answer) in connections.into_iter().zip(answers) {
+        let Some(ConnectionAnswer::Consumers { consumers, .. }) = answer else { continue };
+        found.extend(
+            consumers
+                .into_iter()
+                .map(|consumer| (ConsumerKey { connection, number: consumer.number }, consumer)),
+        );
+    }
+    Ok(found)
+}
+
+fn tell_consumers(
+    call: &Call<'_>,
+    described: &mut Map<String, Value>,
+    consumers: &[(ConsumerKey, ConsumerDescription)],
+    active: Option<ConsumerKey>,
+) {
+    let describer = Describer::of(call);
+    let (mut details, mut deliveries) = (Vec::new(), Vec::new());
+    for (key, consumer) in consumers {
+        let Some(client) = call.clients().get(key.connection) else { continue };
+        let mut consumer_details = describer.consumer(key.connection, &client, consumer, active);
+        let channel_details = consumer_details["channel_details"].clone();
+        // The name that the client called the queue by may be an abbreviation of its own.
+        consumer_details["queue"]["name"] = described["name"].clone();
+        details.push(consumer_details);
+        deliveries.push(delivery(consumer, &client.vhost, json!({"channel_details": channel_details})));
+    }
+    described.insert("consumer_details".to_owned(), Value::Array(details));
+    described.insert("deliveries".to_owned(), Value::Array(deliveries));
+}
+
+/// What is told of each queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Content {
+    All,
+    Lengths,
+    Nothing,
 }
 
 /// Queues of which some at a time are asked about.
@@ -51,6 +161,10 @@ struct Counted {
     vhost: Name,
     queues: vec::IntoIter<(Name, QueueRef)>,
     counts: vec::IntoIter<Option<QueueCounts>>,
+    samples: Arc<Samples>,
+    windows: Windows,
+    now: Timestamp,
+    content: Content,
 }
 
 impl Items for Counted {
@@ -67,9 +181,16 @@ impl Items for Counted {
             // One that was declared anew meanwhile is another one.
             let queue = state.queue(&self.vhost, &name).filter(|queue| queue.at == at);
             if let Some(queue) = queue {
-                let mut described = describe(queue, &self.vhost, &name);
-                count(&mut described, counts);
-                return Next::Item(described);
+                let mut described = declared(queue, &self.vhost, &name);
+                match self.content {
+                    Content::All => {
+                        let queue = (Thing::Queue(at), self.now);
+                        count(&mut described, queue, &counts, &self.samples, &self.windows);
+                    }
+                    Content::Lengths => count_lengths(&mut described, &counts),
+                    Content::Nothing => {}
+                }
+                return Next::Item(Value::Object(described));
             }
         }
     }
@@ -77,40 +198,6 @@ impl Items for Counted {
     fn answered(&mut self, counts: Vec<Option<QueueCounts>>) {
         self.counts = counts.into_iter();
     }
-}
-
-fn describe(queue: &Queue, vhost: &str, name: &str) -> Value {
-    let mut described = json!({
-        "name": name,
-        "vhost": vhost,
-        "type": queue.settings.queue_type.as_str(),
-        "durable": queue.settings.durable,
-        "auto_delete": queue.settings.auto_delete,
-        "exclusive": queue.exclusive_to.is_some(),
-        "arguments": from_table(&queue.arguments.decode()),
-        "effective_policy_definition": from_table(&queue.policies.definition),
-        "node": NODE,
-        "state": "running",
-    });
-    name_policies(&mut described, &queue.policies);
-    described
-}
-
-/// Adds how much is in the queue. As in RabbitMQ, dead letters that are kept are told apart where queues of the type may keep
-/// them for long, and are in the sum then.
-fn count(described: &mut Value, counts: QueueCounts) {
-    let QueueCounts { ready, unacked, dead_letters, consumers, ready_bytes, memory_bytes } = counts;
-    let is_quorum = described["type"] == QueueType::Quorum.as_str();
-    let kept = if is_quorum { dead_letters } else { 0 };
-    if is_quorum {
-        described["messages_dlx"] = kept.into();
-    }
-    described["messages"] = (ready + unacked + kept).into();
-    described["messages_ready"] = ready.into();
-    described["messages_unacknowledged"] = unacked.into();
-    described["message_bytes_ready"] = ready_bytes.into();
-    described["consumers"] = consumers.into();
-    described["memory"] = memory_bytes.into();
 }
 
 /// Policies that do not apply are not named.

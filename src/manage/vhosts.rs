@@ -1,11 +1,16 @@
 //! Vhosts: listed, made, changed, deleted; their firehose is a field of theirs.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::wrong;
 use super::listing;
+use super::rates::{self, Windows};
+use super::stats;
+use super::totals::{CHANNELS_AT, Samples, TRAFFIC_AT};
 use crate::catalog::view::{Vhost, View, ViewState};
 use crate::model::administration::{AdministrationError, Applied, Change, PermissionSpec, VhostMetadata};
 use crate::model::ids::Name;
@@ -18,12 +23,20 @@ pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let keys = |state: &ViewState| -> Vec<Name> {
         state.vhosts().filter(is_seen).map(|vhost| vhost.name.clone()).collect()
     };
-    let describe = |view: &View, name: &Name| view.read().vhost(name).map(describe);
+    call.context.samples.sum(&call.context.administrator).await?;
+    let (samples, windows) = (Arc::clone(&call.context.samples), Windows::read(call.query));
+    let describe = move |view: &View, name: &Name| {
+        let described = view.read().vhost(name).map(describe)?;
+        Some(count(described, name, &samples, &windows))
+    };
     listing::list_pages(call, |view| keys(&view.read()), |name| Some(name.clone()), describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
-    call.view().read().vhost(name).map(describe).map(Answer::Found).ok_or(Refusal::NotFound)
+    let described = call.view().read().vhost(name).map(describe).ok_or(Refusal::NotFound)?;
+    call.context.samples.sum(&call.context.administrator).await?;
+    let windows = Windows::read(call.query);
+    Ok(Answer::Found(count(described, name, &call.context.samples, &windows)))
 }
 
 /// What is not given is as in a new vhost, but for the firehose, which stays as it is. Whoever makes a vhost may do all
@@ -66,6 +79,20 @@ fn queue_type(word: &str) -> Result<QueueType, Refusal> {
         .into_iter()
         .find(|queue_type| queue_type.as_str() == word)
         .ok_or_else(|| Refusal::bad(format!("{word} is not a valid queue type")))
+}
+
+/// Adds how much is in its queues, and what its connections have counted.
+fn count(mut described: Value, name: &str, samples: &Samples, windows: &Windows) -> Value {
+    let (totals, rates) = samples.vhost(name);
+    let (values, rates) = (totals.values(), rates.as_ref());
+    if let Value::Object(described) = &mut described {
+        rates::write(described, &stats::LENGTHS, &values[..TRAFFIC_AT], 0, rates, windows.lengths);
+        let traffic = &values[TRAFFIC_AT..CHANNELS_AT];
+        rates::write(described, &stats::TRAFFIC, traffic, TRAFFIC_AT, rates, windows.data);
+        let message_stats = stats::of_channels(&values[CHANNELS_AT..], CHANNELS_AT, rates, windows.messages);
+        described.insert("message_stats".to_owned(), message_stats);
+    }
+    described
 }
 
 fn describe(vhost: &Vhost) -> Value {

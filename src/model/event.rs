@@ -4,6 +4,7 @@
 use super::consuming::Delivery;
 use super::fault::Fault;
 use super::ids::{ChannelNumber, ConsumerNumber};
+use super::question::ConnectionQuestion;
 use super::request::Reply;
 
 /// A publish (or a barrier) that somebody waits for. The connection is known from where it was sent; `epoch` tells
@@ -38,6 +39,8 @@ pub enum SessionEvent {
     },
     /// The broker closes this connection (320 and the like).
     Close(Fault),
+    /// Somebody asks about the connection. Answered at the end of this turn or of a later one, in the order asked.
+    Asked(ConnectionQuestion),
     /// An alarm went off or is over.
     Alarm(Alarms),
 }

@@ -6,6 +6,7 @@ pub mod administration;
 pub mod argument;
 pub mod command;
 pub mod consuming;
+pub mod counters;
 pub mod delay;
 pub mod event;
 pub mod fault;

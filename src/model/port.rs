@@ -13,6 +13,7 @@ use super::fault::Fault;
 use super::ids::{ChannelNumber, ConnectionId, ConsumerNumber, Name, PositionRange, QueueRef, Timestamp};
 use super::message::Message;
 use super::peer::Introduction;
+use super::question::ConnectionTotals;
 use super::request::{Reply, Request};
 
 /// Where a publish goes: decided at publish time, carried out by [`BrokerPort::submit`] (at once, or at tx.commit).
@@ -99,6 +100,9 @@ pub trait BrokerPort {
 
     /// A consumer that had begun is one no more, whatever ended it.
     fn consumer_ended(&mut self, now: Timestamp, channel: ChannelNumber, tag: &Name, queue: &Name);
+
+    /// The connection is about to be closed, and this is what it has counted. It comes once, right before the request to close.
+    fn counted(&mut self, totals: ConnectionTotals);
 
     /// The name of the user who logged in.
     fn user(&self) -> &Name;

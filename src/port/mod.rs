@@ -25,6 +25,7 @@ use crate::model::names::{NameSource, Seed};
 use crate::model::op::Group;
 use crate::model::peer::{Ends, Introduction};
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
+use crate::model::question::ConnectionTotals;
 use crate::model::request::{Reply, Request};
 
 use crate::catalog::access::Operation;
@@ -200,6 +201,7 @@ impl BrokerPort for Port {
         let credentials = match read {
             Ok(credentials) => credentials,
             Err(refused) => {
+                self.shared.clients.note_login(false);
                 if let LoginRefused::Malformed(Fault { code: ReplyCode::SyntaxError, explanation, .. }) =
                     &refused
                 {
@@ -213,10 +215,12 @@ impl BrokerPort for Port {
         match checked {
             Ok(user) => self.user = user,
             Err(wrong) => {
+                self.shared.clients.note_login(false);
                 self.publish_login(now, mechanism, Some(name), Some(&wrong.told(name)));
                 return Err(LoginRefused::Credentials(wrong.explained(name)));
             }
         }
+        self.shared.clients.note_login(true);
         self.mechanism = mechanism.into();
         self.publish_login(now, mechanism, Some(name), None);
         Ok(())
@@ -233,6 +237,9 @@ impl BrokerPort for Port {
             vhost: found.name.clone(),
             channels: 0,
             connected_at: self.view.wall_time(now),
+            mechanism: self.mechanism.clone(),
+            introduction: client.clone(),
+            totals: None,
         };
         self.shared.clients.open(self.connection, listed, &state)?;
         if state.permissions(vhost, &self.user).is_none() {
@@ -267,6 +274,10 @@ impl BrokerPort for Port {
 
     fn consumer_ended(&mut self, now: Timestamp, channel: ChannelNumber, tag: &Name, queue: &Name) {
         self.publish_consumer_deleted(now, channel, tag, queue);
+    }
+
+    fn counted(&mut self, totals: ConnectionTotals) {
+        self.shared.clients.counted(self.connection, totals);
     }
 
     fn user(&self) -> &Name {

@@ -140,6 +140,11 @@ impl Consumers {
         self.members.order.is_empty()
     }
 
+    /// Those who consume, first come first.
+    pub(super) fn registered(&self) -> impl Iterator<Item = ConsumerKey> {
+        self.members.order.values().filter_map(|&slot| self.key(slot))
+    }
+
     /// Whether nobody is registered, and nobody holds anything.
     pub(super) fn knows_nobody(&self) -> bool {
         self.by_key.is_empty()
@@ -444,6 +449,12 @@ impl Consumers {
     fn active(&self, selection: ConsumerSelection) -> Option<ConsumerSlot> {
         let slot = self.only_one(selection)?;
         (self.get(slot)?.credit() > 0 && !self.members.refused.contains(&slot)).then_some(slot)
+    }
+
+    /// The one who gets everything, where one does.
+    pub(super) fn single_active(&self, selection: ConsumerSelection) -> Option<ConsumerKey> {
+        let selection = Some(selection).filter(|selection| *selection != ConsumerSelection::All)?;
+        self.key(self.only_one(selection)?)
     }
 
     /// Whose turn it is where only one has it (semantics 10.15): the first registered one that is still here, or of

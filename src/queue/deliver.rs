@@ -9,6 +9,7 @@ use super::lane::Next;
 use super::rotation::ConsumerSlot;
 use super::{PIECE, PendingGet, Queue};
 use crate::model::consuming::{DeathReason, Delivery};
+use crate::model::counters::QueueCount;
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
 use crate::model::op;
 use crate::model::request::clipped;
@@ -59,6 +60,9 @@ impl Queue {
         self.consumers.end_turn(self.selection());
         more |= self.serve_gets(now, fx);
         let came = self.next_position.0.saturating_sub(self.fresh_from.0);
+        if came > 0 {
+            self.tally.add(QueueCount::Published, clipped(came));
+        }
         self.fresh_from = self.next_position;
         self.born_expired = false;
         let expired = self.expire(now, fx);
@@ -111,6 +115,8 @@ impl Queue {
             let Some(entry) = self.ready.pop(lane) else { return false };
             let no_ack = self.consumers.is_no_ack(slot);
             let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
+            let count = if no_ack { QueueCount::DeliverNoAck } else { QueueCount::Deliver };
+            self.count_out(count, &delivery);
             fx.deliveries.push((key.connection, delivery));
             self.consumers.rotate(slot, selection);
         }
@@ -136,8 +142,13 @@ impl Queue {
                 self.consumers.set_timeout(slot, self.timeout_of(None));
                 let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
                 self.free_if_idle(slot, fx);
+                let count = if no_ack { QueueCount::GetNoAck } else { QueueCount::Get };
+                self.count_out(count, &delivery);
                 (delivery, clipped(self.ready.count()))
             });
+            if found.is_none() {
+                self.tally.add(QueueCount::GetEmpty, 1);
+            }
             if found.is_none() && !self.knows(key) {
                 fx.freed_consumers.push((self.id.queue, key));
             }
@@ -170,6 +181,13 @@ impl Queue {
             }
         }
         First::Empty
+    }
+
+    fn count_out(&mut self, count: QueueCount, delivery: &Delivery) {
+        self.tally.add(count, 1);
+        if delivery.redelivered {
+            self.tally.add(QueueCount::Redelivered, 1);
+        }
     }
 
     /// Makes a delivery of an entry of this lane, which becomes unacked or, with `no_ack`, leaves.

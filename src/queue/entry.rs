@@ -114,11 +114,6 @@ impl Entry {
         }
     }
 
-    /// Its footprint where the store does not have it.
-    pub(super) fn unstored_footprint(&self) -> usize {
-        if self.stored == Stored::No { self.footprint() } else { 0 }
-    }
-
     /// Bytes it holds in memory, about.
     pub(super) fn footprint(&self) -> usize {
         self.message.footprint()

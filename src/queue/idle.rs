@@ -1,7 +1,7 @@
 //! What a queue gives back when there is nothing in it and nobody has to do with it: there may be very many such queues,
 //! and what one needed while it was used would stay for ever. When it is asked to is the shard's.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use super::Queue;
 use super::consumers::Consumers;
@@ -12,7 +12,7 @@ impl Queue {
     /// it is empty: its next message is to cost no allocation.
     #[must_use]
     #[inline]
-    pub fn keeps_room(&self) -> bool {
+    pub fn keeps_room(&mut self) -> bool {
         self.consumers.knows_nobody() && self.is_idle() && self.has_room()
     }
 
@@ -24,7 +24,9 @@ impl Queue {
             self.consumers = Consumers::default();
             self.consumer_timeouts = BTreeSet::new();
             self.dead_letters.take_away();
-            self.gets = VecDeque::new();
+            self.gets.take_away();
+            self.unacked_memory.take_away();
+            self.tally.rest();
         }
     }
 
@@ -37,7 +39,10 @@ impl Queue {
             && self.unacked.len() == 0
     }
 
-    fn has_room(&self) -> bool {
-        self.ready.lanes.len() > 0 || self.consumers.has_room() || self.gets.capacity() > 0
+    fn has_room(&mut self) -> bool {
+        self.ready.lanes.len() > 0
+            || self.consumers.has_room()
+            || self.gets.capacity() > 0
+            || self.tally.has_room()
     }
 }

@@ -45,6 +45,8 @@ pub(super) struct Lane {
     front_bytes: usize,
     tail_bytes: usize,
     pub(super) in_flight: Option<InFlight>,
+    /// Those in memory that the store does not have, and the bytes of their bodies.
+    unstored: (u64, u64),
 }
 
 impl Part for Lane {
@@ -57,6 +59,7 @@ impl Part for Lane {
             front_bytes: 0,
             tail_bytes: 0,
             in_flight: None,
+            unstored: (0, 0),
         };
         &NONE
     }
@@ -64,7 +67,7 @@ impl Part for Lane {
 
 impl Lane {
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Lane { returned, head, spans, tail, front_bytes, tail_bytes, in_flight } = self;
+        let Lane { returned, head, spans, tail, front_bytes, tail_bytes, in_flight, unstored: _ } = self;
         into.in_use("lane: returned", returned);
         into.in_use("lane: head", &head.size());
         into.in_use("lane: spans", &spans.size());
@@ -76,6 +79,31 @@ impl Lane {
 
     pub(super) fn is_empty(&self) -> bool {
         self.head.is_empty() && self.returned.is_empty() && self.spans.is_empty()
+    }
+
+    /// How many the store does not have, and the bytes of their bodies.
+    pub(super) fn unstored(&self) -> (u64, u64) {
+        self.unstored
+    }
+
+    pub(super) fn count_unstored(&mut self, entry: &Entry) {
+        self.unstored.0 += 1;
+        self.unstored.1 += entry.body_bytes();
+    }
+
+    pub(super) fn discount_unstored(&mut self, entry: &Entry) {
+        self.unstored.0 -= 1;
+        self.unstored.1 -= entry.body_bytes();
+    }
+
+    pub(super) fn messages(&self) -> u64 {
+        let in_memory = self.returned.len() + self.head.len() + self.tail.len();
+        self.spans.messages() + in_memory as u64
+    }
+
+    /// How many in memory were delivered before.
+    pub(super) fn returned(&self) -> u64 {
+        self.returned.len() as u64
     }
 
     /// Footprint of what stands in memory before the spans.

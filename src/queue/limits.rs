@@ -4,6 +4,7 @@
 use super::effects::QueueEffects;
 use super::{PIECE, Queue, lane::Next};
 use crate::model::consuming::DeathReason;
+use crate::model::counters::QueueCount;
 use crate::model::ids::PositionRange;
 use crate::model::message::Message;
 use crate::model::op::Lane;
@@ -78,6 +79,7 @@ impl Queue {
         if only.in_flight.is_some() || self.settings.dead_letter.is_some() || !(too_many || too_large) {
             return false;
         }
+        self.tally.add(QueueCount::MaxLength, u32::try_from(span.count).unwrap_or(u32::MAX));
         let kept = only.returned_in(span.range).map(PositionRange::single).collect();
         self.remove_between(span.range, kept, fx);
         self.ready.with_spans(lane, |lane| lane.spans.pop_front());

@@ -14,17 +14,18 @@ use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::consuming::{ConsumeOptions, DeathReason};
+use crate::model::counters::QueueCount;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
-use crate::model::question::QueueCounts;
 use crate::model::request::clipped;
 use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
 mod clock;
 mod consumer_timeouts;
 mod consumers;
+mod counts;
 mod deliver;
 mod effects;
 mod entry;
@@ -43,6 +44,7 @@ mod rotation;
 mod segment;
 mod settle;
 mod spans;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod unacked;
@@ -53,14 +55,16 @@ pub use consumers::ConsumeRefused;
 pub use deliver::FlowControl;
 pub use effects::{DeadLetter, DeadLetterRoom, Got, Pushed, QueueEffects, TimedOut};
 pub use garbage::{CancelledConsumers, Garbage};
+pub use tally::Change;
 
 use consumers::{ConsumerSelection, Consumers};
 use entry::{Entry, Returns, Stored};
-use on_first_use::OnFirstUse;
+use on_first_use::{OnFirstUse, Part};
 use pending_dead_letters::PendingDeadLetters;
 use position_map::PositionMap;
 use ready::Ready;
 use rotation::ConsumerSlot;
+use tally::Tally;
 use unacked::{Unacked, UnackedMemory};
 use wall_clock::WallClock;
 
@@ -79,13 +83,13 @@ pub struct Queue {
     settings: Arc<QueueSettings>,
     ready: Ready,
     unacked: PositionMap<Unacked>,
-    unacked_memory: UnackedMemory,
+    unacked_memory: OnFirstUse<UnackedMemory>,
     consumers: Consumers,
     /// Of each consumer that holds something for a time.
     consumer_timeouts: BTreeSet<(Timestamp, ConsumerSlot)>,
     dead_letters: OnFirstUse<PendingDeadLetters>,
     /// Gets that wait for a fetch, or for consumers to be served first.
-    gets: VecDeque<PendingGet>,
+    gets: OnFirstUse<VecDeque<PendingGet>>,
     next_position: Position,
     /// Messages from here on were pushed since the last pump: they do not expire before it, so that even those with
     /// a TTL of 0 may meet a consumer (semantics 12.2).
@@ -106,6 +110,7 @@ pub struct Queue {
     backlog: bool,
     /// Fetches under way, over all lanes, and the look ahead.
     fetches: usize,
+    tally: Tally,
 }
 
 /// Bytes of memory for ready messages.
@@ -114,6 +119,13 @@ struct Window {
     /// For those that the store has too.
     stored: usize,
     all: usize,
+}
+
+impl Part for VecDeque<PendingGet> {
+    fn none() -> &'static VecDeque<PendingGet> {
+        static NONE: VecDeque<PendingGet> = VecDeque::new();
+        &NONE
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -151,11 +163,11 @@ impl Queue {
             backlog: !ready.is_empty(),
             ready,
             unacked: PositionMap::default(),
-            unacked_memory: UnackedMemory::default(),
+            unacked_memory: OnFirstUse::default(),
             consumers: Consumers::default(),
             consumer_timeouts: BTreeSet::new(),
             dead_letters: OnFirstUse::default(),
-            gets: VecDeque::new(),
+            gets: OnFirstUse::default(),
             next_position,
             fresh_from: next_position,
             born_expired: false,
@@ -166,6 +178,7 @@ impl Queue {
             gone: false,
             stored,
             fetches: 0,
+            tally: Tally::default(),
         }
     }
 
@@ -230,8 +243,11 @@ impl Queue {
     ) -> Pushed {
         if !own && self.refuses(&message, 0) {
             // Whoever sends dead letters cannot be held back as a publisher is.
-            let drops = self.sends_on_what_it_refuses() && fx.dead_letter_room.must_drop();
-            return if drops { Pushed::Rejected } else { self.reject(message, fx) };
+            if self.sends_on_what_it_refuses() && fx.dead_letter_room.must_drop() {
+                self.tally.add(QueueCount::MaxLength, 1);
+                return Pushed::Rejected;
+            }
+            return self.reject(message, fx);
         }
         self.take_in(now, message, fx)
     }
@@ -241,9 +257,10 @@ impl Queue {
     }
 
     /// Refuses a message at the door.
-    fn reject(&self, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
+    fn reject(&mut self, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
         if self.sends_on_what_it_refuses() {
             let (queue, position, reason) = (self.id, Position::default(), DeathReason::MaxLength);
+            self.tally.add(QueueCount::MaxLength, 1);
             fx.send_dead_letter(DeadLetter { queue, position, message, reason, awaited: false });
         }
         Pushed::Rejected
@@ -347,19 +364,6 @@ impl Queue {
         Position(self.next_position.0 - 1)
     }
 
-    /// How much is in it, as of the last pump.
-    #[must_use]
-    pub fn counts(&self) -> QueueCounts {
-        QueueCounts {
-            ready: self.ready.count(),
-            unacked: self.unacked.len() as u64,
-            dead_letters: self.dead_letters.len(),
-            consumers: clipped(self.consumers.len() as u64),
-            ready_bytes: self.ready.body_bytes(),
-            memory_bytes: (self.ready.memory() + self.unacked_memory.all) as u64,
-        }
-    }
-
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
         let Queue {
@@ -383,6 +387,7 @@ impl Queue {
             stored: _,
             backlog: _,
             fetches,
+            tally: _,
         } = self;
         ready.holdings(into);
         into.in_use("queue: unacked", &unacked.size());
@@ -390,7 +395,7 @@ impl Queue {
         consumers.holdings(into);
         into.in_transit("queue: consumer timeouts", consumer_timeouts);
         dead_letters.holdings(into);
-        into.in_transit("queue: gets", gets);
+        into.in_transit("queue: gets", &**gets);
         into.in_transit("queue: fetches", fetches);
         into.declared("queue: times the wall clock was set", &wall_clock.len());
     }

@@ -11,6 +11,7 @@ use super::effects::{DeadLetter, QueueEffects};
 use super::entry::{Entry, Stored};
 use super::on_first_use::Part;
 use crate::model::consuming::DeathReason;
+use crate::model::counters::QueueCount;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::{Fetch, Fetched, Lane, Wants};
@@ -161,6 +162,9 @@ impl Queue {
     pub fn dead_lettered(&mut self, position: Position, fx: &mut QueueEffects) {
         if self.dead_letters.made().is_some_and(|dead_letters| dead_letters.settle(position)) {
             self.removed(PositionRange::single(position), fx);
+            if self.settings.dead_letters_at_least_once {
+                self.tally.add(QueueCount::DeadLetterConfirmed, 1);
+            }
         }
     }
 
@@ -168,6 +172,7 @@ impl Queue {
     /// stored durably stays there until it is safe at the target.
     pub(super) fn leave(&mut self, entry: Entry, reason: DeathReason, fx: &mut QueueEffects) {
         let position = entry.position;
+        self.tally.add(reason.into(), 1);
         let awaited = self.settings.dead_letter.is_some() && entry.stored == Stored::Durable;
         if awaited {
             if self.settings.dead_letters_at_least_once && !self.may_send_dead_letter() {
@@ -192,6 +197,7 @@ impl Queue {
         reason: DeathReason,
         fx: &mut QueueEffects,
     ) {
+        self.tally.add(reason.into(), 1);
         if self.settings.dead_letter.is_some() {
             self.dead_letters.wait(position, lane, reason);
         } else {

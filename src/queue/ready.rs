@@ -79,6 +79,34 @@ impl Ready {
         self.memory - self.unstored
     }
 
+    /// How many of them the store does not have, and the bytes of their bodies.
+    pub(super) fn unstored(&self) -> (u64, u64) {
+        let lanes = self.lanes.iter().map(Lane::unstored);
+        lanes.fold((0, 0), |sum, lane| (sum.0 + lane.0, sum.1 + lane.1))
+    }
+
+    /// How many of them are in memory, and the bytes of their bodies.
+    pub(super) fn in_memory(&self) -> (u64, u64) {
+        let spans = self.lanes.iter().map(|lane| (lane.spans.messages(), lane.spans.bytes()));
+        spans.fold((self.count, self.body_bytes), |(count, bytes), (messages, body_bytes)| {
+            (count - messages, bytes - body_bytes)
+        })
+    }
+
+    /// The message that comes next, where it is in memory.
+    pub(super) fn head(&self) -> Option<&Entry> {
+        match self.next(self.highest()?) {
+            Next::Entry(entry) => Some(entry),
+            Next::Paged | Next::Empty => None,
+        }
+    }
+
+    /// How many of them each lane has, of those that have any.
+    pub(super) fn by_lane(&self) -> Vec<(op::Lane, u64)> {
+        let lanes = self.lanes.numbered();
+        lanes.map(|(number, lane)| (number, lane.messages())).filter(|&(_, count)| count > 0).collect()
+    }
+
     /// The highest lane that has messages.
     pub(super) fn highest(&self) -> Option<op::Lane> {
         self.occupied.highest()
@@ -91,7 +119,7 @@ impl Ready {
 
     /// Adds the newest message.
     pub(super) fn push(&mut self, number: op::Lane, entry: Entry) {
-        self.count_in(&entry);
+        self.count_in(number, &entry);
         let key = (entry.expiry, number, entry.position);
         if self.lanes[usize::from(number)].push(entry) {
             self.index.insert(key);
@@ -101,7 +129,7 @@ impl Ready {
 
     /// Puts a message that was delivered back to its place.
     pub(super) fn put_back(&mut self, number: op::Lane, mut entry: Entry) {
-        self.count_in(&entry);
+        self.count_in(number, &entry);
         entry.indexed = entry.expiry != Expiry::NEVER;
         if entry.indexed {
             self.index.insert((entry.expiry, number, entry.position));
@@ -132,7 +160,7 @@ impl Ready {
 
     /// Adds a message that was read back from the front of a lane's spans.
     pub(super) fn push_loaded(&mut self, number: op::Lane, entry: Entry) {
-        self.count_in(&entry);
+        self.count_in(number, &entry);
         let key = (entry.expiry, number, entry.position);
         if self.lanes[usize::from(number)].push_loaded(entry) {
             self.index.insert(key);
@@ -337,11 +365,14 @@ impl Ready {
         }
     }
 
-    fn count_in(&mut self, entry: &Entry) {
+    fn count_in(&mut self, number: op::Lane, entry: &Entry) {
         self.count += 1;
         self.body_bytes += entry.body_bytes();
         self.memory += entry.footprint();
-        self.unstored += entry.unstored_footprint();
+        if entry.stored == Stored::No {
+            self.unstored += entry.footprint();
+            self.lanes[usize::from(number)].count_unstored(entry);
+        }
         self.expires |= entry.expiry != Expiry::NEVER;
     }
 
@@ -349,7 +380,10 @@ impl Ready {
         self.count -= 1;
         self.body_bytes -= entry.body_bytes();
         self.memory -= entry.footprint();
-        self.unstored -= entry.unstored_footprint();
+        if entry.stored == Stored::No {
+            self.unstored -= entry.footprint();
+            self.lanes[usize::from(number)].discount_unstored(&entry);
+        }
         if entry.indexed {
             self.index.remove(&(entry.expiry, number, entry.position));
             entry.indexed = false;

@@ -7,6 +7,7 @@ use super::entry::Stored;
 use super::rotation::ConsumerSlot;
 use super::unacked::{Taken, Unacked};
 use crate::model::consuming::{DeathReason, Settlement};
+use crate::model::counters::QueueCount;
 use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};
 use crate::model::op::Op;
 
@@ -27,7 +28,11 @@ impl Queue {
     ) {
         let Some(slot) = self.consumers.find(key) else { return };
         let count = match settlement {
-            Settlement::Ack => self.ack(slot, range, fx),
+            Settlement::Ack => {
+                let count = self.ack(slot, range, fx);
+                self.tally.add(QueueCount::Acked, count);
+                count
+            }
             Settlement::Discard => self.take_unacked(slot, range, |queue, at, held| {
                 queue.give_up(at, held, DeathReason::Rejected, fx);
             }),
@@ -53,7 +58,9 @@ impl Queue {
         most: usize,
         fx: &mut QueueEffects,
     ) -> (usize, bool) {
-        self.gets.retain(|get| get.key != key);
+        if let Some(gets) = self.gets.made() {
+            gets.retain(|get| get.key != key);
+        }
         self.consumers.find(key).map_or((0, true), |slot| self.requeue_held(now, slot, FAILED, most, fx))
     }
 
@@ -130,7 +137,7 @@ impl Queue {
 
     fn ack(&mut self, slot: ConsumerSlot, range: PositionRange, fx: &mut QueueEffects) -> u32 {
         let mut count = 0;
-        let mut memory = self.unacked_memory;
+        let mut memory = *self.unacked_memory;
         let mut removal = Removal::default();
         let (queue, watched, ready) = (self.id.queue, self.fetches > 0, &mut self.ready);
         let mut remove = |range| {
@@ -153,7 +160,9 @@ impl Queue {
         if let Some(range) = removal.finish() {
             remove(range);
         }
-        self.unacked_memory = memory;
+        if count > 0 {
+            *self.unacked_memory = memory;
+        }
         count
     }
 
@@ -188,6 +197,7 @@ impl Queue {
         if held.stored != Stored::No {
             fx.ops.push(Op::Requeue { queue: self.id.queue, position, attempts });
         }
+        self.tally.add(QueueCount::Requeued, 1);
         self.put_back(position, held);
     }
 

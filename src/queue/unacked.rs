@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::entry::{Entry, Expiry, Returns, Stored};
+use super::on_first_use::Part;
 use super::rotation::ConsumerSlot;
 use crate::model::ids::{Position, Timestamp};
 use crate::model::message::Message;
@@ -56,6 +57,14 @@ impl Unacked {
         }
     }
 
+    /// Bytes of its body.
+    pub(super) fn body_bytes(&self) -> u64 {
+        match &self.content {
+            Content::Here(message) => message.body().len() as u64,
+            Content::Stored { body, .. } => u64::from(*body),
+        }
+    }
+
     /// Lets go of the content, which the store has. Returns the bytes that are free now.
     pub(super) fn let_go(&mut self, lane_of: impl FnOnce(&Message) -> op::Lane) -> usize {
         let Content::Here(message) = &self.content else { return 0 };
@@ -77,6 +86,30 @@ pub(super) struct UnackedMemory {
     pub(super) stored: usize,
     /// No content that the store has is kept of what stands before this.
     pub(super) kept_from: Position,
+    /// Bytes of all bodies, wherever they are.
+    pub(super) bodies: u64,
+    /// Those that the store does not have, and the bytes of their bodies.
+    pub(super) unstored_count: u64,
+    pub(super) unstored_bodies: u64,
+    /// Those that the store alone has, and the bytes of their bodies.
+    pub(super) gone_count: u64,
+    pub(super) gone_bodies: u64,
+}
+
+impl Part for UnackedMemory {
+    fn none() -> &'static UnackedMemory {
+        static NONE: UnackedMemory = UnackedMemory {
+            all: 0,
+            stored: 0,
+            kept_from: Position(0),
+            bodies: 0,
+            unstored_count: 0,
+            unstored_bodies: 0,
+            gone_count: 0,
+            gone_bodies: 0,
+        };
+        &NONE
+    }
 }
 
 impl UnackedMemory {
@@ -87,12 +120,37 @@ impl UnackedMemory {
             self.stored += bytes;
             self.kept_from = self.kept_from.min(position);
         }
+        let body = held.body_bytes();
+        self.bodies += body;
+        if held.stored == Stored::No {
+            self.unstored_count += 1;
+            self.unstored_bodies += body;
+        }
+        if matches!(held.content, Content::Stored { .. }) {
+            self.let_go(body);
+        }
+    }
+
+    /// The content of one, with a body of so many bytes, is in the store alone from now on.
+    pub(super) fn let_go(&mut self, body: u64) {
+        self.gone_count += 1;
+        self.gone_bodies += body;
     }
 
     pub(super) fn subtract(&mut self, held: &Unacked) {
         let bytes = held.footprint();
         self.all -= bytes;
         self.stored -= if held.stored == Stored::No { 0 } else { bytes };
+        let body = held.body_bytes();
+        self.bodies -= body;
+        if held.stored == Stored::No {
+            self.unstored_count -= 1;
+            self.unstored_bodies -= body;
+        }
+        if matches!(held.content, Content::Stored { .. }) {
+            self.gone_count -= 1;
+            self.gone_bodies -= body;
+        }
     }
 }
 

@@ -51,7 +51,7 @@ impl Queue {
             return (0, false);
         }
         let most = self.most_stored_unacked();
-        let memory = &mut self.unacked_memory;
+        let memory = &mut *self.unacked_memory;
         let settings = &self.settings;
         let mut let_go = 0;
         for (visited, (position, held)) in self.unacked.iter_mut_from(memory.kept_from).enumerate() {
@@ -68,7 +68,10 @@ impl Queue {
             let freed = held.let_go(|message| lane_of(settings, message));
             memory.all -= freed;
             memory.stored -= freed;
-            let_go += usize::from(freed > 0);
+            if freed > 0 {
+                memory.let_go(held.body_bytes());
+                let_go += 1;
+            }
         }
         (let_go, false)
     }

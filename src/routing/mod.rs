@@ -96,6 +96,12 @@ impl ExchangeKind {
         KINDS.into_iter().find(|kind| kind.as_str() == name)
     }
 
+    /// All there are.
+    #[must_use]
+    pub fn all() -> [ExchangeKind; KINDS.len()] {
+        KINDS
+    }
+
     /// The name clients know the type by.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::facts::Facts;
 use super::mailboxes::Mailboxes;
 use super::owners::{Asker, CatalogInput, ShardInput};
 use super::resource_monitor::Thresholds;
 use crate::catalog::clients::Clients;
 use crate::catalog::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change};
-use crate::model::event::SessionEvent;
+use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConnectionId, QueueRef, ShardIndex};
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
@@ -34,6 +35,9 @@ struct Handles {
     thresholds: Arc<Thresholds>,
     questions: Arc<Semaphore>,
     stop: CancellationToken,
+    /// Queues that were found at the start.
+    queues_found: u64,
+    facts: Facts,
 }
 
 impl Administrator {
@@ -42,10 +46,21 @@ impl Administrator {
         view: Arc<View>,
         clients: Arc<Clients>,
         thresholds: Arc<Thresholds>,
+        facts: Facts,
         stop: CancellationToken,
     ) -> Administrator {
         let questions = Arc::new(Semaphore::new(MOST_QUESTIONS));
-        Administrator(Arc::new(Handles { mailboxes, view, clients, thresholds, questions, stop }))
+        let (queues_found, _) = view.read().queue_churn();
+        Administrator(Arc::new(Handles {
+            mailboxes,
+            view,
+            clients,
+            thresholds,
+            questions,
+            stop,
+            queues_found,
+            facts,
+        }))
     }
 
     /// Makes a change; returns once it is durable.
@@ -71,9 +86,7 @@ impl Administrator {
 
     /// The same of no more than one question may name.
     async fn count(&self, queues: &[QueueRef]) -> Result<Vec<Option<QueueCounts>>, AdministrationError> {
-        let questions = Arc::clone(&self.0.questions);
-        let place = questions.acquire_owned().await.map_err(|_| AdministrationError::Stopping)?;
-        let place = Arc::new(place);
+        let place = self.place().await?;
         let mut asked: Vec<(Vec<usize>, oneshot::Receiver<Answer>)> = Vec::new();
         for shard in (0..self.0.mailboxes.shard_count()).map(ShardIndex) {
             let here: Vec<usize> = (0..queues.len()).filter(|&at| queues[at].shard == shard).collect();
@@ -88,7 +101,9 @@ impl Administrator {
         }
         let mut counts = vec![None; queues.len()];
         for (here, answered) in asked {
-            let Answer::Counts(counted) = answered.await.map_err(|_| AdministrationError::Stopping)?;
+            let Ok(Answer::Counts(counted)) = answered.await else {
+                return Err(AdministrationError::Stopping);
+            };
             for (at, counted) in here.into_iter().zip(counted) {
                 counts[at] = counted;
             }
@@ -96,11 +111,42 @@ impl Administrator {
         Ok(counts)
     }
 
+    pub(super) fn mailboxes(&self) -> &Mailboxes {
+        &self.0.mailboxes
+    }
+
+    pub(super) fn questions(&self) -> &Arc<Semaphore> {
+        &self.0.questions
+    }
+
+    pub(super) fn stop(&self) -> &CancellationToken {
+        &self.0.stop
+    }
+
+    /// How many queues were created and deleted since the broker has started.
+    #[must_use]
+    pub fn queue_churn(&self) -> (u64, u64) {
+        let (created, deleted) = self.0.view.read().queue_churn();
+        (created - self.0.queues_found, deleted)
+    }
+
     /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
         let close = SessionEvent::Close(fault);
         self.0.mailboxes.connections().with(connection, |inbox| inbox.mailbox.post(close));
+    }
+
+    /// What the broker runs short of.
+    #[must_use]
+    pub fn alarms(&self) -> Alarms {
+        self.0.mailboxes.connections().alarms()
+    }
+
+    /// What is so of the process.
+    #[must_use]
+    pub fn facts(&self) -> &Facts {
+        &self.0.facts
     }
 
     /// What there is, for reading.

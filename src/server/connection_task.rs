@@ -89,6 +89,7 @@ impl<S: Transport> Connection<S> {
         let mailboxes = &*self.context.mailboxes;
         self.actor.end(self.context.clock.now(), &mut Router::new(mailboxes));
         mailboxes.connections().unregister(self.actor.id());
+        self.inbox.give_up();
         connection_log::ended(&self.ended(outcome.as_ref().err()));
         let was_heard = self.end_of_input || outcome.is_err();
         let gave_up = self.session().gave_up();
@@ -122,7 +123,7 @@ impl<S: Transport> Connection<S> {
             if goodbye.is_some_and(|end| end <= self.context.clock.now()) {
                 return Ok(());
             }
-            if self.session().can_go_on() {
+            if self.session().can_go_on() || self.actor.is_asked() {
                 // Whom it has woken may wait on this very thread.
                 yield_now().await;
             } else {
@@ -163,6 +164,9 @@ impl<S: Transport> Connection<S> {
         let written = moved.written + self.wire.write(output, context)?;
         self.inbox.backlog.set_output(output.len());
         self.actor.written(now, written, router);
+        if let Some(said) = self.actor.answer() {
+            self.inbox.answer(said);
+        }
         Ok(())
     }
 
@@ -230,7 +234,7 @@ impl<S: Transport> Connection<S> {
             self.end_of_input = true;
             self.session().end_of_input(now);
         } else {
-            self.session().note_heard();
+            self.session().note_heard(read);
         }
     }
 

@@ -1,16 +1,18 @@
 //! The connections that are open now: where each hears of others, how many they are, and what all of them are told. Their
 //! tasks come and go here; what is sent to them comes through the router.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::mailbox::Mailbox;
 use super::unwritten::{Backlog, Unwritten};
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::ids::ConnectionId;
+use crate::model::question::{ConnectionAnswer, ConnectionQuestion};
 use crate::model::sparse::ShrinkIfSparse;
 
 /// Published bytes that may be on their way over all connections, and at the least and the most per connection.
@@ -25,6 +27,40 @@ const PARTS: usize = 64;
 pub(crate) struct Inbox {
     pub(crate) mailbox: Mailbox<SessionEvent>,
     pub(crate) backlog: Backlog,
+    /// Who waits for answers, in the order of the questions in the mailbox.
+    pub(crate) askers: Mutex<VecDeque<ConnectionAsker>>,
+}
+
+/// Where the answer to a question about a connection goes, and the place it takes among those under way. What is dropped
+/// without an answer is of a connection that has gone.
+pub(crate) struct ConnectionAsker {
+    pub(crate) answer: oneshot::Sender<Option<ConnectionAnswer>>,
+    pub(crate) place: Arc<OwnedSemaphorePermit>,
+}
+
+impl Inbox {
+    /// Asks the connection.
+    pub(crate) fn ask(&self, question: ConnectionQuestion, asker: ConnectionAsker) {
+        let mut askers = self.askers.lock();
+        askers.push_back(asker);
+        // Under the lock, so that both are in the same order.
+        self.mailbox.post(SessionEvent::Asked(question));
+    }
+
+    /// The connection has gone: nobody is answered any more. To be called once it is not found any more.
+    pub(crate) fn give_up(&self) {
+        self.askers.lock().clear();
+    }
+
+    /// Gives the answer to whoever asked first.
+    pub(crate) fn answer(&self, said: Option<ConnectionAnswer>) {
+        let asker = self.askers.lock().pop_front();
+        if let Some(ConnectionAsker { answer, place }) = asker {
+            // Whoever asked may have given up waiting.
+            let _ = answer.send(said);
+            drop(place);
+        }
+    }
 }
 
 type Table = HashMap<ConnectionId, Arc<Inbox>, foldhash::fast::FixedState>;
@@ -60,7 +96,8 @@ impl Connections {
     pub(crate) fn register(&self) -> (ConnectionId, Arc<Inbox>) {
         let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
         let backlog = Backlog::new(Arc::clone(&self.unwritten));
-        let inbox = Arc::new(Inbox { mailbox: Mailbox::new(), backlog });
+        let askers = Mutex::default();
+        let inbox = Arc::new(Inbox { mailbox: Mailbox::new(), backlog, askers });
         self.part(id).write().insert(id, Arc::clone(&inbox));
         // After it is known: then it hears of every alarm from now on, and of those before by this.
         let alarms = self.alarms.lock();
@@ -90,6 +127,11 @@ impl Connections {
     }
 
     /// Tells all connections, and who is bound to come, what the broker runs short of.
+    /// What the broker runs short of.
+    pub(crate) fn alarms(&self) -> Alarms {
+        *self.alarms.lock()
+    }
+
     pub(super) fn set_alarms(&self, alarms: Alarms) {
         let mut known = self.alarms.lock();
         *known = alarms;

@@ -3,12 +3,14 @@
 
 mod administrator;
 mod allocator;
+mod asking;
 mod catalog_task;
 mod clock;
 mod connection_log;
 mod connection_task;
 mod connections;
 mod descriptors;
+mod facts;
 mod in_flight;
 mod inspect;
 mod listener;
@@ -33,6 +35,7 @@ mod unwritten;
 pub(crate) use log_limit::LogLimit;
 
 pub use administrator::Administrator;
+pub use facts::Facts;
 pub use inspect::{DecisionError, decide, verify};
 pub use resource_monitor::{Thresholds, UNLIMITED};
 pub use run::{ManagementListeners, ManagementServer, RunningBroker, ServeError, serve, start};

@@ -1,8 +1,11 @@
 //! The life of a broker: open the store, bring the catalog and the queues back, let clients in, and at the end see
 //! that everything is committed.
 
+use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -16,18 +19,20 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::administrator::Administrator;
 use super::catalog_task;
 use super::clock::{self, Clock};
 use super::connection_task::ServerContext;
 use super::descriptors;
+use super::facts::Facts;
 use super::in_flight::WorkBegun;
 use super::listener;
 use super::mailbox::ThreadMailbox;
 use super::mailboxes::Mailboxes;
 use super::memory;
+use super::memory::OwnMemory;
 use super::message_memory::MessageMemory;
 use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
 use super::random::random_number;
@@ -36,7 +41,7 @@ use super::shard_task;
 use super::signals::Signals;
 use super::store_thread::{self, StoreEnd, StoreThread};
 use super::supervisor::{Role, TaskEnd, Tasks};
-use crate::config::ServeConfig;
+use crate::config::{ListenAddress, MetricsAddress, ServeConfig};
 use crate::session::SessionLimits;
 use crate::store::{self, OpenError, StoreOptions};
 
@@ -51,6 +56,8 @@ pub enum ServeError {
         "cannot listen on {address} for the management API: {source}; give another address with --management-listen"
     )]
     ListenManagement { address: String, source: io::Error },
+    #[error("cannot listen on {address} for metrics: {source}; give another address with --metrics-listen")]
+    ListenMetrics { address: String, source: io::Error },
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     #[error("stopped because the store failed: {0}; nothing was confirmed that was not on disk")]
@@ -58,6 +65,9 @@ pub enum ServeError {
     #[error("stopped because of a defect of the program: {0}; nothing was confirmed that was not on disk")]
     Defect(#[from] TaskEnd),
 }
+
+/// Where metrics are served where nothing is said.
+const METRICS: &str = "127.0.0.1:15692";
 
 /// How long clients may take to hear that a broker whose store has failed goes away.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -71,6 +81,8 @@ pub type ManagementServer =
 #[derive(Debug)]
 pub struct ManagementListeners {
     pub listeners: Vec<TcpListener>,
+    /// Where metrics are read.
+    pub metrics: Vec<TcpListener>,
     /// How many of them may be connected.
     pub most: usize,
 }
@@ -81,7 +93,7 @@ pub fn serve(config: &ServeConfig, serve_management: ManagementServer) -> Result
     run(config, serve_management, |broker| {
         // Whoever reads that the startup is complete may send a signal at once.
         let signals = Signals::catch().map_err(ServeError::Start)?;
-        let mut broker = broker.start()?;
+        let mut broker = Plan { serves_by_default: true, ..broker }.start()?;
         let stop = broker.context.stop.clone();
         broker.tasks.spawn(Role::Service, "the task that obeys signals", signals.obey(stop));
         Ok(broker)
@@ -144,7 +156,9 @@ fn run(
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    let outcome = runtime.block_on(async { start(Plan { config, serve_management, shards })?.run().await });
+    let outcome = runtime.block_on(async {
+        start(Plan { config, serve_management, shards, serves_by_default: false })?.run().await
+    });
     if outcome.is_err() {
         // Whatever hangs is not waited for.
         runtime.shutdown_background();
@@ -157,6 +171,8 @@ struct Plan<'a> {
     config: &'a ServeConfig,
     serve_management: ManagementServer,
     shards: u16,
+    /// What is not asked for is served where it usually is.
+    serves_by_default: bool,
 }
 
 /// A broker that clients can connect to.
@@ -171,7 +187,7 @@ struct Broker {
 
 impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
-        let Plan { config, serve_management, shards } = self;
+        let Plan { config, serve_management, shards, serves_by_default } = self;
         let managed = !config.management_listen.is_empty();
         let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
             .map_err(ServeError::Start)?;
@@ -188,6 +204,8 @@ impl Plan<'_> {
             .map_err(|(address, source)| ServeError::Listen { address, source })?;
         let management = listener::bind(&config.management_listen)
             .map_err(|(address, source)| ServeError::ListenManagement { address, source })?;
+
+        let metrics = bind_metrics(config.metrics_listen.as_deref(), serves_by_default)?;
 
         let clock = Clock::new();
         let memory_limit = match config.memory_limit {
@@ -220,11 +238,23 @@ impl Plan<'_> {
         let send_timeout_ms = u64::from(config.send_timeout) * 1000;
         let limits = Arc::new(SessionLimits { send_timeout_ms, ..SessionLimits::default() });
         let (view, ports) = (owned.view, owned.ports);
+        let facts = Facts {
+            clock,
+            started: clock.now(),
+            memory: OwnMemory::open(),
+            data_dir: config.data_dir.clone(),
+            listeners: addresses(&listeners).map_err(ServeError::Start)?,
+            management: addresses(&management).map_err(ServeError::Start)?,
+            metrics: addresses(&metrics).map_err(ServeError::Start)?,
+            identity: identity(&config.data_dir),
+            most_connections: shares.clients as u64,
+        };
         let administrator = Administrator::new(
             Arc::clone(&mailboxes),
             Arc::clone(&view),
             Arc::clone(ports.clients()),
             thresholds,
+            facts,
             stop.clone(),
         );
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
@@ -242,10 +272,15 @@ impl Plan<'_> {
             let name = format!("the listener on {address}");
             tasks.spawn(Role::Service, name, listener::accept(listener, context, connections, room));
         }
-        if !management.is_empty() {
-            let addresses = self::addresses(&management).map_err(ServeError::Start)?;
-            info!(address = %listed(&addresses), "the management API is served");
-            let listeners = ManagementListeners { listeners: management, most: shares.administrators };
+        if !management.is_empty() || !metrics.is_empty() {
+            for (listeners, what) in [(&management, "the management API is"), (&metrics, "metrics are")] {
+                let addresses = self::addresses(listeners).map_err(ServeError::Start)?;
+                if !addresses.is_empty() {
+                    info!(address = %listed(&addresses), "{what} served");
+                }
+            }
+            let listeners =
+                ManagementListeners { listeners: management, metrics, most: shares.administrators };
             let served = serve_management(listeners, administrator.clone(), context.stop.clone());
             tasks.spawn(Role::Service, "the management API", served);
         }
@@ -255,6 +290,29 @@ impl Plan<'_> {
         );
         Ok(Broker { context, administrator, connections, tasks, store })
     }
+}
+
+/// Where metrics are served: what is not asked for and is taken is warned of.
+fn bind_metrics(asked: Option<&[MetricsAddress]>, by_default: bool) -> Result<Vec<TcpListener>, ServeError> {
+    let addresses: Vec<ListenAddress> = match asked {
+        Some(asked) => asked.iter().flatten().cloned().collect(),
+        None if by_default => METRICS.parse().into_iter().collect(),
+        None => Vec::new(),
+    };
+    match listener::bind(&addresses) {
+        Ok(listeners) => Ok(listeners),
+        Err((address, error)) if asked.is_none() => {
+            warn!(address, %error, "metrics are not served: give another address with --metrics-listen, or off");
+            Ok(Vec::new())
+        }
+        Err((address, source)) => Err(ServeError::ListenMetrics { address, source }),
+    }
+}
+
+/// The same for a broker with the same data.
+fn identity(data_dir: &Path) -> String {
+    let (device, number) = fs::metadata(data_dir).map_or((0, 0), |found| (found.dev(), found.ino()));
+    format!("leveret-{device:x}-{number:x}")
 }
 
 impl Broker {
@@ -403,7 +461,7 @@ pub(super) mod tests {
         let data = tempfile::tempdir().unwrap();
         let why = ended(data.path(), |broker| {
             broker.connections.spawn(std::future::pending::<()>());
-            std::fs::remove_dir_all(data.path()).unwrap();
+            fs::remove_dir_all(data.path()).unwrap();
         });
         let expected = "stopped because the store failed: the data directory was changed from outside";
         assert!(why.starts_with(expected), "{why}");

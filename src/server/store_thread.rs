@@ -149,7 +149,12 @@ fn run(
         if unwanted.is_cancelled() {
             return Ok(End::Unwanted);
         }
+        let (began, commits) = (Instant::now(), owner.counts().commits);
         owner.turn(clock.now(), &mut batch, &mut router)?;
+        if owner.counts().commits > commits {
+            let micros = began.elapsed().as_micros();
+            owner.counts().took(u64::try_from(micros).unwrap_or(u64::MAX));
+        }
     }
     Ok(End::Closing)
 }

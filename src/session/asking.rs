@@ -3,6 +3,7 @@
 use leveret_codec::method::MethodId;
 use leveret_codec::method::amqp::{AMQPClass, basic, queue};
 
+use crate::model::counters::ChannelCount;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::port::{BrokerPort, Progress};
 use crate::model::request::{Reply, Request};
@@ -65,6 +66,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
                 return Ok(());
             }
             (RequestKind::Get { .. }, Reply::GotEmpty) => {
+                self.channel.counts.add(ChannelCount::GetEmpty, 1);
                 AMQPClass::Basic(basic::AMQPMethod::GetEmpty(basic::GetEmpty {}))
             }
             _ => return Err(mismatch()),

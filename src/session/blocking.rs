@@ -49,7 +49,6 @@ impl Blocking {
         into.in_transit("session: channels kept aside", channels);
     }
 
-    #[cfg(test)]
     pub(super) fn is_blocked(&self) -> bool {
         self.is_blocked
     }

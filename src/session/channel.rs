@@ -8,6 +8,7 @@ use crate::model::ids::{ConsumerNumber, Name};
 
 use super::confirms::Confirms;
 use super::content::Content;
+use super::tally::ChannelTally;
 use super::transaction::Transaction;
 use super::unacked::{Unacked, UnackedTags};
 
@@ -30,6 +31,7 @@ pub(super) struct Channel {
     /// The queue declared last (semantics 6.2).
     pub last_queue: Option<Name>,
     pub direct_reply: Option<DirectReply>,
+    pub counts: ChannelTally,
 }
 
 /// What publishes and acks of the channel mean. The modes exclude each other (semantics 9.20, 14.1).
@@ -45,6 +47,8 @@ pub(super) enum ChannelMode {
 #[derive(Debug)]
 pub(super) struct SharedPrefetch {
     pub limit: usize,
+    /// What the client asked for; 0: no limit.
+    pub asked: u64,
     /// Unacked deliveries of consumers.
     pub used: usize,
     /// The channel's consumers are held back.
@@ -76,9 +80,10 @@ impl Channel {
             consumers,
             getter: _,
             prefetch: _,
-            shared_prefetch: SharedPrefetch { limit: _, used, paused: _ },
+            shared_prefetch: SharedPrefetch { limit: _, asked: _, used, paused: _ },
             last_queue: _,
             direct_reply,
+            counts,
         } = self;
         content.holdings(into);
         match mode {
@@ -90,6 +95,7 @@ impl Channel {
         into.in_use("channel: consumers", consumers);
         into.in_use("channel: prefetch used", used);
         into.in_use("channel: direct replies", direct_reply);
+        counts.holdings(into);
     }
 
     pub(super) fn new(epoch: u32, getter: ConsumerNumber, most_unacked: usize) -> Channel {
@@ -102,9 +108,10 @@ impl Channel {
             consumers: BTreeMap::new(),
             getter,
             prefetch: 0,
-            shared_prefetch: SharedPrefetch { limit: most_unacked, used: 0, paused: false },
+            shared_prefetch: SharedPrefetch { limit: most_unacked, asked: 0, used: 0, paused: false },
             last_queue: None,
             direct_reply: None,
+            counts: ChannelTally::default(),
         }
     }
 

@@ -28,6 +28,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         self.out.port.close_channel(self.out.now, self.number, count);
         held.extend(self.channel.unacked.iter().map(|entry| (entry.queue, entry.consumer)));
         self.shared.held.subtract(std::mem::take(&mut self.channel.content.counted));
+        self.shared.counts.close_channel(&mut self.channel.counts);
         if let ChannelMode::Transaction(transaction) = &mut self.channel.mode {
             self.shared.held.subtract(std::mem::take(&mut transaction.bytes));
             held.extend(transaction.entries().map(|entry| (entry.queue, entry.consumer)));

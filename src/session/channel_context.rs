@@ -8,8 +8,10 @@ use foldhash::fast::FixedState;
 use leveret_codec::frame::{Frame, FrameKind};
 use leveret_codec::method::amqp::AMQPClass;
 use leveret_codec::method::{Method, MethodId, method_id, parse_method};
+use leveret_codec::table::FieldTable;
 
-use crate::model::consuming::Settlement;
+use crate::model::consuming::{ConsumeOptions, Settlement};
+use crate::model::counters::{ChannelCount, ConsumerCount};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ChannelNumber, ConsumerNumber, Name, QueueRef};
@@ -23,6 +25,7 @@ use super::failure::{Failure, undecodable, unexpected_frame, unimplemented};
 use super::frames::Frames;
 use super::held::Held;
 use super::pending_request::PendingRequest;
+use super::tally::ConnectionTally;
 use super::unacked::AdjacentRange;
 
 /// What the channels of a connection share.
@@ -44,6 +47,7 @@ pub(super) struct Shared {
     pub gathered: Option<Gathered>,
     /// Contents begun and transactions not committed.
     pub held: Held,
+    pub counts: ConnectionTally,
 }
 
 /// A consumer as its connection knows it.
@@ -56,6 +60,11 @@ pub(super) struct Consumer {
     /// What the client called the queue.
     pub queue_name: Name,
     pub no_ack: bool,
+    pub counts: ConsumerCount,
+    /// How it was asked for.
+    pub options: ConsumeOptions,
+    /// None where there are none.
+    pub arguments: Option<Box<FieldTable>>,
 }
 
 /// A run of deliveries that were settled one by one, and alike.
@@ -78,6 +87,7 @@ impl Shared {
             dirty,
             gathered,
             held,
+            counts,
         } = self;
         into.in_use("session: consumers", consumers);
         into.in_transit("session: arena", &(arena.len(), 0));
@@ -85,6 +95,7 @@ impl Shared {
         into.in_transit("session: channels with confirms", dirty);
         into.in_transit("session: settlements gathered", gathered);
         into.in_use("session: begun and not ended", &held.bytes());
+        counts.holdings(into);
     }
 
     /// A number no consumer of this connection had.
@@ -194,7 +205,8 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
     /// Sends the confirms that became due.
     pub(super) fn flush_confirms(&mut self) {
         if let ChannelMode::Confirm(confirms) = &mut self.channel.mode {
-            confirms.flush(self.number, &mut self.out.output);
+            let accepted = confirms.flush(self.number, &mut self.out.output);
+            self.channel.counts.add(ChannelCount::Confirm, accepted);
         }
     }
 

@@ -24,17 +24,19 @@ pub(super) struct Confirms {
     window: VecDeque<Publish>,
     /// Became complete since the last flush.
     complete: Vec<u64>,
+    /// How many in the window were said already.
+    said: usize,
 }
 
 impl Default for Confirms {
     fn default() -> Confirms {
-        Confirms { first: 1, window: VecDeque::new(), complete: Vec::new() }
+        Confirms { first: 1, window: VecDeque::new(), complete: Vec::new(), said: 0 }
     }
 }
 
 impl Confirms {
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Confirms { first: _, window, complete } = self;
+        let Confirms { first: _, window, complete, said: _ } = self;
         into.in_transit("channel: unconfirmed", window);
         into.in_transit("channel: confirms to be said", complete);
     }
@@ -68,37 +70,49 @@ impl Confirms {
         self.window.is_empty()
     }
 
+    /// How many publishes nothing was said of yet.
+    pub(super) fn unconfirmed(&self) -> u64 {
+        (self.window.len() - self.said) as u64
+    }
+
     /// Whether there is something to say.
     pub(super) fn is_dirty(&self) -> bool {
         !self.complete.is_empty()
     }
 
     /// Says what became complete. Refusals first and one by one, so that no `multiple` ack covers them.
-    pub(super) fn flush(&mut self, channel: ChannelNumber, output: &mut Output) {
+    /// Returns how many of it were accepted.
+    pub(super) fn flush(&mut self, channel: ChannelNumber, output: &mut Output) -> u64 {
         let mut complete = std::mem::take(&mut self.complete);
         complete.sort_unstable();
         for &sequence in &complete {
             if let Some(publish) = self.at(sequence).filter(|publish| publish.refused) {
                 publish.reported = true;
+                self.said += 1;
                 output.nack(channel, sequence, false);
             }
         }
-        self.flush_front(channel, output);
+        let mut accepted = self.flush_front(channel, output);
         for &sequence in &complete {
             if let Some(publish) = self.at(sequence).filter(|publish| !publish.reported) {
                 publish.reported = true;
+                self.said += 1;
+                accepted += 1;
                 output.ack(channel, sequence, false);
             }
         }
         complete.clear();
         self.complete = complete;
+        accepted
     }
 
-    /// Acks the run of complete publishes at the front in one and forgets it.
-    fn flush_front(&mut self, channel: ChannelNumber, output: &mut Output) {
+    /// Acks the run of complete publishes at the front in one and forgets it. Returns how many it acked.
+    fn flush_front(&mut self, channel: ChannelNumber, output: &mut Output) -> u64 {
         let (mut last, mut acks) = (0, 0);
         while let Some(publish) = self.window.front().filter(|publish| publish.waiting == 0) {
-            if !publish.reported {
+            if publish.reported {
+                self.said -= 1;
+            } else {
                 (last, acks) = (self.first, acks + 1);
             }
             self.window.pop_front();
@@ -107,6 +121,7 @@ impl Confirms {
         if acks > 0 {
             output.ack(channel, last, acks > 1);
         }
+        acks
     }
 
     fn at(&mut self, sequence: u64) -> Option<&mut Publish> {

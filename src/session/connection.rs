@@ -31,6 +31,7 @@ use super::handshake::Opened;
 use super::held::Held;
 use super::methods::COMMIT;
 use super::pending_request::{PendingRequest, RequestKind};
+use super::tally::ConnectionTally;
 
 const CHANNEL_OPEN: MethodId = MethodId { class: 20, method: 10 };
 const CHANNEL_CLOSE: MethodId = MethodId { class: 20, method: 40 };
@@ -38,14 +39,14 @@ const CHANNEL_CLOSE_OK: MethodId = MethodId { class: 20, method: 41 };
 
 #[derive(Debug)]
 pub(super) struct Connection {
-    channels: BTreeMap<ChannelNumber, ChannelState>,
+    pub(super) channels: BTreeMap<ChannelNumber, ChannelState>,
     channel_max: u16,
     last_epoch: u32,
     pub shared: Shared,
 }
 
 #[derive(Debug)]
-enum ChannelState {
+pub(super) enum ChannelState {
     Open(Box<Channel>),
     /// We sent channel.close; all but its answer is swallowed (semantics 0.5).
     Closing,
@@ -87,6 +88,7 @@ impl Connection {
                 dirty: Vec::new(),
                 gathered: None,
                 held: Held::new(most_held),
+                counts: ConnectionTally::default(),
             },
         }
     }
@@ -154,7 +156,7 @@ impl Connection {
 
     /// A delivery. One for a consumer that is gone was requeued when it was detached.
     pub(super) fn deliver<P: BrokerPort>(&mut self, delivery: &Delivery, out: &mut Context<P>) {
-        let Some(consumer) = self.shared.consumers.get(&delivery.consumer) else { return };
+        let Some(consumer) = self.shared.consumers.get_mut(&delivery.consumer) else { return };
         let (number, no_ack) = (consumer.channel, consumer.no_ack);
         let Some(ChannelState::Open(channel)) = self.channels.get_mut(&number) else { return };
         delivering::deliver(delivery, number, channel, consumer, out);

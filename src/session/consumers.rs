@@ -7,6 +7,7 @@ use leveret_codec::table::FieldTable;
 
 use crate::model::argument::{integer, type_name};
 use crate::model::consuming::{ConsumeOptions, NewConsumer};
+use crate::model::counters::ConsumerCount;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConsumerNumber, Name, QueueRef};
 use crate::model::port::BrokerPort;
@@ -61,9 +62,12 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
             self.out.port.set_paused(queue, number, true);
         }
         self.out.port.consumer_began(self.out.now, self.number, &asked);
-        let NewConsumer { tag, queue: queue_name, .. } = asked;
-        let queue = Some(queue);
-        self.add_consumer(number, Consumer { channel: self.number, tag, queue, queue_name, no_ack }, nowait);
+        let NewConsumer { tag, queue: queue_name, options, arguments } = asked;
+        let (queue, counts) = (Some(queue), ConsumerCount::default());
+        let arguments = (!arguments.inner().is_empty()).then(|| Box::new(arguments));
+        let channel = self.number;
+        let consumer = Consumer { channel, tag, queue, queue_name, no_ack, counts, options, arguments };
+        self.add_consumer(number, consumer, nowait);
     }
 
     /// basic.cancel. An unknown tag is answered as a known one (semantics 10.8).
@@ -137,7 +141,18 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         let address = self.out.port.open_direct_reply(consumer);
         self.channel.direct_reply = Some(DirectReply { consumer, address });
         let queue_name = REPLY_TO.into();
-        let described = Consumer { channel: self.number, tag, queue: None, queue_name, no_ack: true };
+        let options = ConsumeOptions { no_ack: true, ..ConsumeOptions::default() };
+        let (counts, arguments) = (ConsumerCount::default(), None);
+        let described = Consumer {
+            channel: self.number,
+            tag,
+            queue: None,
+            queue_name,
+            no_ack: true,
+            counts,
+            options,
+            arguments,
+        };
         self.add_consumer(consumer, described, method.nowait);
         Ok(())
     }

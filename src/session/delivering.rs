@@ -6,6 +6,7 @@ use leveret_codec::table::{self, AMQPValue};
 use leveret_codec::write::Content;
 
 use crate::model::consuming::{Delivery, Settlement};
+use crate::model::counters::ChannelCount;
 use crate::model::ids::{ChannelNumber, PositionRange};
 use crate::model::op::Attempts;
 use crate::model::port::BrokerPort;
@@ -20,7 +21,7 @@ pub(super) fn deliver<P: BrokerPort>(
     delivery: &Delivery,
     number: ChannelNumber,
     channel: &mut Channel,
-    consumer: &Consumer,
+    consumer: &mut Consumer,
     out: &mut Context<P>,
 ) {
     if !consumer.no_ack && channel.shared_prefetch.is_full() {
@@ -32,6 +33,7 @@ pub(super) fn deliver<P: BrokerPort>(
     if !consumer.no_ack {
         channel.remember(delivery, delivery_tag, delivery.consumer, true);
     }
+    channel.counts.delivered(&mut consumer.counts, consumer.no_ack, delivery.redelivered);
     out.tally.delivered += 1;
     out.port.delivered(number, delivery);
     let message = &delivery.message;
@@ -57,6 +59,11 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         if !no_ack {
             let getter = self.channel.getter;
             self.channel.remember(delivery, delivery_tag, getter, false);
+        }
+        let count = if no_ack { ChannelCount::GetNoAck } else { ChannelCount::Get };
+        self.channel.counts.add(count, 1);
+        if delivery.redelivered {
+            self.channel.counts.add(ChannelCount::Redelivered, 1);
         }
         self.out.tally.delivered += 1;
         self.out.port.delivered(self.number, delivery);

@@ -56,6 +56,8 @@ impl<P: BrokerPort> Session<P> {
     pub fn written(&mut self, now: Timestamp, sent: usize) {
         if sent > 0 {
             self.moved = now;
+            self.traffic.writes += 1;
+            self.traffic.bytes_out += sent as u64;
         }
         self.unsent = !self.out.output.is_empty();
     }

@@ -23,10 +23,12 @@ mod handshake;
 mod heartbeat;
 mod held;
 mod input;
+mod inquiry;
 mod limits;
 mod methods;
 mod pending_request;
 mod settling;
+mod tally;
 mod transaction;
 mod unacked;
 
@@ -41,6 +43,7 @@ use leveret_codec::method::MethodId;
 use leveret_codec::write::Output;
 
 use crate::model::consuming::Delivery;
+use crate::model::counters::Traffic;
 use crate::model::event::SessionEvent;
 use crate::model::fault::Fault;
 use crate::model::holdings::Holdings;
@@ -93,6 +96,7 @@ pub struct Session<P: BrokerPort> {
     end: Option<End>,
     ending: Option<Ending>,
     gave_up: bool,
+    traffic: Traffic,
 }
 
 #[derive(Debug)]
@@ -132,6 +136,7 @@ impl<P: BrokerPort> Session<P> {
             end: None,
             ending: None,
             gave_up: false,
+            traffic: Traffic::default(),
         }
     }
 
@@ -156,6 +161,7 @@ impl<P: BrokerPort> Session<P> {
             end: _,
             ending: _,
             gave_up: _,
+            traffic: _,
         } = self;
         into.in_transit("session: output", &output.len());
         if let Phase::Running(connection) = phase {
@@ -165,8 +171,10 @@ impl<P: BrokerPort> Session<P> {
         blocking.holdings(into);
     }
 
-    /// The peer has sent something, whether or not it can be acted on yet.
-    pub fn note_heard(&mut self) {
+    /// The peer has sent so many bytes, whether or not they can be acted on yet.
+    pub fn note_heard(&mut self, bytes: usize) {
+        self.traffic.reads += 1;
+        self.traffic.bytes_in += bytes as u64;
         if let Some(heartbeats) = &mut self.heartbeats {
             heartbeats.note_heard();
         }
@@ -218,7 +226,7 @@ impl<P: BrokerPort> Session<P> {
                         connection.consumer_timed_out(consumer, timeout, closes_channel, out)
                     }
                     SessionEvent::Close(fault) => Err(Failure::new(fault, MethodId::NONE)),
-                    SessionEvent::Alarm(_) | SessionEvent::Deliver(_) => Ok(()),
+                    SessionEvent::Alarm(_) | SessionEvent::Deliver(_) | SessionEvent::Asked(_) => Ok(()),
                 };
                 if let Err(failure) = outcome {
                     self.close(&failure);
@@ -430,6 +438,7 @@ impl<P: BrokerPort> Session<P> {
             return (None, None);
         };
         let stale = connection.release(&mut self.out);
+        self.out.port.counted(connection.totals(self.traffic));
         let progress = self.out.port.request(self.out.now, Request::CloseConnection);
         (stale, Some(progress))
     }

@@ -2,6 +2,7 @@
 
 use crate::model::consuming::Settlement;
 use crate::model::fault::Fault;
+use crate::model::ids::ConsumerNumber;
 use crate::model::port::BrokerPort;
 
 use super::channel::ChannelMode;
@@ -13,6 +14,17 @@ impl Shared {
     pub(super) fn flush_settlement<P: BrokerPort>(&mut self, port: &mut P) {
         if let Some(Gathered { run, settlement }) = self.gathered.take() {
             port.settle(run.queue, run.consumer, run.range, settlement);
+        }
+    }
+}
+
+impl Shared {
+    /// Adds acks to what a consumer has got, which is looked up where acks of another one come.
+    fn count_acks(&mut self, acked: Option<(ConsumerNumber, u64)>) {
+        if let Some((consumer, count)) = acked
+            && let Some(consumer) = self.consumers.get_mut(&consumer)
+        {
+            consumer.counts.acked += count;
         }
     }
 }
@@ -48,7 +60,13 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         self.flush_settlement();
         self.out.tally.settled += entries.len() as u64;
         let port = &mut self.out.port;
-        runs(entries, |run| port.settle(run.queue, run.consumer, run.range, settlement));
+        let (counts, shared) = (&mut self.channel.counts, &mut *self.shared);
+        runs(entries, |run| {
+            port.settle(run.queue, run.consumer, run.range, settlement);
+            if settlement == Settlement::Ack {
+                shared.count_acks(counts.acked(run.consumer, run.len()));
+            }
+        });
         self.channel.shared_prefetch.used -= entries.iter().filter(|entry| entry.counted).count();
         self.adapt_pause();
     }
@@ -61,6 +79,9 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
     /// Settles one delivery. Clients ack one by one and in order: the run grows until something else comes.
     fn gather(&mut self, entry: Unacked, settlement: Settlement) {
         self.out.tally.settled += 1;
+        if settlement == Settlement::Ack {
+            self.shared.count_acks(self.channel.counts.acked(entry.consumer, 1));
+        }
         let grown = self
             .shared
             .gathered
@@ -87,7 +108,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
             vec![self.channel.unacked.take(tag).map_err(unknown)?]
         };
         match &mut self.channel.mode {
-            ChannelMode::Transaction(transaction) => transaction.settlements.push((entries, settlement)),
+            ChannelMode::Transaction(transaction) => transaction.keep_settlement(entries, settlement),
             ChannelMode::Plain | ChannelMode::Confirm(_) => self.settle(&entries, settlement),
         }
         Ok(())

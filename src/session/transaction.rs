@@ -23,11 +23,13 @@ pub(super) struct Transaction {
     pub settlements: Vec<(Vec<Unacked>, Settlement)>,
     /// Bytes of the publishes, which the connection has counted as held.
     pub bytes: usize,
+    /// How many deliveries would be settled.
+    pub settled: usize,
 }
 
 impl Transaction {
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Transaction { publishes, settlements, bytes } = self;
+        let Transaction { publishes, settlements, bytes, settled: _ } = self;
         into.in_use("transaction: publishes", publishes);
         into.in_use("transaction: settlements", settlements);
         into.in_use("transaction: bytes", bytes);
@@ -45,6 +47,11 @@ impl Transaction {
         self.bytes += bytes;
         self.publishes.push(KeptPublish { routed, mandatory });
         Ok(())
+    }
+
+    pub(super) fn keep_settlement(&mut self, entries: Vec<Unacked>, settlement: Settlement) {
+        self.settled += entries.len();
+        self.settlements.push((entries, settlement));
     }
 
     /// Every unacked delivery it would settle.

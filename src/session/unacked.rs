@@ -49,6 +49,11 @@ impl UnackedTags {
         (self.slots.len(), self.slots.capacity())
     }
 
+    /// How many are outstanding.
+    pub(super) fn count(&self) -> u64 {
+        (self.slots.len() - self.holes) as u64
+    }
+
     /// Remembers a delivery; tags grow.
     pub(super) fn push(&mut self, entry: Unacked) {
         debug_assert!(self.slots.back().is_none_or(|last| last.entry.tag < entry.tag));
@@ -138,6 +143,11 @@ impl AdjacentRange {
             consumer: entry.consumer,
             range: PositionRange::single(entry.position),
         }
+    }
+
+    /// How many deliveries it is.
+    pub(super) fn len(&self) -> u64 {
+        self.range.last.0 - self.range.first.0 + 1
     }
 
     /// Takes the delivery in where it is the next one. False where it is not.

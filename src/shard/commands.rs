@@ -154,6 +154,8 @@ impl Shard {
             }
             ShardCommand::SetSettings { queue, settings } => {
                 if let Some(slot) = self.queues.get_mut(queue) {
+                    let QueueSlot { queue: counted, account, label, .. } = slot;
+                    self.accounts.change(account, counted.book(), &label.vhost, &settings);
                     slot.queue.set_settings(now, settings, &mut self.fx);
                     self.touch(queue);
                 }

@@ -2,6 +2,7 @@
 //! moves their dead letters, and knows who waits for which batch of operations to be durable. The rules of a queue
 //! are the queue's; names and bindings are the catalog's; when something is durable the store says.
 
+mod accounts;
 mod commands;
 mod confirms;
 mod credit;
@@ -37,6 +38,7 @@ use crate::catalog::view::View;
 use crate::model::command::{Origin, QueueLabel, ShardCommand};
 use crate::model::maps::Map;
 
+use accounts::Accounts;
 use confirms::Confirms;
 use credit::Credit;
 use dead_letters::{AwaitedTargets, Retries};
@@ -67,6 +69,8 @@ pub struct Shard {
     index: ShardIndex,
     view: Arc<View>,
     queues: Queues,
+    /// What the queues have counted.
+    accounts: Accounts,
     /// The newest queue that was ever created here.
     newest: QueueId,
     /// Commands that came before the queue they are about (the view shows a queue a moment before its creation gets
@@ -128,6 +132,7 @@ impl Shard {
             index,
             view,
             queues: Queues::new(values),
+            accounts: Accounts::default(),
             newest: QueueId::default(),
             pending: PendingCommands::default(),
             questions: Questions::default(),
@@ -162,6 +167,7 @@ impl Shard {
             index: _,
             view: _,
             queues,
+            accounts,
             newest: _,
             pending,
             questions,
@@ -189,6 +195,7 @@ impl Shard {
             out: Outgoing { to_connections, to_shards, to_catalog, groups, dropped },
         } = self;
         queues.holdings(into);
+        accounts.holdings(into);
         pending.holdings(into);
         questions.holdings(into);
         into.in_transit("shard: queues to be touched again", again);
@@ -389,8 +396,9 @@ impl Shard {
             if more {
                 self.again.push(id);
             }
-            let counts = slot.queue.counts();
-            let has_messages = counts.ready > 0 || counts.memory_bytes > 0;
+            let size = slot.queue.size();
+            self.accounts.book(slot.account, slot.queue.book());
+            let has_messages = size.ready > 0 || size.memory_bytes > 0;
             if has_messages != slot.has_messages {
                 slot.has_messages = has_messages;
                 windows_changed |= self.budget.count(has_messages);
@@ -441,13 +449,16 @@ impl Shard {
     ) {
         self.newest = self.newest.max(id);
         let at = QueueRef { queue: id, shard: self.index };
-        self.queues.add(id, Slot::recover(at, label, settings, found, now, &mut self.fx));
+        let account = self.accounts.open(&label.vhost, &settings);
+        self.queues.add(id, Slot::recover(at, label, settings, found, account, now, &mut self.fx));
     }
 
     /// Takes a queue, or what an exchange remembers, out of all that the shard remembers.
     fn remove(&mut self, id: QueueId) -> Option<Slot> {
-        let any = self.queues.remove(id)?;
-        let Slot::Queue(slot) = &any else { return Some(any) };
+        let mut any = self.queues.remove(id)?;
+        let Slot::Queue(slot) = &mut any else { return Some(any) };
+        let change = slot.queue.book_last();
+        self.accounts.close(slot.account, change);
         self.resting.remove(id);
         if let Some(deadline) = slot.deadline {
             self.deadlines.remove(&(deadline, id));

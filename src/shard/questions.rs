@@ -5,7 +5,9 @@
 use std::collections::VecDeque;
 
 use super::Shard;
+use super::accounts::Accounts;
 use super::queues::Queues;
+use crate::catalog::view::View;
 use crate::model::holdings::Holdings;
 use crate::model::ids::QueueId;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
@@ -32,24 +34,48 @@ impl Questions {
         self.pending.is_empty()
     }
 
-    /// Answers what there is time for. `newest`: the newest queue that was ever created here.
-    fn answer(&mut self, queues: &Queues, newest: QueueId, answers: &mut Vec<Answer>) {
+    /// Answers what there is time for. A question about all that is there, or about one queue, has a turn to itself.
+    fn answer(&mut self, known: Known<'_>, answers: &mut Vec<Answer>) {
+        let Known { queues, newest, accounts, view } = known;
         let mut left = LOOKED_AT;
         while let Some(question) = self.pending.front() {
-            let Question::Counts { queues: asked } = question;
-            let next = &asked[self.begun.len()..];
-            let now = &next[..next.len().min(left)];
-            left -= now.len();
-            self.begun.extend(now.iter().map(|&queue| counts(queues, newest, queue)));
-            if now.len() < next.len() {
-                return;
+            match question {
+                Question::Counts { queues: asked } => {
+                    let next = &asked[self.begun.len()..];
+                    let now = &next[..next.len().min(left)];
+                    left -= now.len();
+                    self.begun.extend(now.iter().map(|&queue| counts(queues, newest, queue)));
+                    if now.len() < next.len() {
+                        return;
+                    }
+                    answers.push(Answer::Counts(std::mem::take(&mut self.begun)));
+                }
+                _ if left < LOOKED_AT => return,
+                Question::Consumers { queue } => {
+                    let consumers = queues.get(*queue).map(|slot| slot.queue.consumers(MOST_ASKED));
+                    answers.push(Answer::Consumers(consumers));
+                    left = 0;
+                }
+                Question::Totals { from } => {
+                    let totals = accounts.tell(*from, MOST_ASKED, &view.read());
+                    answers.push(Answer::Totals(totals));
+                    left = 0;
+                }
             }
-            answers.push(Answer::Counts(std::mem::take(&mut self.begun)));
             self.pending.pop_front();
         }
         // Nobody asks for most of the time.
         self.pending = VecDeque::new();
     }
+}
+
+/// What answers are made of.
+struct Known<'a> {
+    queues: &'a Queues,
+    /// The newest queue that was ever created here.
+    newest: QueueId,
+    accounts: &'a mut Accounts,
+    view: &'a View,
 }
 
 /// In a queue whose creation is still on its way here, nothing is yet.
@@ -70,7 +96,8 @@ impl Shard {
 
     pub(super) fn answer_questions(&mut self, answers: &mut Vec<Answer>) {
         if !self.questions.is_empty() {
-            self.questions.answer(&self.queues, self.newest, answers);
+            let Shard { queues, newest, accounts, view, .. } = self;
+            self.questions.answer(Known { queues, newest: *newest, accounts, view }, answers);
         }
     }
 }
@@ -78,7 +105,6 @@ impl Shard {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::view::View;
     use crate::model::command::{Origin, ShardCommand};
     use crate::model::event::ConfirmToken;
     use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
@@ -96,7 +122,10 @@ mod tests {
     fn turn(shard: &mut Shard) -> (Vec<usize>, usize) {
         let mut fx = ShardEffects::default();
         shard.finish_turn(Timestamp(1), &mut fx);
-        let answered = fx.answers.iter().map(|Answer::Counts(counts)| counts.len());
+        let answered = fx.answers.iter().map(|answer| match answer {
+            Answer::Counts(counts) => counts.len(),
+            other => panic!("{other:?}"),
+        });
         (answered.collect(), fx.to_connections.len())
     }
 

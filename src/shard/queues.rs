@@ -217,6 +217,7 @@ mod tests {
     use crate::model::ids::{QueueRef, ShardIndex, Timestamp};
     use crate::model::settings::QueueSettings;
     use crate::queue::Queue;
+    use crate::shard::accounts::Booked;
 
     const MANY: usize = 3 * SWEPT;
 
@@ -226,7 +227,7 @@ mod tests {
             let at = QueueRef { queue: id, shard: ShardIndex(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
             let queue = Queue::new(at, QueueSettings::default(), Timestamp(0));
-            queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label))));
+            queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label, Booked::default()))));
         }
         queues
     }

@@ -65,6 +65,7 @@ mod tests {
     use crate::model::ids::{QueueRef, ShardIndex};
     use crate::model::settings::QueueSettings;
     use crate::queue::Queue;
+    use crate::shard::accounts::Booked;
     use crate::shard::queues::Values;
     use crate::shard::slot::{QueueSlot, Slot};
 
@@ -77,7 +78,7 @@ mod tests {
             let at = QueueRef { queue: id, shard: ShardIndex(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
             let queue = Queue::new(at, QueueSettings::default(), start);
-            queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label))));
+            queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label, Booked::default()))));
             resting.add(start.plus_millis(id.0), id);
         }
         let due = start.plus_millis(WAIT);

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::accounts::Booked;
 use super::history::History;
 use super::steps::Steps;
 use crate::model::command::QueueLabel;
@@ -27,6 +28,7 @@ impl Slot {
         label: QueueLabel,
         settings: Arc<QueueSettings>,
         found: RecoveredQueue,
+        account: Booked,
         now: Timestamp,
         fx: &mut QueueEffects,
     ) -> Slot {
@@ -36,9 +38,11 @@ impl Slot {
                 fx.fetches.extend(history.fetch());
                 Slot::History(Box::new(history))
             }
-            QueueRole::Clients | QueueRole::Delays => {
-                Slot::Queue(Box::new(QueueSlot::new(Queue::recover(at, settings, found, now), label)))
-            }
+            QueueRole::Clients | QueueRole::Delays => Slot::Queue(Box::new(QueueSlot::new(
+                Queue::recover(at, settings, found, now),
+                label,
+                account,
+            ))),
         }
     }
 
@@ -72,6 +76,8 @@ pub(super) struct QueueSlot {
     pub(super) waits_for_room: bool,
     /// It counts in the budget.
     pub(super) has_messages: bool,
+    /// Where what it counts is added up.
+    pub(super) account: Booked,
     /// Where it stands in the list of deadlines.
     pub(super) deadline: Option<Timestamp>,
     /// Of the values that were applied to it.
@@ -81,13 +87,14 @@ pub(super) struct QueueSlot {
 }
 
 impl QueueSlot {
-    pub(super) fn new(queue: Queue, label: QueueLabel) -> QueueSlot {
+    pub(super) fn new(queue: Queue, label: QueueLabel, account: Booked) -> QueueSlot {
         QueueSlot {
             queue,
             label,
             touched: false,
             waits_for_room: false,
             has_messages: false,
+            account,
             deadline: None,
             generation: 0,
             place: 0,

@@ -388,7 +388,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::changes::Changes;
-    use super::super::damage::Census;
+    use super::super::damage::MessageCounts;
     use super::super::disk::Folder;
     use super::super::manifest::Listed;
     use super::super::redb::DataFile;
@@ -396,7 +396,7 @@ mod tests {
 
     /// The list of files of a directory whose newest file has this number.
     fn listing(file: u64) -> Changes {
-        let listed = Listed { file, first_number: 1, sealed_at: None, held: Census::default() };
+        let listed = Listed { file, first_number: 1, sealed_at: None, held: MessageCounts::default() };
         Changes { manifest: Some(Manifest { epoch: 1, files: vec![listed] }.encode()), ..Changes::default() }
     }
 

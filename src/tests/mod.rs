@@ -6,6 +6,7 @@ mod builders;
 mod cc;
 mod confirms;
 mod consuming;
+mod counters;
 mod dead_letters;
 mod events;
 mod exchanges;

@@ -165,7 +165,10 @@ fn a_storm_and_the_nacks_of_a_client_have_their_turns_by_turns() {
         broker.shards[0].ask(Question::Counts { queues: vec![src] });
         broker.shards[1].ask(Question::Counts { queues: vec![back] });
         assert!(broker.round(), "the nack is never carried out");
-        let answers = broker.answers.drain(..).map(|Answer::Counts(counts)| counts[0].unwrap().ready);
+        let answers = broker.answers.drain(..).map(|answer| {
+            let Answer::Counts(counts) = answer else { panic!("{answer:?}") };
+            counts[0].unwrap().ready
+        });
         let answers: Vec<_> = answers.collect();
         (left, done) = (answers[0], answers[1]);
     }

@@ -40,7 +40,8 @@ fn methods_are_the_resources_own() {
         ("GET", "vhosts/", 200),
         ("GET", "vhosts?columns=name", 200),
         ("GET", "vhosts/%2F/nothing", 404),
-        ("GET", "", 404),
+        ("HEAD", "", 200),
+        ("HEAD", "index.html", 200),
     ] {
         assert_eq!(managed.api.call(method, path, &[], &[]).0, status, "{method} {path}");
     }

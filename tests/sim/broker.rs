@@ -193,7 +193,7 @@ impl Broker {
     pub(crate) fn unanswered(&mut self) -> usize {
         self.asked.retain_mut(|answered| match answered.try_recv() {
             Ok(Answer::Counts(counts)) => counts.len() as u64 != ASKED,
-            Err(_) => true,
+            Ok(_) | Err(_) => true,
         });
         self.asked.len()
     }

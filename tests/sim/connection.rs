@@ -141,7 +141,7 @@ impl ServerConnection {
         let most = random.pick(&[7, 60, 500, 4096]);
         let count = most.min(self.to_server.len());
         self.input.extend(self.to_server.drain(..count));
-        self.actor.session().note_heard();
+        self.actor.session().note_heard(1);
         false
     }
 

@@ -199,6 +199,8 @@ fn spawn(
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)
         .args(arguments)
+        // Their usual port is for one broker of the machine; who wants metrics says where.
+        .env("LEVERET_METRICS_LISTEN", "off")
         .stderr(Stdio::piped())
         .spawn()
         .expect("the broker can be started");

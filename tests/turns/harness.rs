@@ -59,7 +59,7 @@ impl Carrier for Mail {
         self.handed_over += match &request {
             StoreRequest::Ops { ops, .. } => ops.len(),
             StoreRequest::Catalog { ops, .. } => ops.len(),
-            StoreRequest::Fetch { .. } | StoreRequest::Close => 1,
+            StoreRequest::Fetch { .. } | StoreRequest::Ask(_) | StoreRequest::Close => 1,
         };
         self.store.push(request);
     }

@@ -48,6 +48,12 @@ impl Vhost {
         self.exchanges.after(name).map(|(name, _)| name)
     }
 
+    /// How many queues and exchanges it has.
+    #[must_use]
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.queues.len(), self.exchanges.len())
+    }
+
     /// Who may do what in it, in no order.
     pub fn permissions(&self) -> impl Iterator<Item = (&Name, &PermissionSpec)> {
         self.permissions.iter().map(|(user, permissions)| (user, permissions.spec()))

@@ -76,7 +76,7 @@ impl View {
     pub(crate) fn holdings(&self, into: &mut Holdings) {
         let View { generation: _, state, route_changes: _, removing: _, unwritten: _, wall_ahead: _ } = self;
         let state = state.read();
-        let ViewState { vhosts, exchanges, queues, users: _, node_limits: _, route_changes: _ } = &*state;
+        let ViewState { vhosts, exchanges, queues, users: _, node_limits: _, route_changes: _, .. } = &*state;
         into.declared("view: queues", queues);
         // The others are made with their vhost, and never deleted.
         let made = exchanges.values().filter(|exchange| !is_predeclared(&exchange.name));
@@ -158,9 +158,24 @@ pub struct ViewState {
     users: Map<Name, User>,
     node_limits: NodeLimits,
     route_changes: RouteChanges,
+    /// Queues that were added and removed, those included that were found at the start.
+    queues_created: u64,
+    queues_deleted: u64,
 }
 
 impl ViewState {
+    /// How many queues were added and removed, those included that were found at the start.
+    #[must_use]
+    pub fn queue_churn(&self) -> (u64, u64) {
+        (self.queues_created, self.queues_deleted)
+    }
+
+    /// How many queues and exchanges there are.
+    #[must_use]
+    pub fn sizes(&self) -> (usize, usize) {
+        (self.queues.len(), self.exchanges.len())
+    }
+
     #[must_use]
     pub fn vhost(&self, name: &str) -> Option<&Vhost> {
         self.vhosts.get(name)
@@ -383,6 +398,7 @@ impl ViewState {
 
     /// Adds a queue, and with it its binding to the default exchange (semantics 5.9).
     pub(crate) fn add_queue(&mut self, queue: Queue) {
+        self.queues_created += 1;
         let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) else { return };
         vhost.queues.insert(&queue.label.name, queue.at.queue);
         if let Some(default) = vhost.exchanges.get("") {
@@ -394,6 +410,7 @@ impl ViewState {
     }
 
     pub(crate) fn remove_queue(&mut self, id: QueueId) -> Option<Box<Queue>> {
+        self.queues_deleted += u64::from(self.queues.contains_key(&id));
         let queue = self.queues.remove(&id)?;
         self.queues.shrink_if_sparse();
         if let Some(vhost) = self.vhosts.get_mut(&queue.label.vhost) {

@@ -318,7 +318,7 @@ impl Run {
             self.asked.push((fetch.clone(), self.store.read(fetch)));
         }
         self.fx = QueueEffects::default();
-        self.oracle.check_counts(self.queue.counts());
+        self.oracle.check_counts(&self.queue.counts());
         let oracle = &self.oracle;
         let alive = |at: &Position| {
             oracle.ready.contains_key(at)

@@ -173,7 +173,7 @@ impl Oracle {
     }
 
     /// What must be right after every call.
-    pub(super) fn check_counts(&self, counts: QueueCounts) {
+    pub(super) fn check_counts(&self, counts: &QueueCounts) {
         assert_eq!(counts.ready, self.ready.len() as u64, "ready");
         assert_eq!(counts.unacked, self.unacked.len() as u64, "unacked");
         assert_eq!(counts.consumers as usize, self.consumers.len(), "consumers");

@@ -1,6 +1,7 @@
 //! The turn of a connection, between its socket and the broker: what events the session is told, what commands it gives, and how much
 //! of each shard's deliveries it has written. The socket itself is the task's.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -10,6 +11,7 @@ use crate::model::command::{Origin, ShardCommand};
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::model::question::{ConnectionAnswer, ConnectionQuestion};
 use crate::port::Port;
 use crate::server::in_flight::{BegunHere, InFlightLimit, WorkBegun};
 use crate::session::Session;
@@ -26,6 +28,8 @@ pub struct ConnectionActor {
     begun: BegunHere,
     /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
     undrained: Vec<usize>,
+    /// What it is asked and has not answered.
+    questions: VecDeque<ConnectionQuestion>,
 }
 
 impl ConnectionActor {
@@ -37,7 +41,8 @@ impl ConnectionActor {
         begun: Arc<WorkBegun>,
     ) -> ConnectionActor {
         let (in_flight_limit, begun) = (InFlightLimit::new(), BegunHere::new(begun));
-        ConnectionActor { id, session, in_flight_limit, begun, undrained: vec![0; usize::from(shards)] }
+        let (undrained, questions) = (vec![0; usize::from(shards)], VecDeque::new());
+        ConnectionActor { id, session, in_flight_limit, begun, undrained, questions }
     }
 
     #[must_use]
@@ -56,12 +61,13 @@ impl ConnectionActor {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let ConnectionActor { id: _, session, in_flight_limit, begun, undrained } = self;
+        let ConnectionActor { id: _, session, in_flight_limit, begun, undrained, questions } = self;
         session.holdings(into);
         session.broker().holdings(into);
         into.in_transit("connection: bytes of permits", &in_flight_limit.in_flight());
         into.in_use("connection: bytes not reported as written", &undrained.iter().sum::<usize>());
         into.in_use("connection: work begun", &begun.bytes());
+        into.in_transit("connection: questions", questions);
     }
 
     /// Whether more may be read while so many bytes of its work may be under way. What it has begun counts, too, but is
@@ -84,11 +90,30 @@ impl ConnectionActor {
                     *undrained += bytes;
                 }
                 self.session.deliver(now, delivery);
+            } else if let SessionEvent::Asked(question) = event {
+                self.questions.push_back(question);
             } else {
                 self.session.event(now, event);
             }
         }
         replies
+    }
+
+    /// The answer to the question that waits for the longest time: None where it does not know, being about to end. To be called at the
+    /// end of a turn, once: an answer tells of no more than a turn has time for.
+    pub fn answer(&mut self) -> Option<Option<ConnectionAnswer>> {
+        let question = self.questions.pop_front()?;
+        if self.questions.is_empty() {
+            // Nobody asks for most of the time.
+            self.questions = VecDeque::new();
+        }
+        Some(self.session.inquire(&question))
+    }
+
+    /// Whether somebody waits for an answer.
+    #[must_use]
+    pub fn is_asked(&self) -> bool {
+        !self.questions.is_empty()
     }
 
     /// Works off what was read and can be worked off now while `most` bytes of its work may be under way, does what is due,

@@ -7,6 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::Permit;
 use crate::model::administration::{AdministrationError, Applied, Change};
 use crate::model::command::{CatalogCommand, Origin, ShardCommand};
+use crate::model::counters::StoreCounts;
 use crate::model::ids::{ConnectionId, ShardIndex};
 use crate::model::op::{CatalogOp, Fetch, Fetched, GroupPart, Op};
 use crate::model::question::{Answer, Question};
@@ -88,6 +89,8 @@ pub enum StoreRequest {
     Fetch { shard: ShardIndex, fetch: Fetch },
     /// The records of one turn of the catalog, answered with `CatalogInput::Durable`.
     Catalog { sequence: u64, ops: Vec<CatalogOp> },
+    /// What it has counted; answered at the end of the turn.
+    Ask(oneshot::Sender<StoreCounts>),
     /// Commits what there is, to be closed afterwards.
     Close,
 }

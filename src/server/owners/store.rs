@@ -6,6 +6,7 @@
 use super::inputs::{CatalogInput, ShardInput, StoreRequest};
 use super::open_groups::OpenGroups;
 use super::{Carrier, Permit};
+use crate::model::counters::StoreCounts;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ShardIndex, Timestamp};
 use crate::model::op::{CatalogOp, Fetch, Op};
@@ -66,6 +67,7 @@ pub struct StoreOwner {
     /// When the first commit came since the last checkpoint, or the last one left something to be put in order.
     log_since: Option<Timestamp>,
     closing: bool,
+    counts: StoreCounts,
 }
 
 impl StoreOwner {
@@ -78,12 +80,13 @@ impl StoreOwner {
             fetches: Vec::new(),
             log_since: None,
             closing: false,
+            counts: StoreCounts::default(),
         }
     }
 
     /// What it holds, the store included.
     pub fn holdings(&self, into: &mut Holdings) {
-        let StoreOwner { store, pending, open, fetches, log_since, closing: _ } = self;
+        let StoreOwner { store, pending, open, fetches, log_since, closing: _, counts: _ } = self;
         store.holdings(into);
         pending.holdings(into);
         into.in_transit("store: open groups", &open.len());
@@ -111,6 +114,8 @@ impl StoreOwner {
                     self.pending.must_sync = true;
                 }
                 StoreRequest::Fetch { shard, fetch } => self.fetches.push((shard, fetch)),
+                // Whoever asked may have given up waiting.
+                StoreRequest::Ask(answer) => drop(answer.send(self.counts)),
                 StoreRequest::Close => self.closing = true,
             }
             if self.open.is_empty() {
@@ -130,6 +135,11 @@ impl StoreOwner {
     /// Whether the store is still where it is looked for. After an error nothing more may be confirmed.
     pub fn check(&mut self) -> Result<(), StoreError> {
         self.store.check()
+    }
+
+    /// What it has counted, to which its thread adds how long commits took.
+    pub fn counts(&mut self) -> &mut StoreCounts {
+        &mut self.counts
     }
 
     /// When there is something to do, even where nothing is asked for.
@@ -160,6 +170,8 @@ impl StoreOwner {
             // What is to be read may have been put a moment ago.
             self.commit(now, carrier)?;
             let fetched = self.store.fetch(&fetch)?;
+            self.counts.fetches += 1;
+            self.counts.fetched += fetched.entries.len() as u64;
             carrier.tell_shard(shard, ShardInput::Loaded(fetched));
         }
         Ok(())
@@ -194,6 +206,8 @@ impl StoreOwner {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
+        self.counts.commits += 1;
+        self.counts.bytes += pending.bytes as u64;
         self.store.commit(pending.ops, pending.catalog)?;
         self.log_since.get_or_insert(now);
         for (shard, sequence) in pending.shards {

@@ -44,6 +44,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         }
         if qos.global {
             let most = self.out.limits.unacked_per_channel;
+            self.channel.shared_prefetch.asked = u64::from(qos.prefetch_count);
             self.channel.shared_prefetch.limit = match qos.prefetch_count {
                 0 => most,
                 count => most.min(usize::from(count)),

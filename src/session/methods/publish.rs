@@ -7,6 +7,7 @@ use bytes::BytesMut;
 use leveret_codec::properties::{Field, Properties, encode_short_string};
 use leveret_codec::write::Content;
 
+use crate::model::counters::ChannelCount;
 use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::message::{Message, Origin};
@@ -47,6 +48,7 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         );
         self.channel.content.recycle();
         let routed = self.out.port.route(self.out.now, self.number, Arc::new(message))?;
+        self.count_publish(&routed);
         if let ChannelMode::Transaction(transaction) = &mut self.channel.mode {
             return transaction.keep(routed, mandatory, &mut self.shared.held);
         }
@@ -56,8 +58,8 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
 
     /// Submits outside of a transaction. A return goes out before the confirm (semantics 9.5).
     fn send(&mut self, routed: RoutedPublish, mandatory: bool) {
-        if routed.is_unroutable() && mandatory {
-            self.give_back(&routed.message);
+        if routed.is_unroutable() {
+            self.not_routed(&routed.message, mandatory);
         }
         let ChannelMode::Confirm(confirms) = &mut self.channel.mode else {
             if !routed.is_unroutable() {
@@ -77,8 +79,29 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
         }
     }
 
+    /// Counts a message that reaches nobody, and gives it back where the publisher wants that.
+    pub(in crate::session) fn not_routed(&mut self, message: &Message, mandatory: bool) {
+        if mandatory {
+            self.channel.counts.add(ChannelCount::ReturnUnroutable, 1);
+            self.give_back(message);
+        } else {
+            self.channel.counts.add(ChannelCount::DropUnroutable, 1);
+        }
+    }
+
+    fn count_publish(&mut self, routed: &RoutedPublish) {
+        let to = (routed.queues.len() + routed.direct_replies.len()) as u64;
+        let counts = &mut self.channel.counts;
+        counts.add(ChannelCount::Publish, 1);
+        counts.add(ChannelCount::Routed, to);
+        if matches!(self.channel.mode, ChannelMode::Confirm(_)) {
+            counts.add(ChannelCount::PublishConfirm, 1);
+        }
+        self.shared.counts.published(counts, routed.message.exchange(), routed.message.body().len(), to);
+    }
+
     /// basic.return, 312 (semantics 9.5, 9.6).
-    pub(in crate::session) fn give_back(&mut self, message: &Message) {
+    fn give_back(&mut self, message: &Message) {
         let body = message.body();
         self.out.output.basic_return(
             self.number,

@@ -6,6 +6,7 @@ use leveret_codec::method::amqp::AMQPClass;
 use leveret_codec::method::amqp::queue::{AMQPMethod, BindOk, UnbindOk};
 use leveret_codec::table::FieldTable;
 
+use crate::model::counters::ChannelCount;
 use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::port::BrokerPort;
@@ -18,6 +19,9 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
     pub(in crate::session) fn queue_method(&mut self, method: AMQPMethod, id: MethodId) -> Result<(), Fault> {
         let (request, nowait, kind) = match method {
             AMQPMethod::Declare(declare) => {
+                if !declare.passive {
+                    self.channel.counts.add(ChannelCount::DeclareQueue, 1);
+                }
                 let request = Request::DeclareQueue(DeclareQueue {
                     name: Name::from(declare.queue.as_str()),
                     passive: declare.passive,

@@ -50,8 +50,8 @@ impl<P: BrokerPort> ChannelContext<'_, P> {
             if !kept.routed.is_unroutable() {
                 let token = self.token(sequence);
                 waiting += self.out.port.submit(kept.routed, Some(token));
-            } else if kept.mandatory {
-                self.give_back(&kept.routed.message);
+            } else {
+                self.not_routed(&kept.routed.message, kept.mandatory);
             }
         }
         for (entries, settlement) in transaction.settlements {

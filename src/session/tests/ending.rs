@@ -122,7 +122,7 @@ fn silence_counts_against_a_peer_whose_output_is_full_and_its_heartbeats_for_it(
     peer.send_bytes(&raw_method(1, 20, 10, &[0]));
     assert!(peer.session.is_full() && !peer.session.wants_input());
     for _ in 0..5 {
-        peer.session.note_heard();
+        peer.session.note_heard(1);
         peer.pass(60_000);
         assert!(!peer.session.is_over());
     }

@@ -5,6 +5,7 @@ mod blocking;
 mod channels;
 mod closing;
 mod consuming;
+mod counting;
 mod ending;
 mod frames;
 mod handshake;

@@ -116,7 +116,7 @@ impl Peer {
 
     pub(super) fn send_bytes(&mut self, bytes: &[u8]) {
         self.input.extend_from_slice(bytes);
-        self.session.note_heard();
+        self.session.note_heard(1);
         self.session.receive(self.now, &mut self.input);
     }
 

@@ -14,6 +14,7 @@ use crate::model::ids::{
 use crate::model::message::Message;
 use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
+use crate::model::question::ConnectionTotals;
 use crate::model::request::{Reply, Request};
 use crate::model::resource::Resource;
 
@@ -22,6 +23,8 @@ pub(super) const QUEUE: QueueRef = QueueRef { queue: QueueId(7), shard: ShardInd
 #[derive(Debug)]
 pub(super) struct FakePort {
     pub calls: Vec<String>,
+    /// What was counted, once the connection is closed.
+    pub totals: ConnectionTotals,
     pub messages: Vec<Arc<Message>>,
     /// What the next requests are answered; None: later. When it is empty, with what is usual.
     pub script: VecDeque<Option<Reply>>,
@@ -66,6 +69,7 @@ impl Default for FakePort {
             search: 0,
             searched: 0,
             user: Name::from(""),
+            totals: ConnectionTotals::default(),
         }
     }
 }
@@ -136,6 +140,10 @@ impl BrokerPort for FakePort {
 
     fn consumer_ended(&mut self, _: Timestamp, channel: ChannelNumber, tag: &Name, queue: &Name) {
         self.consumers.push(format!("{channel}: {tag} of {queue} ends"));
+    }
+
+    fn counted(&mut self, totals: ConnectionTotals) {
+        self.totals = totals;
     }
 
     fn user(&self) -> &Name {

@@ -1,0 +1,118 @@
+//! A queue as RabbitMQ describes it: how it is declared, how much is in it, and what it has counted.
+
+use serde_json::{Map, Value, json};
+
+use super::json::from_table;
+use super::queues::name_policies;
+use super::rates::Windows;
+use super::samples::{Rates, Thing};
+use super::stats;
+use super::totals::Samples;
+use crate::catalog::view::Queue;
+use crate::model::ids::Timestamp;
+use crate::model::names::NODE;
+use crate::model::question::QueueCounts;
+use crate::model::settings::QueueType;
+
+/// How it is declared.
+pub(super) fn declared(queue: &Queue, vhost: &str, name: &str) -> Map<String, Value> {
+    let is_quorum = queue.settings.queue_type == QueueType::Quorum;
+    let mut described = json!({
+        "name": name,
+        "vhost": vhost,
+        "type": queue.settings.queue_type.as_str(),
+        "durable": queue.settings.durable,
+        "auto_delete": queue.settings.auto_delete,
+        "exclusive": queue.exclusive_to.is_some(),
+        "arguments": from_table(&queue.arguments.decode()),
+        "effective_policy_definition": from_table(&queue.policies.definition),
+        "internal": false,
+        "internal_owner": false,
+        "policy": null,
+        "operator_policy": null,
+        "node": NODE,
+        "state": "running",
+    });
+    name_policies(&mut described, &queue.policies);
+    if is_quorum {
+        described["leader"] = NODE.into();
+        described["members"] = json!([NODE]);
+        described["online"] = json!([NODE]);
+        described["open_files"] = json!({NODE: 0});
+        described["delayed_retry"] = "disabled".into();
+        described["delivery_limit"] = queue.settings.delivery_limit.map_or(json!(-1), Value::from);
+        described["messages_delayed"] = 0.into();
+    } else {
+        described["storage_version"] = 2.into();
+    }
+    match described {
+        Value::Object(described) => described,
+        _ => Map::new(),
+    }
+}
+
+/// What is ready, what is unacked, and both; of a quorum queue, with the dead letters that it keeps.
+pub(super) fn lengths(counts: &QueueCounts, is_quorum: bool) -> [u64; 3] {
+    let kept = if is_quorum { counts.dead_letters } else { 0 };
+    [counts.ready + counts.unacked + kept, counts.ready, counts.unacked]
+}
+
+/// Adds how much is in it and what it has counted.
+pub(super) fn count(
+    described: &mut Map<String, Value>,
+    (queue, now): (Thing, Timestamp),
+    counts: &QueueCounts,
+    samples: &Samples,
+    windows: &Windows,
+) {
+    let is_quorum = described.get("type").is_some_and(|queue_type| queue_type == QueueType::Quorum.as_str());
+    let values = stats::of_queue(lengths(counts, is_quorum), &counts.counters);
+    let rates: Option<Rates> = samples.thing(now, queue, &values, windows.wants_row());
+    stats::write_queue(described, &values, rates.as_ref(), windows);
+    write_sizes(described, counts, is_quorum);
+}
+
+/// The lengths alone.
+pub(super) fn count_lengths(described: &mut Map<String, Value>, counts: &QueueCounts) {
+    let is_quorum = described.get("type").is_some_and(|queue_type| queue_type == QueueType::Quorum.as_str());
+    for (name, length) in stats::LENGTHS.iter().zip(lengths(counts, is_quorum)) {
+        described.insert((*name).to_owned(), length.into());
+    }
+}
+
+fn write_sizes(described: &mut Map<String, Value>, counts: &QueueCounts, is_quorum: bool) {
+    // Whether a consumer would take a message at this moment; nobody measures for how long that was so.
+    let capacity = if counts.consumers > 0 && counts.serves { 1.0 } else { 0.0 };
+    let mut sizes = json!({
+        "consumers": counts.consumers,
+        "consumer_capacity": capacity,
+        "consumer_utilisation": capacity,
+        "memory": counts.memory_bytes,
+        "message_bytes": counts.ready_bytes + counts.unacked_bytes,
+        "message_bytes_ready": counts.ready_bytes,
+        "message_bytes_unacknowledged": counts.unacked_bytes,
+        "message_bytes_persistent": counts.stored_bytes,
+        "message_bytes_ram": counts.bytes_in_memory,
+        "messages_persistent": counts.stored,
+        "messages_ram": counts.ready_in_memory + counts.unacked_in_memory,
+    });
+    if is_quorum {
+        sizes["messages_dlx"] = counts.dead_letters.into();
+        // Of those that there are nobody adds up the bytes.
+        if counts.dead_letters == 0 {
+            sizes["message_bytes_dlx"] = 0.into();
+        }
+        if counts.active.is_none() {
+            sizes["single_active_consumer_tag"] = "".into();
+        }
+        sizes["messages_ready_returned"] = counts.returned.into();
+        sizes["messages_active_priorities"] = counts.priorities.into();
+    } else {
+        sizes["messages_ready_ram"] = counts.ready_in_memory.into();
+        sizes["messages_unacknowledged_ram"] = counts.unacked_in_memory.into();
+        sizes["head_message_timestamp"] = counts.head_timestamp.map_or(Value::Null, Value::from);
+    }
+    if let Value::Object(sizes) = sizes {
+        described.extend(sizes);
+    }
+}

@@ -1,0 +1,80 @@
+//! Vhosts, and who may do what in them: users, permissions, policies, limits.
+
+use super::table::routes;
+use crate::manage::{limits, permissions, policies, topic_permissions, users, vhosts};
+use crate::model::administration::PolicyKind::{Operator, Regular};
+
+routes! {
+    ["whoami"], "Who asks.":
+        GET Management |call| users::whoami(call);
+
+    ["vhosts"], "All vhosts.":
+        GET Management |call| vhosts::list(call);
+    ["vhosts", vhost], "A vhost: {\"description\":\"\",\"tags\":[],\"default_queue_type\":\"quorum\",\"tracing\":false}.":
+        GET Administrator |call| vhosts::get(call, vhost),
+        PUT Administrator |call| vhosts::put(call, vhost),
+        DELETE Administrator |call| vhosts::delete(call, vhost);
+    ["vhosts", vhost, "permissions"], "Who has permissions in a vhost.":
+        GET Administrator |call| permissions::of_vhost(call, vhost);
+    ["vhosts", vhost, "topic-permissions"], "Who has topic permissions in a vhost.":
+        GET Administrator |call| topic_permissions::of_vhost(call, vhost);
+
+    ["users"], "All users.":
+        GET Administrator |call| users::list(call);
+    ["users", user], "A user: {\"password\":\"\",\"tags\":\"administrator\"}, or with a password_hash.":
+        GET Administrator |call| users::get(call, user),
+        PUT Administrator |call| users::put(call, user),
+        DELETE Administrator |call| users::delete(call, user);
+    ["users", user, "permissions"], "The permissions of a user.":
+        GET Administrator |call| permissions::of_user(call, user);
+    ["users", user, "topic-permissions"], "The topic permissions of a user.":
+        GET Administrator |call| topic_permissions::of_user(call, user);
+
+    ["permissions"], "The permissions of all users.":
+        GET Administrator |call| permissions::list(call);
+    ["permissions", vhost, user], "What a user may do in a vhost: {\"configure\":\".*\",\"write\":\".*\",\"read\":\".*\"}.":
+        GET Administrator |call| permissions::get(call, vhost, user),
+        PUT Administrator |call| permissions::put(call, vhost, user),
+        DELETE Administrator |call| permissions::delete(call, vhost, user);
+
+    ["topic-permissions"], "The topic permissions of all users.":
+        GET Administrator |call| topic_permissions::list(call);
+    ["topic-permissions", vhost, user], "The topics of an exchange: {\"exchange\":\"amq.topic\",\"write\":\".*\",\"read\":\".*\"}.":
+        GET Administrator |call| topic_permissions::get(call, vhost, user),
+        PUT Administrator |call| topic_permissions::put(call, vhost, user),
+        DELETE Administrator |call| topic_permissions::delete(call, vhost, user, None);
+    ["topic-permissions", vhost, user, exchange], "A user's topic permissions of one exchange.":
+        DELETE Administrator |call| topic_permissions::delete(call, vhost, user, Some(exchange));
+
+    ["policies"], "All policies.":
+        GET Management |call| policies::list(call, Regular, None);
+    ["policies", vhost], "The policies of a vhost.":
+        GET Management |call| policies::list(call, Regular, Some(vhost));
+    ["policies", vhost, policy], "A policy: {\"pattern\":\"^a\",\"definition\":{\"max-length\":5},\"priority\":0,\"apply-to\":\"all\"}.":
+        GET Policymaker |call| policies::get(call, Regular, vhost, policy),
+        PUT Policymaker |call| policies::put(call, Regular, vhost, policy),
+        DELETE Policymaker |call| policies::delete(call, Regular, vhost, policy);
+    ["operator-policies"], "All operator policies.":
+        GET Management |call| policies::list(call, Operator, None);
+    ["operator-policies", vhost], "The operator policies of a vhost.":
+        GET Management |call| policies::list(call, Operator, Some(vhost));
+    ["operator-policies", vhost, policy], "An operator policy, as a policy.":
+        GET Administrator |call| policies::get(call, Operator, vhost, policy),
+        PUT Administrator |call| policies::put(call, Operator, vhost, policy),
+        DELETE Administrator |call| policies::delete(call, Operator, vhost, policy);
+
+    ["vhost-limits"], "The limits of all vhosts.":
+        GET Management |call| limits::of_vhosts(call, None);
+    ["vhost-limits", vhost], "The limits of a vhost.":
+        GET Management |call| limits::of_vhosts(call, Some(vhost));
+    ["vhost-limits", vhost, limit], "max-connections or max-queues: {\"value\":100}.":
+        PUT Administrator |call| limits::put_vhost(call, vhost, limit),
+        DELETE Administrator |call| limits::delete_vhost(call, vhost, limit);
+    ["user-limits"], "The limits of all users.":
+        GET Administrator |call| limits::of_users(call, None);
+    ["user-limits", user], "The limits of a user.":
+        GET SelfOrMonitoring |call| limits::of_users(call, Some(user));
+    ["user-limits", user, limit], "max-connections or max-channels: {\"value\":100}.":
+        PUT Administrator |call| limits::put_user(call, user, limit),
+        DELETE Administrator |call| limits::delete_user(call, user, limit);
+}

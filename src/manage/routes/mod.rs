@@ -1,0 +1,75 @@
+//! Answering: the path of a request is looked up in the tables of this folder, which are the whole API: paths, rights,
+//! methods. From them come who is let in, `Allow` and the page that lists them. What a method does is its resource's.
+
+mod access;
+mod connections;
+mod index;
+mod node;
+mod objects;
+mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Response};
+
+use self::table::{Route, Segment};
+use super::answer::{self, Answer, Body, Outcome, Refusal};
+use super::auth::Caller;
+use super::call::{self, Call, Context};
+use super::guests::Guest;
+use super::path;
+
+/// All of it. The first route that fits is it, so fixed names come before those of anything.
+pub(super) const TABLES: &[&[Route]] =
+    &[node::ROUTES, access::ROUTES, connections::ROUTES, objects::ROUTES, index::ROUTES];
+
+/// Answers a request. Whatever is in it, there is an answer.
+pub(super) async fn answer(
+    request: Request<Incoming>,
+    peer: IpAddr,
+    context: &Context,
+    guest: &Arc<Guest>,
+) -> Response<Body> {
+    let (head, mut body) = request.into_parts();
+    let outcome = route(&head, &mut body, peer, context, guest).await;
+    call::discard(&mut body).await;
+    answer::response(outcome)
+}
+
+/// In RabbitMQ's order: a path nobody knows is 404, a method it has not 405, and only then it matters who asks.
+async fn route(
+    head: &Parts,
+    body: &mut Incoming,
+    peer: IpAddr,
+    context: &Context,
+    guest: &Arc<Guest>,
+) -> Outcome {
+    let segments = path::segments(head.uri.path())?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let route = find(&segments).ok_or(Refusal::NotFound)?;
+    // The answer to HEAD is that to GET, of which hyper keeps the body back.
+    let method = if head.method == Method::HEAD { &Method::GET } else { &head.method };
+    if method == Method::OPTIONS {
+        return Ok(Answer::Allow(route.allow()));
+    }
+    let endpoint = route.endpoints.iter().find(|endpoint| endpoint.method == *method);
+    let endpoint = endpoint.ok_or_else(|| Refusal::Method(route.allow()))?;
+    let caller = match endpoint.right.of(route, &segments) {
+        None => Caller::nobody(),
+        Some(right) => {
+            let caller = Caller::authenticate(&head.headers, peer, context.administrator.view())?;
+            caller.check(right)?;
+            caller
+        }
+    };
+    let mut call = Call { caller, context, guest, query: head.uri.query(), headers: &head.headers, body };
+    (endpoint.answer)(&mut call, &segments).await
+}
+
+/// The route of a path.
+fn find(segments: &[&str]) -> Option<&'static Route> {
+    TABLES.iter().copied().flatten().find(|route| route.fits(segments))
+}
