@@ -71,9 +71,10 @@ fn details(rates: &Rates, at: usize, window: Option<Window>) -> Option<Value> {
     let newest = row.first()?.0;
     let mut samples: Vec<(u64, u64)> = Vec::new();
     for back in 0..=(age / step).min(MOST_SAMPLES) {
-        let wanted = newest.checked_sub(back * step)?;
+        let wanted = newest.checked_sub(back.saturating_mul(step));
         // Before the first sample nothing is known.
-        let Some(sample) = row.iter().find(|(time, _)| *time <= wanted) else { break };
+        let sample = wanted.and_then(|wanted| row.iter().find(|(time, _)| *time <= wanted));
+        let Some((wanted, sample)) = wanted.zip(sample) else { break };
         samples.push((wanted, sample.1));
     }
     let (newest, oldest) = (samples.first()?, samples.last()?);

@@ -87,8 +87,8 @@ impl ChannelTally {
 
 impl ConnectionTally {
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let ConnectionTally { sizes: _, closed: _, closed_exchanges, pairs } = self;
-        into.declared("session: exchanges of closed channels", closed_exchanges);
+        // What was counted on channels that are closed stays, as long as there is the connection; it is bounded.
+        let ConnectionTally { sizes: _, closed: _, closed_exchanges: _, pairs } = self;
         into.in_use("session: exchanges published to", pairs);
     }
 

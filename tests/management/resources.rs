@@ -331,7 +331,7 @@ fn queues_and_exchanges() {
         (&own["exclusive"], &own["auto_delete"], &own["durable"]),
         (&json!(true), &json!(true), &json!(false))
     );
-    assert_eq!((own.get("policy"), &own["effective_policy_definition"]), (None, &json!({})));
+    assert_eq!((own.get("policy"), &own["effective_policy_definition"]), (Some(&Value::Null), &json!({})));
     assert_eq!(names(&api.found("queues")), ["a/b", "own"]);
     assert_eq!(names(&api.found("queues/%2F")), ["a/b", "own"]);
     let exchange = api.found("exchanges/%2F/x");
@@ -388,7 +388,12 @@ fn connections() {
     }
     let name = described["name"].as_str().unwrap();
     let path = format!("connections/{}", name.replace(' ', "%20").replace('>', "%3E"));
-    assert_eq!(api.found(&path), *described);
+    // What is not there is null in a listing, and nothing where it is one connection, as RabbitMQ has it.
+    let mut alone = described.clone();
+    for value in alone.as_object_mut().unwrap().values_mut().filter(|value| value.is_null()) {
+        *value = json!("");
+    }
+    assert_eq!(api.found(&path), alone);
     assert_eq!(api.found("vhosts/%2F/connections"), listed);
     let short = json!([{"name": name, "vhost": "/", "user": "guest", "node": "leveret@localhost"}]);
     assert_eq!(api.found("connections/username/guest"), short);
