@@ -5,10 +5,14 @@
 
 #[path = "management/api.rs"]
 mod api;
+#[path = "management/definitions.rs"]
+mod definitions;
 #[path = "management/hostile.rs"]
 mod hostile;
 #[path = "management/node.rs"]
 mod node;
+#[path = "management/objects.rs"]
+mod objects;
 #[path = "management/pages.rs"]
 mod pages;
 #[path = "management/queues.rs"]

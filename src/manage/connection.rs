@@ -13,13 +13,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::call::Context;
+use super::call::{Context, Ends, LARGE_BODIES};
 use super::guests::{Guest, Guests};
+use super::hosts::Hosts;
 use super::routes;
 use super::turns::Turns;
 use crate::server::{Administrator, LogLimit, ManagementListeners};
@@ -45,9 +47,14 @@ pub(super) async fn accept(
     administrator: Administrator,
     stop: CancellationToken,
 ) {
-    let ManagementListeners { listeners, most } = listeners;
+    let ManagementListeners { listeners, hosts, most } = listeners;
     let guests = Arc::new(Guests::new(most, PATIENCE));
-    let context = Arc::new(Context { administrator, turns: Turns::new(TURN) });
+    let context = Arc::new(Context {
+        administrator,
+        turns: Turns::new(TURN),
+        hosts: Hosts::new(hosts),
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
+    });
     let connections = TaskTracker::new();
     loop {
         let arrival = poll_fn(|context| {
@@ -86,9 +93,10 @@ async fn serve(
     guest: &Arc<Guest>,
     stop: &CancellationToken,
 ) {
+    let is_local = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let service = service_fn(async |request| {
         guest.wait_for(LEISURE);
-        let response = routes::answer(request, peer, context, guest).await;
+        let response = routes::answer(request, Ends { peer, is_local }, context, guest).await;
         guest.wait_for(LEISURE);
         Ok::<_, Infallible>(response)
     });

@@ -2,21 +2,29 @@
 //! program. It asks the catalog's task and waits until what was changed is durable; what is declared it reads in the view, and
 //! what is in queues it asks their shards.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::clock::Clock;
+use super::local_client::{LocalClient, LocalError};
 use super::mailboxes::Mailboxes;
 use super::owners::{Asker, CatalogInput, ShardInput};
+use super::random::random_seed;
 use super::resource_monitor::Thresholds;
 use crate::catalog::clients::Clients;
+use crate::catalog::password::PasswordHash;
 use crate::catalog::view::View;
-use crate::model::administration::{AdministrationError, Applied, Change};
-use crate::model::event::SessionEvent;
+use crate::model::administration::{AdministrationError, Applied, Change, ImportItem};
+use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, QueueRef, ShardIndex};
+use crate::model::ids::{ConnectionId, Name, QueueRef, ShardIndex};
+use crate::model::names::NameSource;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
+use crate::port::SharedByPorts;
+use crate::session::SessionLimits;
 
 /// Questions that are under way at a moment, each of which goes to as many shards as it concerns. The others wait for their
 /// turn.
@@ -26,12 +34,21 @@ const MOST_QUESTIONS: usize = 4;
 #[derive(Clone)]
 pub struct Administrator(Arc<Handles>);
 
+/// The addresses that are listened on, by what is spoken there.
+#[derive(Clone, Debug, Default)]
+pub struct Listeners {
+    pub amqp: Vec<SocketAddr>,
+    pub management: Vec<SocketAddr>,
+}
+
 /// What it reaches.
 struct Handles {
     mailboxes: Arc<Mailboxes>,
     view: Arc<View>,
-    clients: Arc<Clients>,
+    ports: Arc<SharedByPorts>,
+    clock: Clock,
     thresholds: Arc<Thresholds>,
+    listeners: Listeners,
     questions: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -40,12 +57,23 @@ impl Administrator {
     pub(super) fn new(
         mailboxes: Arc<Mailboxes>,
         view: Arc<View>,
-        clients: Arc<Clients>,
+        ports: Arc<SharedByPorts>,
+        clock: Clock,
         thresholds: Arc<Thresholds>,
+        listeners: Listeners,
         stop: CancellationToken,
     ) -> Administrator {
         let questions = Arc::new(Semaphore::new(MOST_QUESTIONS));
-        Administrator(Arc::new(Handles { mailboxes, view, clients, thresholds, questions, stop }))
+        Administrator(Arc::new(Handles {
+            mailboxes,
+            view,
+            ports,
+            clock,
+            thresholds,
+            listeners,
+            questions,
+            stop,
+        }))
     }
 
     /// Makes a change; returns once it is durable.
@@ -53,6 +81,19 @@ impl Administrator {
         let (answer, answered) = oneshot::channel();
         self.0.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
         answered.await.unwrap_or(Err(AdministrationError::Stopping))
+    }
+
+    /// Imports definitions, in one commit; returns once they are durable. What could not be carried out is told in words;
+    /// where it is to be strict by [`AdministrationError::Invalid`], and then nothing was changed.
+    pub async fn import(
+        &self,
+        items: Vec<ImportItem>,
+        strict: bool,
+    ) -> Result<Vec<String>, AdministrationError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.mailboxes.catalog().post(CatalogInput::Import { items, strict, answer });
+        let imported = answered.await.map_err(|_| AdministrationError::Stopping)?;
+        imported.map_err(AdministrationError::Invalid)
     }
 
     /// How much is in each of these queues, in their order; None for one that is gone. What is said of a queue is as of the end
@@ -96,6 +137,38 @@ impl Administrator {
         Ok(counts)
     }
 
+    /// A client within the process, with a user's permissions in a vhost: for what clients do and administrators do not,
+    /// declaring and publishing. A fault (530) where the user has no permissions there.
+    pub fn client(&self, user: &Name, vhost: &Name) -> Result<LocalClient, LocalError> {
+        let Handles { mailboxes, ports, clock, stop, .. } = &*self.0;
+        LocalClient::new(Arc::clone(mailboxes), Arc::clone(ports), *clock, stop.clone(), user, vhost)
+    }
+
+    /// What the broker runs short of.
+    #[must_use]
+    pub fn alarms(&self) -> Alarms {
+        self.0.mailboxes.connections().alarms()
+    }
+
+    /// What is listened on.
+    #[must_use]
+    pub fn listeners(&self) -> &Listeners {
+        &self.0.listeners
+    }
+
+    /// The hash of a password, with a new salt.
+    #[must_use]
+    pub fn hash_password(&self, password: &str) -> Vec<u8> {
+        let salt = NameSource::new(random_seed()).draw().to_le_bytes();
+        PasswordHash::new([salt[0], salt[1], salt[2], salt[3]], password).as_bytes().to_vec()
+    }
+
+    /// How many bytes a message may have (semantics 9.2).
+    #[must_use]
+    pub fn max_message_size(&self) -> u64 {
+        SessionLimits::default().max_message_size
+    }
+
     /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
@@ -112,7 +185,7 @@ impl Administrator {
     /// Who is connected.
     #[must_use]
     pub fn clients(&self) -> &Arc<Clients> {
-        &self.0.clients
+        self.0.ports.clients()
     }
 
     /// When publishers are blocked, to read and to change.

@@ -97,6 +97,10 @@ impl Connections {
         self.for_each(|inbox| inbox.mailbox.post(SessionEvent::Alarm(alarms)));
     }
 
+    pub(super) fn alarms(&self) -> Alarms {
+        *self.alarms.lock()
+    }
+
     /// Tells all connections, and who is bound to come, that the broker stops.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);

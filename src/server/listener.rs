@@ -65,6 +65,21 @@ pub(super) fn bind(hosts: &[ListenAddress]) -> Result<Vec<TcpListener>, (String,
     Ok(listeners)
 }
 
+/// Binds an address that nobody asked for. Nothing where somebody else has it, or it cannot be had: the broker does without.
+pub(super) fn bind_where_free(address: SocketAddr) -> Vec<TcpListener> {
+    match bind_one(address, &[]) {
+        Ok(listener) => vec![listener],
+        Err(error) => {
+            warn!(
+                %address, %error,
+                "the management API is not served: its address cannot be had; give another one with --management-listen, \
+                 or --no-management"
+            );
+            Vec::new()
+        }
+    }
+}
+
 /// `all`: what else is bound, as far as that matters.
 fn bind_one(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;

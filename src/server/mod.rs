@@ -12,6 +12,7 @@ mod descriptors;
 mod in_flight;
 mod inspect;
 mod listener;
+mod local_client;
 mod log_limit;
 mod mailbox;
 mod mailboxes;
@@ -32,9 +33,13 @@ mod unwritten;
 
 pub(crate) use log_limit::LogLimit;
 
-pub use administrator::Administrator;
+pub use administrator::{Administrator, Listeners};
 pub use inspect::{DecisionError, decide, verify};
+pub use local_client::{LocalClient, LocalError, Published, Unsettled};
 pub use resource_monitor::{Thresholds, UNLIMITED};
-pub use run::{ManagementListeners, ManagementServer, RunningBroker, ServeError, serve, start};
+pub use run::{
+    DefinitionsLoader, Management, ManagementListeners, ManagementServer, RunningBroker, ServeError, serve,
+    start,
+};
 pub use store_thread::StoreEnd;
 pub use supervisor::{TaskEnd, panic_text};

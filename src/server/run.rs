@@ -2,7 +2,8 @@
 //! that everything is committed.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::administrator::Administrator;
+use super::administrator::{Administrator, Listeners};
 use super::catalog_task;
 use super::clock::{self, Clock};
 use super::connection_task::ServerContext;
@@ -51,6 +52,8 @@ pub enum ServeError {
         "cannot listen on {address} for the management API: {source}; give another address with --management-listen"
     )]
     ListenManagement { address: String, source: io::Error },
+    #[error("cannot load the definitions of {file}: {why}")]
+    Definitions { file: String, why: String },
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     #[error("stopped because the store failed: {0}; nothing was confirmed that was not on disk")]
@@ -58,6 +61,9 @@ pub enum ServeError {
     #[error("stopped because of a defect of the program: {0}; nothing was confirmed that was not on disk")]
     Defect(#[from] TaskEnd),
 }
+
+/// Where the management API is served where nobody says.
+const MANAGEMENT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 15672);
 
 /// How long clients may take to hear that a broker whose store has failed goes away.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -67,18 +73,34 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub type ManagementServer =
     fn(ManagementListeners, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Loads a file of definitions (with `true` not where it is the one that was loaded last), or says why that is not possible.
+pub type DefinitionsLoader = for<'a> fn(
+    &'a Path,
+    bool,
+    &'a Administrator,
+) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// What the layer above does for administrators.
+#[derive(Clone, Copy)]
+pub struct Management {
+    pub serve: ManagementServer,
+    pub load: DefinitionsLoader,
+}
+
 /// Where administrators come in.
 #[derive(Debug)]
 pub struct ManagementListeners {
     pub listeners: Vec<TcpListener>,
+    /// By which names, besides this machine's own, they may ask on loopback addresses.
+    pub hosts: Vec<String>,
     /// How many of them may be connected.
     pub most: usize,
 }
 
 /// Runs the broker until a signal says stop, or until it cannot go on.
-pub fn serve(config: &ServeConfig, serve_management: ManagementServer) -> Result<(), ServeError> {
+pub fn serve(config: &ServeConfig, management: Management) -> Result<(), ServeError> {
     descriptors::raise();
-    run(config, serve_management, |broker| {
+    run(config, management, true, |broker| {
         // Whoever reads that the startup is complete may send a signal at once.
         let signals = Signals::catch().map_err(ServeError::Start)?;
         let mut broker = broker.start()?;
@@ -109,10 +131,10 @@ impl RunningBroker {
 }
 
 /// Starts a broker beside the caller. Returns once clients can connect. Signals are the caller's.
-pub fn start(config: ServeConfig, serve_management: ManagementServer) -> Result<RunningBroker, ServeError> {
+pub fn start(config: ServeConfig, management: Management) -> Result<RunningBroker, ServeError> {
     let (ready, is_ready) = mpsc::channel();
     let serving = move || {
-        run(&config, serve_management, |broker| {
+        run(&config, management, false, |broker| {
             let broker = broker.start()?;
             // The caller waits for it below.
             let _ = ready.send((broker.administrator.clone(), broker.context.stop.clone()));
@@ -133,7 +155,8 @@ pub fn start(config: ServeConfig, serve_management: ManagementServer) -> Result<
 /// Starts a broker by `start` and runs it until it is stopped.
 fn run(
     config: &ServeConfig,
-    serve_management: ManagementServer,
+    management: Management,
+    by_default: bool,
     start: impl FnOnce(Plan<'_>) -> Result<Broker, ServeError>,
 ) -> Result<(), ServeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -144,7 +167,8 @@ fn run(
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    let outcome = runtime.block_on(async { start(Plan { config, serve_management, shards })?.run().await });
+    let outcome =
+        runtime.block_on(async { start(Plan { config, management, by_default, shards })?.run().await });
     if outcome.is_err() {
         // Whatever hangs is not waited for.
         runtime.shutdown_background();
@@ -155,7 +179,9 @@ fn run(
 /// A broker that is to be.
 struct Plan<'a> {
     config: &'a ServeConfig,
-    serve_management: ManagementServer,
+    management: Management,
+    /// The management API is served where nobody asks for it.
+    by_default: bool,
     shards: u16,
 }
 
@@ -167,12 +193,24 @@ struct Broker {
     connections: TaskTracker,
     tasks: Tasks,
     store: StoreThread,
+    load: Option<Load>,
+    /// Cancelled once clients may be let in.
+    ready: CancellationToken,
+}
+
+/// Definitions that are to be loaded first.
+struct Load {
+    file: PathBuf,
+    skip_if_unchanged: bool,
+    load: DefinitionsLoader,
 }
 
 impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
-        let Plan { config, serve_management, shards } = self;
-        let managed = !config.management_listen.is_empty();
+        let Plan { config, management: Management { serve: serve_management, load }, by_default, shards } =
+            self;
+        let by_default = by_default && !config.no_management && config.management_listen.is_empty();
+        let managed = by_default || !config.management_listen.is_empty();
         let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
             .map_err(ServeError::Start)?;
         let directory = config.data_dir.display().to_string();
@@ -186,8 +224,12 @@ impl Plan<'_> {
         // The ports are taken before anything is started that would have to be stopped again.
         let listeners = listener::bind(&config.listen)
             .map_err(|(address, source)| ServeError::Listen { address, source })?;
-        let management = listener::bind(&config.management_listen)
-            .map_err(|(address, source)| ServeError::ListenManagement { address, source })?;
+        let management = if by_default {
+            listener::bind_where_free(MANAGEMENT)
+        } else {
+            listener::bind(&config.management_listen)
+                .map_err(|(address, source)| ServeError::ListenManagement { address, source })?
+        };
 
         let clock = Clock::new();
         let memory_limit = match config.memory_limit {
@@ -220,15 +262,19 @@ impl Plan<'_> {
         let send_timeout_ms = u64::from(config.send_timeout) * 1000;
         let limits = Arc::new(SessionLimits { send_timeout_ms, ..SessionLimits::default() });
         let (view, ports) = (owned.view, owned.ports);
+        let addresses = addresses(&listeners).map_err(ServeError::Start)?;
+        let management_addresses = self::addresses(&management).map_err(ServeError::Start)?;
+        let listened = Listeners { amqp: addresses.clone(), management: management_addresses.clone() };
         let administrator = Administrator::new(
             Arc::clone(&mailboxes),
             Arc::clone(&view),
-            Arc::clone(ports.clients()),
+            Arc::clone(&ports),
+            clock,
             thresholds,
+            listened,
             stop.clone(),
         );
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
-        let addresses = addresses(&listeners).map_err(ServeError::Start)?;
         let address = addresses[0];
         let begun = WorkBegun::within(memory_limit);
         let context =
@@ -237,15 +283,25 @@ impl Plan<'_> {
         let following = clock::follow_wall_clock(clock, view, context.stop.clone());
         tasks.spawn(Role::Service, "the look at the wall clock", following);
         let room = Arc::new(Semaphore::new(shares.clients));
+        let ready = CancellationToken::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             let (context, connections, room) = (Arc::clone(&context), connections.clone(), Arc::clone(&room));
             let name = format!("the listener on {address}");
-            tasks.spawn(Role::Service, name, listener::accept(listener, context, connections, room));
+            let accepting = listener::accept(listener, context, connections, room);
+            let ready = ready.clone();
+            tasks.spawn(Role::Service, name, async move {
+                // Clients that come before wait to be accepted.
+                ready.cancelled().await;
+                accepting.await;
+            });
         }
         if !management.is_empty() {
-            let addresses = self::addresses(&management).map_err(ServeError::Start)?;
-            info!(address = %listed(&addresses), "the management API is served");
-            let listeners = ManagementListeners { listeners: management, most: shares.administrators };
+            info!(address = %listed(&management_addresses), "the management API is served");
+            let listeners = ManagementListeners {
+                listeners: management,
+                hosts: config.management_host.clone(),
+                most: shares.administrators,
+            };
             let served = serve_management(listeners, administrator.clone(), context.stop.clone());
             tasks.spawn(Role::Service, "the management API", served);
         }
@@ -253,7 +309,12 @@ impl Plan<'_> {
             address = %listed(&addresses), data = %config.data_dir.display(), queues = owned.queues, shards, clean,
             "Server startup complete"
         );
-        Ok(Broker { context, administrator, connections, tasks, store })
+        let load = config.load_definitions.clone().map(|file| Load {
+            file,
+            skip_if_unchanged: config.skip_unchanged_definitions,
+            load,
+        });
+        Ok(Broker { context, administrator, connections, tasks, store, load, ready })
     }
 }
 
@@ -261,6 +322,12 @@ impl Broker {
     /// Serves until it is told to stop, then stops in order. Returns soon where it cannot go on, whatever hangs.
     async fn run(mut self) -> Result<(), ServeError> {
         let mailboxes = Arc::clone(&self.context.mailboxes);
+        if let Some(Load { file, skip_if_unchanged, load }) = self.load.take() {
+            load(&file, skip_if_unchanged, &self.administrator)
+                .await
+                .map_err(|why| ServeError::Definitions { file: file.display().to_string(), why })?;
+        }
+        self.ready.cancel();
         tokio::select! {
             // A task that is gone has taken what it owned with it, so nothing is said for it any more.
             in_order = serve_and_stop(&self.context, &mut self.tasks, &self.connections) => in_order?,
@@ -354,7 +421,8 @@ pub(super) mod tests {
         };
         run(
             &config,
-            |_, _, _| Box::pin(async {}),
+            Management { serve: |_, _, _| Box::pin(async {}), load: |_, _, _| Box::pin(async { Ok(()) }) },
+            false,
             |plan| {
                 let mut broker = plan.start()?;
                 act(&mut broker);

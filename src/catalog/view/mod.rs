@@ -8,6 +8,7 @@ mod fair_lock;
 pub(super) mod named;
 pub(crate) mod route_changes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -76,7 +77,15 @@ impl View {
     pub(crate) fn holdings(&self, into: &mut Holdings) {
         let View { generation: _, state, route_changes: _, removing: _, unwritten: _, wall_ahead: _ } = self;
         let state = state.read();
-        let ViewState { vhosts, exchanges, queues, users: _, node_limits: _, route_changes: _ } = &*state;
+        let ViewState {
+            vhosts,
+            exchanges,
+            queues,
+            users: _,
+            node_limits: _,
+            global_parameters: _,
+            route_changes: _,
+        } = &*state;
         into.declared("view: queues", queues);
         // The others are made with their vhost, and never deleted.
         let made = exchanges.values().filter(|exchange| !is_predeclared(&exchange.name));
@@ -157,6 +166,8 @@ pub struct ViewState {
     queues: GrowingMap<QueueId, Box<Queue>>,
     users: Map<Name, User>,
     node_limits: NodeLimits,
+    /// By name, JSON texts.
+    global_parameters: BTreeMap<Name, String>,
     route_changes: RouteChanges,
 }
 
@@ -272,6 +283,7 @@ impl ViewState {
             metadata: VhostMetadata::default(),
             tracing: false,
             limits: VhostLimits::default(),
+            protected: false,
         };
         self.vhosts.insert(name, vhost);
     }
@@ -298,6 +310,23 @@ impl ViewState {
 
     pub(crate) fn remove_user(&mut self, name: &str) -> Option<User> {
         self.users.remove(name)
+    }
+
+    /// Names and values, which are JSON texts, in order.
+    pub fn global_parameters(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.global_parameters.iter().map(|(name, value)| (name, value.as_str()))
+    }
+
+    #[must_use]
+    pub fn global_parameter(&self, name: &str) -> Option<&str> {
+        self.global_parameters.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn set_global_parameter(&mut self, name: Name, value: Option<String>) {
+        match value {
+            Some(value) => drop(self.global_parameters.insert(name, value)),
+            None => drop(self.global_parameters.remove(&name)),
+        }
     }
 
     pub(crate) fn set_node_limits(&mut self, limits: NodeLimits) {
