@@ -78,7 +78,7 @@ pub(super) async fn post(call: &mut Call<'_>, vhost: &str, source: &str, kind: &
         arguments: arguments(fields.get("arguments"))?,
     };
     let key = properties_key(&binding.routing_key, &binding.arguments);
-    let location = format!("{}/{}", percent::encode(name), percent::encode(&key));
+    let location = format!("{}/{}", quoted(name), quoted(&key));
     let request = if kind == QUEUE { Request::BindQueue(binding) } else { Request::BindExchange(binding) };
     clients::request(call, &vhost, request).await?;
     Ok(Answer::CreatedAt(location))
@@ -297,11 +297,16 @@ fn properties_key(routing_key: &str, arguments: &FieldTable) -> String {
 /// The same of encoded arguments, of which none are no bytes. RabbitMQ hashes them by Erlang's hash, so whoever has a key has it from
 /// the broker it asks.
 fn key_of(routing_key: &str, arguments: &[u8]) -> String {
-    let key = percent::encode(routing_key).replace("%20", "+").replace('~', "%7E");
+    let key = quoted(routing_key).replace('~', "%7E");
     if !arguments.is_empty() {
         return format!("{key}~{}", hash_of(arguments));
     }
     if key.is_empty() { "~".to_owned() } else { key }
+}
+
+/// As a form is encoded: with a plus for a space.
+fn quoted(text: &str) -> String {
+    percent::encode(text).replace("%20", "+")
 }
 
 /// A properties key as it was read. RabbitMQ takes one that was encoded once, too, as if by hand: it decodes what it is given as

@@ -196,6 +196,8 @@ struct Broker {
     load: Option<Load>,
     /// Cancelled once clients may be let in.
     ready: CancellationToken,
+    /// Says in the log that they are.
+    started: Box<dyn FnOnce() + Send>,
 }
 
 /// Definitions that are to be loaded first.
@@ -305,16 +307,16 @@ impl Plan<'_> {
             let served = serve_management(listeners, administrator.clone(), context.stop.clone());
             tasks.spawn(Role::Service, "the management API", served);
         }
-        info!(
-            address = %listed(&addresses), data = %config.data_dir.display(), queues = owned.queues, shards, clean,
-            "Server startup complete"
-        );
+        let (data, queues) = (config.data_dir.display().to_string(), owned.queues);
+        let started = Box::new(move || {
+            info!(address = %listed(&addresses), data, queues, shards, clean, "Server startup complete");
+        });
         let load = config.load_definitions.clone().map(|file| Load {
             file,
             skip_if_unchanged: config.skip_unchanged_definitions,
             load,
         });
-        Ok(Broker { context, administrator, connections, tasks, store, load, ready })
+        Ok(Broker { context, administrator, connections, tasks, store, load, ready, started })
     }
 }
 
@@ -328,6 +330,7 @@ impl Broker {
                 .map_err(|why| ServeError::Definitions { file: file.display().to_string(), why })?;
         }
         self.ready.cancel();
+        (self.started)();
         tokio::select! {
             // A task that is gone has taken what it owned with it, so nothing is said for it any more.
             in_order = serve_and_stop(&self.context, &mut self.tasks, &self.connections) => in_order?,

@@ -113,7 +113,7 @@ fn has(tag: &str, right: Right) -> bool {
         Right::Policymaker => ["policymaker", "administrator"].contains(&tag),
         // Nobody who asks is the one in the path.
         Right::Monitoring | Right::SelfOrMonitoring => ["monitoring", "administrator"].contains(&tag),
-        Right::Administrator => tag == "administrator",
+        Right::Administrator | Right::SelfOrAdministrator => tag == "administrator",
     }
 }
 
