@@ -52,7 +52,8 @@ pub struct ServeConfig {
     /// Directory that holds everything durable; created where it does not exist.
     #[arg(long, env = "LEVERET_DATA_DIR", default_value = "./leveret-data", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
-    /// The same for the management API (HTTP without TLS: keep it on loopback). Not served by default.
+    /// The same for the management API (HTTP without TLS: keep it on loopback). By default 127.0.0.1:15672, unless somebody
+    /// else listens there.
     #[arg(long, env = "LEVERET_MANAGEMENT_LISTEN", value_name = "HOST:PORT", value_delimiter = ',')]
     pub management_listen: Vec<ListenAddress>,
     /// Where metrics are served for Prometheus, to whoever may connect, without a login. By default on 127.0.0.1:15692, if that
@@ -60,6 +61,19 @@ pub struct ServeConfig {
     #[arg(long, env = "LEVERET_METRICS_LISTEN", value_name = "HOST:PORT", value_delimiter = ',',
           value_parser = parse_metrics_address)]
     pub metrics_listen: Option<Vec<MetricsAddress>>,
+    /// Serves no management API.
+    #[arg(long, env = "LEVERET_NO_MANAGEMENT", conflicts_with = "management_listen")]
+    pub no_management: bool,
+    /// A further name by which the management API is asked for on a loopback address, that of a proxy say. Names that are not
+    /// this machine's are refused there.
+    #[arg(long, env = "LEVERET_MANAGEMENT_HOST", value_name = "NAME", value_delimiter = ',')]
+    pub management_host: Vec<String>,
+    /// Definitions (JSON, of this broker or of RabbitMQ) that are imported at the start, before clients are let in.
+    #[arg(long, env = "LEVERET_LOAD_DEFINITIONS", value_name = "FILE")]
+    pub load_definitions: Option<PathBuf>,
+    /// Does not import definitions that were imported at the last start and are the same.
+    #[arg(long, env = "LEVERET_SKIP_UNCHANGED_DEFINITIONS", requires = "load_definitions")]
+    pub skip_unchanged_definitions: bool,
     /// User whom clients are that log in by the mechanism ANONYMOUS, without a password. It is offered only where this
     /// is given.
     #[arg(long, env = "LEVERET_ANONYMOUS_USER", value_name = "USER")]

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
 fn serve(config: &ServeConfig) -> anyhow::Result<ExitCode> {
     logging::init(&config.log, config.log_format)
         .map_err(|error| anyhow::anyhow!("--log {:?} is not a level or filter: {error}", config.log))?;
-    server::serve(config, manage::face)?;
+    server::serve(config, manage::MANAGEMENT)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -42,12 +42,16 @@ impl Broker {
         let directory = data.path().to_string_lossy().into_owned();
         let arguments = ["--listen", &listen, "--data-dir", &directory];
         let config = config(&[&arguments, more].concat());
-        Broker { running: Some(server::start(config.clone(), manage::face).unwrap()), config, _data: data }
+        Broker {
+            running: Some(server::start(config.clone(), manage::MANAGEMENT).unwrap()),
+            config,
+            _data: data,
+        }
     }
 
     fn restart(&mut self) {
         self.running.take().unwrap().stop().unwrap();
-        self.running = Some(server::start(self.config.clone(), manage::face).unwrap());
+        self.running = Some(server::start(self.config.clone(), manage::MANAGEMENT).unwrap());
     }
 
     fn apply(&self, change: Change) -> Applied {

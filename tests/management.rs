@@ -7,10 +7,14 @@
 mod api;
 #[path = "management/counts.rs"]
 mod counts;
+#[path = "management/definitions.rs"]
+mod definitions;
 #[path = "management/hostile.rs"]
 mod hostile;
 #[path = "management/node.rs"]
 mod node;
+#[path = "management/objects.rs"]
+mod objects;
 #[path = "management/pages.rs"]
 mod pages;
 #[path = "management/queues.rs"]

@@ -10,6 +10,7 @@ mod connection;
 #[cfg(test)]
 mod differences;
 mod entity;
+mod management_changes;
 mod operator;
 mod outcome;
 mod report;
@@ -44,6 +45,12 @@ struct Arguments {
     /// administrator are skipped.
     #[arg(long, value_name = "URL")]
     management: Option<String>,
+    /// Plays changes over the management interface instead of the cases, and compares the answers with RabbitMQ's.
+    #[arg(long, requires = "management")]
+    management_changes: bool,
+    /// Writes down what the broker answers to them, instead: it is to be RabbitMQ.
+    #[arg(long, requires = "management_changes")]
+    record: bool,
     /// A shell command that raises alarms, sets limits of the node and restarts the broker (see the README); without it
     /// the cases that need this are skipped. It concerns everybody on the broker.
     #[arg(long, value_name = "COMMAND")]
@@ -70,6 +77,10 @@ struct Arguments {
 
 fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
+    if let (true, Some(url)) = (arguments.management_changes, &arguments.management) {
+        let is_right = management_changes::play(&management(url)?, arguments.record)?;
+        return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let cases: Vec<Case> = cases::all().filter(|case| arguments.wants(case)).collect();
     if cases.is_empty() {
         bail!("no case fits the selection");

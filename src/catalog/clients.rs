@@ -223,6 +223,12 @@ impl Clients {
         self.0.lock().connections.contains_key(&connection)
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.0.lock().connections.len()
+    }
+
     /// An open connection.
     #[must_use]
     pub fn get(&self, connection: ConnectionId) -> Option<Client> {

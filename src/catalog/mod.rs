@@ -14,6 +14,8 @@ pub mod encoded_table;
 pub(crate) mod events;
 mod exchanges;
 pub mod gone_connections;
+mod import;
+mod importing;
 mod internal_queues;
 mod limits;
 pub mod login;
@@ -51,6 +53,7 @@ use view::{Vhost, View, ViewState};
 use bindings::Sources;
 pub(crate) use bindings::is_bound;
 pub(crate) use exchanges::{is_declared as is_exchange_declared, kind};
+pub use import::{ImportNumber, Imported};
 pub use queues::AdoptError;
 pub(crate) use queues::find_declared;
 pub use records::RecordError;
@@ -69,6 +72,8 @@ pub struct CatalogEffects {
     pub to_connections: Vec<(ConnectionId, SessionEvent)>,
     /// Changes that took longer than a step and are done now.
     pub finished: Vec<(ChangeNumber, Applied)>,
+    /// Imports that are done now.
+    pub imported: Vec<(ImportNumber, Imported)>,
     /// Vhosts and names of policies whose pattern was given up on a name: it takes too long to match.
     pub given_up: Vec<(Name, Name)>,
     /// What happened, for those who are bound for it (semantics 19.2).
@@ -88,7 +93,9 @@ impl CatalogEffects {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let CatalogEffects { ops, to_shards, to_connections, finished, given_up, events, actor: _ } = self;
+        let CatalogEffects { ops, to_shards, to_connections, finished, imported, given_up, events, actor: _ } =
+            self;
+        into.in_transit("catalog effects: finished imports", imported);
         into.in_transit("catalog effects: records", ops);
         into.in_transit("catalog effects: to shards", to_shards);
         into.in_transit("catalog effects: to connections", to_connections);

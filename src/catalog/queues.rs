@@ -76,6 +76,19 @@ impl Catalog {
         }
     }
 
+    /// Makes a queue that no client asked for, of a name that is free.
+    pub(super) fn create_imported_queue(
+        &mut self,
+        state: &mut ViewState,
+        mut declare: QueueDeclare,
+        fx: &mut CatalogEffects,
+    ) -> Result<(), Fault> {
+        check_queue_limits(state, &declare.vhost, &declare.request.name)?;
+        let settings = check_new(&mut declare)?;
+        self.create_queue(state, declare, settings.into(), fx);
+        Ok(())
+    }
+
     fn create_queue(
         &mut self,
         state: &mut ViewState,
@@ -307,6 +320,18 @@ fn check_new(declare: &mut QueueDeclare) -> Result<QueueSettings, Fault> {
 }
 
 /// A new queue as events describe it.
+/// Whether there could be such a queue.
+pub(super) fn check_imported(vhost: &Name, request: &DeclareQueue) -> Result<(), Fault> {
+    let mut declare = QueueDeclare {
+        connection: ConnectionId::default(),
+        vhost: vhost.clone(),
+        server_named: false,
+        request: request.clone(),
+        refused_if_new: None,
+    };
+    check_new(&mut declare).map(drop)
+}
+
 fn described(queue: &Queue) -> Fields {
     let mut fields = named_queue(queue);
     fields.extend([

@@ -115,6 +115,15 @@ pub(super) enum Record {
     },
     /// The queue is deleted; stands until its messages are.
     Tombstone(QueueId),
+    /// A global parameter, whose value is a JSON text.
+    GlobalParameter {
+        name: Name,
+        value: String,
+    },
+    /// The vhost refuses to be deleted.
+    VhostProtection {
+        vhost: Name,
+    },
 }
 
 /// The destination of a binding, by name.
@@ -175,6 +184,8 @@ impl Record {
             Record::Policy { vhost, kind, name, .. } => policy_key(vhost, *kind, name),
             Record::InternalQueue { vhost, exchange, .. } => key(12, &[vhost, exchange]),
             Record::Tombstone(queue) => tombstone_key(*queue),
+            Record::GlobalParameter { name, .. } => key(14, &[name]),
+            Record::VhostProtection { vhost } => key(15, &[vhost]),
         }
     }
 }
@@ -184,6 +195,7 @@ impl Record {
 pub(super) fn delete_vhost(vhost: &Vhost) -> Vec<CatalogOp> {
     let name = &*vhost.name;
     let mut keys = vec![key(1, &[name]), key(7, &[name])];
+    keys.extend(vhost.protected.then(|| key(15, &[name])));
     keys.extend(vhost.permissions.keys().map(|user| key(3, &[name, user])));
     for (user, exchanges) in &vhost.topic_permissions {
         keys.extend(exchanges.keys().map(|exchange| key(10, &[name, user, exchange])));
@@ -219,6 +231,14 @@ fn policy_key(vhost: &str, kind: PolicyKind, name: &str) -> Vec<u8> {
         PolicyKind::Operator => "operator",
     };
     key(11, &[vhost, kind, name])
+}
+
+pub(super) fn delete_global_parameter(name: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(14, &[name]) }
+}
+
+pub(super) fn delete_vhost_protection(vhost: &str) -> CatalogOp {
+    CatalogOp::Delete { key: key(15, &[vhost]) }
 }
 
 /// Removes the record of an exchange.

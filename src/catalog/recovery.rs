@@ -159,6 +159,10 @@ impl Catalog {
                     return Err(RecordError::Dangling(format!("'{source}' and '{destination}'")));
                 }
             }
+            Record::GlobalParameter { name, value } => state.set_global_parameter(name, Some(value)),
+            Record::VhostProtection { vhost } => {
+                state.vhost_mut(&vhost).ok_or_else(|| no_vhost(&vhost))?.protected = true;
+            }
             Record::InternalQueue { vhost, exchange, id } => {
                 if !self.restore_internal_queue(state, &vhost, &exchange, id) {
                     return Err(RecordError::Dangling(format!("exchange '{exchange}'")));

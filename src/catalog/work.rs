@@ -9,6 +9,7 @@ use crate::model::ids::{ConnectionId, Name, Timestamp};
 use crate::model::request::Reply;
 
 use super::application::Application;
+use super::import::Import;
 use super::removal::Removal;
 use super::{Catalog, CatalogEffects};
 use crate::model::command::CatalogCommand;
@@ -37,6 +38,7 @@ pub(super) enum Answer {
 pub(super) enum Task {
     Remove(Removal),
     ApplyPolicies(Application),
+    Import(Import),
 }
 
 #[derive(Debug)]
@@ -74,6 +76,7 @@ impl Catalog {
                 is_done
             }
             Task::ApplyPolicies(application) => application.go_on(&view, fx),
+            Task::Import(import) => self.import_some(now, import, fx),
         };
         fx.publish_events(&view.read(), view.wall_time(now));
         if !is_done {

@@ -1,6 +1,8 @@
 //! What is said to a request: status codes and bodies (semantics 20.1, 20.2). Which of them is
 //! said is the resources'.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http_body_util::{Either, Full};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
@@ -26,10 +28,14 @@ pub(super) enum Answer {
     Listed(Listing),
     /// 201: it was not there before.
     Created,
+    /// 201, with where it is now, seen from where it was posted to.
+    CreatedAt(String),
     /// 204.
     Done,
     /// 200, with the methods of a resource.
     Allow(String),
+    /// 200: JSON that is written already.
+    Text(String),
     /// 200: a page for people.
     Page(String),
     /// 301: it is somewhere else.
@@ -52,11 +58,17 @@ pub(super) enum Refusal {
     /// 401: nobody has these credentials.
     NotAuthenticated,
     /// 401: they are good, and somebody else's right is asked for; the text says whose.
-    NotAuthorised(&'static str),
+    NotAuthorised(Cow<'static, str>),
+    /// 421: it was asked for by a name that is not this machine's.
+    Misdirected,
     /// 404.
     NotFound,
     /// 404 within something that was named; the text says what is missing, or nothing where it is kept from the caller.
-    Missing(&'static str),
+    Missing(Cow<'static, str>),
+    /// 412, with why it must not be done.
+    Precondition(String),
+    /// 503: what was asked about is not well; the body says how.
+    Unwell(Value),
     /// 405, with the methods there are.
     Method(String),
     /// 400, with what is wrong.
@@ -67,11 +79,22 @@ pub(super) enum Refusal {
     Slow,
     /// 503: too many are being given long answers.
     Busy,
+    /// 503: publishers are blocked, or owners have not answered in time.
+    Blocked(String),
     /// 503: the broker stops.
     Stopping,
 }
 
 impl Refusal {
+    /// What is wrong, for a log.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Refusal::Bad(Value::String(text)) => text.clone(),
+            Refusal::Bad(reason) => reason.to_string(),
+            other => format!("{other:?}"),
+        }
+    }
+
     pub(super) fn bad(text: impl Into<String>) -> Refusal {
         Refusal::Bad(Value::String(text.into()))
     }
@@ -81,13 +104,14 @@ impl Refusal {
 impl From<AdministrationError> for Refusal {
     fn from(error: AdministrationError) -> Refusal {
         match error {
-            AdministrationError::NoVhost(_) => Refusal::Missing("vhost_not_found"),
+            AdministrationError::NoVhost(_) => Refusal::Missing("vhost_not_found".into()),
             AdministrationError::NoUser(_)
             | AdministrationError::NoPolicy { .. }
             | AdministrationError::NoPermissions { .. } => Refusal::NotFound,
             AdministrationError::NoExchange { exchange, .. } => {
                 Refusal::Bad(json!(["no_such_exchange", &*exchange]))
             }
+            AdministrationError::Protected(_) => Refusal::Precondition(error.to_string()),
             AdministrationError::Invalid(text) => Refusal::bad(text),
             AdministrationError::Stopping => Refusal::Stopping,
         }
@@ -122,8 +146,12 @@ fn answered(answer: Answer) -> Response<Body> {
             with(Response::new(body), CONTENT_TYPE, "application/json")
         }
         Answer::Created => empty(StatusCode::CREATED),
+        Answer::CreatedAt(location) => with(empty(StatusCode::CREATED), LOCATION, &location),
         Answer::Done => empty(StatusCode::NO_CONTENT),
         Answer::Allow(methods) => with(empty(StatusCode::OK), ALLOW, &methods),
+        Answer::Text(text) => {
+            with(Response::new(Either::Left(Full::from(text))), CONTENT_TYPE, "application/json")
+        }
         Answer::Page(page) => {
             with(Response::new(Either::Left(Full::from(page))), CONTENT_TYPE, "text/html; charset=utf-8")
         }
@@ -139,9 +167,16 @@ fn refused(refusal: Refusal) -> Response<Body> {
         }
         Refusal::Method(methods) => return with(empty(StatusCode::METHOD_NOT_ALLOWED), ALLOW, &methods),
         Refusal::NotAuthenticated => (StatusCode::UNAUTHORIZED, "not_authorized", "Not_Authorized".into()),
-        Refusal::NotAuthorised(why) => (StatusCode::UNAUTHORIZED, "not_authorised", why.into()),
+        Refusal::NotAuthorised(why) => (StatusCode::UNAUTHORIZED, "not_authorised", (*why).into()),
+        Refusal::Misdirected => {
+            let reason = "this broker is not known by the name in the header Host; see --management-host";
+            (StatusCode::MISDIRECTED_REQUEST, "misdirected_request", reason.into())
+        }
         Refusal::NotFound => (StatusCode::NOT_FOUND, "Object Not Found", "Not Found".into()),
-        Refusal::Missing(what) => (StatusCode::NOT_FOUND, "not_found", what.into()),
+        Refusal::Missing(what) => (StatusCode::NOT_FOUND, "not_found", (*what).into()),
+        Refusal::Precondition(why) => (StatusCode::PRECONDITION_FAILED, "precondition_failed", why.into()),
+        Refusal::Unwell(said) => return json_response(StatusCode::SERVICE_UNAVAILABLE, &said),
+        Refusal::Blocked(why) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", why.into()),
         Refusal::Bad(reason) => (StatusCode::BAD_REQUEST, "bad_request", reason),
         Refusal::NoPage(NoPage { error, reason }) => (StatusCode::BAD_REQUEST, error, reason.into()),
         Refusal::Slow => {

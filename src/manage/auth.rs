@@ -50,6 +50,16 @@ impl Caller {
     pub(super) fn authenticate(headers: &HeaderMap, peer: IpAddr, view: &View) -> Result<Caller, Refusal> {
         let header = headers.get(AUTHORIZATION).ok_or(Refusal::Challenge)?;
         let (name, password) = basic(header.as_bytes()).ok_or(Refusal::NotAuthenticated)?;
+        Caller::login(name, password, peer, view)
+    }
+
+    /// Looks a user up by name and password.
+    pub(super) fn login(
+        name: String,
+        password: Vec<u8>,
+        peer: IpAddr,
+        view: &View,
+    ) -> Result<Caller, Refusal> {
         let state = view.read();
         let credentials = Credentials { user: name, password: Some(password) };
         match credentials.check(&state, peer.to_canonical().is_loopback()) {
@@ -68,7 +78,7 @@ impl Caller {
     /// Checks that the caller has a right.
     pub(super) fn check(&self, right: Right<'_>) -> Result<(), Refusal> {
         if !self.has_tag(&["management", "policymaker", "monitoring", "administrator"]) {
-            return Err(Refusal::NotAuthorised("Not management user"));
+            return Err(Refusal::NotAuthorised("Not management user".into()));
         }
         let (has, otherwise) = match right {
             Right::Management => (true, ""),
@@ -84,7 +94,7 @@ impl Caller {
                 (self.is_administrator() || *self.name == *user, "User not authorised to access object")
             }
         };
-        if has { Ok(()) } else { Err(Refusal::NotAuthorised(otherwise)) }
+        if has { Ok(()) } else { Err(Refusal::NotAuthorised(otherwise.into())) }
     }
 
     pub(super) fn is_administrator(&self) -> bool {

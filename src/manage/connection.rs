@@ -13,13 +13,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::call::Context;
+use super::call::{Context, Ends, LARGE_BODIES};
 use super::guests::{Guest, Guests};
+use super::hosts::Hosts;
 use super::metrics_server;
 use super::routes;
 use super::totals::Samples;
@@ -47,7 +49,7 @@ pub(super) async fn accept(
     administrator: Administrator,
     stop: CancellationToken,
 ) {
-    let ManagementListeners { listeners, most, metrics } = listeners;
+    let ManagementListeners { listeners, metrics, hosts, most } = listeners;
     let guests = Arc::new(Guests::new(most, PATIENCE));
     let samples = Arc::new(Samples::default());
     let (sampled, sampling) = (Arc::clone(&samples), (administrator.clone(), stop.clone()));
@@ -57,7 +59,13 @@ pub(super) async fn accept(
         tokio::spawn(
             async move { metrics_server::accept(metrics, measuring.0, measured, measuring.1).await },
         );
-    let context = Arc::new(Context { administrator, turns: Turns::new(TURN), samples });
+    let context = Arc::new(Context {
+        administrator,
+        turns: Turns::new(TURN),
+        samples,
+        hosts: Hosts::new(hosts),
+        large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
+    });
     let connections = TaskTracker::new();
     loop {
         let arrival = poll_fn(|context| {
@@ -98,9 +106,10 @@ async fn serve(
     guest: &Arc<Guest>,
     stop: &CancellationToken,
 ) {
+    let is_local = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
     let service = service_fn(async |request| {
         guest.wait_for(LEISURE);
-        let response = routes::answer(request, peer, context, guest).await;
+        let response = routes::answer(request, Ends { peer, is_local }, context, guest).await;
         guest.wait_for(LEISURE);
         Ok::<_, Infallible>(response)
     });

@@ -1,17 +1,26 @@
 //! The JSON object in a request's body, field by field: what is missing or of another type is 400 and named. Fields
 //! that nobody asks for are passed over, as RabbitMQ does: clients send back what a listing gave them.
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::answer::Refusal;
 use super::json;
 use crate::catalog::policies::printed;
 use crate::model::ids::Name;
+use crate::model::names::NODE;
+
+/// From so many columns on Erlang prints a list on several lines.
+const ONE_LINE: usize = 80;
 
 #[derive(Debug, Default)]
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
+    /// The fields of an object within a body.
+    pub(super) fn of(fields: Map<String, Value>) -> Fields {
+        Fields(fields)
+    }
+
     /// Reads a body. No body, and `null`, hold no fields.
     pub(super) fn read(body: &[u8]) -> Result<Fields, Refusal> {
         if body.trim_ascii().is_empty() {
@@ -36,7 +45,7 @@ impl Fields {
             .filter(|name| !self.has(name))
             .map(|name| format!("{{key_missing,{name}}}"))
             .collect();
-        if missing.is_empty() { Ok(()) } else { Err(Refusal::bad(format!("[{}]", missing.join(",")))) }
+        if missing.is_empty() { Ok(()) } else { Err(Refusal::bad(listed(&missing))) }
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
@@ -77,6 +86,25 @@ impl Fields {
         }
     }
 
+    /// The same as a declaration has it: false where it is not given, and RabbitMQ's text for what is neither.
+    pub(super) fn boolean(&self, name: &str) -> Result<bool, Refusal> {
+        match self.get(name) {
+            None => Ok(false),
+            Some(Value::Bool(flag)) => Ok(*flag),
+            Some(Value::String(word)) if word == "true" => Ok(true),
+            Some(Value::String(word)) if word == "false" => Ok(false),
+            Some(other) => Err(Refusal::Bad(json!(["not_boolean", other]))),
+        }
+    }
+
+    /// 400 where a declaration asks for another node than this one.
+    pub(super) fn check_node(&self) -> Result<(), Refusal> {
+        match self.text("node")? {
+            Some(node) if node != NODE => Err(Refusal::bad(format!("Node {node} is not a cluster member"))),
+            _ => Ok(()),
+        }
+    }
+
     /// Words, as an array of strings or as one string with commas.
     pub(super) fn words(&self, name: &str) -> Result<Option<Vec<Name>>, Refusal> {
         let listed = match self.get(name) {
@@ -95,6 +123,12 @@ impl Fields {
         };
         Ok(Some(listed))
     }
+}
+
+/// A list as Erlang prints it: from 80 columns on, an item a line.
+fn listed(items: &[String]) -> String {
+    let whole = format!("[{}]", items.join(","));
+    if whole.len() >= ONE_LINE { format!("[{}]", items.join(",\n ")) } else { whole }
 }
 
 /// 400 for a value of another type.

@@ -15,8 +15,10 @@ pub fn segments(path: &str) {
 /// JSON again.
 pub fn body(body: &[u8]) {
     let Ok(fields) = Fields::read(body) else { return };
-    let map = fields.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
-    let Ok(table) = json::to_table(&map) else { return };
+    let map: serde_json::Map<_, _> =
+        fields.iter().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    let arguments = serde_json::Value::Object(map.clone());
+    let Ok(table) = json::arguments(Some(&arguments)) else { return };
     let printed = json::from_table(&table);
     // A panic is how a fuzz target tells what it found.
     let printed = printed.as_object().expect("a table is an object");

@@ -5,6 +5,9 @@ use base64::prelude::BASE64_STANDARD;
 use leveret_codec::table::{AMQPValue, FieldTable, MAX_DEPTH, ShortString};
 use serde_json::{Map, Number, Value};
 
+use super::answer::Refusal;
+use super::fields::wrong;
+
 /// The largest whole number below which a float leaves none out.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
@@ -34,7 +37,8 @@ fn from_amqp(value: &AMQPValue) -> Value {
         AMQPValue::ByteArray(bytes) => from_bytes(bytes.as_slice()),
         AMQPValue::FieldArray(items) => items.as_slice().iter().map(from_amqp).collect(),
         AMQPValue::FieldTable(table) => from_table(table),
-        AMQPValue::Void => Value::Null,
+        // As Erlang calls it.
+        AMQPValue::Void => "undefined".into(),
     }
 }
 
@@ -48,6 +52,32 @@ fn from_bytes(bytes: &[u8]) -> Value {
 /// An object as a table. The error says what AMQP cannot hold, and where it is.
 pub(super) fn to_table(fields: &Map<String, Value>) -> Result<FieldTable, String> {
     table(fields, 1)
+}
+
+/// Arguments of a declaration, or headers: as [`to_table`], but without null, which RabbitMQ takes nowhere in them. No field and an
+/// empty array are no arguments.
+pub(super) fn arguments(given: Option<&Value>) -> Result<FieldTable, Refusal> {
+    match given {
+        None => Ok(FieldTable::default()),
+        Some(Value::Array(items)) if items.is_empty() => Ok(FieldTable::default()),
+        Some(Value::Object(fields)) => {
+            if fields.values().any(has_null) {
+                return Err(Refusal::bad("null_not_allowed"));
+            }
+            to_table(fields).map_err(|why| Refusal::bad(format!("arguments: {why}")))
+        }
+        Some(other) => Err(wrong("arguments", "an object", other)),
+    }
+}
+
+/// As deep as a body nests, which its reader bounds.
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(fields) => fields.values().any(has_null),
+        _ => false,
+    }
 }
 
 /// A value as AMQP has it.
@@ -109,7 +139,7 @@ mod tests {
     #[test]
     fn a_table_reads_back_as_it_was_written() {
         let value = json!({
-            "integer": 5, "negative": -5, "large": i64::MAX, "float": 1.5, "text": "ü", "yes": true, "none": null,
+            "integer": 5, "negative": -5, "large": i64::MAX, "float": 1.5, "text": "ü", "yes": true,
             "array": [1, "a", {"b": []}], "table": {"": {}},
         });
         assert_eq!(from_table(&read(&value).unwrap()), value);
@@ -138,10 +168,22 @@ mod tests {
     }
 
     #[test]
+    fn arguments_hold_no_null_and_may_be_an_empty_array() {
+        assert!(arguments(None).is_ok_and(|table| table.inner().is_empty()));
+        assert!(arguments(Some(&json!([]))).is_ok_and(|table| table.inner().is_empty()));
+        for null in [json!({"a": null}), json!({"a": [1, {"b": null}]})] {
+            assert!(matches!(arguments(Some(&null)), Err(Refusal::Bad(why)) if why == "null_not_allowed"));
+        }
+        assert!(arguments(Some(&json!([1]))).is_err() && arguments(Some(&json!("a"))).is_err());
+    }
+
+    #[test]
     fn what_json_cannot_hold_is_said_otherwise() {
         let mut table = FieldTable::default();
         table.insert("bytes".into(), AMQPValue::LongString(vec![0xff].into()));
         table.insert("nan".into(), AMQPValue::Double(f64::NAN));
-        assert_eq!(from_table(&table), json!({"bytes": "Not UTF-8, base64 is: /w==", "nan": null}));
+        table.insert("void".into(), AMQPValue::Void);
+        let said = json!({"bytes": "Not UTF-8, base64 is: /w==", "nan": null, "void": "undefined"});
+        assert_eq!(from_table(&table), said);
     }
 }

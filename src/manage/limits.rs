@@ -25,7 +25,7 @@ pub(super) async fn of_vhosts(call: &Call<'_>, only: Option<&str>) -> Outcome {
     if let Some(name) = only
         && !is_seen(call.view().read().vhost(name).ok_or(Refusal::NotFound)?)
     {
-        return Err(Refusal::Missing("Not Found"));
+        return Err(Refusal::Missing("Not Found".into()));
     }
     let keys = |state: &ViewState| -> Vec<Name> {
         let seen =
@@ -93,6 +93,33 @@ pub(super) async fn delete_user(call: &Call<'_>, user: &str, name: &str) -> Outc
         call.apply(Change::SetUserLimit { user: user.into(), limit, value: None }).await?;
     }
     Ok(Answer::Done)
+}
+
+/// The limits of a vhost as an object.
+pub(super) fn of_vhost(limits: &VhostLimits) -> Value {
+    listed(&[("max-connections", limits.max_connections), ("max-queues", limits.max_queues)])
+}
+
+/// What sets all limits of a vhost to those given, and takes the others away.
+pub(super) fn changes_of_vhost(vhost: &Name, given: &Map<String, Value>) -> Result<Vec<Change>, Refusal> {
+    let invalid = |text: String| Refusal::from(AdministrationError::validation(text));
+    if let Some((name, value)) = given.iter().find(|(name, _)| find(&VHOST_LIMITS, name).is_none()) {
+        return Err(invalid(unknown(name, value, "limits")));
+    }
+    let set = |(name, limit): (&str, VhostLimit)| {
+        let value = given.get(name).map(|value| integer(name, value)).transpose().map_err(invalid)?;
+        Ok(Change::SetVhostLimit { vhost: vhost.clone(), limit, value })
+    };
+    VHOST_LIMITS.into_iter().map(set).collect()
+}
+
+/// What takes all limits of a vhost away.
+pub(super) fn clearing_of_vhost(vhost: &Name) -> impl Iterator<Item = Change> {
+    VHOST_LIMITS.into_iter().map(|(_, limit)| Change::SetVhostLimit {
+        vhost: vhost.clone(),
+        limit,
+        value: None,
+    })
 }
 
 /// The limits of a user as an object.

@@ -101,7 +101,13 @@ async fn begin_keys<K: Send + 'static>(
     begin(call, turn, Box::new(next), page).await
 }
 
-async fn begin(call: &Call<'_>, turn: Turn, items: Box<dyn Items>, page: Option<(Page, Found)>) -> Outcome {
+/// Begins to write items.
+pub(super) async fn begin(
+    call: &Call<'_>,
+    turn: Turn,
+    items: Box<dyn Items>,
+    page: Option<(Page, Found)>,
+) -> Outcome {
     let (administrator, guest) = (call.context.administrator.clone(), Arc::clone(call.guest));
     let columns = Columns::read(call.query);
     Ok(Answer::Listed(Listing::begin(administrator, guest, turn, items, page, columns).await?))

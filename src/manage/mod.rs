@@ -7,20 +7,29 @@
 
 mod answer;
 mod auth;
+mod bindings;
 mod call;
 mod channels;
+mod clients;
 mod columns;
 mod connection;
 mod connections;
+mod definitions;
+mod exchange_changes;
 mod exchanges;
+mod features;
 mod fields;
 #[cfg(fuzzing)]
 pub mod fuzzing;
 mod guests;
+mod health;
+mod hosts;
+mod import;
 mod json;
 mod limits;
 mod listing;
 mod listing_body;
+mod messages;
 mod metrics;
 mod metrics_server;
 mod node;
@@ -29,10 +38,13 @@ mod object_metrics;
 mod of_connections;
 mod overview;
 mod page;
+mod parameters;
 mod path;
 mod percent;
 mod permissions;
 mod policies;
+mod properties;
+mod queue_changes;
 mod queue_json;
 mod queues;
 mod rates;
@@ -49,10 +61,13 @@ use std::pin::Pin;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::server::{Administrator, ManagementListeners};
+use crate::server::{Administrator, Management, ManagementListeners};
 
-/// Serves the management API until the token is cancelled, for [`crate::server::start`].
-pub fn face(
+/// What is done for administrators, for [`crate::server::start`].
+pub const MANAGEMENT: Management = Management { serve: face, load: import::load };
+
+/// Serves the management API until the token is cancelled.
+fn face(
     listeners: ManagementListeners,
     administrator: Administrator,
     stop: CancellationToken,

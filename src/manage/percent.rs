@@ -16,3 +16,19 @@ pub(super) fn decode(segment: &str) -> Option<String> {
     }
     String::from_utf8(decoded).ok()
 }
+
+/// The text with all but letters, digits and `-_.~` encoded, by upper-case digits.
+pub(super) fn encode(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push('%');
+            for digit in [byte >> 4, byte & 15] {
+                encoded.push(char::from_digit(digit.into(), 16).unwrap_or('0').to_ascii_uppercase());
+            }
+        }
+    }
+    encoded
+}

@@ -1,10 +1,10 @@
 //! Policies and operator policies (semantics section 17).
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
-use super::fields::{integer, wrong};
+use super::fields::{Fields, integer, wrong};
 use super::json::{from_table, to_amqp, to_table};
 use super::listing::{self, ListingKey};
 use crate::catalog::policies::printed;
@@ -29,6 +29,16 @@ pub(super) async fn get(call: &Call<'_>, kind: PolicyKind, vhost: &str, name: &s
 pub(super) async fn put(call: &mut Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {
     let vhost = call.vhost_to_change(vhost)?;
     let fields = call.fields().await?;
+    let policy = spec_of(&fields)?;
+    call.change(Change::PutPolicy { vhost, kind, name: name.into(), policy }).await
+}
+
+/// The policy that an object describes.
+pub(super) fn spec(given: &Map<String, Value>) -> Result<PolicySpec, Refusal> {
+    spec_of(&Fields::of(given.clone()))
+}
+
+pub(super) fn spec_of(fields: &Fields) -> Result<PolicySpec, Refusal> {
     fields.require(&["pattern", "definition"])?;
     let invalid = |text: String| Refusal::from(AdministrationError::validation(text));
     let pattern: Name = match fields.get("pattern") {
@@ -53,8 +63,7 @@ pub(super) async fn put(call: &mut Call<'_>, kind: PolicyKind, vhost: &str, name
         None => ApplyTo::All,
         Some(word) => ApplyTo::parse(word)?,
     };
-    let policy = PolicySpec { pattern, apply_to, priority, definition };
-    call.change(Change::PutPolicy { vhost, kind, name: name.into(), policy }).await
+    Ok(PolicySpec { pattern, apply_to, priority, definition })
 }
 
 pub(super) async fn delete(call: &Call<'_>, kind: PolicyKind, vhost: &str, name: &str) -> Outcome {

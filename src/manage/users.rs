@@ -3,17 +3,19 @@
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
+use std::collections::HashSet;
 
 use super::answer::{Answer, Outcome, Refusal};
+use super::auth::{Caller, Right};
 use super::call::Call;
 use super::fields::{Fields, wrong};
-use super::{limits, listing};
+use super::{limits, listing, percent};
 use crate::catalog::view::{User, View, ViewState};
-use crate::model::administration::{Change, HashingAlgorithm, Password, UserSpec};
+use crate::model::administration::{AdministrationError, Change, HashingAlgorithm, Password, UserSpec};
 use crate::model::ids::Name;
 
 /// Who may log in from loopback addresses only, unless it is said otherwise (semantics 1.16).
-const GUEST: &str = "guest";
+pub(super) const GUEST: &str = "guest";
 
 pub(super) async fn whoami(call: &Call<'_>) -> Outcome {
     let tags: Vec<&str> = call.caller.tags.iter().map(|tag| &**tag).collect();
@@ -24,6 +26,59 @@ pub(super) async fn list(call: &Call<'_>) -> Outcome {
     let keys = |state: &ViewState| -> Vec<Name> { state.users().map(|user| user.name.clone()).collect() };
     let describe = |view: &View, name: &Name| view.read().user(name).map(describe);
     listing::list_pages(call, |view| keys(&view.read()), |name| Some(name.clone()), describe).await
+}
+
+/// Those who have permissions in no vhost.
+pub(super) async fn list_without_permissions(call: &Call<'_>) -> Outcome {
+    let keys = |state: &ViewState| -> Vec<Name> {
+        let with: HashSet<&Name> =
+            state.vhosts().flat_map(|vhost| vhost.permissions().map(|(user, _)| user)).collect();
+        state.users().map(|user| &user.name).filter(|name| !with.contains(name)).cloned().collect()
+    };
+    let describe = |view: &View, name: &Name| view.read().user(name).map(describe);
+    listing::list_pages(call, |view| keys(&view.read()), |name| Some(name.clone()), describe).await
+}
+
+/// Deletes several. Those who do not exist are passed over.
+pub(super) async fn bulk_delete(call: &mut Call<'_>) -> Outcome {
+    let fields = call.fields().await?;
+    fields.require(&["users"])?;
+    let Some(Value::Array(users)) = fields.get("users") else {
+        return Err(wrong("users", "an array of names", fields.get("users").unwrap_or(&Value::Null)));
+    };
+    let names = users
+        .iter()
+        .map(|user| user.as_str().map(Name::from).ok_or_else(|| wrong("users", "an array of names", user)));
+    for name in names.collect::<Result<Vec<_>, _>>()? {
+        match call.apply(Change::DeleteUser { name }).await {
+            Err(AdministrationError::NoUser(_)) | Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Answer::Done)
+}
+
+/// Who asks, by the name and the password of a form, and what authorizes them from now on.
+pub(super) async fn login(call: &mut Call<'_>) -> Outcome {
+    let body = call.small_body().await?;
+    let text = String::from_utf8(body).map_err(|_| Refusal::NotAuthenticated)?;
+    let field = |wanted: &str| {
+        let value =
+            text.split('&').filter_map(|pair| pair.split_once('=')).find(|(name, _)| *name == wanted)?.1;
+        percent::decode(&value.replace('+', " "))
+    };
+    let (name, password) = field("username").zip(field("password")).ok_or(Refusal::NotAuthenticated)?;
+    let token = BASE64_STANDARD.encode(format!("{name}:{password}"));
+    let caller = Caller::login(name, password.into_bytes(), call.peer, call.view())?;
+    caller.check(Right::Management)?;
+    let user = json!({"name": *caller.name, "tags": caller.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), "is_internal_user": true});
+    Ok(Answer::Found(json!({"user": user, "token": {"type": "basic", "value": token}})))
+}
+
+/// The hash of a password with a salt of its own, as a user's `password_hash`.
+pub(super) async fn hash_password(call: &Call<'_>, password: &str) -> Outcome {
+    let hash = call.context.administrator.hash_password(password);
+    Ok(Answer::Found(json!({"ok": BASE64_STANDARD.encode(hash)})))
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {
@@ -53,7 +108,7 @@ pub(super) async fn delete(call: &Call<'_>, name: &str) -> Outcome {
     call.change(Change::DeleteUser { name: name.into() }).await
 }
 
-fn password(fields: &Fields) -> Result<Password, Refusal> {
+pub(super) fn password(fields: &Fields) -> Result<Password, Refusal> {
     let hash = match (fields.text("password")?, fields.text("password_hash")?) {
         (Some(_), Some(_)) => return Err(Refusal::bad("both_password_and_password_hash_are_provided")),
         (Some(password), None) => return Ok(Password::Plain(password.to_owned())),
@@ -77,7 +132,7 @@ fn password(fields: &Fields) -> Result<Password, Refusal> {
     Ok(Password::Hash(bytes))
 }
 
-fn describe(user: &User) -> Value {
+pub(super) fn describe(user: &User) -> Value {
     let tags: Vec<&str> = user.tags.iter().map(|tag| &**tag).collect();
     let hash = user.password_hash();
     let algorithm = HashingAlgorithm::of(hash).unwrap_or(HashingAlgorithm::Sha256);

@@ -52,7 +52,7 @@ pub(super) async fn put(call: &mut Call<'_>, name: &str) -> Outcome {
             Some(other) => return Err(wrong("default_queue_type", "a string", other)),
         },
     };
-    let tracing = fields.flag("tracing")?;
+    let (tracing, protected) = (fields.flag("tracing")?, fields.flag("protected_from_deletion")?);
     let name: Name = name.into();
     let applied = call.apply(Change::PutVhost { name: name.clone(), metadata }).await?;
     if applied == Applied::Created {
@@ -62,7 +62,10 @@ pub(super) async fn put(call: &mut Call<'_>, name: &str) -> Outcome {
         call.apply(Change::PutPermissions { vhost, user, permissions }).await?;
     }
     if let Some(on) = tracing {
-        call.apply(Change::SetTracing { vhost: name, on }).await?;
+        call.apply(Change::SetTracing { vhost: name.clone(), on }).await?;
+    }
+    if let Some(on) = protected {
+        call.apply(Change::SetVhostProtection { vhost: name, on }).await?;
     }
     Ok(applied.into())
 }
@@ -74,7 +77,25 @@ pub(super) async fn delete(call: &Call<'_>, name: &str) -> Outcome {
     }
 }
 
-fn queue_type(word: &str) -> Result<QueueType, Refusal> {
+/// Has it refuse to be deleted, or not.
+pub(super) async fn protect(call: &Call<'_>, name: &str, on: bool) -> Outcome {
+    let vhost = call.vhost(name)?;
+    call.apply(Change::SetVhostProtection { vhost, on }).await?;
+    Ok(Answer::Done)
+}
+
+/// A vhost is always up on the one node there is.
+pub(super) async fn start(call: &Call<'_>, name: &str, node: &str) -> Outcome {
+    call.vhost(name)?;
+    if node == NODE { Ok(Answer::Done) } else { Err(Refusal::bad(format!("Unknown node: {node}"))) }
+}
+
+/// 404 where a path names another node.
+pub(super) fn check_node(name: &str) -> Result<(), Refusal> {
+    if name == NODE { Ok(()) } else { Err(Refusal::NotFound) }
+}
+
+pub(super) fn queue_type(word: &str) -> Result<QueueType, Refusal> {
     [QueueType::Classic, QueueType::Quorum]
         .into_iter()
         .find(|queue_type| queue_type.as_str() == word)
@@ -104,7 +125,7 @@ fn describe(vhost: &Vhost) -> Value {
         "description": description,
         "tags": tags,
         "default_queue_type": queue_type,
-        "protected_from_deletion": false,
+        "protected_from_deletion": vhost.protected,
         "metadata": {"description": description, "tags": tags, "default_queue_type": queue_type},
         "tracing": vhost.tracing,
         "cluster_state": {NODE: "running"},

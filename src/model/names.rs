@@ -9,6 +9,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
+/// The version of RabbitMQ whose protocol and API are meant, for whoever decides by it what it may use.
+pub const VERSION_OF_RABBITMQ: &str = "4.3.0";
+
 /// What the broker calls itself where RabbitMQ prints the name of a node or a cluster.
 pub const NODE: &str = "leveret@localhost";
 

@@ -140,6 +140,22 @@ impl Port {
         self
     }
 
+    /// Lets a user in who has logged in by other means than SASL, to a vhost, without an open connection that others would see.
+    /// 530 where there is no such vhost or the user has no permissions in it.
+    pub fn enter(&mut self, user: &Name, vhost: &Name) -> Result<(), Fault> {
+        let state = self.view.read();
+        let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
+        if state.vhost(vhost).is_none() {
+            return refused(format!("vhost {vhost} not found"));
+        }
+        if state.permissions(vhost, user).is_none() {
+            return refused(format!("access to vhost '{vhost}' refused for user '{user}'"));
+        }
+        drop(state);
+        (self.user, self.vhost, self.name) = (user.clone(), vhost.clone(), "the management API".into());
+        Ok(())
+    }
+
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
         let Port {

@@ -41,6 +41,7 @@ use crate::model::settings::QueueType;
 pub use effort::{Effort, MOST_EFFORT};
 use keeping::Keeping;
 pub use recent_history::length as history_length;
+pub use table::BindingPlace;
 use table::{BindingTable, Identity};
 pub use walk::{Envelope, Exchanges, MOST_PASSED, Walked, route};
 
@@ -326,6 +327,15 @@ impl ExchangeRoutes {
     /// The bindings to one destination; costs no more than what it finds.
     pub fn bindings_to(&self, destination: Destination) -> impl Iterator<Item = (&str, &FieldTable)> {
         self.table.of_destination(destination)
+    }
+
+    /// The bindings behind a place, or all, in order; to one destination, or to all. Costs no more than what is taken of it.
+    pub fn bindings_after(
+        &self,
+        last: Option<&BindingPlace>,
+        only: Option<Destination>,
+    ) -> impl Iterator<Item = (&BindingPlace, &FieldTable)> {
+        self.table.after(last, only)
     }
 
     /// Reports the destinations of all bindings that match, some perhaps more than once.

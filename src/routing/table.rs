@@ -2,6 +2,7 @@
 //! the exchange type's.
 
 use std::collections::BTreeMap;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use leveret_codec::table::{FieldTable, encode};
@@ -12,7 +13,7 @@ use super::{Binding, End};
 
 /// What a binding of an exchange is known by, besides its destination (semantics 6.1).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Identity {
+pub struct Identity {
     routing_key: Name,
     /// Encoded, since values have no total order of their own (and NaN does not equal itself). Empty for none.
     arguments: Box<[u8]>,
@@ -23,6 +24,17 @@ impl Identity {
         let arguments =
             if arguments.inner().is_empty() { Box::default() } else { encode(arguments).into_boxed_slice() };
         Identity { routing_key, arguments }
+    }
+
+    #[must_use]
+    pub fn routing_key(&self) -> &Name {
+        &self.routing_key
+    }
+
+    /// The arguments as an AMQP table; empty for none.
+    #[must_use]
+    pub fn encoded_arguments(&self) -> &[u8] {
+        &self.arguments
     }
 
     pub(super) fn binding<'a>(&'a self, end: End<'a>, arguments: &'a FieldTable) -> Binding<'a> {
@@ -40,6 +52,9 @@ impl Identity {
         Identity { routing_key: Arc::from(""), arguments: Box::default() }
     }
 }
+
+/// Where a binding stands among those of its exchange.
+pub type BindingPlace = (Destination, Identity);
 
 /// One flat map, so that a queue with one binding costs one entry and the bindings of a destination lie together.
 #[derive(Clone, Debug, Default)]
@@ -97,6 +112,21 @@ impl BindingTable {
         destination: Destination,
     ) -> impl Iterator<Item = (&str, &FieldTable)> {
         self.range(destination).map(|((_, identity), arguments)| (&*identity.routing_key, arguments))
+    }
+
+    /// Those behind a place, or all; to one destination, or to all.
+    pub(super) fn after(
+        &self,
+        last: Option<&BindingPlace>,
+        only: Option<Destination>,
+    ) -> impl Iterator<Item = (&BindingPlace, &FieldTable)> {
+        let first = match (last, only) {
+            (Some(last), _) => Bound::Excluded(last.clone()),
+            (None, Some(only)) => Bound::Included((only, Identity::least())),
+            (None, None) => Bound::Unbounded,
+        };
+        let is_wanted = move |place: &BindingPlace| only.is_none_or(|only| place.0 == only);
+        self.0.range((first, Bound::Unbounded)).take_while(move |(place, _)| is_wanted(place))
     }
 
     fn range(

@@ -8,16 +8,22 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::facts::Facts;
+use super::local_client::{LocalClient, LocalError};
 use super::mailboxes::Mailboxes;
 use super::owners::{Asker, CatalogInput, ShardInput};
+use super::random::random_seed;
 use super::resource_monitor::Thresholds;
 use crate::catalog::clients::Clients;
+use crate::catalog::password::PasswordHash;
 use crate::catalog::view::View;
-use crate::model::administration::{AdministrationError, Applied, Change};
+use crate::model::administration::{AdministrationError, Applied, Change, ImportItem};
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, QueueRef, ShardIndex};
+use crate::model::ids::{ConnectionId, Name, QueueRef, ShardIndex};
+use crate::model::names::NameSource;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
+use crate::port::SharedByPorts;
+use crate::session::SessionLimits;
 
 /// Questions that are under way at a moment, each of which goes to as many shards as it concerns. The others wait for their
 /// turn.
@@ -31,7 +37,7 @@ pub struct Administrator(Arc<Handles>);
 struct Handles {
     mailboxes: Arc<Mailboxes>,
     view: Arc<View>,
-    clients: Arc<Clients>,
+    ports: Arc<SharedByPorts>,
     thresholds: Arc<Thresholds>,
     questions: Arc<Semaphore>,
     stop: CancellationToken,
@@ -44,7 +50,7 @@ impl Administrator {
     pub(super) fn new(
         mailboxes: Arc<Mailboxes>,
         view: Arc<View>,
-        clients: Arc<Clients>,
+        ports: Arc<SharedByPorts>,
         thresholds: Arc<Thresholds>,
         facts: Facts,
         stop: CancellationToken,
@@ -54,7 +60,7 @@ impl Administrator {
         Administrator(Arc::new(Handles {
             mailboxes,
             view,
-            clients,
+            ports,
             thresholds,
             questions,
             stop,
@@ -68,6 +74,19 @@ impl Administrator {
         let (answer, answered) = oneshot::channel();
         self.0.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
         answered.await.unwrap_or(Err(AdministrationError::Stopping))
+    }
+
+    /// Imports definitions, in one commit; returns once they are durable. What could not be carried out is told in words;
+    /// where it is to be strict by [`AdministrationError::Invalid`], and then nothing was changed.
+    pub async fn import(
+        &self,
+        items: Vec<ImportItem>,
+        strict: bool,
+    ) -> Result<Vec<String>, AdministrationError> {
+        let (answer, answered) = oneshot::channel();
+        self.0.mailboxes.catalog().post(CatalogInput::Import { items, strict, answer });
+        let imported = answered.await.map_err(|_| AdministrationError::Stopping)?;
+        imported.map_err(AdministrationError::Invalid)
     }
 
     /// How much is in each of these queues, in their order; None for one that is gone. What is said of a queue is as of the end
@@ -130,6 +149,26 @@ impl Administrator {
         (created - self.0.queues_found, deleted)
     }
 
+    /// A client within the process, with a user's permissions in a vhost: for what clients do and administrators do not,
+    /// declaring and publishing. A fault (530) where the user has no permissions there.
+    pub fn client(&self, user: &Name, vhost: &Name) -> Result<LocalClient, LocalError> {
+        let Handles { mailboxes, ports, facts, stop, .. } = &*self.0;
+        LocalClient::new(Arc::clone(mailboxes), Arc::clone(ports), facts.clock, stop.clone(), user, vhost)
+    }
+
+    /// The hash of a password, with a new salt.
+    #[must_use]
+    pub fn hash_password(&self, password: &str) -> Vec<u8> {
+        let salt = NameSource::new(random_seed()).draw().to_le_bytes();
+        PasswordHash::new([salt[0], salt[1], salt[2], salt[3]], password).as_bytes().to_vec()
+    }
+
+    /// How many bytes a message may have (semantics 9.2).
+    #[must_use]
+    pub fn max_message_size(&self) -> u64 {
+        SessionLimits::default().max_message_size
+    }
+
     /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
@@ -158,7 +197,7 @@ impl Administrator {
     /// Who is connected.
     #[must_use]
     pub fn clients(&self) -> &Arc<Clients> {
-        &self.0.clients
+        self.0.ports.clients()
     }
 
     /// When publishers are blocked, to read and to change.

@@ -127,16 +127,16 @@ impl Connections {
     }
 
     /// Tells all connections, and who is bound to come, what the broker runs short of.
-    /// What the broker runs short of.
-    pub(crate) fn alarms(&self) -> Alarms {
-        *self.alarms.lock()
-    }
-
     pub(super) fn set_alarms(&self, alarms: Alarms) {
         let mut known = self.alarms.lock();
         *known = alarms;
         // Under the lock, so that nobody hears of an older alarm last.
         self.for_each(|inbox| inbox.mailbox.post(SessionEvent::Alarm(alarms)));
+    }
+
+    /// What the broker runs short of.
+    pub(crate) fn alarms(&self) -> Alarms {
+        *self.alarms.lock()
     }
 
     /// Tells all connections, and who is bound to come, that the broker stops.

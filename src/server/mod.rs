@@ -14,6 +14,7 @@ mod facts;
 mod in_flight;
 mod inspect;
 mod listener;
+mod local_client;
 mod log_limit;
 mod mailbox;
 mod mailboxes;
@@ -37,7 +38,11 @@ pub(crate) use log_limit::LogLimit;
 pub use administrator::Administrator;
 pub use facts::Facts;
 pub use inspect::{DecisionError, decide, verify};
+pub use local_client::{LocalClient, LocalError, Published, Unsettled};
 pub use resource_monitor::{Thresholds, UNLIMITED};
-pub use run::{ManagementListeners, ManagementServer, RunningBroker, ServeError, serve, start};
+pub use run::{
+    DefinitionsLoader, Management, ManagementListeners, ManagementServer, RunningBroker, ServeError, serve,
+    start,
+};
 pub use store_thread::StoreEnd;
 pub use supervisor::{TaskEnd, panic_text};

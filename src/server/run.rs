@@ -5,7 +5,7 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -41,7 +41,7 @@ use super::shard_task;
 use super::signals::Signals;
 use super::store_thread::{self, StoreEnd, StoreThread};
 use super::supervisor::{Role, TaskEnd, Tasks};
-use crate::config::{ListenAddress, MetricsAddress, ServeConfig};
+use crate::config::{ListenAddress, ServeConfig};
 use crate::session::SessionLimits;
 use crate::store::{self, OpenError, StoreOptions};
 
@@ -58,6 +58,8 @@ pub enum ServeError {
     ListenManagement { address: String, source: io::Error },
     #[error("cannot listen on {address} for metrics: {source}; give another address with --metrics-listen")]
     ListenMetrics { address: String, source: io::Error },
+    #[error("cannot load the definitions of {file}: {why}")]
+    Definitions { file: String, why: String },
     #[error("cannot start: {0}")]
     Start(#[source] io::Error),
     #[error("stopped because the store failed: {0}; nothing was confirmed that was not on disk")]
@@ -66,7 +68,8 @@ pub enum ServeError {
     Defect(#[from] TaskEnd),
 }
 
-/// Where metrics are served where nothing is said.
+/// Where the management API and metrics are served where nobody says.
+const MANAGEMENT: &str = "127.0.0.1:15672";
 const METRICS: &str = "127.0.0.1:15692";
 
 /// How long clients may take to hear that a broker whose store has failed goes away.
@@ -77,23 +80,39 @@ const FAREWELL: Duration = Duration::from_secs(5);
 pub type ManagementServer =
     fn(ManagementListeners, Administrator, CancellationToken) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// Loads a file of definitions (with `true` not where it is the one that was loaded last), or says why that is not possible.
+pub type DefinitionsLoader = for<'a> fn(
+    &'a Path,
+    bool,
+    &'a Administrator,
+) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
+
+/// What the layer above does for administrators.
+#[derive(Clone, Copy)]
+pub struct Management {
+    pub serve: ManagementServer,
+    pub load: DefinitionsLoader,
+}
+
 /// Where administrators come in.
 #[derive(Debug)]
 pub struct ManagementListeners {
     pub listeners: Vec<TcpListener>,
     /// Where metrics are read.
     pub metrics: Vec<TcpListener>,
+    /// By which names, besides this machine's own, they may ask on loopback addresses.
+    pub hosts: Vec<String>,
     /// How many of them may be connected.
     pub most: usize,
 }
 
 /// Runs the broker until a signal says stop, or until it cannot go on.
-pub fn serve(config: &ServeConfig, serve_management: ManagementServer) -> Result<(), ServeError> {
+pub fn serve(config: &ServeConfig, management: Management) -> Result<(), ServeError> {
     descriptors::raise();
-    run(config, serve_management, |broker| {
+    run(config, management, true, |broker| {
         // Whoever reads that the startup is complete may send a signal at once.
         let signals = Signals::catch().map_err(ServeError::Start)?;
-        let mut broker = Plan { serves_by_default: true, ..broker }.start()?;
+        let mut broker = broker.start()?;
         let stop = broker.context.stop.clone();
         broker.tasks.spawn(Role::Service, "the task that obeys signals", signals.obey(stop));
         Ok(broker)
@@ -121,10 +140,10 @@ impl RunningBroker {
 }
 
 /// Starts a broker beside the caller. Returns once clients can connect. Signals are the caller's.
-pub fn start(config: ServeConfig, serve_management: ManagementServer) -> Result<RunningBroker, ServeError> {
+pub fn start(config: ServeConfig, management: Management) -> Result<RunningBroker, ServeError> {
     let (ready, is_ready) = mpsc::channel();
     let serving = move || {
-        run(&config, serve_management, |broker| {
+        run(&config, management, false, |broker| {
             let broker = broker.start()?;
             // The caller waits for it below.
             let _ = ready.send((broker.administrator.clone(), broker.context.stop.clone()));
@@ -145,7 +164,8 @@ pub fn start(config: ServeConfig, serve_management: ManagementServer) -> Result<
 /// Starts a broker by `start` and runs it until it is stopped.
 fn run(
     config: &ServeConfig,
-    serve_management: ManagementServer,
+    management: Management,
+    by_default: bool,
     start: impl FnOnce(Plan<'_>) -> Result<Broker, ServeError>,
 ) -> Result<(), ServeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -156,9 +176,8 @@ fn run(
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    let outcome = runtime.block_on(async {
-        start(Plan { config, serve_management, shards, serves_by_default: false })?.run().await
-    });
+    let outcome =
+        runtime.block_on(async { start(Plan { config, management, by_default, shards })?.run().await });
     if outcome.is_err() {
         // Whatever hangs is not waited for.
         runtime.shutdown_background();
@@ -169,10 +188,10 @@ fn run(
 /// A broker that is to be.
 struct Plan<'a> {
     config: &'a ServeConfig,
-    serve_management: ManagementServer,
+    management: Management,
+    /// The management API and metrics are served where nobody asks for them.
+    by_default: bool,
     shards: u16,
-    /// What is not asked for is served where it usually is.
-    serves_by_default: bool,
 }
 
 /// A broker that clients can connect to.
@@ -183,12 +202,26 @@ struct Broker {
     connections: TaskTracker,
     tasks: Tasks,
     store: StoreThread,
+    load: Option<Load>,
+    /// Cancelled once clients may be let in.
+    ready: CancellationToken,
+    /// Says in the log that they are.
+    started: Box<dyn FnOnce() + Send>,
+}
+
+/// Definitions that are to be loaded first.
+struct Load {
+    file: PathBuf,
+    skip_if_unchanged: bool,
+    load: DefinitionsLoader,
 }
 
 impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
-        let Plan { config, serve_management, shards, serves_by_default } = self;
-        let managed = !config.management_listen.is_empty();
+        let Plan { config, management: Management { serve: serve_management, load }, by_default, shards } =
+            self;
+        let asked_for = !config.management_listen.is_empty();
+        let managed = asked_for || (by_default && !config.no_management);
         let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
             .map_err(ServeError::Start)?;
         let directory = config.data_dir.display().to_string();
@@ -202,10 +235,20 @@ impl Plan<'_> {
         // The ports are taken before anything is started that would have to be stopped again.
         let listeners = listener::bind(&config.listen)
             .map_err(|(address, source)| ServeError::Listen { address, source })?;
-        let management = listener::bind(&config.management_listen)
-            .map_err(|(address, source)| ServeError::ListenManagement { address, source })?;
-
-        let metrics = bind_metrics(config.metrics_listen.as_deref(), serves_by_default)?;
+        let management = Service {
+            asked: asked_for.then(|| config.management_listen.clone()),
+            by_default: managed.then_some(MANAGEMENT),
+            option: "--management-listen, or --no-management",
+            error: |address, source| ServeError::ListenManagement { address, source },
+        };
+        let management = management.bind()?;
+        let metrics = Service {
+            asked: config.metrics_listen.as_ref().map(|asked| asked.iter().flatten().cloned().collect()),
+            by_default: by_default.then_some(METRICS),
+            option: "--metrics-listen, or off",
+            error: |address, source| ServeError::ListenMetrics { address, source },
+        };
+        let metrics = metrics.bind()?;
 
         let clock = Clock::new();
         let memory_limit = match config.memory_limit {
@@ -249,16 +292,16 @@ impl Plan<'_> {
             identity: identity(&config.data_dir),
             most_connections: shares.clients as u64,
         };
+        let addresses = facts.listeners.clone();
         let administrator = Administrator::new(
             Arc::clone(&mailboxes),
             Arc::clone(&view),
-            Arc::clone(ports.clients()),
+            Arc::clone(&ports),
             thresholds,
             facts,
             stop.clone(),
         );
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
-        let addresses = addresses(&listeners).map_err(ServeError::Start)?;
         let address = addresses[0];
         let begun = WorkBegun::within(memory_limit);
         let context =
@@ -267,10 +310,17 @@ impl Plan<'_> {
         let following = clock::follow_wall_clock(clock, view, context.stop.clone());
         tasks.spawn(Role::Service, "the look at the wall clock", following);
         let room = Arc::new(Semaphore::new(shares.clients));
+        let ready = CancellationToken::new();
         for (listener, address) in listeners.into_iter().zip(&addresses) {
             let (context, connections, room) = (Arc::clone(&context), connections.clone(), Arc::clone(&room));
             let name = format!("the listener on {address}");
-            tasks.spawn(Role::Service, name, listener::accept(listener, context, connections, room));
+            let accepting = listener::accept(listener, context, connections, room);
+            let ready = ready.clone();
+            tasks.spawn(Role::Service, name, async move {
+                // Clients that come before wait to be accepted.
+                ready.cancelled().await;
+                accepting.await;
+            });
         }
         if !management.is_empty() || !metrics.is_empty() {
             for (listeners, what) in [(&management, "the management API is"), (&metrics, "metrics are")] {
@@ -279,33 +329,53 @@ impl Plan<'_> {
                     info!(address = %listed(&addresses), "{what} served");
                 }
             }
-            let listeners =
-                ManagementListeners { listeners: management, metrics, most: shares.administrators };
+            let listeners = ManagementListeners {
+                listeners: management,
+                metrics,
+                hosts: config.management_host.clone(),
+                most: shares.administrators,
+            };
             let served = serve_management(listeners, administrator.clone(), context.stop.clone());
             tasks.spawn(Role::Service, "the management API", served);
         }
-        info!(
-            address = %listed(&addresses), data = %config.data_dir.display(), queues = owned.queues, shards, clean,
-            "Server startup complete"
-        );
-        Ok(Broker { context, administrator, connections, tasks, store })
+        let (data, queues) = (config.data_dir.display().to_string(), owned.queues);
+        let started = Box::new(move || {
+            info!(address = %listed(&addresses), data, queues, shards, clean, "Server startup complete");
+        });
+        let load = config.load_definitions.clone().map(|file| Load {
+            file,
+            skip_if_unchanged: config.skip_unchanged_definitions,
+            load,
+        });
+        Ok(Broker { context, administrator, connections, tasks, store, load, ready, started })
     }
 }
 
-/// Where metrics are served: what is not asked for and is taken is warned of.
-fn bind_metrics(asked: Option<&[MetricsAddress]>, by_default: bool) -> Result<Vec<TcpListener>, ServeError> {
-    let addresses: Vec<ListenAddress> = match asked {
-        Some(asked) => asked.iter().flatten().cloned().collect(),
-        None if by_default => METRICS.parse().into_iter().collect(),
-        None => Vec::new(),
-    };
-    match listener::bind(&addresses) {
-        Ok(listeners) => Ok(listeners),
-        Err((address, error)) if asked.is_none() => {
-            warn!(address, %error, "metrics are not served: give another address with --metrics-listen, or off");
-            Ok(Vec::new())
+/// What is listened for besides clients.
+struct Service {
+    /// Where somebody asks for it, which is to be had.
+    asked: Option<Vec<ListenAddress>>,
+    /// Where it is otherwise, if that can be had.
+    by_default: Option<&'static str>,
+    /// By which another address is given.
+    option: &'static str,
+    error: fn(String, io::Error) -> ServeError,
+}
+
+impl Service {
+    fn bind(self) -> Result<Vec<TcpListener>, ServeError> {
+        let Service { asked, by_default, option, error } = self;
+        let is_asked = asked.is_some();
+        let addresses =
+            asked.unwrap_or_else(|| by_default.and_then(|at| at.parse().ok()).into_iter().collect());
+        match listener::bind(&addresses) {
+            Ok(listeners) => Ok(listeners),
+            Err((address, source)) if is_asked => Err(error(address, source)),
+            Err((address, source)) => {
+                warn!(address, error = %source, "not listened on, for it cannot be had: give another address with {option}");
+                Ok(Vec::new())
+            }
         }
-        Err((address, source)) => Err(ServeError::ListenMetrics { address, source }),
     }
 }
 
@@ -319,6 +389,13 @@ impl Broker {
     /// Serves until it is told to stop, then stops in order. Returns soon where it cannot go on, whatever hangs.
     async fn run(mut self) -> Result<(), ServeError> {
         let mailboxes = Arc::clone(&self.context.mailboxes);
+        if let Some(Load { file, skip_if_unchanged, load }) = self.load.take() {
+            load(&file, skip_if_unchanged, &self.administrator)
+                .await
+                .map_err(|why| ServeError::Definitions { file: file.display().to_string(), why })?;
+        }
+        self.ready.cancel();
+        (self.started)();
         tokio::select! {
             // A task that is gone has taken what it owned with it, so nothing is said for it any more.
             in_order = serve_and_stop(&self.context, &mut self.tasks, &self.connections) => in_order?,
@@ -412,7 +489,8 @@ pub(super) mod tests {
         };
         run(
             &config,
-            |_, _, _| Box::pin(async {}),
+            Management { serve: |_, _, _| Box::pin(async {}), load: |_, _, _| Box::pin(async { Ok(()) }) },
+            false,
             |plan| {
                 let mut broker = plan.start()?;
                 act(&mut broker);

@@ -11,7 +11,7 @@ use leveret_codec::table::{AMQPValue, FieldTable, LongString};
 
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::Name;
-use crate::model::names::NODE;
+use crate::model::names::{NODE, VERSION_OF_RABBITMQ};
 use crate::model::peer::Introduction;
 use crate::model::port::{BrokerPort, LoginRefused};
 
@@ -44,7 +44,7 @@ const SERVER_PROPERTIES: [(&str, &str); 6] = [
     ("information", "Leveret, a message broker compatible with RabbitMQ. Licensed under Apache-2.0"),
     ("platform", concat!("Rust/Leveret ", env!("CARGO_PKG_VERSION"))),
     ("product", "RabbitMQ"),
-    ("version", "4.3.0"),
+    ("version", VERSION_OF_RABBITMQ),
 ];
 const TUNE: MethodId = MethodId { class: 10, method: 30 };
 

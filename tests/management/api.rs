@@ -17,8 +17,14 @@ pub(crate) struct Managed {
 
 impl Managed {
     pub(crate) fn start() -> Managed {
+        Managed::start_with(&[])
+    }
+
+    /// The same with more arguments.
+    pub(crate) fn start_with(arguments: &[&str]) -> Managed {
         let port = free_port();
-        let broker = Broker::start_with(&["--management-listen", &format!("127.0.0.1:{port}")]);
+        let listen = format!("127.0.0.1:{port}");
+        let broker = Broker::start_with(&[&["--management-listen", &listen], arguments].concat());
         Managed { broker, api: Api::new(port, "guest:guest"), port }
     }
 

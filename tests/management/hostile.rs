@@ -80,19 +80,19 @@ fn what_is_no_request_is_answered_or_ends_the_connection() {
     let ask = |request: &[u8]| said(connect(&managed), request);
     assert!(ask(b"\x16\x03\x01\x02\x00\x01\x00 nonsense\r\n\r\n").starts_with("HTTP/1.1 400"));
     assert!(ask(b"AMQP\x00\x00\x09\x01\r\n\r\n").starts_with("HTTP/1.1 400"));
-    assert!(ask(b"GET * HTTP/1.1\r\nhost: x\r\n\r\n").starts_with("HTTP/1.1 4"));
+    assert!(ask(b"GET * HTTP/1.1\r\nhost: localhost\r\n\r\n").starts_with("HTTP/1.1 4"));
     let large = format!("GET /api/whoami HTTP/1.1\r\nx: {}\r\n\r\n", "x".repeat(300 << 10));
     // Hung up on while it still sends, it may miss the answer.
     let answer = ask(large.as_bytes());
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431"), "{answer}");
-    let long = format!("GET /api/{} HTTP/1.1\r\nhost: x\r\n\r\n", "/%2F".repeat(10_000));
+    let long = format!("GET /api/{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "/%2F".repeat(10_000));
     assert!(ask(long.as_bytes()).starts_with("HTTP/1.1 404"));
     let two = format!(
         "PUT /api/vhosts/a HTTP/1.1\r\ncontent-length: 1\r\ncontent-length: 2\r\n{CREDENTIALS}\r\n{{}}"
     );
     assert!(ask(two.as_bytes()).starts_with("HTTP/1.1 400"));
     let cut = format!(
-        "PUT /api/users/a HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n{CREDENTIALS}\r\n{{\"tags\":\"\"}}"
+        "PUT /api/users/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900\r\n{CREDENTIALS}\r\n{{\"tags\":\"\"}}"
     );
     let answer = ask(cut.as_bytes());
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 400"), "{answer}");
@@ -106,7 +106,7 @@ fn requests_with_broken_bytes_leave_the_broker_well() {
     let body = json!({"pattern": "^a", "definition": {"max-length": 5}, "priority": 1, "apply-to": "all"})
         .to_string();
     let request = format!(
-        "PUT /api/policies/%2F/p HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{CREDENTIALS}content-length: {}\r\n\r\n{body}",
+        "PUT /api/policies/%2F/p HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n{CREDENTIALS}content-length: {}\r\n\r\n{body}",
         body.len()
     );
     assert!(said(connect(&managed), request.as_bytes()).starts_with("HTTP/1.1 201"));
@@ -150,7 +150,7 @@ fn whoever_is_too_slow_is_hung_up_on() {
     let began = Instant::now();
     let half_head = format!("GET /api/whoami HTTP/1.1\r\n{CREDENTIALS}");
     let half_body =
-        format!("PUT /api/users/a HTTP/1.1\r\nhost: x\r\ncontent-length: 900\r\n{CREDENTIALS}\r\n{{");
+        format!("PUT /api/users/a HTTP/1.1\r\nhost: localhost\r\ncontent-length: 900\r\n{CREDENTIALS}\r\n{{");
     let slow = [("", ""), (&half_head, ""), (&half_body, "HTTP/1.1 408")].map(|(sent, answer)| {
         let mut stream = connect(&managed);
         stream.write_all(sent.as_bytes()).unwrap();
@@ -196,7 +196,7 @@ fn listings_that_nobody_reads_hold_little_and_keep_only_their_user_waiting() {
         .flat_map(|credentials| {
             let authorization = BASE64_STANDARD.encode(credentials);
             let request = format!(
-                "GET /api/queues HTTP/1.1\r\nhost: x\r\nauthorization: Basic {authorization}\r\n\r\n"
+                "GET /api/queues HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic {authorization}\r\n\r\n"
             );
             let managed = &managed;
             (0..40).map(move |_| {

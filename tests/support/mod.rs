@@ -195,6 +195,9 @@ fn spawn(
     arguments: &[String],
 ) -> (Child, Arc<Mutex<Vec<String>>>) {
     let since = Instant::now();
+    if !arguments.iter().any(|argument| argument == "--management-listen") {
+        command.env("LEVERET_NO_MANAGEMENT", "true");
+    }
     let mut process = command
         .args(["serve", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data)

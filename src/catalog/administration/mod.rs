@@ -2,6 +2,7 @@
 //! clients are not among them.
 
 mod limits;
+mod parameters;
 mod policies;
 mod users;
 mod vhosts;
@@ -48,7 +49,7 @@ impl Catalog {
         outcome.map(|applied| self.do_first_piece(now, applied, fx))
     }
 
-    fn apply(
+    pub(super) fn apply(
         &mut self,
         state: &mut ViewState,
         change: Change,
@@ -86,6 +87,10 @@ impl Catalog {
                 Catalog::set_user_limit(state, &user, limit, value, fx)
             }
             Change::SetNodeLimits(limits) => Ok(Catalog::set_node_limits(state, limits, fx)),
+            Change::SetGlobalParameter { name, value } => {
+                Catalog::set_global_parameter(state, name, value, fx)
+            }
+            Change::SetVhostProtection { vhost, on } => Catalog::set_protection(state, &vhost, on, fx),
             Change::SetTracing { vhost, on } => Catalog::set_tracing(state, &vhost, on, fx),
         }
     }
@@ -102,10 +107,12 @@ fn vhost_of(change: &Change) -> Option<&Name> {
         | Change::PutPolicy { vhost, .. }
         | Change::DeletePolicy { vhost, .. }
         | Change::SetVhostLimit { vhost, .. }
+        | Change::SetVhostProtection { vhost, .. }
         | Change::SetTracing { vhost, .. } => Some(vhost),
         Change::PutUser { .. }
         | Change::DeleteUser { .. }
         | Change::SetUserLimit { .. }
+        | Change::SetGlobalParameter { .. }
         | Change::SetNodeLimits(_) => None,
     }
 }

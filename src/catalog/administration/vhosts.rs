@@ -66,6 +66,9 @@ impl Catalog {
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
         let vhost = known_vhost(state, name)?;
+        if vhost.protected {
+            return Err(AdministrationError::Protected(name.clone()));
+        }
         let records = records::delete_vhost(vhost);
         emit_contents(state, name, fx);
         // Nobody new gets in.
@@ -75,6 +78,21 @@ impl Catalog {
         let fault = Fault::new(ReplyCode::ConnectionForced, format!("vhost '{name}' is deleted"));
         let closed = self.clients.of_vhost(name).into_iter();
         fx.to_connections.extend(closed.map(|connection| (connection, SessionEvent::Close(fault.clone()))));
+        Ok(Applied::Changed)
+    }
+
+    pub(in crate::catalog) fn set_protection(
+        state: &mut ViewState,
+        name: &Name,
+        on: bool,
+        fx: &mut CatalogEffects,
+    ) -> Result<Applied, AdministrationError> {
+        known_vhost(state, name)?.protected = on;
+        fx.ops.push(if on {
+            Record::VhostProtection { vhost: name.clone() }.put()
+        } else {
+            records::delete_vhost_protection(name)
+        });
         Ok(Applied::Changed)
     }
 

@@ -35,6 +35,8 @@ pub struct Vhost {
     /// Publishes and deliveries are copied to `amq.rabbitmq.trace` (semantics 19.1).
     pub tracing: bool,
     pub limits: VhostLimits,
+    /// It refuses to be deleted.
+    pub protected: bool,
 }
 
 impl Vhost {

@@ -8,6 +8,7 @@ mod fair_lock;
 pub(super) mod named;
 pub(crate) mod route_changes;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
@@ -157,6 +158,8 @@ pub struct ViewState {
     queues: GrowingMap<QueueId, Box<Queue>>,
     users: Map<Name, User>,
     node_limits: NodeLimits,
+    /// By name, JSON texts.
+    global_parameters: BTreeMap<Name, String>,
     route_changes: RouteChanges,
     /// Queues that were added and removed, those included that were found at the start.
     queues_created: u64,
@@ -287,6 +290,7 @@ impl ViewState {
             metadata: VhostMetadata::default(),
             tracing: false,
             limits: VhostLimits::default(),
+            protected: false,
         };
         self.vhosts.insert(name, vhost);
     }
@@ -313,6 +317,23 @@ impl ViewState {
 
     pub(crate) fn remove_user(&mut self, name: &str) -> Option<User> {
         self.users.remove(name)
+    }
+
+    /// Names and values, which are JSON texts, in order.
+    pub fn global_parameters(&self) -> impl Iterator<Item = (&Name, &str)> {
+        self.global_parameters.iter().map(|(name, value)| (name, value.as_str()))
+    }
+
+    #[must_use]
+    pub fn global_parameter(&self, name: &str) -> Option<&str> {
+        self.global_parameters.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn set_global_parameter(&mut self, name: Name, value: Option<String>) {
+        match value {
+            Some(value) => drop(self.global_parameters.insert(name, value)),
+            None => drop(self.global_parameters.remove(&name)),
+        }
     }
 
     pub(crate) fn set_node_limits(&mut self, limits: NodeLimits) {

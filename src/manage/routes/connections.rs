@@ -8,7 +8,7 @@ routes! {
         GET Management |call| connections::list(call, None);
     ["connections", "username", user], "The connections of a user; DELETE closes them.":
         GET SelfOrMonitoring |call| connections::of_user(call, user),
-        DELETE SelfOrMonitoring |call| connections::delete_of_user(call, user);
+        DELETE SelfOrAdministrator |call| connections::delete_of_user(call, user);
     ["connections", connection, "channels"], "The channels of a connection.":
         GET Management |call| channels::of_connection(call, connection);
     ["connections", connection, "sessions"], "The sessions of a connection, which are of AMQP 1.0.":

@@ -11,6 +11,23 @@ routes! {
     [""], "Leads to this page.": GET Nothing |_call| moved();
 }
 
+/// What is not part of the API, but asked for by people and tools beside it.
+pub(super) fn outside(path: &str) -> Option<Outcome> {
+    Some(match path {
+        "/" | "/api" => Ok(Answer::Moved("/api/index.html")),
+        "/cli" | "/cli/" => Ok(Answer::Moved("/cli/index.html")),
+        "/cli/index.html" => Ok(Answer::Page(TOOLS.to_owned())),
+        _ => return None,
+    })
+}
+
+/// Where to get the tools. The broker serves none: what it served would have to be kept as new as they are.
+const TOOLS: &str = "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Tools</title></head><body>\n\
+<h1>Tools</h1>\n<p>The HTTP API of this broker is that of RabbitMQ, so its command line tools work: \
+<a href=\"https://github.com/rabbitmq/rabbitmqadmin-ng/releases\">rabbitmqadmin</a> (version 2), and the older one in Python that \
+comes with <a href=\"https://github.com/rabbitmq/rabbitmq-server/tree/v4.0.x/deps/rabbitmq_management/bin\">RabbitMQ up to 4.0</a>. \
+Give them this address.</p>\n<p><a href=\"/api/index.html\">What the API has</a></p></body></html>\n";
+
 async fn moved() -> Outcome {
     Ok(Answer::Moved("/api/index.html"))
 }

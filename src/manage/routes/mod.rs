@@ -8,7 +8,6 @@ mod node;
 mod objects;
 mod table;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
@@ -18,7 +17,7 @@ use hyper::{Method, Request, Response};
 use self::table::{Route, Segment};
 use super::answer::{self, Answer, Body, Outcome, Refusal};
 use super::auth::Caller;
-use super::call::{self, Call, Context};
+use super::call::{self, Call, Context, Ends};
 use super::guests::Guest;
 use super::path;
 
@@ -29,12 +28,12 @@ pub(super) const TABLES: &[&[Route]] =
 /// Answers a request. Whatever is in it, there is an answer.
 pub(super) async fn answer(
     request: Request<Incoming>,
-    peer: IpAddr,
+    ends: Ends,
     context: &Context,
     guest: &Arc<Guest>,
 ) -> Response<Body> {
     let (head, mut body) = request.into_parts();
-    let outcome = route(&head, &mut body, peer, context, guest).await;
+    let outcome = route(&head, &mut body, ends, context, guest).await;
     call::discard(&mut body).await;
     answer::response(outcome)
 }
@@ -43,10 +42,17 @@ pub(super) async fn answer(
 async fn route(
     head: &Parts,
     body: &mut Incoming,
-    peer: IpAddr,
+    ends: Ends,
     context: &Context,
     guest: &Arc<Guest>,
 ) -> Outcome {
+    let Ends { peer, is_local } = ends;
+    if is_local && !context.hosts.allow(head) {
+        return Err(Refusal::Misdirected);
+    }
+    if let Some(outcome) = index::outside(head.uri.path()) {
+        return outcome;
+    }
     let segments = path::segments(head.uri.path())?;
     let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
     let route = find(&segments).ok_or(Refusal::NotFound)?;
@@ -65,7 +71,8 @@ async fn route(
             caller
         }
     };
-    let mut call = Call { caller, context, guest, query: head.uri.query(), headers: &head.headers, body };
+    let mut call =
+        Call { caller, context, guest, query: head.uri.query(), headers: &head.headers, peer, body };
     (endpoint.answer)(&mut call, &segments).await
 }
 
@@ -73,3 +80,6 @@ async fn route(
 fn find(segments: &[&str]) -> Option<&'static Route> {
     TABLES.iter().copied().flatten().find(|route| route.fits(segments))
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,6 +44,8 @@ pub(in crate::manage) enum Right {
     Administrator,
     /// To be the `user` of the path, or to see what all do.
     SelfOrMonitoring,
+    /// The same, or to be one who may do everything.
+    SelfOrAdministrator,
 }
 
 impl Right {
@@ -56,6 +58,7 @@ impl Right {
             Right::Monitoring => "monitoring",
             Right::Administrator => "administrator",
             Right::SelfOrMonitoring => "the user, or monitoring",
+            Right::SelfOrAdministrator => "the user, or administrator",
         }
     }
 
@@ -67,10 +70,16 @@ impl Right {
             Right::Policymaker => auth::Right::Policymaker,
             Right::Monitoring => auth::Right::Monitoring,
             Right::Administrator => auth::Right::Administrator,
-            Right::SelfOrMonitoring => {
+            Right::SelfOrMonitoring | Right::SelfOrAdministrator => {
                 let is_user = |segment: &Segment| matches!(segment, Segment::Name("user"));
-                let user = route.path.iter().position(is_user).and_then(|at| segments.get(at));
-                user.map_or(auth::Right::Monitoring, |user| auth::Right::Monitor(user))
+                let user = route.path.iter().position(is_user).and_then(|at| segments.get(at)).copied();
+                // A route that names no user is nobody's own.
+                let user = user.unwrap_or_default();
+                if self == Right::SelfOrMonitoring {
+                    auth::Right::Monitor(user)
+                } else {
+                    auth::Right::Owner(user)
+                }
             }
         })
     }

@@ -3,6 +3,7 @@
 //! of is in the files beside it. What a change leads to is the broker's; how it is written down as JSON or on a command
 //! line is that interface's.
 
+mod import;
 mod limits;
 mod policies;
 mod users;
@@ -13,6 +14,7 @@ use thiserror::Error;
 use super::ids::Name;
 use super::settings::QueueType;
 
+pub use self::import::ImportItem;
 pub use self::limits::{NodeLimits, UserLimit, UserLimits, VhostLimit, VhostLimits, bound};
 pub use self::policies::{ApplyTo, PolicyKind, PolicySpec};
 pub use self::users::{
@@ -87,6 +89,16 @@ pub enum Change {
         value: Option<i64>,
     },
     SetNodeLimits(NodeLimits),
+    /// Sets a global parameter to a JSON text, or removes it.
+    SetGlobalParameter {
+        name: Name,
+        value: Option<String>,
+    },
+    /// Has a vhost refuse to be deleted, or not.
+    SetVhostProtection {
+        vhost: Name,
+        on: bool,
+    },
     /// Turns the firehose of a vhost on or off (semantics 19.1).
     SetTracing {
         vhost: Name,
@@ -116,6 +128,8 @@ pub enum AdministrationError {
     NoPolicy { vhost: Name, name: Name },
     #[error("user '{user}' has no such permissions on vhost '{vhost}'")]
     NoPermissions { vhost: Name, user: Name },
+    #[error("Refusing to delete virtual host '{0}' because it is protected from deletion")]
+    Protected(Name),
     /// What was asked for is not valid; the text says why.
     #[error("{0}")]
     Invalid(String),

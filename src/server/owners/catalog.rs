@@ -7,8 +7,8 @@ use std::sync::Arc;
 use tracing::warn;
 
 use super::Carrier;
-use super::inputs::{AnswerTo, CatalogInput, ShardInput, StoreRequest};
-use crate::catalog::{Catalog, CatalogEffects, ChangeNumber, Outcome};
+use super::inputs::{AnswerTo, CatalogInput, ImportAnswerTo, ShardInput, StoreRequest};
+use crate::catalog::{Catalog, CatalogEffects, ChangeNumber, ImportNumber, Imported, Outcome};
 use crate::model::administration::Applied;
 use crate::model::command::{Origin, ShardCommand};
 use crate::model::event::SessionEvent;
@@ -27,6 +27,7 @@ struct Held {
     sequence: u64,
     answers: Vec<(ConnectionId, SessionEvent)>,
     administrators: Vec<(AnswerTo, Applied)>,
+    imports: Vec<(ImportAnswerTo, Imported)>,
 }
 
 pub struct CatalogOwner {
@@ -39,6 +40,9 @@ pub struct CatalogOwner {
     begun: Vec<(ChangeNumber, AnswerTo)>,
     /// Events on their way to shards.
     events: Arc<InFlightLimit>,
+    /// Who is to be answered of an import once this turn's records are durable, and whose is under way.
+    imports: Vec<(ImportAnswerTo, Imported)>,
+    importing: Vec<(ImportNumber, ImportAnswerTo)>,
     /// The newest turn that had records.
     sequence: u64,
     stopped: bool,
@@ -54,6 +58,8 @@ impl CatalogOwner {
             administrators: Vec::new(),
             begun: Vec::new(),
             events: InFlightLimit::new(),
+            imports: Vec::new(),
+            importing: Vec::new(),
             sequence: 0,
             stopped: false,
         }
@@ -67,8 +73,20 @@ impl CatalogOwner {
 
     /// What it holds, and what the view does.
     pub fn holdings(&self, into: &mut Holdings) {
-        let CatalogOwner { catalog, effects, held, administrators, begun, events, sequence: _, stopped: _ } =
-            self;
+        let CatalogOwner {
+            catalog,
+            effects,
+            held,
+            administrators,
+            begun,
+            events,
+            imports,
+            importing,
+            sequence: _,
+            stopped: _,
+        } = self;
+        into.in_transit("catalog: imports to be answered", imports);
+        into.in_transit("catalog: imports under way", importing);
         catalog.holdings(into);
         effects.holdings(into);
         into.in_transit("catalog: answers that wait for their records", held);
@@ -96,6 +114,9 @@ impl CatalogOwner {
                         Err(refused) => drop(answer.send(Err(refused))),
                     }
                 }
+                CatalogInput::Import { items, strict, answer } => {
+                    self.importing.push((self.catalog.import(items, strict, &self.effects), answer));
+                }
                 CatalogInput::Durable { sequence } => self.durable(sequence, carrier),
                 CatalogInput::Stop => self.stopped = true,
             }
@@ -121,6 +142,11 @@ impl CatalogOwner {
                 self.administrators.push((self.begun.swap_remove(at).1, applied));
             }
         }
+        for (import, outcome) in self.effects.imported.drain(..) {
+            if let Some(at) = self.importing.iter().position(|(begun, _)| *begun == import) {
+                self.imports.push((self.importing.swap_remove(at).1, outcome));
+            }
+        }
         for (vhost, policy) in self.effects.given_up.drain(..) {
             warn!(%vhost, %policy, "the pattern of a policy takes too long to match; names it was given up on do not obey the policy");
         }
@@ -131,6 +157,7 @@ impl CatalogOwner {
             if let Some(mut done) = self.held.pop_front() {
                 carrier.tell_connections(&mut done.answers);
                 answer_all(&mut done.administrators);
+                answer_imports(&mut done.imports);
             }
         }
         if self.held.is_empty() && self.effects.ops.is_empty() {
@@ -139,7 +166,12 @@ impl CatalogOwner {
     }
 
     /// The store hears of a queue before its shard does, so that no message of the queue is durable without it.
+    ///
+    /// While something is imported, all of it waits for the end of that: then it is one commit, or none of it was.
     fn dispatch(&mut self, carrier: &mut impl Carrier) {
+        if self.catalog.is_importing() {
+            return;
+        }
         let effects = &mut self.effects;
         if effects.ops.is_empty() {
             match self.held.back_mut() {
@@ -147,10 +179,12 @@ impl CatalogOwner {
                 Some(last) => {
                     last.answers.append(&mut effects.to_connections);
                     last.administrators.append(&mut self.administrators);
+                    last.imports.append(&mut self.imports);
                 }
                 None => {
                     carrier.tell_connections(&mut effects.to_connections);
                     answer_all(&mut self.administrators);
+                    answer_imports(&mut self.imports);
                 }
             }
         } else {
@@ -161,6 +195,7 @@ impl CatalogOwner {
                 sequence: self.sequence,
                 answers: std::mem::take(&mut effects.to_connections),
                 administrators: std::mem::take(&mut self.administrators),
+                imports: std::mem::take(&mut self.imports),
             });
         }
         let mut dropped = 0;
@@ -184,6 +219,12 @@ impl CatalogOwner {
             warn!(dropped, kept_back, "events were dropped, for too many of them wait for a shard");
         }
         effects.give_room_back();
+    }
+}
+
+fn answer_imports(imports: &mut Vec<(ImportAnswerTo, Imported)>) {
+    for (answer, outcome) in imports.drain(..) {
+        let _ = answer.send(outcome);
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::Permit;
-use crate::model::administration::{AdministrationError, Applied, Change};
+use crate::catalog::Imported;
+use crate::model::administration::{AdministrationError, Applied, Change, ImportItem};
 use crate::model::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::counters::StoreCounts;
 use crate::model::ids::{ConnectionId, ShardIndex};
@@ -15,6 +16,9 @@ use crate::model::question::{Answer, Question};
 /// Where an administrator waits for how a change went.
 pub(super) type AnswerTo = oneshot::Sender<Result<Applied, AdministrationError>>;
 
+/// Where an administrator waits for how an import went.
+pub(super) type ImportAnswerTo = oneshot::Sender<Imported>;
+
 /// What the catalog is told.
 #[derive(Debug)]
 pub enum CatalogInput {
@@ -23,6 +27,12 @@ pub enum CatalogInput {
     Administer {
         change: Box<Change>,
         answer: AnswerTo,
+    },
+    /// From an administrator: definitions, all or nothing.
+    Import {
+        items: Vec<ImportItem>,
+        strict: bool,
+        answer: ImportAnswerTo,
     },
     /// The records of all turns up to this one are on disk.
     Durable {

@@ -1,0 +1,185 @@
+//! Parameters of vhosts, which RabbitMQ keeps limits and operator policies as, and global parameters, among which the name of the cluster
+//! is. What else RabbitMQ keeps here belongs to plugins there are not.
+
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Outcome, Refusal};
+use super::call::Call;
+use super::json::from_table;
+use super::{limits, policies};
+use crate::catalog::view::{Vhost, ViewState};
+use crate::model::administration::{AdministrationError, Change, PolicyKind, VhostLimits};
+use crate::model::ids::Name;
+use crate::model::names::NODE;
+
+pub(super) const LIMITS: &str = "vhost-limits";
+pub(super) const OPERATOR_POLICY: &str = "operator_policy";
+/// The one name that limits have.
+const NAME_OF_LIMITS: &str = "limits";
+/// Global parameters with a meaning.
+pub(super) const CLUSTER_NAME: &str = "cluster_name";
+
+/// Those of a component and a vhost, or all that the caller sees.
+pub(super) async fn list(call: &Call<'_>, component: Option<&str>, vhost: Option<&str>) -> Outcome {
+    let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
+    let turn = call.context.turns.take(&call.caller.name).await?;
+    let mut found = Vec::new();
+    let state = call.view().read();
+    let mut vhosts: Vec<&Vhost> = state
+        .vhosts()
+        .filter(|vhost| only.as_ref().map_or_else(|| call.caller.sees(vhost), |only| *only == vhost.name))
+        .collect();
+    vhosts.sort_unstable_by_key(|vhost| &vhost.name);
+    for vhost in vhosts {
+        if component.is_none_or(|only| only == LIMITS) {
+            found.extend(of_limits(vhost));
+        }
+        if component.is_none_or(|only| only == OPERATOR_POLICY) {
+            found.extend(of_operator_policies(vhost));
+        }
+    }
+    drop(turn);
+    Ok(Answer::Found(Value::Array(found)))
+}
+
+pub(super) async fn get(call: &Call<'_>, component: &str, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost(vhost)?;
+    find(&call.view().read(), component, &vhost, name).map(Answer::Found).ok_or(Refusal::NotFound)
+}
+
+fn find(state: &ViewState, component: &str, vhost: &str, name: &str) -> Option<Value> {
+    let vhost = state.vhost(vhost)?;
+    match component {
+        LIMITS if name == NAME_OF_LIMITS => of_limits(vhost),
+        OPERATOR_POLICY => of_operator_policies(vhost).find(|parameter| parameter["name"] == *name),
+        _ => None,
+    }
+}
+
+pub(super) async fn put(call: &mut Call<'_>, component: &str, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost_to_change(vhost)?;
+    if component == "policy" {
+        return Err(Refusal::bad("policies may not be set using this method"));
+    }
+    let fields = call.fields().await?;
+    fields.require(&["value"])?;
+    let value = fields.get("value").cloned().unwrap_or_default();
+    let exists = find(&call.view().read(), component, &vhost, name).is_some();
+    for change in changes(component, &vhost, name, &value)? {
+        call.apply(change).await?;
+    }
+    Ok(if exists { Answer::Done } else { Answer::Created })
+}
+
+/// What a parameter's value changes.
+pub(super) fn changes(
+    component: &str,
+    vhost: &Name,
+    name: &str,
+    value: &Value,
+) -> Result<Vec<Change>, Refusal> {
+    let invalid = |text: String| Refusal::from(AdministrationError::validation(text));
+    match (component, value) {
+        (LIMITS, _) if name != NAME_OF_LIMITS => {
+            Err(invalid(format!("{name} is not recognised, limits are")))
+        }
+        (LIMITS, Value::Object(given)) => limits::changes_of_vhost(vhost, given),
+        (LIMITS, value) => Err(invalid(format!("limits not a list {value}"))),
+        (OPERATOR_POLICY, Value::Object(given)) => {
+            let policy = policies::spec(given)?;
+            let (vhost, name) = (vhost.clone(), name.into());
+            Ok(vec![Change::PutPolicy { vhost, kind: PolicyKind::Operator, name, policy }])
+        }
+        (OPERATOR_POLICY, value) => Err(invalid(format!("not a list {value}"))),
+        (component, _) => Err(invalid(format!("component {component} not found"))),
+    }
+}
+
+pub(super) async fn delete(call: &Call<'_>, component: &str, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost(vhost)?;
+    find(&call.view().read(), component, &vhost, name).ok_or(Refusal::NotFound)?;
+    match component {
+        LIMITS => {
+            for change in limits::clearing_of_vhost(&vhost) {
+                call.apply(change).await?;
+            }
+        }
+        _ => {
+            let (kind, name) = (PolicyKind::Operator, name.into());
+            call.apply(Change::DeletePolicy { vhost, kind, name }).await?;
+        }
+    }
+    Ok(Answer::Done)
+}
+
+pub(super) fn of_limits(vhost: &Vhost) -> Option<Value> {
+    let value = limits::of_vhost(&vhost.limits);
+    let parameter =
+        json!({"vhost": *vhost.name, "component": LIMITS, "name": NAME_OF_LIMITS, "value": value});
+    (vhost.limits != VhostLimits::default()).then_some(parameter)
+}
+
+pub(super) fn of_operator_policies(vhost: &Vhost) -> impl Iterator<Item = Value> {
+    let operators = vhost.policies.iter().filter(|(kind, _)| *kind == PolicyKind::Operator);
+    operators.map(|(_, policy)| {
+        let spec = &policy.spec;
+        json!({
+            "vhost": *vhost.name, "component": OPERATOR_POLICY, "name": *policy.name,
+            "value": {
+                "pattern": *spec.pattern, "definition": from_table(&spec.definition), "priority": spec.priority,
+                "apply-to": spec.apply_to.as_str(),
+            },
+        })
+    })
+}
+
+pub(super) async fn list_global(call: &Call<'_>) -> Outcome {
+    let state = call.view().read();
+    Ok(Answer::Found(state.global_parameters().map(|(name, text)| global(name, text)).collect()))
+}
+
+pub(super) async fn get_global(call: &Call<'_>, name: &str) -> Outcome {
+    let state = call.view().read();
+    let value = state.global_parameter(name).ok_or(Refusal::NotFound)?;
+    Ok(Answer::Found(global(name, value)))
+}
+
+fn global(name: &str, text: &str) -> Value {
+    json!({"name": name, "value": parsed(text)})
+}
+
+/// The value of a JSON text that was made of one.
+fn parsed(text: &str) -> Value {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+pub(super) async fn put_global(call: &mut Call<'_>, name: &str) -> Outcome {
+    let fields = call.fields().await?;
+    fields.require(&["value"])?;
+    let value = fields.get("value").map(Value::to_string);
+    call.change(Change::SetGlobalParameter { name: name.into(), value }).await
+}
+
+pub(super) async fn delete_global(call: &Call<'_>, name: &str) -> Outcome {
+    call.view().read().global_parameter(name).ok_or(Refusal::NotFound)?;
+    call.apply(Change::SetGlobalParameter { name: name.into(), value: None }).await?;
+    Ok(Answer::Done)
+}
+
+pub(super) async fn cluster_name(call: &Call<'_>) -> Outcome {
+    Ok(Answer::Found(json!({"name": name_of_cluster(&call.view().read())})))
+}
+
+/// As it was set; the node's name otherwise.
+pub(super) fn name_of_cluster(state: &ViewState) -> String {
+    let set = state.global_parameter(CLUSTER_NAME).map(parsed);
+    set.and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_else(|| NODE.to_owned())
+}
+
+pub(super) async fn put_cluster_name(call: &mut Call<'_>) -> Outcome {
+    let fields = call.fields().await?;
+    let name = fields.name("name")?;
+    let value = Some(Value::from(&*name).to_string());
+    call.apply(Change::SetGlobalParameter { name: CLUSTER_NAME.into(), value }).await?;
+    Ok(Answer::Done)
+}

@@ -1,0 +1,230 @@
+//! Definitions: out of one broker and into another, as a whole and of a vhost; what cannot be imported is named, or nothing is; and
+//! what is loaded at a start.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::api::{Api, Managed};
+
+fn post(api: &Api, path: &str, body: &Value) -> (u16, Value) {
+    api.call("POST", path, &[], body.to_string().as_bytes())
+}
+
+fn filled() -> Managed {
+    let managed = Managed::start();
+    let api = &managed.api;
+    api.change("cluster-name", &json!({"name": "one"}));
+    api.change(
+        "vhosts/a%2Fb%25%22%C3%BC",
+        &json!({"description": "d", "tags": ["t"], "default_queue_type": "quorum"}),
+    );
+    let v = "a%2Fb%25%22%C3%BC";
+    api.change(
+        "users/u%22",
+        &json!({"password": "p", "tags": "management,own", "limits": {"max-channels": 7}}),
+    );
+    api.change(&format!("permissions/{v}/u%22"), &json!({"configure": "^a", "write": "", "read": ".*"}));
+    api.change(
+        &format!("topic-permissions/{v}/u%22"),
+        &json!({"exchange": "amq.topic", "write": "a", "read": "b"}),
+    );
+    api.change(&format!("vhost-limits/{v}/max-queues"), &json!({"value": 50}));
+    let policy =
+        json!({"pattern": "^q", "definition": {"max-length": 5}, "priority": 2, "apply-to": "queues"});
+    api.change(&format!("policies/{v}/p%2F"), &policy);
+    api.change(&format!("operator-policies/{v}/o"), &policy);
+    api.change("global-parameters/g", &json!({"value": {"a": [1, "b"]}}));
+    api.change(
+        &format!("exchanges/{v}/x%2F"),
+        &json!({"type": "topic", "durable": true, "arguments": {"alternate-exchange": "y"}}),
+    );
+    api.change(&format!("exchanges/{v}/internal"), &json!({"internal": true, "durable": true}));
+    api.change(
+        &format!("queues/{v}/q%25"),
+        &json!({"durable": true, "arguments": {"x-queue-type": "quorum", "x-delivery-limit": 3}}),
+    );
+    api.change(&format!("queues/{v}/transient"), &json!({"arguments": {"x-queue-type": "classic"}}));
+    api.change(&format!("topic-permissions/{v}/u%22"), &json!({"exchange": "x/", "write": "a", "read": "b"}));
+    for (to, key) in [("q/q%25", "a.#"), ("q/transient", "ü \" %"), ("e/internal", "")] {
+        let path = format!("bindings/{v}/e/x%2F/{to}");
+        assert_eq!(
+            post(api, &path, &json!({"routing_key": key, "arguments": {"h": 1, "t": {"l": [true]}}})).0,
+            201
+        );
+    }
+    managed
+}
+
+#[test]
+fn a_broker_is_filled_from_another_ones_definitions() {
+    let (one, other) = (filled(), Managed::start());
+    let definitions = one.api.found("definitions");
+    for (section, count) in [
+        ("users", 2),
+        ("vhosts", 2),
+        ("permissions", 3),
+        ("topic_permissions", 2),
+        ("parameters", 2),
+        ("global_parameters", 2),
+        ("policies", 1),
+        ("queues", 2),
+        ("exchanges", 2),
+        ("bindings", 3),
+    ] {
+        assert_eq!(definitions[section].as_array().map(Vec::len), Some(count), "{section}: {definitions}");
+    }
+    assert_eq!(post(&other.api, "definitions", &definitions), (204, Value::Null));
+    assert_eq!(other.api.found("definitions"), definitions);
+    // Again it changes nothing, and it is on disk.
+    assert_eq!(post(&other.api, "definitions", &definitions), (204, Value::Null));
+    let Managed { mut broker, api, .. } = other;
+    broker.kill();
+    broker.restart();
+    let mut recovered = api.found("definitions");
+    // What is transient has gone, and what led to it.
+    assert_eq!(recovered["queues"].as_array().map(Vec::len), Some(1));
+    for section in ["queues", "bindings"] {
+        recovered[section] = definitions[section].clone();
+    }
+    assert_eq!(recovered, definitions);
+    // The user may log in as before.
+    assert_eq!(Api::new(one.port, "u\":p").get("whoami").0, 200);
+}
+
+#[test]
+fn a_vhost_is_filled_from_another_one() {
+    let managed = filled();
+    let of_one = managed.api.found("definitions/a%2Fb%25%22%C3%BC");
+    assert_eq!(of_one["queues"][0].get("vhost"), None);
+    managed
+        .api
+        .change("vhosts/copy", &json!({"description": "d", "tags": ["t"], "default_queue_type": "quorum"}));
+    assert_eq!(post(&managed.api, "definitions/copy", &of_one), (204, Value::Null));
+    let copy = managed.api.found("definitions/copy");
+    for section in ["parameters", "policies", "queues", "exchanges", "bindings", "metadata", "limits"] {
+        assert_eq!(copy[section], of_one[section], "{section}");
+    }
+    assert_eq!(managed.api.get("definitions/none").0, 400);
+}
+
+#[test]
+fn what_cannot_be_imported_is_named_or_nothing_is() {
+    let managed = Managed::start();
+    let api = &managed.api;
+    let file = json!({
+        "vhosts": [{"name": "v"}],
+        "permissions": [{"user": "nobody", "vhost": "v", "configure": "", "write": "", "read": ""}],
+        "policies": [{"vhost": "v", "name": "ha", "pattern": "", "definition": {"ha-mode": "all"}}],
+        "queues": [
+            {"name": "s", "vhost": "v", "durable": true, "arguments": {"x-queue-type": "stream"}},
+            {"name": "q", "vhost": "v", "durable": true, "auto_delete": false, "arguments": {}},
+        ],
+        "bindings": [{"source": "amq.direct", "vhost": "v", "destination": "s", "destination_type": "queue", "routing_key": "", "arguments": {}}],
+    });
+    let before = api.found("definitions");
+    let (status, said) = post(api, "definitions?strict=true", &file);
+    assert_eq!((status, &said["error"]), (400, &json!("bad_request")), "{said}");
+    assert_eq!(api.found("definitions"), before);
+    let (status, said) = post(api, "definitions", &file);
+    assert_eq!(status, 200, "{said}");
+    let left_out: Vec<&str> =
+        said["left_out"].as_array().unwrap().iter().map(|text| text.as_str().unwrap()).collect();
+    assert_eq!(left_out.len(), 4, "{left_out:?}");
+    for what in ["queue 's'", "user 'nobody'", "policy 'ha'", "leads to 's'"] {
+        assert!(left_out.iter().any(|text| text.contains(what)), "{what}: {left_out:?}");
+    }
+    assert_eq!((api.get("queues/v/q").0, api.get("queues/v/s").0, api.get("vhosts/v").0), (200, 404, 200));
+    // Broken in the middle: nothing of it.
+    let broken = json!({"vhosts": [{"name": "w"}], "queues": [{"name": "q"}]});
+    assert_eq!(post(api, "definitions", &broken).0, 400);
+    assert_eq!(api.get("vhosts/w").0, 404);
+    let form = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"f.json\"\r\n\r\n{\"vhosts\":[{\"name\":\"w\"}]}\r\n--b--\r\n";
+    let kind = [("content-type", "multipart/form-data; boundary=b")];
+    assert_eq!(api.call("POST", "definitions", &kind, form.as_bytes()).0, 204);
+    assert_eq!(api.get("vhosts/w").0, 200);
+}
+
+#[test]
+fn others_are_served_while_much_is_imported() {
+    const QUEUES: usize = 5000;
+    let managed = Managed::start();
+    let queues: Vec<Value> = (0..QUEUES)
+        .map(|number| json!({"name": format!("q{number}"), "vhost": "/", "durable": true, "auto_delete": false, "arguments": {}}))
+        .collect();
+    let bindings: Vec<Value> = (0..QUEUES)
+        .map(|number| json!({"source": "amq.direct", "vhost": "/", "destination": format!("q{number}"), "destination_type": "queue", "routing_key": "k", "arguments": {}}))
+        .collect();
+    let file = json!({"queues": queues, "bindings": bindings});
+    let importing = std::thread::scope(|scope| {
+        let import = scope.spawn(|| post(&managed.api, "definitions", &file));
+        let other = managed.as_user("guest:guest");
+        let mut declared = 0;
+        while !import.is_finished() {
+            assert_eq!(other.put(&format!("queues/%2F/other{declared}"), &json!({})).0, 201);
+            declared += 1;
+        }
+        import.join().unwrap()
+    });
+    assert_eq!(importing, (204, Value::Null));
+    let listed = managed.api.found("definitions");
+    assert!(listed["queues"].as_array().unwrap().len() >= QUEUES);
+    assert_eq!(listed["bindings"].as_array().unwrap().len(), QUEUES);
+}
+
+#[test]
+fn definitions_are_loaded_at_the_start_before_clients_come() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("definitions.json");
+    let definitions = json!({"vhosts": [{"name": "loaded"}],
+        "permissions": [{"user": "guest", "vhost": "loaded", "configure": ".*", "write": ".*", "read": ".*"}],
+        "queues": [{"name": "q", "vhost": "loaded", "durable": true, "arguments": {}}]});
+    fs::write(&file, definitions.to_string()).unwrap();
+    let arguments = ["--load-definitions", file.to_str().unwrap(), "--skip-unchanged-definitions"];
+    let Managed { mut broker, api, .. } = Managed::start_with(&arguments);
+    assert_eq!(api.get("queues/loaded/q").0, 200);
+    // The same file is not loaded again.
+    assert_eq!(api.delete("queues/loaded/q"), 204);
+    assert!(broker.terminate());
+    broker.restart();
+    assert_eq!(api.get("queues/loaded/q").0, 404);
+    fs::write(&file, format!("{definitions} ")).unwrap();
+    assert!(broker.terminate());
+    broker.restart();
+    assert_eq!(api.get("queues/loaded/q").0, 200);
+}
+
+#[test]
+fn vhosts_are_protected_and_parameters_kept() {
+    let Managed { mut broker, api, .. } = Managed::start();
+    api.change("vhosts/v", &json!({}));
+    assert_eq!(post(&api, "vhosts/v/deletion/protection", &Value::Null), (204, Value::Null));
+    api.change("global-parameters/p", &json!({"value": {"a": 1}}));
+    api.change("cluster-name", &json!({"name": "c"}));
+    broker.kill();
+    broker.restart();
+    let why = "Refusing to delete virtual host 'v' because it is protected from deletion";
+    let refused = (412, json!({"error": "precondition_failed", "reason": why}));
+    assert_eq!(api.call("DELETE", "vhosts/v", &[], &[]), refused);
+    assert_eq!(api.found("vhosts/v")["protected_from_deletion"], true);
+    assert_eq!(api.found("global-parameters/p"), json!({"name": "p", "value": {"a": 1}}));
+    assert_eq!(api.found("cluster-name"), json!({"name": "c"}));
+    assert_eq!((api.delete("vhosts/v/deletion/protection"), api.delete("vhosts/v")), (204, 204));
+    assert_eq!((api.delete("global-parameters/p"), api.delete("global-parameters/p")), (204, 404));
+    api.change("parameters/vhost-limits/%2F/limits", &json!({"value": {"max-queues": 10}}));
+    assert_eq!(api.found("vhost-limits/%2F"), json!([{"vhost": "/", "value": {"max-queues": 10}}]));
+    assert_eq!(api.delete("parameters/vhost-limits/%2F/limits"), 204);
+    assert_eq!(api.found("parameters"), json!([]));
+}
+
+#[test]
+fn only_names_of_this_machine_are_answered() {
+    let managed = Managed::start_with(&["--management-host", "proxy.example"]);
+    let named = |host: &str| managed.api.call("GET", "whoami", &[("host", host)], &[]).0;
+    for own in ["localhost", "127.0.0.1:1", "[::1]", "proxy.example"] {
+        assert_eq!(named(own), 200, "{own}");
+    }
+    for other in ["example.org", "10.0.0.1:15672"] {
+        assert_eq!(named(other), 421, "{other}");
+    }
+}
