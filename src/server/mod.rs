@@ -25,6 +25,8 @@ mod random;
 mod resource_monitor;
 mod router;
 mod run;
+mod serve_error;
+mod services;
 mod shard_task;
 mod signals;
 mod store_thread;
@@ -41,8 +43,8 @@ pub use inspect::{DecisionError, decide, verify};
 pub use local_client::{LocalClient, LocalError, Published, Unsettled};
 pub use resource_monitor::{Thresholds, UNLIMITED};
 pub use run::{
-    DefinitionsLoader, Management, ManagementListeners, ManagementServer, RunningBroker, ServeError, serve,
-    start,
+    DefinitionsLoader, Management, ManagementListeners, ManagementServer, RunningBroker, serve, start,
 };
+pub use serve_error::ServeError;
 pub use store_thread::StoreEnd;
 pub use supervisor::{TaskEnd, panic_text};

@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io;
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
@@ -12,14 +11,13 @@ use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::runtime;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::administrator::Administrator;
 use super::catalog_task;
@@ -37,40 +35,15 @@ use super::message_memory::MessageMemory;
 use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
 use super::random::random_number;
 use super::resource_monitor::{ResourceMonitor, Thresholds, UNLIMITED};
+use super::serve_error::ServeError;
+use super::services::{self, addresses, listed};
 use super::shard_task;
 use super::signals::Signals;
 use super::store_thread::{self, StoreEnd, StoreThread};
 use super::supervisor::{Role, TaskEnd, Tasks};
-use crate::config::{ListenAddress, ServeConfig};
+use crate::config::ServeConfig;
 use crate::session::SessionLimits;
-use crate::store::{self, OpenError, StoreOptions};
-
-/// Why the broker could not start, or had to stop. Each is one clear line.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    #[error("cannot use the data directory {directory}: {source}")]
-    Open { directory: String, source: OpenError },
-    #[error("cannot listen on {address}: {source}; give another address with --listen")]
-    Listen { address: String, source: io::Error },
-    #[error(
-        "cannot listen on {address} for the management API: {source}; give another address with --management-listen"
-    )]
-    ListenManagement { address: String, source: io::Error },
-    #[error("cannot listen on {address} for metrics: {source}; give another address with --metrics-listen")]
-    ListenMetrics { address: String, source: io::Error },
-    #[error("cannot load the definitions of {file}: {why}")]
-    Definitions { file: String, why: String },
-    #[error("cannot start: {0}")]
-    Start(#[source] io::Error),
-    #[error("stopped because the store failed: {0}; nothing was confirmed that was not on disk")]
-    Store(#[from] StoreEnd),
-    #[error("stopped because of a defect of the program: {0}; nothing was confirmed that was not on disk")]
-    Defect(#[from] TaskEnd),
-}
-
-/// Where the management API and metrics are served where nobody says.
-const MANAGEMENT: &str = "127.0.0.1:15672";
-const METRICS: &str = "127.0.0.1:15692";
+use crate::store::{self, StoreOptions};
 
 /// How long clients may take to hear that a broker whose store has failed goes away.
 const FAREWELL: Duration = Duration::from_secs(5);
@@ -220,8 +193,7 @@ impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
         let Plan { config, management: Management { serve: serve_management, load }, by_default, shards } =
             self;
-        let asked_for = !config.management_listen.is_empty();
-        let managed = asked_for || (by_default && !config.no_management);
+        let managed = services::is_managed(config, by_default);
         let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
             .map_err(ServeError::Start)?;
         let directory = config.data_dir.display().to_string();
@@ -235,20 +207,8 @@ impl Plan<'_> {
         // The ports are taken before anything is started that would have to be stopped again.
         let listeners = listener::bind(&config.listen)
             .map_err(|(address, source)| ServeError::Listen { address, source })?;
-        let management = Service {
-            asked: asked_for.then(|| config.management_listen.clone()),
-            by_default: managed.then_some(MANAGEMENT),
-            option: "--management-listen, or --no-management",
-            error: |address, source| ServeError::ListenManagement { address, source },
-        };
-        let management = management.bind()?;
-        let metrics = Service {
-            asked: config.metrics_listen.as_ref().map(|asked| asked.iter().flatten().cloned().collect()),
-            by_default: by_default.then_some(METRICS),
-            option: "--metrics-listen, or off",
-            error: |address, source| ServeError::ListenMetrics { address, source },
-        };
-        let metrics = metrics.bind()?;
+        let management = services::management(config, by_default)?;
+        let metrics = services::metrics(config, by_default)?;
 
         let clock = Clock::new();
         let memory_limit = match config.memory_limit {
@@ -292,7 +252,7 @@ impl Plan<'_> {
             identity: identity(&config.data_dir),
             most_connections: shares.clients as u64,
         };
-        let addresses = facts.listeners.clone();
+        let client_addresses = facts.listeners.clone();
         let administrator = Administrator::new(
             Arc::clone(&mailboxes),
             Arc::clone(&view),
@@ -302,7 +262,7 @@ impl Plan<'_> {
             stop.clone(),
         );
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
-        let address = addresses[0];
+        let address = client_addresses[0];
         let begun = WorkBegun::within(memory_limit);
         let context =
             Arc::new(ServerContext { mailboxes, ports, clock, limits, begun, address, anonymous_user, stop });
@@ -311,7 +271,7 @@ impl Plan<'_> {
         tasks.spawn(Role::Service, "the look at the wall clock", following);
         let room = Arc::new(Semaphore::new(shares.clients));
         let ready = CancellationToken::new();
-        for (listener, address) in listeners.into_iter().zip(&addresses) {
+        for (listener, address) in listeners.into_iter().zip(&client_addresses) {
             let (context, connections, room) = (Arc::clone(&context), connections.clone(), Arc::clone(&room));
             let name = format!("the listener on {address}");
             let accepting = listener::accept(listener, context, connections, room);
@@ -324,9 +284,9 @@ impl Plan<'_> {
         }
         if !management.is_empty() || !metrics.is_empty() {
             for (listeners, what) in [(&management, "the management API is"), (&metrics, "metrics are")] {
-                let addresses = self::addresses(listeners).map_err(ServeError::Start)?;
-                if !addresses.is_empty() {
-                    info!(address = %listed(&addresses), "{what} served");
+                let served_at = addresses(listeners).map_err(ServeError::Start)?;
+                if !served_at.is_empty() {
+                    info!(address = %listed(&served_at), "{what} served");
                 }
             }
             let listeners = ManagementListeners {
@@ -340,7 +300,7 @@ impl Plan<'_> {
         }
         let (data, queues) = (config.data_dir.display().to_string(), owned.queues);
         let started = Box::new(move || {
-            info!(address = %listed(&addresses), data, queues, shards, clean, "Server startup complete");
+            info!(address = %listed(&client_addresses), data, queues, shards, clean, "Server startup complete");
         });
         let load = config.load_definitions.clone().map(|file| Load {
             file,
@@ -348,34 +308,6 @@ impl Plan<'_> {
             load,
         });
         Ok(Broker { context, administrator, connections, tasks, store, load, ready, started })
-    }
-}
-
-/// What is listened for besides clients.
-struct Service {
-    /// Where somebody asks for it, which is to be had.
-    asked: Option<Vec<ListenAddress>>,
-    /// Where it is otherwise, if that can be had.
-    by_default: Option<&'static str>,
-    /// By which another address is given.
-    option: &'static str,
-    error: fn(String, io::Error) -> ServeError,
-}
-
-impl Service {
-    fn bind(self) -> Result<Vec<TcpListener>, ServeError> {
-        let Service { asked, by_default, option, error } = self;
-        let is_asked = asked.is_some();
-        let addresses =
-            asked.unwrap_or_else(|| by_default.and_then(|at| at.parse().ok()).into_iter().collect());
-        match listener::bind(&addresses) {
-            Ok(listeners) => Ok(listeners),
-            Err((address, source)) if is_asked => Err(error(address, source)),
-            Err((address, source)) => {
-                warn!(address, error = %source, "not listened on, for it cannot be had: give another address with {option}");
-                Ok(Vec::new())
-            }
-        }
     }
 }
 
@@ -446,15 +378,6 @@ async fn serve_and_stop(
     tasks.have_ended(Role::Shard).await
 }
 
-/// What is listened on.
-fn addresses(listeners: &[TcpListener]) -> io::Result<Vec<SocketAddr>> {
-    listeners.iter().map(TcpListener::local_addr).collect()
-}
-
-fn listed(addresses: &[SocketAddr]) -> String {
-    addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::path::Path;
@@ -464,6 +387,7 @@ pub(super) mod tests {
 
     use super::*;
     use crate::config::{CommandLine, Verb};
+    use crate::store::OpenError;
 
     /// Runs a broker, with which something is done once it serves, until it stops.
     pub(in crate::server) fn served(

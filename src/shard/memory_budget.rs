@@ -2,6 +2,10 @@
 //! ones in memory, may hold an equal window of the ready in memory, and half of that of the unacked.
 //! What a queue does with its window is its own.
 
+use super::Shard;
+use super::queues::Values;
+use super::steps::MOST_DEAD_LETTERS;
+
 /// The smallest and the largest window, in bytes.
 const LEAST: usize = 64 << 10;
 const MOST: usize = 128 << 20;
@@ -56,6 +60,23 @@ impl MemoryBudget {
         let before = self.window();
         self.made_for = self.queues.max(1).next_power_of_two();
         before != self.window()
+    }
+}
+
+impl Shard {
+    /// Ready messages of all its queues may take so many bytes from now on. What is beyond leaves memory in the turns that
+    /// follow.
+    pub fn set_memory_budget(&mut self, bytes: usize) {
+        self.credit.set_memory(bytes);
+        self.fx.dead_letter_room.set_most(MOST_DEAD_LETTERS, self.credit.most_bytes());
+        if self.budget.set_bytes(bytes) {
+            self.set_windows();
+        }
+    }
+
+    pub(super) fn set_windows(&mut self) {
+        let windows = self.budget.windows();
+        self.queues.set(Values { windows, ..self.queues.values() });
     }
 }
 

@@ -264,16 +264,6 @@ impl Shard {
         self.resting.give_room_back(now, &mut self.queues);
     }
 
-    /// Ready messages of all its queues may take so many bytes from now on. What is beyond leaves memory in the turns that
-    /// follow.
-    pub fn set_memory_budget(&mut self, bytes: usize) {
-        self.credit.set_memory(bytes);
-        self.fx.dead_letter_room.set_most(MOST_DEAD_LETTERS, self.credit.most_bytes());
-        if self.budget.set_bytes(bytes) {
-            self.set_windows();
-        }
-    }
-
     /// Works off what is there and ends: nothing waits for other shards any more.
     pub fn stop(&mut self) {
         self.fx.dead_letter_room = DeadLetterRoom::default();
@@ -431,11 +421,6 @@ impl Shard {
             touched.shrink_if_sparse();
             *newly = touched;
         }
-    }
-
-    fn set_windows(&mut self) {
-        let windows = self.budget.windows();
-        self.queues.set(Values { windows, ..self.queues.values() });
     }
 
     /// Adds a queue, or what an exchange remembers, with what the store found of it.
