@@ -39,17 +39,22 @@ const BEYOND: [&str; 8] = [
     "**Content that is not complete, and what is not committed, is bounded**: a channel that holds more than its connection's \
      share is closed with 311 (see [bounds.md](bounds.md)).",
     "**A client that takes nothing of what it is sent is closed** after `--send-timeout` seconds.",
-    "**The management API is a part of RabbitMQ's**: administration, declarations, messages and definitions are complete; rates \
-     and pages for people are not there. Where definitions hold what cannot be here (a stream, a federation upstream), the rest is \
-     imported and the answer is 200 and names what was left out; with `strict=true` it is 400 and nothing is imported. An import is \
-     one commit. One `get` stops at 16 MiB. The hash behind the tilde of a binding's properties key is another one. Feature flags \
-     are all said to be on. Actions on replicas and rebalancing are accepted, and do nothing. On a loopback address only names of \
-     this machine are answered, 421 otherwise (`--management-host`). What is in queues is said as of the moment of the request; RabbitMQ says it as of up to 5 s ago. \
-     `memory` of a queue is what its messages take. Not said are the bytes of unacked messages (`message_bytes`, \
-     `message_bytes_unacknowledged`) and which messages are persistent or in memory. Listings come in pages where RabbitMQ \
-     has them, and those of vhosts besides (RabbitMQ answers a page of vhosts with nothing at all), in the order of their \
-     names, connections in that in which they came: `sort`, `sort_reverse` and `columns` are passed over. An expression \
-     that looks around or refers back finds nothing. There is no TLS.",
+    "**The management API is nearly all of RabbitMQ's**: administration, declarations, messages, definitions, counts and \
+     rates; pages for people are not there. Where definitions hold what cannot be here (a stream, a federation upstream), \
+     the rest is imported and the answer is 200 and names what was left out; with `strict=true` it is 400 and nothing is \
+     imported. An import is one commit. One `get` stops at 16 MiB. The hash behind the tilde of a binding's properties \
+     key is another one. Feature flags are all said to be on. Actions on replicas and rebalancing are accepted, and do \
+     nothing. On a loopback address only names of this machine are answered, 421 otherwise (`--management-host`). What is \
+     in queues and what connections, channels and consumers have counted is said as of the moment of the request, sums \
+     over the node, vhosts and exchanges as of up to 5 s ago; RabbitMQ says everything as of up to 5 s ago. Of a single \
+     thing rates are told from the second time on that somebody asks. `memory` of a queue is what its messages take; \
+     `message_bytes_persistent` and `messages_persistent` count what the store has, `consumer_capacity` is 1 where a \
+     consumer would take a message at this moment. `io_sync` and `io_write` are the store's commits. What means something \
+     to Erlang alone is 0 or left out, and so are `incoming` of queues, and `incoming` and `outgoing` of exchanges. \
+     Logins are not counted by `auth/attempts`. Listings come in pages where RabbitMQ has them, and those of vhosts \
+     besides (RabbitMQ answers a page of vhosts with nothing at all), in the order of their names, connections in that in \
+     which they came: `sort` and `sort_reverse` are passed over. An expression that looks around or refers back finds \
+     nothing. There is no TLS.",
 ];
 
 #[test]

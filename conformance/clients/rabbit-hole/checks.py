@@ -14,7 +14,16 @@ from management import Addresses, Process  # noqa: E402
 # What is not in Leveret: its tests fail, and those of nothing else.
 LEFT_OUT = ("shovel", "federation", "upstream")
 MOST_LEFT_OUT = 16
-LEAST_PASSED = 156
+# What is not there yet, by the names of the tests that show it: they fail, and one that passes is to be taken out.
+NOT_YET = {
+    "GET /queues with arguments returns decoded response": "rates of a queue are told from the second question on",
+    "GET /queues/{vhost} with arguments returns decoded response": "rates of a queue are told from the second question on",
+    "DELETE /topic-permissions/{vhost}/{user}/{exchange} deletes one topic permissions": "the exchange has to exist",
+    "PUT /api/parameters/{component}/{vhost}/{name} when the parameter does not exist creates the parameter": "federation",
+    "GET /api/parameters when there are runtime parameters returns the list of parameters": "federation",
+    "Global parameters GET /api/global-parameters returns all global parameters": "there is no internal_cluster_id",
+}
+LEAST_PASSED = 157
 
 ADDRESSES = Addresses(["", "amqp://guest:guest@127.0.0.1:5672", "http://guest:guest@127.0.0.1:15672"])
 
@@ -62,8 +71,12 @@ def main():
             wait_until(is_up, "the broker")
             prepare()
             passed = left_out = 0
+            not_yet = dict(NOT_YET)
             for name, state, reason in specs(folder):
-                if state == "passed":
+                known = next((known for known in not_yet if name.endswith(known)), None)
+                if known and state == "failed":
+                    print(f"skip {name}: {not_yet.pop(known)}")
+                elif state == "passed":
                     passed += 1
                 elif state == "skipped" or state == "pending":
                     print(f"skip {name}: the suite skips it")
@@ -71,6 +84,8 @@ def main():
                     left_out += 1
                 else:
                     print(f"FAIL {name}: {' '.join(reason.split())[:300]}")
+            for known in not_yet:
+                print(f"FAIL {known}: it passes now, so it is not to be listed as not there yet")
             verdict = f"{passed} passed, {left_out} of shovels and federation left out"
             is_enough = passed >= LEAST_PASSED and left_out <= MOST_LEFT_OUT
             print(f"ok suite ({verdict})" if is_enough else f"FAIL suite: {verdict}")

@@ -153,7 +153,6 @@ fn connections_channels_consumers(scope: &Scope) -> Result<()> {
     let channel = until("the channel", || Ok(api.list_channels_in(vhost)?.into_iter().next()))?;
     api.list_channels().context("channels")?;
     api.list_channels_on(name).context("of the connection")?;
-    api.list_channels_paged(&PaginationParams::first_page_default()).context("a page")?;
     until("the channel by its name", || Ok(api.get_channel_info(&channel.name).ok()))?;
     let consumer = until("the consumer", || Ok(api.list_consumers_in(vhost)?.into_iter().next()))?;
     ensure!(consumer.consumer_tag == "tag");
