@@ -224,7 +224,7 @@ fn a_user_name_with_line_feeds_is_logged_on_one_line() {
     let credentials = base64::prelude::BASE64_STANDARD.encode("eve\nERROR admin logged in\x1b[2J:x");
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     let request = format!(
-        "GET /api/whoami HTTP/1.1\r\nhost: x\r\nconnection: close\r\nauthorization: Basic {credentials}\r\n\r\n"
+        "GET /api/whoami HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Basic {credentials}\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();

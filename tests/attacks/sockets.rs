@@ -1,6 +1,6 @@
 //! Sockets, before anybody has logged in and after; descriptors; listings that nobody reads.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
@@ -91,12 +91,17 @@ fn listings_that_nobody_reads() {
         client.send(&declares);
         client.hear(wire::QUEUE_DECLARE_OK, queues);
         let request =
-            "GET /api/queues HTTP/1.1\r\nhost: broker\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n";
+            "GET /api/queues HTTP/1.1\r\nhost: localhost\r\nauthorization: Basic Z3Vlc3Q6Z3Vlc3Q=\r\n\r\n";
         let unread: Vec<TcpStream> = (0..40)
-            .map(|_| {
+            .map(|number| {
                 let mut stream =
                     TcpStream::connect(("127.0.0.1", stage.management)).expect("the API is served");
                 stream.write_all(request.repeat(4).as_bytes()).expect("it reads");
+                if number == 0 {
+                    let mut begun = [0; 15];
+                    stream.read_exact(&mut begun).expect("it answers");
+                    assert_eq!(&begun, b"HTTP/1.1 200 OK", "a listing is being given");
+                }
                 stream
             })
             .collect();
