@@ -176,17 +176,22 @@ impl Shard {
 
     /// Carries out all commands of a sender that have come at once. What a transaction tells this shard becomes durable
     /// as a whole, however many turns it takes.
-    pub fn handle_all(&mut self, now: Timestamp, origin: Origin, commands: Vec<ShardCommand>) {
+    pub fn handle_all(&mut self, now: Timestamp, origin: Origin, mut commands: Vec<ShardCommand>) {
         let Origin::Connection(connection) = origin else {
             return commands.into_iter().for_each(|command| self.handle(now, origin, command));
         };
-        // Its end is the last of them, or nearly so.
-        let group = commands.iter().rev().find_map(|command| match command {
-            ShardCommand::Barrier { group, .. } => *group,
+        // Its end is the last of them, or nearly so. What came behind the end is no part of it: that would begin it anew.
+        let end = commands.iter().enumerate().rev().find_map(|(at, command)| match command {
+            ShardCommand::Barrier { group, .. } => group.map(|group| (at + 1, group)),
             _ => None,
         });
-        if let Some(group) = group {
-            return self.handle_transaction(now, connection, commands, group);
+        if let Some((end, group)) = end {
+            let behind = commands.split_off(end);
+            self.handle_transaction(now, connection, commands, group);
+            if behind.is_empty() {
+                return;
+            }
+            commands = behind;
         }
         let ordering = OrderingKey::Connection(connection);
         let mut commands = commands.into_iter();

@@ -224,3 +224,33 @@ fn a_transaction_that_is_longer_than_a_turn_is_one_group_and_others_have_their_t
     let confirmed = |to| fx.to_connections.iter().filter(|(connection, _)| *connection == to).count();
     assert_eq!((confirmed(other), confirmed(connection)), (1, 0), "it is of the first batch");
 }
+
+#[test]
+fn what_comes_behind_a_transaction_does_not_begin_it_anew() {
+    let (broker, connection) = (Broker::new(), ConnectionId(1));
+    let (now, queue) = (broker.now, QueueId(900));
+    let mut shard = Shard::new(ShardIndex(0), 1, broker.view.clone(), 1 << 20);
+    let label = QueueLabel { vhost: "/".into(), name: "q".into() };
+    let settings = Arc::new(QueueSettings { durable: true, ..QueueSettings::default() });
+    shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });
+    let group = Group { connection, number: 1, parts: 2 };
+    let message = Arc::new(message("", "q", &[persistent()]));
+    let publish = || ShardCommand::Publish {
+        queues: [queue].into_iter().collect(),
+        message: Arc::clone(&message),
+        confirm: None,
+    };
+    // More than a turn has time for comes behind its end, together with it.
+    let mut commands = vec![publish(), ShardCommand::Barrier { token: token(0), group: Some(group) }];
+    commands.extend((0..20_000).map(|_| publish()));
+    shard.handle_all(now, Origin::Connection(connection), commands);
+    let (mut fx, mut groups, mut stored) = (ShardEffects::default(), Vec::new(), 0);
+    while stored < 20_001 {
+        shard.finish_turn(now, &mut fx);
+        stored += fx.ops.len();
+        fx.ops.clear();
+        groups.append(&mut fx.groups);
+    }
+    assert_eq!(groups, [GroupPart::Complete(group)]);
+    assert!(!shard.has_begun());
+}
