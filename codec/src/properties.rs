@@ -220,6 +220,20 @@ fn field_len(field: Field, rest: &[u8]) -> Option<usize> {
     }
 }
 
+/// The properties that are short strings, by the names that the protocol gives them, with underscores.
+pub const TEXTS: [(&str, Field); 10] = [
+    ("content_type", Field::ContentType),
+    ("content_encoding", Field::ContentEncoding),
+    ("correlation_id", Field::CorrelationId),
+    ("reply_to", Field::ReplyTo),
+    ("expiration", Field::Expiration),
+    ("message_id", Field::MessageId),
+    ("type", Field::Type),
+    ("user_id", Field::UserId),
+    ("app_id", Field::AppId),
+    ("cluster_id", Field::ClusterId),
+];
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,25 +1,11 @@
 //! Basic properties as JSON and back. What a property means is the message's.
 
-use leveret_codec::properties::{Field, Properties, encode_short_string};
+use leveret_codec::properties::{Field, Properties, TEXTS, encode_short_string};
 use leveret_codec::table;
 use serde_json::{Map, Value, json};
 
 use super::answer::Refusal;
 use super::json::{self, from_table, integer};
-
-/// The properties that are texts, by the names they have here.
-const TEXTS: [(&str, Field); 10] = [
-    ("content_type", Field::ContentType),
-    ("content_encoding", Field::ContentEncoding),
-    ("correlation_id", Field::CorrelationId),
-    ("reply_to", Field::ReplyTo),
-    ("expiration", Field::Expiration),
-    ("message_id", Field::MessageId),
-    ("type", Field::Type),
-    ("user_id", Field::UserId),
-    ("app_id", Field::AppId),
-    ("cluster_id", Field::ClusterId),
-];
 
 /// Properties as an object; without any they are an empty array, as in RabbitMQ.
 pub(super) fn written(properties: Properties<'_>) -> Value {

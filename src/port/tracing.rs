@@ -1,6 +1,6 @@
 //! The firehose (semantics 19.1): copies of what a connection publishes and is sent, while its vhost is traced.
 
-use leveret_codec::properties::{Field, Properties};
+use leveret_codec::properties::{Field, Properties, TEXTS};
 use leveret_codec::table::{AMQPValue, FieldArray, FieldTable};
 
 use super::Port;
@@ -17,20 +17,6 @@ pub(super) struct Traced {
     generation: u64,
     on: bool,
 }
-
-/// Text properties by the names that the copies give them.
-const TEXTS: [(&str, Field); 10] = [
-    ("content_type", Field::ContentType),
-    ("content_encoding", Field::ContentEncoding),
-    ("correlation_id", Field::CorrelationId),
-    ("reply_to", Field::ReplyTo),
-    ("expiration", Field::Expiration),
-    ("message_id", Field::MessageId),
-    ("type", Field::Type),
-    ("user_id", Field::UserId),
-    ("app_id", Field::AppId),
-    ("cluster_id", Field::ClusterId),
-];
 
 impl Port {
     /// Whether copies are wanted; asks the view only when it has changed.
