@@ -3,7 +3,7 @@
 //! dropping happen here, and what has to be written about it is collected in [`Changed`]. Pure: entries of a run
 //! come from an [`EntrySource`].
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::changes::Rows;
@@ -105,7 +105,7 @@ pub(super) struct Changed {
 pub(super) struct Index {
     queues: BTreeMap<QueueId, QueueRuns>,
     blobs: BTreeMap<u64, Blob>,
-    pub(super) run_deltas: HashMap<u64, RunDelta>,
+    pub(super) run_deltas: BTreeMap<u64, RunDelta>,
     /// Runs of sealed files that are settled, by bucket.
     pub(super) tombstones: BTreeMap<u64, RangeSet>,
     /// In order; the last one is active.

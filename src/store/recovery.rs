@@ -1,7 +1,7 @@
 //! Opening a data directory: which files are there, what is left in them, and the first transaction, which says
 //! that the directory is in use. Reads the rows of runs and never a body.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use super::changes::Changes;
@@ -135,7 +135,7 @@ impl Opening {
         let store = &mut self.store;
         let files: Vec<u64> = store.index.files.iter().map(|known| known.file).collect();
         let newest = files.last().copied().unwrap_or(1);
-        let mut run_deltas = HashMap::new();
+        let mut run_deltas = BTreeMap::new();
         for (number, row) in store.journal.active.rows(RowsOf::Deltas)? {
             let decoded = RunDelta::decode(&row);
             run_deltas
@@ -166,7 +166,7 @@ impl Opening {
         Ok(())
     }
 
-    fn read_runs(&mut self, file: u64, run_deltas: &mut HashMap<u64, RunDelta>) -> Result<(), OpenError> {
+    fn read_runs(&mut self, file: u64, run_deltas: &mut BTreeMap<u64, RunDelta>) -> Result<(), OpenError> {
         let Opening { store, to_check, .. } = self;
         let RedbStore { journal, index, .. } = store;
         let mut bad = 0u64;
