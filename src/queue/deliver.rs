@@ -29,6 +29,8 @@ enum First {
     Later,
     /// Those before it have expired, and there is no room for dead letters.
     HeldUp,
+    /// It is not durable yet.
+    Uncommitted,
     Empty,
 }
 
@@ -105,7 +107,7 @@ impl Queue {
                     return false;
                 }
                 First::Later => return true,
-                First::HeldUp | First::Empty => return false,
+                First::HeldUp | First::Uncommitted | First::Empty => return false,
             };
             let Next::Entry(entry) = self.ready.next(lane) else { return false };
             let bytes = entry.footprint();
@@ -133,7 +135,7 @@ impl Queue {
                     return false;
                 }
                 First::Later => return true,
-                First::HeldUp => return false,
+                First::HeldUp | First::Uncommitted => return false,
                 First::Empty => None,
             };
             self.gets.pop_front();
@@ -175,7 +177,8 @@ impl Queue {
                         self.leave(entry, DeathReason::Expired, fx);
                     }
                 }
-                Next::Entry(_) => return First::Ready(lane),
+                Next::Entry(entry) if entry.position < self.deliverable_below => return First::Ready(lane),
+                Next::Entry(_) => return First::Uncommitted,
                 Next::Paged => return First::Paged(lane),
                 Next::Empty => return First::Empty,
             }

@@ -96,6 +96,8 @@ pub struct Queue {
     fresh_from: Position,
     /// One of them had expired when it came.
     born_expired: bool,
+    /// Messages from here on wait until they are durable; all may be delivered where this is the highest there is.
+    deliverable_below: Position,
     window: Window,
     wall_clock: WallClock,
     /// When it was last declared, asked by a get, or left by its last consumer (semantics 8.5).
@@ -171,6 +173,7 @@ impl Queue {
             next_position,
             fresh_from: next_position,
             born_expired: false,
+            deliverable_below: Position(u64::MAX),
             window: Window { stored: usize::MAX, all: usize::MAX },
             wall_clock: WallClock::default(),
             last_used: now,
@@ -212,6 +215,12 @@ impl Queue {
         self.ready.stored_memory() > self.window.stored
             || self.ready.memory() > self.window.all
             || self.exceeds_unacked()
+    }
+
+    /// From now on only messages in front of this position are delivered, and what comes behind them, too, waits. Until this is
+    /// called all are. To be raised as they become durable.
+    pub fn set_deliverable_below(&mut self, position: Position) {
+        self.deliverable_below = position;
     }
 
     /// By how many milliseconds the wall clock is ahead of the time that the queue is told: it is the wall clock's times
@@ -379,6 +388,7 @@ impl Queue {
             next_position: _,
             fresh_from: _,
             born_expired: _,
+            deliverable_below: _,
             window: _,
             wall_clock,
             last_used: _,

@@ -115,12 +115,13 @@ impl Shard {
             }
             ShardCommand::Purge { queue, label } => {
                 self.catch_up(now, queue);
-                let reply = match self.queues.get_mut(queue) {
-                    Some(slot) => Reply::Count { messages: slot.queue.purge(now, &mut self.fx) },
-                    None => no_queue(&label),
+                let Some(slot) = self.queues.get_mut(queue) else {
+                    self.out.reply(connection, no_queue(&label));
+                    return Vec::new();
                 };
+                let messages = slot.queue.purge(now, &mut self.fx);
                 self.touch(queue);
-                self.out.reply(connection, reply);
+                self.reply_once_durable(connection, Reply::Count { messages });
             }
             ShardCommand::Inspect { queue, label } => {
                 let reply = self.inspect(now, queue).unwrap_or_else(|| no_queue(&label));
@@ -199,6 +200,15 @@ impl Shard {
             self.out.to_connections.push((connection, SessionEvent::Confirm { token, accepted: true }));
         } else {
             self.confirms.wait(Waiter::Connection(connection, token));
+        }
+    }
+
+    /// Answers once all operations emitted so far are durable: what the client reads is so after a crash, too.
+    fn reply_once_durable(&mut self, connection: ConnectionId, reply: Reply) {
+        if self.fx.ops.is_empty() && self.confirms.is_settled() {
+            self.out.reply(connection, reply);
+        } else {
+            self.confirms.wait(Waiter::Request(connection, Box::new(reply)));
         }
     }
 

@@ -1,5 +1,5 @@
-//! Who waits for which batch of operations. Batches are numbered in the order they are submitted; the store says how
-//! far it is, and they are told.
+//! Who waits for which batch of operations. Batches of a shard are numbered in the order they are submitted; whoever makes
+//! them durable says how far that is, and they are told. No shard waits for another's batches.
 
 use std::collections::VecDeque;
 
@@ -7,15 +7,20 @@ use super::Shard;
 use crate::model::command::AwaitedDeadLetter;
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ConnectionId, QueueId, Timestamp};
+use crate::model::ids::{ConnectionId, Position, QueueId, Timestamp};
+use crate::model::request::Reply;
 use crate::model::sparse::ShrinkIfSparse;
 
 /// Somebody who is told once a batch is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(super) enum Waiter {
     Connection(ConnectionId, ConfirmToken),
+    /// Who made a request, and its answer. It is rare; what waits mostly is small.
+    Request(ConnectionId, Box<Reply>),
     /// The source of a dead letter, which this queue has taken.
     Source(AwaitedDeadLetter, QueueId),
+    /// A queue that delivers nothing before it is durable, and up to where that is so then.
+    Queue(QueueId, Position),
 }
 
 /// The waiting, in order of their batches.
@@ -70,14 +75,12 @@ impl Confirms {
 
     /// The next one who need not wait any longer.
     pub(super) fn next_done(&mut self) -> Option<Waiter> {
-        match self.waiting.front() {
-            Some(&(sequence, waiter)) if sequence <= self.durable => {
-                self.waiting.pop_front();
-                self.waiting.shrink_if_sparse();
-                Some(waiter)
-            }
-            _ => None,
+        if !self.has_done() {
+            return None;
         }
+        let (_, waiter) = self.waiting.pop_front()?;
+        self.waiting.shrink_if_sparse();
+        Some(waiter)
     }
 }
 
@@ -98,7 +101,13 @@ impl Shard {
                     .out
                     .to_connections
                     .push((connection, SessionEvent::Confirm { token, accepted: true })),
+                Waiter::Request(connection, reply) => self.out.reply(connection, *reply),
                 Waiter::Source(awaited, target) => self.tell_source(now, awaited, target, true),
+                Waiter::Queue(queue, below) => {
+                    if let Some(slot) = self.queues.get_touched(queue) {
+                        slot.queue.set_deliverable_below(below);
+                    }
+                }
             }
         }
     }
@@ -112,6 +121,13 @@ mod tests {
         Waiter::Connection(ConnectionId(1), ConfirmToken { channel: 1, epoch: 0, sequence })
     }
 
+    fn next(confirms: &mut Confirms) -> Option<u64> {
+        confirms.next_done().map(|waiter| match waiter {
+            Waiter::Connection(_, token) => token.sequence,
+            other => panic!("nobody else waits: {other:?}"),
+        })
+    }
+
     #[test]
     fn the_waiting_are_done_with_their_batch_and_in_order() {
         let mut confirms = Confirms::default();
@@ -121,12 +137,12 @@ mod tests {
         assert_eq!(confirms.end_batch(false), Some((2, false)));
         confirms.wait(waiter(2));
         assert_eq!(confirms.end_batch(true), Some((3, true)));
-        assert_eq!(confirms.next_done(), None);
+        assert_eq!(next(&mut confirms), None);
         confirms.reached(2);
-        assert_eq!((confirms.next_done(), confirms.next_done()), (Some(waiter(1)), None));
+        assert_eq!((next(&mut confirms), next(&mut confirms)), (Some(1), None));
         assert!(!confirms.is_settled());
         confirms.reached(3);
-        assert_eq!((confirms.next_done(), confirms.next_done()), (Some(waiter(2)), None));
+        assert_eq!((next(&mut confirms), next(&mut confirms)), (Some(2), None));
         assert!(confirms.is_settled());
     }
 }

@@ -88,6 +88,8 @@ pub struct Shard {
     /// Queues that may give room back.
     resting: Resting,
     confirms: Confirms,
+    /// Nothing is delivered before it is durable.
+    holds_back: bool,
     outboxes: Outboxes,
     holders: Holders,
     budget: MemoryBudget,
@@ -142,6 +144,7 @@ impl Shard {
             deadlines: BTreeSet::new(),
             resting: Resting::default(),
             confirms: Confirms::default(),
+            holds_back: false,
             outboxes: Outboxes::new(outbox_bytes(shards)),
             holders: Holders::default(),
             budget,
@@ -161,6 +164,14 @@ impl Shard {
         }
     }
 
+    /// The same shard, still without queues, where nobody is given a message before it is durable: for where what is not
+    /// durable may be undone although the broker goes on, and the client would have seen what never was.
+    #[must_use]
+    pub fn holding_back(mut self) -> Shard {
+        self.holds_back = true;
+        self
+    }
+
     /// What it holds, its queues included.
     pub fn holdings(&self, into: &mut Holdings) {
         let Shard {
@@ -177,6 +188,7 @@ impl Shard {
             deadlines,
             resting,
             confirms,
+            holds_back: _,
             outboxes,
             holders,
             budget,
@@ -367,7 +379,13 @@ impl Shard {
         self.newest = self.newest.max(id);
         let at = QueueRef { queue: id, shard: self.index };
         let account = self.accounts.open(&label.vhost, &settings);
-        self.queues.add(id, Slot::recover(at, label, settings, found, account, now, &mut self.fx));
+        let mut any = Slot::recover(at, label, settings, found, account, now, &mut self.fx);
+        if let (Slot::Queue(slot), true) = (&mut any, self.holds_back) {
+            // All that was found is durable.
+            slot.durable_below = slot.queue.last_position().next();
+            slot.queue.set_deliverable_below(slot.durable_below);
+        }
+        self.queues.add(id, any);
     }
 
     /// Takes a queue, or what an exchange remembers, out of all that the shard remembers.

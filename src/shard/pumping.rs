@@ -3,6 +3,7 @@
 //! its own.
 
 use super::Shard;
+use super::confirms::Waiter;
 use crate::model::ids::Timestamp;
 use crate::model::sparse::ShrinkIfSparse;
 
@@ -37,6 +38,13 @@ impl Shard {
             self.steps.pumped(moved);
             if more {
                 self.again.push(id);
+            }
+            if self.holds_back {
+                let below = slot.queue.last_position().next();
+                if below > slot.durable_below {
+                    slot.durable_below = below;
+                    self.confirms.wait(Waiter::Queue(id, below));
+                }
             }
             let size = slot.queue.size();
             self.accounts.book(slot.account, slot.queue.book());

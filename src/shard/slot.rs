@@ -9,7 +9,7 @@ use super::history::History;
 use super::steps::Steps;
 use crate::model::command::QueueLabel;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{QueueRef, Timestamp};
+use crate::model::ids::{Position, QueueRef, Timestamp};
 use crate::model::op::RecoveredQueue;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::queue::{FlowControl, Queue, QueueEffects};
@@ -78,6 +78,8 @@ pub(super) struct QueueSlot {
     pub(super) has_messages: bool,
     /// Where what it counts is added up.
     pub(super) account: Booked,
+    /// It waits for all in front of this to be durable, or has waited, where it delivers nothing before that.
+    pub(super) durable_below: Position,
     /// Where it stands in the list of deadlines.
     pub(super) deadline: Option<Timestamp>,
     /// Of the values that were applied to it.
@@ -95,6 +97,7 @@ impl QueueSlot {
             waits_for_room: false,
             has_messages: false,
             account,
+            durable_below: Position::default(),
             deadline: None,
             generation: 0,
             place: 0,

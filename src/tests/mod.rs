@@ -11,6 +11,7 @@ mod dead_letters;
 mod events;
 mod exchanges;
 mod harness;
+mod holding_back;
 mod internal_queues;
 mod masses;
 mod policies;
