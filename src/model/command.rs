@@ -57,9 +57,9 @@ pub enum ShardCommand {
     Publish { queues: SmallVec<[QueueId; 2]>, message: Arc<Message>, confirm: Option<ConfirmToken> },
     /// The shard's own: what is left of a publish to very many queues.
     FanOut(Box<FanOut>),
-    /// From a connection: confirm once all that was handled before is durable. With `group`, all that came with it is one
-    /// transaction, together with what other shards were told.
-    Barrier { token: ConfirmToken, group: Option<Group> },
+    /// From a connection: confirm once all that was handled before is durable. All that came with it is one transaction,
+    /// together with what other shards were told.
+    Barrier { token: ConfirmToken, group: Group },
     /// From a connection.
     Settle { queue: QueueId, consumer: ConsumerNumber, range: PositionRange, settlement: Settlement },
     /// From a connection.

@@ -4,6 +4,7 @@
 
 pub mod administration;
 pub mod argument;
+pub mod by_shard;
 pub mod command;
 pub mod consuming;
 pub mod counters;

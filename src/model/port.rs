@@ -149,8 +149,8 @@ pub trait BrokerPort {
     /// Holds deliveries to a consumer back, or lets them go on (the shared prefetch of a channel is used up).
     fn set_paused(&mut self, queue: QueueRef, consumer: ConsumerNumber, paused: bool);
 
-    /// Asks every shard to confirm `token` once all that was sent before is durable (tx.commit). What was said to the
-    /// port since the session was last called becomes durable together. Returns how many confirms will come.
+    /// What was said to the port since the session was last called becomes durable together, and each shard that it
+    /// concerns confirms `token` then (tx.commit). Returns how many confirms will come.
     fn barrier(&mut self, token: ConfirmToken) -> usize;
 
     /// Opens this connection's direct reply-to address for a consumer (semantics 15.1) and returns it.

@@ -13,6 +13,7 @@ mod tracing;
 
 use std::sync::Arc;
 
+use crate::model::by_shard::ByShard;
 use crate::model::consuming::{Delivery, NewConsumer, Settlement};
 use crate::model::event::ConfirmToken;
 use crate::model::fault::{Fault, ReplyCode};
@@ -44,8 +45,8 @@ const ANONYMOUS: &str = "ANONYMOUS";
 /// What a connection has to say to others. The server empties the lists; the order within each is binding.
 #[derive(Debug, Default)]
 pub struct Outgoing {
-    /// One list per shard.
-    pub shards: Vec<Vec<ShardCommand>>,
+    /// For the shards that it concerns; none is empty.
+    pub shards: ByShard<Vec<ShardCommand>>,
     pub catalog: Vec<CatalogCommand>,
     /// Answers to direct reply-to consumers, straight to their connections.
     pub direct: Vec<(ConnectionId, Delivery)>,
@@ -57,9 +58,7 @@ pub struct Outgoing {
 
 impl Outgoing {
     fn push(&mut self, shard: ShardIndex, command: ShardCommand) {
-        if let Some(commands) = self.shards.get_mut(usize::from(shard.0)) {
-            commands.push(command);
-        }
+        self.shards.of(shard).push(command);
     }
 }
 
@@ -97,8 +96,7 @@ impl Port {
     /// A port of a connection that has not logged in. `seed` is secret and no other connection's: the names of queues and
     /// the addresses for replies grow from it.
     #[must_use]
-    pub fn new(connection: ConnectionId, shards: u16, shared: Arc<SharedByPorts>, seed: Seed) -> Port {
-        let outgoing = Outgoing { shards: (0..shards).map(|_| Vec::new()).collect(), ..Outgoing::default() };
+    pub fn new(connection: ConnectionId, shared: Arc<SharedByPorts>, seed: Seed) -> Port {
         let view = Arc::clone(&shared.view);
         let cache = RouteCache::new(shared.remembered_routes.clone(), view.route_changes.clone());
         let mut names = NameSource::new(seed);
@@ -117,7 +115,7 @@ impl Port {
             vhost: "".into(),
             traced: Traced::default(),
             cache,
-            outgoing,
+            outgoing: Outgoing::default(),
             draws,
             groups: 0,
             direct_replies: Vec::new(),
@@ -179,7 +177,7 @@ impl Port {
             had_exclusive: _,
         } = self;
         into.in_use("port: remembered routes", &cache.len());
-        shards.iter().for_each(|commands| into.in_transit("port: to a shard", commands));
+        into.in_transit("port: shards that it says something to", shards);
         into.in_transit("port: to the catalog", catalog);
         into.in_transit("port: direct replies under way", direct);
         into.in_use("port: addresses of direct replies", direct_replies);
@@ -358,15 +356,14 @@ impl BrokerPort for Port {
     }
 
     fn barrier(&mut self, token: ConfirmToken) -> usize {
-        let told = self.outgoing.shards.iter().filter(|commands| !commands.is_empty()).count();
+        let told = self.outgoing.shards.len();
         self.groups += u64::from(told > 0);
         let (connection, number) = (self.connection, self.groups);
         let group = Group { connection, number, parts: u16::try_from(told).unwrap_or(u16::MAX) };
-        for commands in &mut self.outgoing.shards {
-            let group = Some(group).filter(|_| !commands.is_empty());
+        for (_, commands) in self.outgoing.shards.iter_mut() {
             commands.push(ShardCommand::Barrier { token, group });
         }
-        self.outgoing.shards.len()
+        told
     }
 
     fn open_direct_reply(&mut self, consumer: ConsumerNumber) -> Name {

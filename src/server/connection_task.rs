@@ -64,7 +64,7 @@ impl<S: Transport> Connection<S> {
         let (id, inbox) = context.mailboxes.connections().register();
         let shards = context.mailboxes.shard_count();
         let peer = ends.client;
-        let port = Port::new(id, shards, Arc::clone(&context.ports), random_seed())
+        let port = Port::new(id, Arc::clone(&context.ports), random_seed())
             .between(ends)
             .with_anonymous(context.anonymous_user.clone());
         let info = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: random_seed() };

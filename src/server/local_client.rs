@@ -16,12 +16,13 @@ use super::mailboxes::Mailboxes;
 use super::owners::{Carrier, CatalogInput, ShardInput};
 use super::random::random_seed;
 use super::router::Router;
+use crate::model::by_shard::ByShard;
 use crate::model::command::{Origin, ShardCommand};
 use crate::model::consuming::{Delivery, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
 use crate::model::ids::{
-    ChannelNumber, ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueRef, ShardIndex,
+    ChannelNumber, ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueRef,
 };
 use crate::model::message::Message;
 use crate::model::port::{BrokerPort, Progress};
@@ -82,6 +83,8 @@ pub struct LocalClient {
     port: Port,
     inbox: Arc<Inbox>,
     mailboxes: Arc<Mailboxes>,
+    /// The shards that were told anything.
+    told: ByShard<()>,
     in_flight_limit: Arc<InFlightLimit>,
     clock: Clock,
     stop: CancellationToken,
@@ -102,12 +105,13 @@ impl LocalClient {
         vhost: &Name,
     ) -> Result<LocalClient, LocalError> {
         let (id, inbox) = mailboxes.connections().register();
-        let port = Port::new(id, mailboxes.shard_count(), ports, random_seed());
+        let port = Port::new(id, ports, random_seed());
         let mut client = LocalClient {
             id,
             port,
             inbox,
             mailboxes,
+            told: ByShard::default(),
             in_flight_limit: InFlightLimit::new(),
             clock,
             stop,
@@ -231,11 +235,8 @@ impl LocalClient {
     fn send(&mut self) {
         let router = &mut Router::new(&self.mailboxes);
         let outgoing = self.port.take_outgoing();
-        for (shard, commands) in (0..).map(ShardIndex).zip(&mut outgoing.shards) {
-            if commands.is_empty() {
-                continue;
-            }
-            let commands = std::mem::take(commands);
+        for (shard, commands) in outgoing.shards.drain() {
+            self.told.of(shard);
             let bytes = commands.iter().map(ShardCommand::footprint).sum();
             let permit = Some(self.in_flight_limit.acquire(bytes));
             let origin = Origin::Connection(self.id);
@@ -250,7 +251,7 @@ impl Drop for LocalClient {
     /// Whatever happened, also where whoever asked has gone meanwhile.
     fn drop(&mut self) {
         let router = &mut Router::new(&self.mailboxes);
-        for shard in (0..self.mailboxes.shard_count()).map(ShardIndex) {
+        for (shard, ()) in self.told.drain() {
             router.tell_shard(shard, ShardInput::ConnectionGone(self.id));
         }
         self.mailboxes.connections().unregister(self.id);

@@ -190,13 +190,14 @@ impl Shard {
 
     /// Confirms once all operations emitted so far are durable. What belongs to a group is a batch in any case where others
     /// wait for it: the parts of other shards, or what earlier turns did of this one.
-    fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken, group: Option<Group>) {
+    fn barrier(&mut self, connection: ConnectionId, token: ConfirmToken, group: Group) {
         let begun = self.begun.len();
-        self.begun.retain(|&begun| Some(begun) != group);
-        let is_one_of_many = |group: &Group| group.parts > 1 || self.begun.len() < begun;
-        let group = group.filter(is_one_of_many).map(GroupPart::Complete);
-        self.out.groups.extend(group);
-        if group.is_none() && self.fx.ops.is_empty() && self.confirms.is_settled() {
+        self.begun.retain(|&begun| begun != group);
+        let is_one_of_many = group.parts > 1 || self.begun.len() < begun;
+        if is_one_of_many {
+            self.out.groups.push(GroupPart::Complete(group));
+        }
+        if !is_one_of_many && self.fx.ops.is_empty() && self.confirms.is_settled() {
             self.out.to_connections.push((connection, SessionEvent::Confirm { token, accepted: true }));
         } else {
             self.confirms.wait(Waiter::Connection(connection, token));

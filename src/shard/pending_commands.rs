@@ -228,7 +228,7 @@ mod tests {
         let (connection, ordering) = (ConnectionId(1), OrderingKey::Connection(ConnectionId(1)));
         let group = Group { connection, number: 1, parts: 1 };
         let token = ConfirmToken { channel: 1, epoch: 0, sequence: 0 };
-        let barrier = ShardCommand::Barrier { token, group: Some(group) };
+        let barrier = ShardCommand::Barrier { token, group };
         pending.push_batch(ordering, [detach(1, 1), barrier, detach(1, 2)].into(), Some(group));
         let of = |pending: &PendingCommands| pending.front(ordering).and_then(|(_, group)| group);
         assert_eq!(of(&pending), Some(group));

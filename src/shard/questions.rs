@@ -106,8 +106,7 @@ impl Shard {
 mod tests {
     use super::*;
     use crate::model::command::{Origin, ShardCommand};
-    use crate::model::event::ConfirmToken;
-    use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+    use crate::model::ids::{ConnectionId, ConsumerNumber, ShardIndex, Timestamp};
     use crate::shard::ShardEffects;
 
     fn shard() -> Shard {
@@ -134,9 +133,8 @@ mod tests {
         let mut shard = shard();
         shard.ask(about(3000));
         for answered in [&[][..], &[], &[3000]] {
-            let token = ConfirmToken { channel: 1, epoch: 0, sequence: 1 };
-            let barrier = ShardCommand::Barrier { token, group: None };
-            shard.handle(Timestamp(1), Origin::Connection(ConnectionId(1)), barrier);
+            let cancel = ShardCommand::Cancel { queue: QueueId(1), consumer: ConsumerNumber(1) };
+            shard.handle(Timestamp(1), Origin::Connection(ConnectionId(1)), cancel);
             assert_eq!(turn(&mut shard), (answered.to_vec(), 1));
             assert_eq!(
                 shard.next_deadline(),

@@ -182,7 +182,7 @@ impl Shard {
         };
         // Its end is the last of them, or nearly so. What came behind the end is no part of it: that would begin it anew.
         let end = commands.iter().enumerate().rev().find_map(|(at, command)| match command {
-            ShardCommand::Barrier { group, .. } => group.map(|group| (at + 1, group)),
+            ShardCommand::Barrier { group, .. } => Some((at + 1, *group)),
             _ => None,
         });
         if let Some((end, group)) = end {

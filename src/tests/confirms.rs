@@ -101,16 +101,15 @@ fn a_publish_that_comes_before_its_queue_waits_for_it() {
 }
 
 #[test]
-fn a_barrier_waits_for_what_was_sent_before() {
+fn a_barrier_waits_for_what_was_said_with_it_and_concerns_no_other_shard() {
     let mut broker = broker();
-    assert_eq!(broker.port_mut(1).barrier(token(0)), usize::from(SHARDS));
-    broker.settle();
-    assert_eq!(broker.confirms(1), [(0, true), (0, true)], "nothing to wait for");
+    assert_eq!(broker.port_mut(1).barrier(token(0)), 0, "there is nothing to wait for");
     broker.held = true;
-    broker.publish(1, message("", "a", &[persistent()]), None);
-    broker.port_mut(1).barrier(token(0));
+    let routed = broker.route(1, message("", "a", &[persistent()])).unwrap();
+    broker.port_mut(1).submit(routed, None);
+    assert_eq!(broker.port_mut(1).barrier(token(0)), 1, "the shard of the other queue is not told");
     broker.settle();
-    assert_eq!(broker.confirms(1), [(0, true)], "the shard of the other queue");
+    assert_eq!(broker.confirms(1), []);
     broker.let_go();
     assert_eq!(broker.confirms(1), [(0, true)]);
 }
@@ -127,15 +126,19 @@ fn an_unknown_queue_of_the_store_is_kept_apart_at_recovery() {
     assert_eq!(broker.stored.len(), 2);
 }
 
-/// The groups of the barriers on their way to the shards.
-fn groups(broker: &mut Broker) -> Vec<Option<Group>> {
-    let shards = broker.port_mut(1).take_outgoing().shards.iter();
-    shards
-        .map(|commands| match commands.last() {
-            Some(ShardCommand::Barrier { group, .. }) => *group,
+/// The groups of the barriers on their way, with their shards in order.
+fn groups(broker: &mut Broker) -> Vec<(ShardIndex, Group)> {
+    let outgoing = broker.port_mut(1).take_outgoing();
+    let mut groups: Vec<_> = outgoing
+        .shards
+        .drain()
+        .map(|(shard, commands)| match commands.last() {
+            Some(ShardCommand::Barrier { group, .. }) => (shard, *group),
             other => panic!("{other:?}"),
         })
-        .collect()
+        .collect();
+    groups.sort_by_key(|&(shard, _)| shard);
+    groups
 }
 
 #[test]
@@ -145,17 +148,16 @@ fn what_a_commit_tells_several_shards_becomes_durable_together() {
     let port = broker.port_mut(1);
     port.submit(routed, Some(token(1)));
     port.barrier(token(0));
-    let group = Some(Group { connection: ConnectionId(1), number: 1, parts: SHARDS });
-    assert_eq!(groups(&mut broker), [group, group]);
+    let group = Group { connection: ConnectionId(1), number: 1, parts: SHARDS };
+    assert_eq!(groups(&mut broker), [(ShardIndex(0), group), (ShardIndex(1), group)]);
     broker.settle();
     let routed = broker.route(1, message("", "a", &[persistent()])).unwrap();
     let port = broker.port_mut(1);
     port.submit(routed, Some(token(1)));
     port.barrier(token(0));
     let at = broker.view.read().queue("/", "a").unwrap().at.shard;
-    let mut expected = [None, None];
-    expected[usize::from(at.0)] = Some(Group { connection: ConnectionId(1), number: 2, parts: 1 });
-    assert_eq!(groups(&mut broker), expected, "the other shard has no part in it");
+    let group = Group { connection: ConnectionId(1), number: 2, parts: 1 };
+    assert_eq!(groups(&mut broker), [(at, group)], "the other shard has no part in it");
 }
 
 /// A shard that was told a publish to a queue it will have, the barrier after it, and that the connection has gone.
@@ -169,7 +171,7 @@ fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
     let queues = [queue].into_iter().collect();
     for command in [
         ShardCommand::Publish { queues, message, confirm: None },
-        ShardCommand::Barrier { token: token(0), group: Some(group) },
+        ShardCommand::Barrier { token: token(0), group },
     ] {
         shard.handle(now, Origin::Connection(connection), command);
     }
@@ -200,7 +202,7 @@ fn a_transaction_that_is_longer_than_a_turn_is_one_group_and_others_have_their_t
         confirm,
     };
     let mut commands: Vec<_> = (0..20_000).map(|_| publish(None)).collect();
-    commands.push(ShardCommand::Barrier { token: token(0), group: Some(group) });
+    commands.push(ShardCommand::Barrier { token: token(0), group });
     shard.handle_all(now, Origin::Connection(connection), commands);
     shard.handle_all(now, Origin::Connection(other), vec![publish(Some(token(7)))]);
     let (mut fx, mut turns, mut groups, mut stored) = (ShardEffects::default(), 0, Vec::new(), 0);
@@ -241,7 +243,7 @@ fn what_comes_behind_a_transaction_does_not_begin_it_anew() {
         confirm: None,
     };
     // More than a turn has time for comes behind its end, together with it.
-    let mut commands = vec![publish(), ShardCommand::Barrier { token: token(0), group: Some(group) }];
+    let mut commands = vec![publish(), ShardCommand::Barrier { token: token(0), group }];
     commands.extend((0..20_000).map(|_| publish()));
     shard.handle_all(now, Origin::Connection(connection), commands);
     let (mut fx, mut groups, mut stored) = (ShardEffects::default(), Vec::new(), 0);

@@ -147,7 +147,7 @@ impl Broker {
     /// A port that has not logged in.
     pub(super) fn port(&self, connection: u64) -> Port {
         let seed = Seed([u8::try_from(connection).unwrap(); 32]);
-        Port::new(ConnectionId(connection), SHARDS, self.shared.clone(), seed)
+        Port::new(ConnectionId(connection), self.shared.clone(), seed)
     }
 
     /// Takes over a port that was used already.
@@ -371,10 +371,11 @@ impl Broker {
         let mut moved = false;
         for (&connection, port) in &mut self.ports {
             let outgoing = port.take_outgoing();
-            for (inbox, commands) in self.shard_inboxes.iter_mut().zip(&mut outgoing.shards) {
+            for (shard, commands) in outgoing.shards.drain() {
                 let origin = Origin::Connection(ConnectionId(connection));
-                moved |= !commands.is_empty();
-                inbox.extend(commands.drain(..).map(|command| (origin, command)));
+                moved = true;
+                let inbox = &mut self.shard_inboxes[usize::from(shard.0)];
+                inbox.extend(commands.into_iter().map(|command| (origin, command)));
             }
             moved |= !outgoing.catalog.is_empty() || !outgoing.direct.is_empty();
             self.catalog_inbox.extend(outgoing.catalog.drain(..));

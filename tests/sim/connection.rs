@@ -57,7 +57,7 @@ impl ServerConnection {
             let chance = random.next().to_le_bytes();
             Seed(std::array::from_fn(|at| chance[at % chance.len()]))
         };
-        let port = Port::new(id, shards, ports, seed());
+        let port = Port::new(id, ports, seed());
         let peer = PeerInfo { loopback: true, seed: seed() };
         ServerConnection {
             actor: ConnectionActor::new(

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use leveret::catalog::view::View;
 use leveret::model::administration::Change;
-use leveret::model::command::{CatalogCommand, Origin, ShardCommand};
+use leveret::model::command::{CatalogCommand, Origin};
 use leveret::model::consuming::{ConsumeOptions, Delivery};
 use leveret::model::event::{ConfirmToken, SessionEvent};
 use leveret::model::ids::{
@@ -160,7 +160,7 @@ impl Harness {
 
     pub(crate) fn connect_to(&mut self, number: u64, vhost: &str) {
         let seed = Seed([u8::try_from(number).expect("there are few"); 32]);
-        let mut port = Port::new(ConnectionId(number), 1, Arc::clone(&self.shared), seed);
+        let mut port = Port::new(ConnectionId(number), Arc::clone(&self.shared), seed);
         port.authenticate(self.now, "PLAIN", b"\0guest\0guest", true).expect("guest is there");
         port.open_vhost(self.now, vhost, Introduction::default()).expect("the vhost is there");
         self.ports.insert(number, port);
@@ -175,11 +175,8 @@ impl Harness {
         for (&number, port) in &mut self.ports {
             let outgoing = port.take_outgoing();
             let origin = Origin::Connection(ConnectionId(number));
-            for commands in &mut outgoing.shards {
-                let commands: Vec<ShardCommand> = std::mem::take(commands);
-                if !commands.is_empty() {
-                    self.mail.shard.push(ShardInput::Commands { origin, commands, permit: None });
-                }
+            for (_, commands) in outgoing.shards.drain() {
+                self.mail.shard.push(ShardInput::Commands { origin, commands, permit: None });
             }
             self.mail.catalog.extend(outgoing.catalog.drain(..).map(CatalogInput::Command));
         }

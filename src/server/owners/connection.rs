@@ -7,10 +7,11 @@ use std::sync::Arc;
 use bytes::BytesMut;
 
 use super::{Carrier, CatalogInput, ShardInput};
+use crate::model::by_shard::ByShard;
 use crate::model::command::{Origin, ShardCommand};
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::model::ids::{ConnectionId, Timestamp};
 use crate::model::question::{ConnectionAnswer, ConnectionQuestion};
 use crate::port::Port;
 use crate::server::in_flight::{BegunHere, InFlightLimit, WorkBegun};
@@ -26,8 +27,11 @@ pub struct ConnectionActor {
     session: Session<Port>,
     in_flight_limit: Arc<InFlightLimit>,
     begun: BegunHere,
-    /// Bytes of deliveries handed to the session and not yet reported as written, by shard.
-    undrained: Vec<usize>,
+    /// Bytes of deliveries handed to the session and not yet reported as written, for each shard that was ever told
+    /// anything: no other one knows of this connection.
+    undrained: ByShard<usize>,
+    /// Bytes of a shard's deliveries that are reported as written.
+    reported: usize,
     /// What it is asked and has not answered.
     questions: VecDeque<ConnectionQuestion>,
 }
@@ -41,8 +45,9 @@ impl ConnectionActor {
         begun: Arc<WorkBegun>,
     ) -> ConnectionActor {
         let (in_flight_limit, begun) = (InFlightLimit::new(), BegunHere::new(begun));
-        let (undrained, questions) = (vec![0; usize::from(shards)], VecDeque::new());
-        ConnectionActor { id, session, in_flight_limit, begun, undrained, questions }
+        let reported = outbox_bytes(shards) / REPORTED_DRAIN;
+        let (undrained, questions) = (ByShard::default(), VecDeque::new());
+        ConnectionActor { id, session, in_flight_limit, begun, undrained, reported, questions }
     }
 
     #[must_use]
@@ -61,11 +66,14 @@ impl ConnectionActor {
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let ConnectionActor { id: _, session, in_flight_limit, begun, undrained, questions } = self;
+        let ConnectionActor { id: _, session, in_flight_limit, begun, undrained, reported: _, questions } =
+            self;
         session.holdings(into);
         session.broker().holdings(into);
         into.in_transit("connection: bytes of permits", &in_flight_limit.in_flight());
-        into.in_use("connection: bytes not reported as written", &undrained.iter().sum::<usize>());
+        let bytes: usize = undrained.iter().map(|(_, bytes)| bytes).sum();
+        into.in_use("connection: bytes not reported as written", &bytes);
+        into.in_use("connection: shards it has to do with", undrained);
         into.in_use("connection: work begun", &begun.bytes());
         into.in_transit("connection: questions", questions);
     }
@@ -86,8 +94,8 @@ impl ConnectionActor {
                 let bytes = delivery.message.footprint();
                 if delivery.is_direct_reply() {
                     replies += bytes;
-                } else if let Some(undrained) = self.undrained.get_mut(usize::from(delivery.queue.shard.0)) {
-                    *undrained += bytes;
+                } else {
+                    *self.undrained.of(delivery.queue.shard) += bytes;
                 }
                 self.session.deliver(now, delivery);
             } else if let SessionEvent::Asked(question) = event {
@@ -151,10 +159,8 @@ impl ConnectionActor {
             return;
         }
         self.session.output().release();
-        let shards = u16::try_from(self.undrained.len()).unwrap_or(u16::MAX);
-        let reported = outbox_bytes(shards) / REPORTED_DRAIN;
-        for (shard, undrained) in (0..).map(ShardIndex).zip(&mut self.undrained) {
-            if *undrained >= reported {
+        for (shard, undrained) in self.undrained.iter_mut() {
+            if *undrained >= self.reported {
                 let bytes = std::mem::take(undrained);
                 carrier.tell_shard(shard, ShardInput::Drained { connection: self.id, bytes });
             }
@@ -165,7 +171,7 @@ impl ConnectionActor {
     pub fn end(&mut self, now: Timestamp, carrier: &mut impl Carrier) {
         self.session.lost(now);
         self.send_commands(carrier);
-        for (shard, _) in (0..).map(ShardIndex).zip(&self.undrained) {
+        for (shard, _) in self.undrained.drain() {
             carrier.tell_shard(shard, ShardInput::ConnectionGone(self.id));
         }
     }
@@ -174,11 +180,8 @@ impl ConnectionActor {
     fn send_commands(&mut self, carrier: &mut impl Carrier) {
         let origin = Origin::Connection(self.id);
         let outgoing = self.session.port().take_outgoing();
-        for (shard, commands) in (0..).map(ShardIndex).zip(&mut outgoing.shards) {
-            if commands.is_empty() {
-                continue;
-            }
-            let commands = std::mem::take(commands);
+        for (shard, commands) in outgoing.shards.drain() {
+            self.undrained.of(shard);
             let permit =
                 Some(self.in_flight_limit.acquire(commands.iter().map(ShardCommand::footprint).sum()));
             carrier.tell_shard(shard, ShardInput::Commands { origin, commands, permit });

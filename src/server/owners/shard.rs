@@ -166,7 +166,8 @@ mod tests {
     use crate::catalog::view::View;
     use crate::model::command::ShardCommand;
     use crate::model::consuming::Delivery;
-    use crate::model::event::{ConfirmToken, SessionEvent};
+    use crate::model::event::SessionEvent;
+    use crate::model::ids::{ConsumerNumber, QueueId};
 
     /// Counts what it is given and drops it.
     #[derive(Default)]
@@ -196,8 +197,8 @@ mod tests {
     fn a_large_turn_leaves_no_room_behind() {
         let (index, connection) = (ShardIndex(0), ConnectionId(1));
         let mut owner = ShardOwner::new(index, Shard::new(index, 1, View::new(), 1 << 20));
-        let token = ConfirmToken { channel: 1, epoch: 0, sequence: 1 };
-        let commands = (0..100_000).map(|_| ShardCommand::Barrier { token, group: None }).collect();
+        let cancel = ShardCommand::Cancel { queue: QueueId(1), consumer: ConsumerNumber(1) };
+        let commands = vec![cancel; 100_000];
         let origin = Origin::Connection(connection);
         let mut sink = Sink::default();
         owner.turn(
