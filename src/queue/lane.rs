@@ -132,7 +132,7 @@ impl Lane {
     pub(super) fn put_back(&mut self, entry: Entry) {
         self.front_bytes += entry.footprint();
         let before = self.returned.insert(entry.position, entry);
-        debug_assert!(before.is_none());
+        assert!(before.is_none(), "a position comes back once");
     }
 
     /// Takes the last of the head where it stands behind `position`, for it to be put back among the returned.

@@ -322,7 +322,7 @@ impl Ready {
 
     /// Gives the room of all messages back. To be called where there are none and no fetch is under way.
     pub(super) fn give_room_back(&mut self) {
-        debug_assert!(self.is_empty());
+        assert!(self.is_empty(), "there are messages in it");
         self.lanes.take();
         self.index = BTreeSet::new();
     }

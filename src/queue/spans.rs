@@ -78,7 +78,7 @@ impl Spans {
         if span.count == 0 {
             return;
         }
-        debug_assert!(self.last().is_none_or(|last| last < span.range.first));
+        assert!(self.last().is_none_or(|last| last < span.range.first), "out of order");
         self.count_in(span.count, span.bytes);
         self.earliest = self.earliest.min(span.earliest_expiry.into());
         match self.list.back_mut() {

@@ -60,7 +60,7 @@ impl<T> Mailbox<T> {
 
     /// Exchanges `batch`, which must be empty, for everything that waits.
     pub(crate) fn take(&self, batch: &mut Vec<T>) {
-        debug_assert!(batch.is_empty());
+        assert!(batch.is_empty(), "what was taken before is not worked off");
         batch.shrink_if_sparse();
         let mut inside = self.0.lock();
         // It is at work, whatever has woken it.
@@ -123,7 +123,7 @@ impl<T> ThreadMailbox<T> {
     /// Exchanges `batch`, which must be empty, for everything that waits; where nothing does, waits for it, at the longest
     /// for `patience`. What a peak made of `batch` is given back before the wait.
     pub(crate) fn wait(&self, batch: &mut Vec<T>, patience: Option<std::time::Duration>) {
-        debug_assert!(batch.is_empty());
+        assert!(batch.is_empty(), "what was taken before is not worked off");
         batch.shrink_if_sparse();
         let mut waiting = self.waiting.lock();
         match patience {

@@ -64,7 +64,7 @@ impl Confirms {
 
     /// Everything up to this batch is durable.
     pub(super) fn reached(&mut self, sequence: u64) {
-        debug_assert!(sequence <= self.submitted, "a batch that was never submitted is durable");
+        assert!(sequence <= self.submitted, "a batch that was never submitted is durable");
         self.durable = self.durable.max(sequence);
     }
 

@@ -329,7 +329,7 @@ impl RedbStore {
         let lens: foldhash::HashMap<u64, u64> =
             packed.blobs.iter().map(|blob| (blob.number, blob.len)).collect();
         for new in packed.runs {
-            debug_assert!(new.blob >= self.index.active_from(), "a run and its blob lie in one file");
+            assert!(new.blob >= self.index.active_from(), "a run and its blob lie in one file");
             let known = || self.index.blob(new.blob).map(|blob| blob.len);
             let blob_len = lens.get(&new.blob).copied().or_else(known).unwrap_or(0);
             let encoded = run::encode(new.blob, blob_len, &new.entries);

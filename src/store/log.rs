@@ -155,7 +155,7 @@ impl Log {
 
     /// Marks what comes from now on. The log must be empty, and nothing come before the journal knows the salt.
     pub(super) fn set_salt(&mut self, salt: u64) {
-        debug_assert!(self.is_empty(), "what is there could not be read any more");
+        assert!(self.is_empty(), "what is there could not be read any more");
         self.salt = salt;
     }
 
