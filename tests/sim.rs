@@ -1,10 +1,10 @@
 //! The simulation: a whole broker (sessions, ports, shards, catalog, and a store that commits late and crashes; in one seed
-//! of four the real store, on a disk that loses its power) and its clients in one thread, over a virtual clock, in an order
-//! that a seed decides; and a ledger (`sim/model.rs`, `sim/oracle.rs`) of what AMQP promises, which must hold in every
-//! order: nothing confirmed is lost, nothing is invented or comes again once it was settled, order per channel and queue,
-//! prefetch, one confirm per publish, dead letters exactly as configured, transactions as a whole, consumer timeouts,
-//! delays, histories, queues that go by themselves. Bugs that are planted into the broker (`sim/fault.rs`) have to be
-//! found.
+//! of four the real store, on a disk that loses its power; in one of seven shards that hold back what is not durable) and
+//! its clients in one thread, over a virtual clock, in an order that a seed decides; and a ledger (`sim/model.rs`,
+//! `sim/oracle.rs`) of what AMQP promises, which must hold in every order: nothing confirmed is lost, nothing is invented
+//! or comes again once it was settled, order per channel and queue, prefetch, one confirm per publish, dead letters exactly
+//! as configured, transactions as a whole, consumer timeouts, delays, histories, queues that go by themselves. Bugs that
+//! are planted into the broker (`sim/fault.rs`) have to be found.
 //!
 //! 200 seeds run with the other tests. The long run:
 //! `LEVERET_SIM_SEEDS=10000 cargo test --release --test sim seeds -- --nocapture`. `LEVERET_SIM_SEED=n` repeats one, with the
@@ -66,6 +66,8 @@ mod store;
 mod topology;
 #[path = "sim/transactions.rs"]
 mod transactions;
+#[path = "sim/undurable.rs"]
+mod undurable;
 #[path = "sim/wire.rs"]
 mod wire;
 #[path = "sim/world.rs"]

@@ -270,14 +270,14 @@ impl Catalog {
         let state = self.view.read();
         let mut shards: Vec<Vec<CatalogQueue>> = (0..self.shards).map(|_| Vec::new()).collect();
         for queue in state.queues() {
-            shards[usize::from(queue.at.shard.0)].push(CatalogQueue {
+            shards[queue.at.shard.number()].push(CatalogQueue {
                 queue: queue.at.queue,
                 label: queue.label.clone(),
                 settings: Arc::clone(&queue.settings),
             });
         }
         for internal_queue in state.exchanges().filter_map(internal_queues::internal_queue) {
-            shards[usize::from(self.place(internal_queue.queue).shard.0)].push(internal_queue);
+            shards[self.place(internal_queue.queue).shard.number()].push(internal_queue);
         }
         for queues in &mut shards {
             queues.sort_by_key(|queue| queue.queue);

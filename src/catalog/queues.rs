@@ -201,8 +201,8 @@ impl Catalog {
 
     /// The place of a queue: shards take turns.
     pub(super) fn place(&self, queue: QueueId) -> QueueRef {
-        let shard = u16::try_from(queue.0 % u64::from(self.shards)).unwrap_or(0);
-        QueueRef { queue, shard: ShardIndex(shard) }
+        let number = u8::try_from(queue.0 % u64::from(self.shards)).unwrap_or(0);
+        QueueRef { queue, shard: ShardIndex::alone(number) }
     }
 
     /// An id that no queue has had. That it is taken is written down some ids ahead, for the queues themselves may

@@ -68,18 +68,21 @@ impl<T> Collection for ByShard<T> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::ids::NodeNumber;
     use super::*;
 
     #[test]
     fn each_shard_has_its_own_and_only_those_named_have_any() {
         let mut counts: ByShard<u32> = ByShard::default();
-        for shard in [3, 3, 700, 3, 700, 0] {
-            *counts.of(ShardIndex(shard)) += 1;
+        let [here, there, last] =
+            [ShardIndex::alone(3), ShardIndex::new(NodeNumber(2), 3), ShardIndex::alone(0)];
+        for shard in [here, here, there, here, there, last] {
+            *counts.of(shard) += 1;
         }
-        let found: Vec<_> = counts.iter().map(|(shard, &count)| (shard.0, count)).collect();
-        assert_eq!(found, [(3, 3), (700, 2), (0, 1)]);
+        let found: Vec<_> = counts.iter().map(|(shard, &count)| (shard, count)).collect();
+        assert_eq!(found, [(here, 3), (there, 2), (last, 1)]);
         assert_eq!(counts.drain().count(), 3);
         assert!(counts.is_empty());
-        assert_eq!(*counts.of(ShardIndex(0)), 0, "nothing is left of what was drained");
+        assert_eq!(*counts.of(last), 0, "nothing is left of what was drained");
     }
 }

@@ -35,17 +35,18 @@ id!(
     ExchangeId(u64)
 );
 id!(
-    /// A client connection, counted from the start of the process.
+    /// One of the nodes that are a broker together. 0 is none: it is left for what belongs to no node alone.
+    NodeNumber(u8)
+);
+id!(
+    /// A client connection: its node in the upper 16 bits (of which a node needs 8), and below them its number, counted from
+    /// the start of that node's process.
     ConnectionId(u64)
 );
 id!(
     /// A consumer on its connection, numbered by the session. A channel also has one number of its own under
     /// which its `basic.get` deliveries are unacked.
     ConsumerNumber(u32)
-);
-id!(
-    /// The shard (owner task) a queue lives in.
-    ShardIndex(u16)
 );
 id!(
     /// A message's place in its queue: strictly growing per queue in order of arrival. A requeued message keeps
@@ -56,6 +57,79 @@ id!(
     /// Milliseconds since the Unix epoch. The pure modules are told the time; they never ask for it.
     Timestamp(u64)
 );
+
+/// The shard (owner) a queue lives in, over all nodes: the node in the upper byte, and which of the node's shards it is in
+/// the lower one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ShardIndex(u16);
+
+impl NodeNumber {
+    /// The node of a broker that is one node.
+    pub const ALONE: NodeNumber = NodeNumber(1);
+}
+
+impl ConnectionId {
+    /// Bits of the number.
+    const NUMBER: u32 = 48;
+
+    /// Connection `number` of a node.
+    #[must_use]
+    pub fn new(node: NodeNumber, number: u64) -> ConnectionId {
+        debug_assert!(number < 1 << Self::NUMBER, "a million connections a second for nine years");
+        ConnectionId(u64::from(node.0) << Self::NUMBER | number)
+    }
+
+    #[must_use]
+    pub fn node(self) -> NodeNumber {
+        NodeNumber(self.0.to_be_bytes()[1])
+    }
+
+    /// Which connection of its node it is.
+    #[must_use]
+    pub fn number(self) -> u64 {
+        self.0 & ((1 << Self::NUMBER) - 1)
+    }
+}
+
+impl ShardIndex {
+    /// Shard `number` of a node.
+    #[must_use]
+    pub const fn new(node: NodeNumber, number: u8) -> ShardIndex {
+        ShardIndex(u16::from_be_bytes([node.0, number]))
+    }
+
+    /// Shard `number` of a broker that is one node.
+    #[must_use]
+    pub const fn alone(number: u8) -> ShardIndex {
+        ShardIndex::new(NodeNumber::ALONE, number)
+    }
+
+    /// The first `count` shards of a node, which has 256 at the most.
+    pub fn of_node(node: NodeNumber, count: u16) -> impl Iterator<Item = ShardIndex> {
+        (0..=u8::MAX).take(usize::from(count)).map(move |number| ShardIndex::new(node, number))
+    }
+
+    #[must_use]
+    pub const fn node(self) -> NodeNumber {
+        NodeNumber(self.0.to_be_bytes()[0])
+    }
+
+    /// Which shard of its node it is.
+    #[must_use]
+    pub const fn number(self) -> usize {
+        self.0.to_be_bytes()[1] as usize
+    }
+}
+
+/// As logs name it.
+impl fmt::Display for ShardIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.node() {
+            NodeNumber::ALONE => write!(f, "{}", self.number()),
+            node => write!(f, "{} of node {node}", self.number()),
+        }
+    }
+}
 
 impl Position {
     /// The position after this one.
@@ -107,7 +181,7 @@ pub struct ConsumerKey {
 }
 
 /// Where a queue is: what a routing result is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct QueueRef {
     pub queue: QueueId,
     pub shard: ShardIndex,
@@ -118,4 +192,26 @@ pub struct QueueRef {
 pub enum Destination {
     Queue(QueueRef),
     Exchange(ExchangeId),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_know_their_node_and_their_number_there() {
+        let (here, there) = (NodeNumber::ALONE, NodeNumber(255));
+        for (node, number) in [(here, 0), (here, 255), (there, 7)] {
+            let shard = ShardIndex::new(node, number);
+            assert_eq!((shard.node(), shard.number()), (node, usize::from(number)));
+        }
+        assert_eq!(ShardIndex::of_node(there, 256).last(), Some(ShardIndex::new(there, 255)));
+        let names = [ShardIndex::alone(3), ShardIndex::new(there, 3)].map(|shard| shard.to_string());
+        assert_eq!(names, ["3", "3 of node 255"]);
+        for (node, number) in [(here, 1), (there, (1 << 48) - 1)] {
+            let connection = ConnectionId::new(node, number);
+            assert_eq!((connection.node(), connection.number()), (node, number));
+        }
+        assert_ne!(ConnectionId::new(here, 5), ConnectionId::new(there, 5));
+    }
 }

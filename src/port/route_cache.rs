@@ -232,7 +232,7 @@ mod tests {
     const FIRST: Found = Found { generation: 1, since: RouteVersion::NEVER };
 
     fn to(queue: u64) -> Targets {
-        [QueueRef { queue: QueueId(queue), shard: ShardIndex(0) }].into_iter().collect()
+        [QueueRef { queue: QueueId(queue), shard: ShardIndex::alone(0) }].into_iter().collect()
     }
 
     #[test]

@@ -302,7 +302,7 @@ mod tests {
             dead_letter: Some(dead_letter),
             ..QueueSettings::default()
         };
-        let id = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
+        let id = QueueRef { queue: QueueId(1), shard: ShardIndex::alone(0) };
         let mut queue = Queue::new(id, settings, Timestamp(0));
         let (properties, body, origin) = (Properties::default(), Body::default(), Origin::Client);
         let message = Arc::new(Message::new(&mut BytesMut::new(), b"", b"q", properties, body, origin));

@@ -19,7 +19,7 @@ use crate::catalog::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change, ImportItem};
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, Name, QueueRef, ShardIndex};
+use crate::model::ids::{ConnectionId, Name, QueueRef};
 use crate::model::names::NameSource;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
 use crate::port::SharedByPorts;
@@ -107,7 +107,7 @@ impl Administrator {
     async fn count(&self, queues: &[QueueRef]) -> Result<Vec<Option<QueueCounts>>, AdministrationError> {
         let place = self.place().await?;
         let mut asked: Vec<(Vec<usize>, oneshot::Receiver<Answer>)> = Vec::new();
-        for shard in (0..self.0.mailboxes.shard_count()).map(ShardIndex) {
+        for shard in self.0.mailboxes.shard_indices() {
             let here: Vec<usize> = (0..queues.len()).filter(|&at| queues[at].shard == shard).collect();
             if here.is_empty() {
                 continue;

@@ -28,7 +28,7 @@ impl Administrator {
     /// once, by several shards.
     pub async fn queue_totals(&self) -> Result<Vec<QueueTotals>, AdministrationError> {
         let mut totals = Vec::new();
-        for shard in (0..self.mailboxes().shard_count()).map(ShardIndex) {
+        for shard in self.mailboxes().shard_indices() {
             let mut from = Some(0);
             while let Some(at) = from {
                 let answer = self.ask_shard(shard, Question::Totals { from: at }).await?;

@@ -32,7 +32,7 @@ pub(super) struct Ended {
 /// connects and says nothing, as load balancers do to see who is there, is no news.
 pub(super) fn ended(ended: &Ended) {
     let Ended { peer, reason, tally, bytes_in, bytes_out, dropped_replies, .. } = ended;
-    let connection = ended.connection.0;
+    let connection = ended.connection.number();
     let (user, vhost) = (ended.user.as_deref().unwrap_or(""), ended.vhost.as_deref().unwrap_or(""));
     let Tally { channels, published, delivered, settled } = tally;
     macro_rules! line {

@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use super::mailbox::Mailbox;
 use super::unwritten::{Backlog, Unwritten};
 use crate::model::event::{Alarms, SessionEvent};
-use crate::model::ids::ConnectionId;
+use crate::model::ids::{ConnectionId, NodeNumber};
 use crate::model::question::{ConnectionAnswer, ConnectionQuestion};
 use crate::model::sparse::ShrinkIfSparse;
 
@@ -94,7 +94,7 @@ impl Connections {
 
     /// Gives a new connection its id and where it hears of others.
     pub(crate) fn register(&self) -> (ConnectionId, Arc<Inbox>) {
-        let id = ConnectionId(self.next.fetch_add(1, Ordering::Relaxed));
+        let id = ConnectionId::new(NodeNumber::ALONE, self.next.fetch_add(1, Ordering::Relaxed));
         let backlog = Backlog::new(Arc::clone(&self.unwritten));
         let askers = Mutex::default();
         let inbox = Arc::new(Inbox { mailbox: Mailbox::new(), backlog, askers });

@@ -8,7 +8,7 @@ use super::mailbox::{Mailbox, ThreadMailbox};
 use super::owners::{CatalogInput, ShardInput, StoreRequest};
 use crate::model::command::CatalogCommand;
 use crate::model::event::Alarms;
-use crate::model::ids::ShardIndex;
+use crate::model::ids::{NodeNumber, ShardIndex};
 
 pub(crate) struct Mailboxes {
     shards: Vec<Mailbox<ShardInput>>,
@@ -31,9 +31,15 @@ impl Mailboxes {
         u16::try_from(self.shards.len()).unwrap_or(u16::MAX)
     }
 
-    /// The mailbox of a shard. Indices come from the catalog, which knows how many there are.
+    /// The mailbox of a shard of this node. Indices come from the catalog, which knows how many there are.
     pub(crate) fn shard(&self, index: ShardIndex) -> &Mailbox<ShardInput> {
-        &self.shards[usize::from(index.0)]
+        debug_assert_eq!(index.node(), NodeNumber::ALONE, "there is no other node");
+        &self.shards[index.number()]
+    }
+
+    /// All of this node's.
+    pub(crate) fn shard_indices(&self) -> impl Iterator<Item = ShardIndex> {
+        ShardIndex::of_node(NodeNumber::ALONE, self.shard_count())
     }
 
     pub(crate) fn shards(&self) -> impl Iterator<Item = &Mailbox<ShardInput>> {

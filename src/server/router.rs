@@ -79,7 +79,7 @@ impl Carrier for Router<'_> {
             for _ in 0..dropped {
                 if let Some(kept_back) = DROPPED_REPLIES.permit() {
                     warn!(
-                        connection = connection.0,
+                        connection = connection.number(),
                         kept_back,
                         "a direct reply is dropped: too much waits for its client, which does not read"
                     );

@@ -32,7 +32,7 @@ use super::mailboxes::Mailboxes;
 use super::memory;
 use super::memory::OwnMemory;
 use super::message_memory::MessageMemory;
-use super::owners::{self, CatalogInput, ShardInput, StoreRequest};
+use super::owners::{self, CatalogInput, ShardInput, ShardLayout, StoreRequest};
 use super::random::random_number;
 use super::resource_monitor::{ResourceMonitor, Thresholds, UNLIMITED};
 use super::serve_error::ServeError;
@@ -220,7 +220,8 @@ impl Plan<'_> {
         let share =
             usize::try_from(message_memory.bytes()).unwrap_or(usize::MAX) / usize::from(shards).max(1);
         let clean = recovered.clean;
-        let owned = owners::restore(clock.now(), &mut store, recovered, shards, share, random_number())
+        let layout = ShardLayout { count: shards, memory: share, holding_back: false };
+        let owned = owners::restore(clock.now(), &mut store, recovered, layout, random_number())
             .map_err(StoreEnd::Failed)?;
         let requests = Arc::new(ThreadMailbox::new());
         let mailboxes = Arc::new(Mailboxes::new(shards, Arc::clone(&requests)));
@@ -231,9 +232,10 @@ impl Plan<'_> {
             .map_err(ServeError::Start)?;
 
         let mut tasks = Tasks::new(stop.clone());
-        for shard in owned.shards {
-            let name = format!("the task of shard {}", shard.index().0);
-            tasks.spawn(Role::Shard, name, shard_task::run(shard, Arc::clone(&mailboxes), clock));
+        for shards in in_turn(owned.shards, thread::available_parallelism().map_or(1, usize::from)) {
+            let names: Vec<_> = shards.iter().map(|shard| shard.index().to_string()).collect();
+            let name = format!("the task of shard {}", names.join(", "));
+            tasks.spawn(Role::Shard, name, shard_task::run(shards, Arc::clone(&mailboxes), clock));
         }
         let catalog = catalog_task::run(owned.catalog, Arc::clone(&mailboxes), clock);
         tasks.spawn(Role::Catalog, "the task of the catalog", catalog);
@@ -346,6 +348,15 @@ impl Broker {
         self.store.join();
         Ok(())
     }
+}
+
+/// Deals `items` out to as many hands, or fewer if there are not so many items.
+fn in_turn<T>(items: Vec<T>, hands: usize) -> Vec<Vec<T>> {
+    let mut dealt: Vec<Vec<T>> = (0..hands.min(items.len())).map(|_| Vec::new()).collect();
+    for (number, item) in items.into_iter().enumerate() {
+        dealt[number % hands].push(item);
+    }
+    dealt
 }
 
 /// Serves until it is told to stop, then stops clients, catalog and shards. An error where a task ends before its time.

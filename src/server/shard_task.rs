@@ -1,4 +1,4 @@
-//! The task that owns one shard: lets it work off what has arrived, and waits for more or for the next deadline.
+//! The task that owns some shards: lets each of them work off what has arrived, and waits for more or for the next deadline.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -6,18 +6,28 @@ use std::task::Poll;
 
 use super::clock::Clock;
 use super::mailboxes::Mailboxes;
-use super::owners::ShardOwner;
+use super::owners::{ShardInput, ShardOwner};
 use super::router::Router;
 use super::timer::Timer;
 
-pub(crate) async fn run(mut owner: ShardOwner, mailboxes: Arc<Mailboxes>, clock: Clock) {
-    let mailbox = mailboxes.shard(owner.index());
+/// A shard and what it has taken out of its mailbox.
+struct Owned {
+    shard: ShardOwner,
+    inputs: Vec<ShardInput>,
+}
+
+/// Runs until all of `shards` were told to stop. None of them waits for another one but for its turn.
+pub(crate) async fn run(shards: Vec<ShardOwner>, mailboxes: Arc<Mailboxes>, clock: Clock) {
     let (mut router, mut timer) = (Router::new(&mailboxes), Timer::new(clock));
-    let mut inputs = Vec::new();
+    let mut owned: Vec<_> = shards.into_iter().map(|shard| Owned { shard, inputs: Vec::new() }).collect();
     loop {
-        mailbox.take(&mut inputs);
-        let worked = owner.turn(clock.now(), &mut inputs, &mut router);
-        if owner.is_stopped() {
+        let mut worked = false;
+        for Owned { shard, inputs } in &mut owned {
+            mailboxes.shard(shard.index()).take(inputs);
+            worked |= shard.turn(clock.now(), inputs, &mut router);
+        }
+        owned.retain(|owned| !owned.shard.is_stopped());
+        if owned.is_empty() {
             return;
         }
         if worked {
@@ -25,11 +35,56 @@ pub(crate) async fn run(mut owner: ShardOwner, mailboxes: Arc<Mailboxes>, clock:
             tokio::task::yield_now().await;
             continue;
         }
-        let deadline = owner.next_deadline();
-        poll_fn(|context| match mailbox.poll_arrival(&mut inputs, context) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => timer.poll(deadline, context),
+        let deadline = owned.iter().filter_map(|owned| owned.shard.next_deadline()).min();
+        poll_fn(|context| {
+            let mut arrived = Poll::Pending;
+            // All of them are asked: each is to wake the task.
+            for Owned { shard, inputs } in &mut owned {
+                if mailboxes.shard(shard.index()).poll_arrival(inputs, context).is_ready() {
+                    arrived = Poll::Ready(());
+                }
+            }
+            if arrived.is_ready() { arrived } else { timer.poll(deadline, context) }
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::sync::oneshot;
+
+    use super::super::mailbox::ThreadMailbox;
+    use super::*;
+    use crate::catalog::view::View;
+    use crate::model::ids::{NodeNumber, ShardIndex};
+    use crate::shard::Shard;
+
+    const SHARDS: u16 = 3;
+
+    /// A shard says that it has come to a barrier.
+    async fn passes(mailboxes: &Mailboxes, shard: ShardIndex) -> bool {
+        let (done, passed) = oneshot::channel();
+        mailboxes.shard(shard).post(ShardInput::Barrier(done));
+        matches!(tokio::time::timeout(Duration::from_secs(20), passed).await, Ok(Ok(())))
+    }
+
+    #[tokio::test]
+    async fn each_shard_of_a_task_is_served_until_the_last_has_stopped() {
+        let mailboxes = Arc::new(Mailboxes::new(SHARDS, Arc::new(ThreadMailbox::new())));
+        let indices: Vec<_> = ShardIndex::of_node(NodeNumber::ALONE, SHARDS).collect();
+        let shard = |&index| ShardOwner::new(Shard::new(index, SHARDS, View::new(), 1 << 20));
+        let task =
+            tokio::spawn(run(indices.iter().map(shard).collect(), Arc::clone(&mailboxes), Clock::new()));
+        for stopped in 0..indices.len() {
+            // Twice in a row, so that the task has waited in between.
+            for &index in indices[stopped..].iter().chain(&indices[stopped..]) {
+                assert!(passes(&mailboxes, index).await, "{index} after {stopped} have stopped");
+            }
+            mailboxes.shard(indices[stopped]).post(ShardInput::Stop);
+        }
+        tokio::time::timeout(Duration::from_secs(20), task).await.expect("it ends").unwrap();
     }
 }

@@ -170,17 +170,17 @@ mod tests {
     use crate::server::owners::ShardInput;
     use crate::store::{MemoryStore, Usage};
 
-    fn part(shard: u16, groups: Vec<GroupPart>) -> StoreRequest {
-        let (shard, permits, ops) = (ShardIndex(shard), Vec::new(), Vec::new());
+    fn part(shard: u8, groups: Vec<GroupPart>) -> StoreRequest {
+        let (shard, permits, ops) = (ShardIndex::alone(shard), Vec::new(), Vec::new());
         StoreRequest::Ops { shard, sequence: 1, ops, must_sync: true, groups, permits }
     }
 
     /// What a shard is told within this time.
-    fn told(mailboxes: &Mailboxes, shard: u16, patience: Duration) -> Vec<ShardInput> {
+    fn told(mailboxes: &Mailboxes, shard: u8, patience: Duration) -> Vec<ShardInput> {
         let (since, mut inputs) = (Instant::now(), Vec::new());
         while inputs.is_empty() && since.elapsed() < patience {
             thread::sleep(Duration::from_millis(5));
-            mailboxes.shard(ShardIndex(shard)).take(&mut inputs);
+            mailboxes.shard(ShardIndex::alone(shard)).take(&mut inputs);
         }
         inputs
     }
@@ -203,7 +203,7 @@ mod tests {
         mailboxes.store().post(part(0, vec![GroupPart::Complete(group)]));
         let range = PositionRange::single(Position(1));
         let fetch = Fetch { queue: QueueId(1), lane: 0, range, max_bytes: 1, wants: Wants::All };
-        mailboxes.store().post(StoreRequest::Fetch { shard: ShardIndex(0), fetch });
+        mailboxes.store().post(StoreRequest::Fetch { shard: ShardIndex::alone(0), fetch });
         let early = told(&mailboxes, 0, short);
         assert!(early.is_empty(), "{early:?}");
         mailboxes.store().post(part(1, vec![GroupPart::Complete(group)]));

@@ -4,6 +4,7 @@
 //! circle. A message is sent where credit is left, however large it is. Who has to wait is decided in `forwarding.rs`.
 
 use super::Shard;
+use crate::model::by_shard::ByShard;
 use crate::model::command::ShardCommand;
 use crate::model::holdings::Holdings;
 use crate::model::ids::ShardIndex;
@@ -34,27 +35,25 @@ struct Amount {
 pub(super) struct Credit {
     /// Bytes that may be under way to one shard, and that may wait to be sent to any of them.
     most_bytes: usize,
-    /// By shard: what is under way to it.
-    spent: Box<[Amount]>,
+    /// What is under way to others.
+    spent: ByShard<Amount>,
     /// To how many of them there is no more credit.
     exhausted: usize,
-    /// By shard: what came from it in this turn.
-    taken_in: Box<[Amount]>,
-    owes: bool,
+    /// What came from others in this turn.
+    taken_in: ByShard<Amount>,
 }
 
 impl Credit {
-    /// For one of so many shards, with so many bytes of memory for messages.
-    pub(super) fn new(shards: u16, memory: usize) -> Credit {
-        let none = || vec![Amount::default(); usize::from(shards)].into_boxed_slice();
-        let mut credit = Credit { most_bytes: 0, spent: none(), exhausted: 0, taken_in: none(), owes: false };
-        credit.set_memory(memory);
-        credit
+    /// Of a shard with so many bytes of memory for messages.
+    pub(super) fn new(memory: usize) -> Credit {
+        let (spent, taken_in) = (ByShard::default(), ByShard::default());
+        Credit { most_bytes: credit_bytes(memory), spent, exhausted: 0, taken_in }
     }
 
     pub(super) fn holdings(&self, into: &mut Holdings) {
-        let Credit { most_bytes: _, spent, exhausted, taken_in, owes: _ } = self;
-        let messages = |amounts: &[Amount]| amounts.iter().map(|amount| amount.messages).sum::<usize>();
+        let Credit { most_bytes: _, spent, exhausted, taken_in } = self;
+        let messages =
+            |amounts: &ByShard<Amount>| amounts.iter().map(|(_, amount)| amount.messages).sum::<usize>();
         into.in_transit("credit: spent", &messages(spent));
         into.in_transit("credit: shards that have none left for this one", exhausted);
         into.in_transit("credit: owed", &messages(taken_in));
@@ -67,7 +66,7 @@ impl Credit {
     /// The shard has so many bytes of memory for messages.
     pub(super) fn set_memory(&mut self, memory: usize) {
         self.most_bytes = credit_bytes(memory);
-        self.exhausted = self.spent.iter().filter(|spent| self.is_over(**spent)).count();
+        self.exhausted = self.spent.iter().filter(|&(_, &spent)| self.is_over(spent)).count();
     }
 
     /// Whether one of the shards has as much under way to it as may be.
@@ -77,14 +76,14 @@ impl Credit {
 
     /// A message leaves for another shard.
     pub(super) fn spend(&mut self, to: ShardIndex, message: &Message) {
-        let Some(spent) = self.spent.get(usize::from(to.0)).copied() else { return };
+        let spent = *self.spent.of(to);
         let (messages, bytes) = (spent.messages + 1, spent.bytes + message.footprint());
         self.set_spent(to, Amount { messages, bytes });
     }
 
     /// Another shard has taken in so much.
     pub(super) fn give_back(&mut self, from: ShardIndex, messages: usize, bytes: usize) {
-        let Some(spent) = self.spent.get(usize::from(from.0)).copied() else { return };
+        let spent = *self.spent.of(from);
         let messages = spent.messages.saturating_sub(messages);
         let bytes = spent.bytes.saturating_sub(bytes);
         self.set_spent(from, Amount { messages, bytes });
@@ -92,16 +91,14 @@ impl Credit {
 
     /// A message of another shard has come in.
     pub(super) fn take_in(&mut self, from: ShardIndex, message: &Message) {
-        let Some(taken_in) = self.taken_in.get_mut(usize::from(from.0)) else { return };
+        let taken_in = self.taken_in.of(from);
         taken_in.messages += 1;
         taken_in.bytes += message.footprint();
-        self.owes = true;
     }
 
     fn set_spent(&mut self, shard: ShardIndex, amount: Amount) {
         let is_over = self.is_over(amount);
-        let Some(spent) = self.spent.get_mut(usize::from(shard.0)) else { return };
-        let before = std::mem::replace(spent, amount);
+        let before = std::mem::replace(self.spent.of(shard), amount);
         let was_over = self.is_over(before);
         self.exhausted = self.exhausted + usize::from(is_over) - usize::from(was_over);
     }
@@ -114,15 +111,9 @@ impl Credit {
 impl Shard {
     /// Gives the others their credit back for what came in this turn.
     pub(super) fn give_credit_back(&mut self) {
-        if !std::mem::take(&mut self.credit.owes) {
-            return;
-        }
-        for (shard, taken_in) in (0..).zip(&mut self.credit.taken_in) {
-            let Amount { messages, bytes } = std::mem::take(taken_in);
-            if messages > 0 {
-                let credit = ShardCommand::Credit { from: self.index, messages, bytes };
-                self.out.to_shards.push((ShardIndex(shard), credit));
-            }
+        for (shard, Amount { messages, bytes }) in self.credit.taken_in.drain() {
+            let credit = ShardCommand::Credit { from: self.index, messages, bytes };
+            self.out.to_shards.push((shard, credit));
         }
     }
 }
@@ -135,7 +126,7 @@ mod tests {
     use super::*;
     use crate::model::message::{Body, Origin};
 
-    const OTHER: ShardIndex = ShardIndex(1);
+    const OTHER: ShardIndex = ShardIndex::alone(1);
 
     fn message() -> Message {
         let (properties, body, origin) = (Properties::default(), Body::default(), Origin::Client);
@@ -145,15 +136,15 @@ mod tests {
     #[test]
     fn credit_is_spent_by_messages_or_bytes_and_given_back() {
         let message = message();
-        let mut credit = Credit::new(3, 1 << 30);
+        let mut credit = Credit::new(1 << 30);
         assert_eq!(credit.most_bytes(), MOST_BYTES);
         for _ in 0..MOST_MESSAGES {
             assert!(!credit.is_exhausted());
             credit.spend(OTHER, &message);
         }
         assert!(credit.is_exhausted());
-        credit.spend(ShardIndex(2), &message);
-        credit.give_back(ShardIndex(2), 1, message.footprint());
+        credit.spend(ShardIndex::alone(2), &message);
+        credit.give_back(ShardIndex::alone(2), 1, message.footprint());
         assert!(credit.is_exhausted(), "it is another shard's");
         credit.give_back(OTHER, 1, message.footprint());
         assert!(!credit.is_exhausted());

@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_the_catalog_sends_to_very_many_waits_up_to_a_bound_and_is_dropped_beyond() {
-        let mut shard = Shard::new(ShardIndex(0), 1, View::new(), 1 << 20);
+        let mut shard = Shard::new(ShardIndex::alone(0), 1, View::new(), 1 << 20);
         let mut fx = ShardEffects::default();
         for _ in 0..10 {
             tell(&mut shard, MOST_FORWARDED / 4);

@@ -243,10 +243,10 @@ mod tests {
 
     const HISTORY: QueueId = QueueId(1);
     /// Queues of another shard, so that what is sent to them can be counted.
-    const ELSEWHERE: ShardIndex = ShardIndex(1);
+    const ELSEWHERE: ShardIndex = ShardIndex::alone(1);
 
     fn shard_that_remembers(most: u64) -> Shard {
-        let mut shard = Shard::new(ShardIndex(0), 2, View::new(), 1 << 20);
+        let mut shard = Shard::new(ShardIndex::alone(0), 2, View::new(), 1 << 20);
         let label = QueueLabel { vhost: "/".into(), name: "".into() };
         let settings =
             QueueSettings { role: QueueRole::Remembers, max_length: Some(most), ..QueueSettings::default() };

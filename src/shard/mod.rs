@@ -127,7 +127,7 @@ impl Shard {
     pub fn new(index: ShardIndex, shards: u16, view: Arc<View>, memory_budget: usize) -> Shard {
         let budget = MemoryBudget::new(memory_budget);
         let values = Values { windows: budget.windows(), wall_ahead: 0 };
-        let credit = Credit::new(shards, memory_budget);
+        let credit = Credit::new(memory_budget);
         let mut fx = QueueEffects::default();
         fx.dead_letter_room.set_most(MOST_DEAD_LETTERS, credit.most_bytes());
         Shard {
@@ -162,6 +162,11 @@ impl Shard {
             fx,
             out: Outgoing::default(),
         }
+    }
+
+    #[must_use]
+    pub fn index(&self) -> ShardIndex {
+        self.index
     }
 
     /// The same shard, still without queues, where nobody is given a message before it is durable: for where what is not

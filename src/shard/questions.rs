@@ -110,7 +110,7 @@ mod tests {
     use crate::shard::ShardEffects;
 
     fn shard() -> Shard {
-        Shard::new(ShardIndex(0), 1, View::new(), 1 << 20)
+        Shard::new(ShardIndex::alone(0), 1, View::new(), 1 << 20)
     }
 
     fn about(queues: u64) -> Question {

@@ -224,7 +224,7 @@ mod tests {
     fn queues() -> Queues {
         let mut queues = Queues::new(Values { windows: (1, 8), wall_ahead: 0 });
         for id in (0..MANY as u64).map(QueueId) {
-            let at = QueueRef { queue: id, shard: ShardIndex(0) };
+            let at = QueueRef { queue: id, shard: ShardIndex::alone(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
             let queue = Queue::new(at, QueueSettings::default(), Timestamp(0));
             queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label, Booked::default()))));

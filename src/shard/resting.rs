@@ -75,7 +75,7 @@ mod tests {
         let mut resting = Resting::default();
         let start = Timestamp(1_000);
         for id in (0..2 * LOOKED_AT as u64).map(QueueId) {
-            let at = QueueRef { queue: id, shard: ShardIndex(0) };
+            let at = QueueRef { queue: id, shard: ShardIndex::alone(0) };
             let label = QueueLabel { vhost: "/".into(), name: "q".into() };
             let queue = Queue::new(at, QueueSettings::default(), start);
             queues.add(id, Slot::Queue(Box::new(QueueSlot::new(queue, label, Booked::default()))));

@@ -92,7 +92,7 @@ fn a_publish_that_comes_before_its_queue_waits_for_it() {
         message: routed.message,
         confirm: Some(token(1)),
     };
-    let shard = &mut broker.shards[usize::from(at.shard.0)];
+    let shard = &mut broker.shards[at.shard.number()];
     shard.handle(now, Origin::Connection(ConnectionId(1)), early);
     broker.shards_stand = false;
     broker.settle();
@@ -149,7 +149,7 @@ fn what_a_commit_tells_several_shards_becomes_durable_together() {
     port.submit(routed, Some(token(1)));
     port.barrier(token(0));
     let group = Group { connection: ConnectionId(1), number: 1, parts: SHARDS };
-    assert_eq!(groups(&mut broker), [(ShardIndex(0), group), (ShardIndex(1), group)]);
+    assert_eq!(groups(&mut broker), [(ShardIndex::alone(0), group), (ShardIndex::alone(1), group)]);
     broker.settle();
     let routed = broker.route(1, message("", "a", &[persistent()])).unwrap();
     let port = broker.port_mut(1);
@@ -165,7 +165,7 @@ fn what_a_commit_tells_several_shards_becomes_durable_together() {
 fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
     let (broker, connection) = (Broker::new(), ConnectionId(1));
     let (now, queue) = (broker.now, QueueId(900));
-    let mut shard = Shard::new(ShardIndex(0), 2, broker.view.clone(), 1 << 20);
+    let mut shard = Shard::new(ShardIndex::alone(0), 2, broker.view.clone(), 1 << 20);
     let group = Group { connection, number: 1, parts: 2 };
     let message = Arc::new(message("", "q", &[persistent()]));
     let queues = [queue].into_iter().collect();
@@ -190,7 +190,7 @@ fn a_group_is_whole_even_where_its_connection_goes_before_a_queue_is_there() {
 fn a_transaction_that_is_longer_than_a_turn_is_one_group_and_others_have_their_turn() {
     let (broker, connection, other) = (Broker::new(), ConnectionId(1), ConnectionId(2));
     let (now, queue) = (broker.now, QueueId(900));
-    let mut shard = Shard::new(ShardIndex(0), 1, broker.view.clone(), 1 << 20);
+    let mut shard = Shard::new(ShardIndex::alone(0), 1, broker.view.clone(), 1 << 20);
     let label = QueueLabel { vhost: "/".into(), name: "q".into() };
     let settings = Arc::new(QueueSettings { durable: true, ..QueueSettings::default() });
     shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });
@@ -231,7 +231,7 @@ fn a_transaction_that_is_longer_than_a_turn_is_one_group_and_others_have_their_t
 fn what_comes_behind_a_transaction_does_not_begin_it_anew() {
     let (broker, connection) = (Broker::new(), ConnectionId(1));
     let (now, queue) = (broker.now, QueueId(900));
-    let mut shard = Shard::new(ShardIndex(0), 1, broker.view.clone(), 1 << 20);
+    let mut shard = Shard::new(ShardIndex::alone(0), 1, broker.view.clone(), 1 << 20);
     let label = QueueLabel { vhost: "/".into(), name: "q".into() };
     let settings = Arc::new(QueueSettings { durable: true, ..QueueSettings::default() });
     shard.handle(now, Origin::Catalog, ShardCommand::CreateQueue { queue, label, settings });

@@ -75,7 +75,7 @@ fn a_slow_connection_gets_no_more_than_its_outbox_holds() {
     let sent = broker.deliveries(2);
     assert!((10..=12).contains(&sent.len()), "{} of 40", sent.len());
     let bytes: usize = sent.iter().map(|delivery| delivery.message.footprint()).sum();
-    let shard = usize::from(sent[0].queue.shard.0);
+    let shard = sent[0].queue.shard.number();
     broker.shards[shard].drained(ConnectionId(2), bytes);
     broker.settle();
     assert!((10..=12).contains(&broker.deliveries(2).len()), "and as much again");

@@ -23,7 +23,7 @@ fn ask(broker: &mut Broker, shard: usize, question: Question) -> Answer {
 
 fn counters(broker: &mut Broker, queue: QueueRef) -> QueueCounters {
     let question = Question::Counts { queues: vec![queue.queue] };
-    match ask(broker, usize::from(queue.shard.0), question) {
+    match ask(broker, queue.shard.number(), question) {
         Answer::Counts(counts) => counts[0].unwrap().counters,
         other => panic!("{other:?}"),
     }

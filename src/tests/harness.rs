@@ -15,7 +15,9 @@ use crate::model::command::{CatalogCommand, Origin, ShardCommand};
 use crate::model::consuming::{ConsumeOptions, Delivery, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
-use crate::model::ids::{ConnectionId, ConsumerNumber, PositionRange, QueueId, ShardIndex, Timestamp};
+use crate::model::ids::{
+    ConnectionId, ConsumerNumber, NodeNumber, PositionRange, QueueId, ShardIndex, Timestamp,
+};
 use crate::model::message::Message;
 use crate::model::names::Seed;
 use crate::model::op::{CatalogOp, Op};
@@ -81,8 +83,9 @@ impl Broker {
         let (view, now) = (View::new(), Timestamp(1_000_000));
         let mut fx = CatalogEffects::default();
         let mut catalog = Catalog::new(view.clone(), SHARDS, 1, records.clone(), &mut fx);
-        let mut shards: Vec<_> =
-            (0..SHARDS).map(|index| Shard::new(ShardIndex(index), SHARDS, view.clone(), memory)).collect();
+        let mut shards: Vec<_> = ShardIndex::of_node(NodeNumber::ALONE, SHARDS)
+            .map(|index| Shard::new(index, SHARDS, view.clone(), memory))
+            .collect();
         let unknown = catalog.unknown_queues(messages_of(&stored).into_iter(), &mut fx);
         let mut stored = stored;
         stored.retain(|(queue, _, _), _| !unknown.deleted.contains(queue));
@@ -374,7 +377,7 @@ impl Broker {
             for (shard, commands) in outgoing.shards.drain() {
                 let origin = Origin::Connection(ConnectionId(connection));
                 moved = true;
-                let inbox = &mut self.shard_inboxes[usize::from(shard.0)];
+                let inbox = &mut self.shard_inboxes[shard.number()];
                 inbox.extend(commands.into_iter().map(|command| (origin, command)));
             }
             moved |= !outgoing.catalog.is_empty() || !outgoing.direct.is_empty();
@@ -397,7 +400,7 @@ impl Broker {
             };
         }
         for (shard, command) in fx.to_shards {
-            self.shard_inboxes[usize::from(shard.0)].push_back((Origin::Catalog, command));
+            self.shard_inboxes[shard.number()].push_back((Origin::Catalog, command));
         }
         for (connection, event) in fx.to_connections {
             self.events.entry(connection.0).or_default().push(event);
@@ -435,8 +438,8 @@ impl Broker {
             self.events.entry(connection.0).or_default().push(event);
         }
         for (to, command) in fx.to_shards {
-            let from = ShardIndex(u16::try_from(index).unwrap());
-            self.shard_inboxes[usize::from(to.0)].push_back((Origin::Shard(from), command));
+            let from = ShardIndex::alone(u8::try_from(index).unwrap());
+            self.shard_inboxes[to.number()].push_back((Origin::Shard(from), command));
             moved = true;
         }
         moved |= !fx.to_catalog.is_empty();

@@ -23,7 +23,7 @@ fn at(broker: &Broker, queue: &str) -> QueueRef {
 /// Asks about `queue` together with what its connection has just said, which its shard has not heard of yet.
 fn counts(broker: &mut Broker, queue: QueueRef) -> Option<QueueCounts> {
     let question = Question::Counts { queues: vec![queue.queue] };
-    broker.shards[usize::from(queue.shard.0)].ask(question);
+    broker.shards[queue.shard.number()].ask(question);
     broker.settle();
     match broker.answers.drain(..).collect::<Vec<_>>().as_slice() {
         [Answer::Counts(counts)] => counts[0],

@@ -308,7 +308,7 @@ fn a_declare_that_meets_a_queue_just_gone_makes_it_anew() {
     broker.ask(1, declare_queue("q", |_| ()));
     let id = broker.view.read().queue("/", "q").unwrap().at;
     // The shard deletes the queue; before the catalog hears of it, it has let a declare pass.
-    let shard = usize::from(id.shard.0);
+    let shard = id.shard.number();
     let label = broker.view.read().queue("/", "q").unwrap().label.clone();
     let delete = ShardCommand::DeleteQueue {
         queue: id.queue,

@@ -31,7 +31,7 @@ fn broker(fields: &[(&str, leveret_codec::table::AMQPValue)]) -> Broker {
         broker.ask(1, declare_queue(name, |_| ()));
     }
     let state = broker.view.read();
-    let shard = |name| state.queue("/", name).unwrap().at.shard.0;
+    let shard = |name| state.queue("/", name).unwrap().at.shard.number();
     assert_eq!(["src", "dead", "other", "back", "third"].map(shard), [0, 1, 0, 1, 0]);
     drop(state);
     broker
@@ -113,7 +113,7 @@ fn two_shards_that_send_to_each_other_do_not_wait_in_a_circle() {
         ("x-dead-letter-routing-key", text("third")),
     ];
     broker.ask(1, queue_with("there", &to_third));
-    assert_eq!(broker.view.read().queue("/", "there").unwrap().at.shard.0, 1);
+    assert_eq!(broker.view.read().queue("/", "there").unwrap().at.shard.number(), 1);
     for queue in ["src", "there"] {
         for _ in 0..20_000 {
             let routed = broker.route(1, message("", queue, &[persistent()])).unwrap();
@@ -144,7 +144,7 @@ fn a_storm_and_the_nacks_of_a_client_have_their_turns_by_turns() {
     let to_back = [("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text("back"))];
     broker.ask(1, queue_with("spare", &[]));
     broker.ask(1, queue_with("mine", &to_back));
-    assert_eq!(broker.view.read().queue("/", "mine").unwrap().at.shard.0, 0);
+    assert_eq!(broker.view.read().queue("/", "mine").unwrap().at.shard.number(), 0);
     for (queue, count) in [("src", MANY), ("mine", NACKED)] {
         for _ in 0..count {
             let routed = broker.route(1, message("", queue, &[])).unwrap();
@@ -244,7 +244,7 @@ fn what_a_history_on_another_shard_is_to_remember_costs_credit() {
     broker.ask(1, queue_with("spare", &[]));
     broker.ask(1, queue_with("mine", &to_histories));
     let state = broker.view.read();
-    let shard = usize::from(state.queue("/", "mine").unwrap().at.shard.0);
+    let shard = state.queue("/", "mine").unwrap().at.shard.number();
     drop(state);
     for _ in 0..10_000 {
         broker.publish(1, message("", "mine", &[]), None);
@@ -265,14 +265,14 @@ fn what_a_shard_is_sent_is_taken_in_whatever_waits_to_be_done_to_its_queue() {
     let mut broker = broker(&[("x-message-ttl", int(1000))]);
     let to_back = [("x-dead-letter-exchange", text("")), ("x-dead-letter-routing-key", text("back"))];
     broker.ask(1, queue_with("busy", &to_back));
-    assert_eq!(broker.view.read().queue("/", "busy").unwrap().at.shard.0, 1);
+    assert_eq!(broker.view.read().queue("/", "busy").unwrap().at.shard.number(), 1);
     let to_busy = [
         ("x-message-ttl", int(1000)),
         ("x-dead-letter-exchange", text("")),
         ("x-dead-letter-routing-key", text("busy")),
     ];
     broker.ask(1, queue_with("source", &to_busy));
-    assert_eq!(broker.view.read().queue("/", "source").unwrap().at.shard.0, 0);
+    assert_eq!(broker.view.read().queue("/", "source").unwrap().at.shard.number(), 0);
     for (queue, count) in [("busy", NACKED), ("source", 100)] {
         for _ in 0..count {
             let routed = broker.route(1, message("", queue, &[])).unwrap();

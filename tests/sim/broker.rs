@@ -10,7 +10,7 @@ use leveret::model::holdings::Holdings;
 use leveret::model::ids::{ConnectionId, QueueId, Timestamp};
 use leveret::model::question::{Answer, Question};
 use leveret::port::SharedByPorts;
-use leveret::server::owners::{self, Asker, CatalogInput, CatalogOwner, ShardInput, ShardOwner};
+use leveret::server::owners::{self, Asker, CatalogInput, CatalogOwner, ShardInput, ShardLayout, ShardOwner};
 use leveret::session::SessionLimits;
 use leveret::shard::credit_bytes;
 use tokio::sync::oneshot;
@@ -21,6 +21,7 @@ use crate::model::Violation;
 use crate::post::{Outbox, Post};
 use crate::random::Random;
 use crate::store::{Disk, Failure, Medium, StoreActor};
+use crate::undurable::Undurable;
 
 /// How this seed's broker is laid out.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +31,10 @@ pub(crate) struct Layout {
     pub(crate) memory: usize,
     /// The most turns the store takes for what it was asked.
     pub(crate) store_slowness: usize,
+    /// Nothing is to be delivered before it is durable.
+    pub(crate) holding_back: bool,
+    /// But it is.
+    pub(crate) hurried: bool,
 }
 
 /// A shard is asked about so many queues, whether they are there or not, in every so many of its turns.
@@ -69,6 +74,8 @@ pub(crate) struct Broker {
     pub(crate) connections: BTreeMap<ConnectionId, ServerConnection>,
     next_connection: u64,
     shard_turns: usize,
+    /// What is not durable yet.
+    undurable: Undurable,
     /// Answers that are to come.
     asked: Vec<oneshot::Receiver<Answer>>,
     limits: Arc<SessionLimits>,
@@ -85,8 +92,13 @@ impl Broker {
     ) -> Broker {
         let (mut disk, recovered) = Disk::open(medium, clean, random);
         let seed = random.next();
-        let owned = owners::restore(now, &mut disk, recovered, layout.shards, layout.memory, seed)
-            .expect("this disk does not fail yet");
+        let shards = ShardLayout {
+            count: layout.shards,
+            memory: layout.memory,
+            holding_back: layout.holding_back && !layout.hurried,
+        };
+        let owned =
+            owners::restore(now, &mut disk, recovered, shards, seed).expect("this disk does not fail yet");
         assert_eq!(owned.catalog.bad_records(), 0, "records of the catalog are bad");
         assert!(owned.damage.is_empty(), "{:?}", owned.damage);
         let shard = |owner| ShardActor { owner, mailbox: Vec::new(), outbox: Outbox::default() };
@@ -99,6 +111,7 @@ impl Broker {
             connections: BTreeMap::new(),
             next_connection: 1,
             shard_turns: 0,
+            undurable: Undurable::default(),
             asked: Vec::new(),
             limits: Arc::new(SessionLimits { handshake_timeout_ms: u64::MAX, ..SessionLimits::default() }),
         }
@@ -203,7 +216,7 @@ impl Broker {
     pub(crate) fn check_sent(&self, from: usize) -> Result<(), Violation> {
         let most = credit_bytes(self.layout.memory);
         let own = self.shards[from].outbox.0.iter().filter_map(|post| match post {
-            Post::Shard(to, input) => Some((usize::from(to.0), input)),
+            Post::Shard(to, input) => Some((to.number(), input)),
             _ => None,
         });
         let own: Vec<_> = own.collect();
@@ -233,22 +246,21 @@ impl Broker {
         now: Timestamp,
         random: &mut Random,
         fault_injector: &mut FaultInjector,
-    ) {
+    ) -> Result<(), Violation> {
         let outbox = match actor {
             Actor::Catalog => &mut self.catalog.outbox.0,
             Actor::Shard(index) => &mut self.shards[index].outbox.0,
             Actor::Store => &mut self.store.outbox.0,
             Actor::Connection(id) => match self.connections.get_mut(&id) {
                 Some(connection) => &mut connection.outbox.0,
-                None => return,
+                None => return Ok(()),
             },
         };
         if !outbox.is_empty() {
             let count = random.pick(&[1, 2, 100]).min(outbox.len());
             let posts: Vec<Post> = outbox.drain(..count).collect();
             let posts = posts.into_iter().flat_map(|post| fault_injector.inject(post));
-            posts.collect::<Vec<_>>().into_iter().for_each(|post| self.deliver(post));
-            return;
+            return posts.collect::<Vec<_>>().into_iter().try_for_each(|post| self.deliver(post));
         }
         match actor {
             Actor::Catalog => {
@@ -273,12 +285,16 @@ impl Broker {
                 }
             }
         }
+        Ok(())
     }
 
     /// Puts a post into its mailbox. What is for a connection that has gone is dropped.
-    fn deliver(&mut self, post: Post) {
+    fn deliver(&mut self, post: Post) -> Result<(), Violation> {
+        if self.layout.holding_back {
+            self.undurable.note(&post)?;
+        }
         match post {
-            Post::Shard(index, input) => self.shards[usize::from(index.0)].mailbox.push(input),
+            Post::Shard(index, input) => self.shards[index.number()].mailbox.push(input),
             Post::Catalog(input) => self.catalog.mailbox.push(input),
             Post::Store(request) => self.store.mailbox.push(request),
             Post::Connection(id, event) => {
@@ -288,6 +304,7 @@ impl Broker {
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -297,7 +314,7 @@ fn sent_by(from: usize) -> impl Fn(&ShardInput) -> Vec<usize> {
         let ShardInput::Commands { origin: Origin::Shard(sender), commands, .. } = input else {
             return Vec::new();
         };
-        let commands = commands.iter().filter(|_| usize::from(sender.0) == from);
+        let commands = commands.iter().filter(|_| sender.number() == from);
         let messages = commands.filter_map(|command| match command {
             ShardCommand::DeadLetter { message, .. } | ShardCommand::Remember { message, .. } => {
                 Some(message)

@@ -80,10 +80,12 @@ pub(crate) enum Fault {
     KeepsCredit,
     /// A shard believes that what it sends another one is taken in at once.
     InventsCredit,
+    /// A shard that is to hold back what is not durable delivers it.
+    DeliversTooEarly,
 }
 
 /// Every fault, a seed in which it is known to have been found, and words one of which the ledger has to find for it.
-pub(crate) const FAULTS: [(Fault, u64, &[&str]); 30] = [
+pub(crate) const FAULTS: [(Fault, u64, &[&str]); 31] = [
     (Fault::LosesMessages, 1, &["is lost", "messages and delivered", "leaves"]),
     (Fault::ConfirmsTooEarly, 13, &["is lost"]),
     (Fault::LosesConfirms, 0, &["never confirmed"]),
@@ -134,6 +136,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 30] = [
     (Fault::KeepsDeleted, 0, &["store: messages still holds"]),
     (Fault::KeepsCredit, 0, &["credit: ", "connection: bytes of permits still holds"]),
     (Fault::InventsCredit, 0, &["on their way to shard"]),
+    (Fault::DeliversTooEarly, 0, &["though it is not durable"]),
 ];
 
 /// Who plants it.

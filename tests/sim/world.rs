@@ -23,6 +23,8 @@ use crate::workload::Around;
 const SHOWN: usize = 60;
 /// One seed in so many runs on the real store.
 const ON_FILES: u64 = 4;
+/// In one seed of so many nothing is delivered before it is durable.
+const HOLDING_BACK: u64 = 7;
 /// Everything comes to rest within so many steps, or never.
 const RESTLESS: usize = 200_000;
 
@@ -82,6 +84,8 @@ impl World {
             shards: u16::try_from(random.between(1, 3)).unwrap_or(1),
             memory: random.pick(&[500, 8_000, 1 << 30]),
             store_slowness: random.pick(&[0, 3, 40]),
+            holding_back: seed % HOLDING_BACK == HOLDING_BACK - 1,
+            hurried: fault == Some(Fault::DeliversTooEarly),
         };
         let now = Timestamp(1_000_000);
         let medium = if seed % ON_FILES == ON_FILES - 1 {
@@ -175,7 +179,7 @@ impl World {
         (turn, self.now).hash(&mut self.trace);
         match turn {
             Turn::Broker(actor) => {
-                self.broker.act(actor, self.now, &mut self.random, &mut self.fault_injector);
+                self.broker.act(actor, self.now, &mut self.random, &mut self.fault_injector)?;
                 if let Actor::Shard(index) = actor {
                     self.broker.check_sent(index)?;
                 }

@@ -24,7 +24,7 @@ use leveret::model::port::{BrokerPort, Progress};
 use leveret::model::request::{DeclareQueue, Reply, Request};
 use leveret::port::{Port, SharedByPorts};
 use leveret::server::owners::{
-    self, Carrier, CatalogInput, CatalogOwner, ShardInput, ShardOwner, StoreOwner, StoreRequest,
+    self, Carrier, CatalogInput, CatalogOwner, ShardInput, ShardLayout, ShardOwner, StoreOwner, StoreRequest,
 };
 use leveret::store::MemoryStore;
 
@@ -133,8 +133,8 @@ impl Harness {
     pub(crate) fn new() -> Harness {
         let (now, mut store) = (Timestamp(1_000_000), MemoryStore::new());
         let (_, recovered) = MemoryStore::new().restarted(true);
-        let mut owned =
-            owners::restore(now, &mut store, recovered, 1, 1 << 30, 7).expect("memory does not fail");
+        let layout = ShardLayout { count: 1, memory: 1 << 30, holding_back: false };
+        let mut owned = owners::restore(now, &mut store, recovered, layout, 7).expect("memory does not fail");
         let mut harness = Harness {
             now,
             view: owned.view,

@@ -11,7 +11,7 @@ use crate::model::op::{Op, RecoveredQueue};
 use crate::model::settings::{DeadLetterTarget, QueueSettings};
 use crate::queue::{FlowControl, Pushed, Queue, QueueEffects};
 
-pub(super) const ID: QueueRef = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
+pub(super) const ID: QueueRef = QueueRef { queue: QueueId(1), shard: ShardIndex::alone(0) };
 pub(super) const PERSISTENT: Spec = Spec { persistent: true, priority: None, expiration: None, body: 0 };
 
 /// Admits messages while it has bytes left.

@@ -174,7 +174,7 @@ struct Run {
 impl Run {
     fn new(settings: QueueSettings) -> Run {
         let now = Timestamp(1000);
-        let id = QueueRef { queue: QUEUE, shard: ShardIndex(0) };
+        let id = QueueRef { queue: QUEUE, shard: ShardIndex::alone(0) };
         let mut queue = Queue::recover(id, settings.clone(), RecoveredQueue::default(), now);
         queue.set_window(0, 0);
         let oracle = Oracle::new(settings, now);

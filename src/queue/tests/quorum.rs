@@ -41,7 +41,7 @@ impl Harness {
         };
         // Before the counted milliseconds go around, so that they do.
         let now = Timestamp(u64::from(u32::MAX) - 500);
-        let at = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
+        let at = QueueRef { queue: QueueId(1), shard: ShardIndex::alone(0) };
         let mut harness = Harness { queue: Queue::new(at, settings, now), fx: QueueEffects::default(), now };
         for _ in 0..messages {
             harness.queue.push(now, message(Spec::default()), &mut harness.fx);
@@ -237,7 +237,7 @@ fn a_higher_priority_need_not_wait_for_one_that_holds_nothing() {
 #[test]
 fn a_classic_queue_wants_the_channel_closed() {
     let settings = QueueSettings::default();
-    let at = QueueRef { queue: QueueId(1), shard: ShardIndex(0) };
+    let at = QueueRef { queue: QueueId(1), shard: ShardIndex::alone(0) };
     let now = Timestamp(5);
     let mut harness = Harness { queue: Queue::new(at, settings, now), fx: QueueEffects::default(), now };
     harness.queue.push(now, message(Spec::default()), &mut harness.fx);

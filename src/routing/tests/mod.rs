@@ -19,7 +19,7 @@ use crate::model::ids::{Destination, QueueId, QueueRef, ShardIndex};
 use super::{Effort, ExchangeRoutes};
 
 fn queue_ref(number: u64) -> QueueRef {
-    QueueRef { queue: QueueId(number), shard: ShardIndex(0) }
+    QueueRef { queue: QueueId(number), shard: ShardIndex::alone(0) }
 }
 
 fn queue(number: u64) -> Destination {

@@ -14,7 +14,7 @@ pub use catalog::CatalogOwner;
 pub use connection::ConnectionActor;
 pub use inputs::{Asker, CatalogInput, ShardInput, StoreRequest};
 pub use shard::ShardOwner;
-pub use start::{Owners, restore};
+pub use start::{Owners, ShardLayout, restore};
 pub(in crate::server) use start::{counted, judge, unknown_queues};
 pub use store::StoreOwner;
 

@@ -15,7 +15,6 @@ use crate::shard::{Shard, ShardEffects};
 static DROPPED: LogLimit = LogLimit::new(1);
 
 pub struct ShardOwner {
-    index: ShardIndex,
     shard: Shard,
     effects: ShardEffects,
     /// Of connections whose commands wait for longer ones.
@@ -29,19 +28,19 @@ pub struct ShardOwner {
 
 impl ShardOwner {
     #[must_use]
-    pub fn new(index: ShardIndex, shard: Shard) -> ShardOwner {
+    pub fn new(shard: Shard) -> ShardOwner {
         let (effects, behind, askers) = (ShardEffects::default(), Vec::new(), VecDeque::new());
-        ShardOwner { index, shard, effects, behind, askers, first_turn: true, stopped: false }
+        ShardOwner { shard, effects, behind, askers, first_turn: true, stopped: false }
     }
 
     #[must_use]
     pub fn index(&self) -> ShardIndex {
-        self.index
+        self.shard.index()
     }
 
     /// What it holds.
     pub fn holdings(&self, into: &mut Holdings) {
-        let ShardOwner { index: _, shard, effects, behind, askers, first_turn: _, stopped: _ } = self;
+        let ShardOwner { shard, effects, behind, askers, first_turn: _, stopped: _ } = self;
         shard.holdings(into);
         effects.holdings(into);
         into.in_transit("shard: permits of what waits", behind);
@@ -120,7 +119,7 @@ impl ShardOwner {
     /// Sends the effects of a turn to whom they concern. The store comes first, so that what is durable is on its way
     /// while the rest is handed out.
     fn dispatch(&mut self, permits: Vec<Permit>, carrier: &mut impl Carrier) {
-        let (shard, effects) = (self.index, &mut self.effects);
+        let (shard, effects) = (self.shard.index(), &mut self.effects);
         if !effects.ops.is_empty() || effects.must_sync {
             carrier.ask_store(StoreRequest::Ops {
                 shard,
@@ -152,7 +151,7 @@ impl ShardOwner {
             && let Some(kept_back) = DROPPED.permit()
         {
             warn!(
-                shard = shard.0,
+                %shard,
                 dropped, kept_back, "messages that the broker sends were dropped, for too many of them wait"
             );
         }
@@ -195,8 +194,8 @@ mod tests {
 
     #[test]
     fn a_large_turn_leaves_no_room_behind() {
-        let (index, connection) = (ShardIndex(0), ConnectionId(1));
-        let mut owner = ShardOwner::new(index, Shard::new(index, 1, View::new(), 1 << 20));
+        let (index, connection) = (ShardIndex::alone(0), ConnectionId(1));
+        let mut owner = ShardOwner::new(Shard::new(index, 1, View::new(), 1 << 20));
         let cancel = ShardCommand::Cancel { queue: QueueId(1), consumer: ConsumerNumber(1) };
         let commands = vec![cancel; 100_000];
         let origin = Origin::Connection(connection);

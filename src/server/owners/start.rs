@@ -9,7 +9,7 @@ use tracing::{error, warn};
 use super::{CatalogOwner, ShardOwner};
 use crate::catalog::view::View;
 use crate::catalog::{Catalog, CatalogEffects, Unknown};
-use crate::model::ids::{QueueId, ShardIndex, Timestamp};
+use crate::model::ids::{NodeNumber, QueueId, ShardIndex, Timestamp};
 use crate::model::op::{Op, RecoveredQueue};
 use crate::port::SharedByPorts;
 use crate::shard::Shard;
@@ -27,20 +27,37 @@ pub struct Owners {
     pub damage: DamageReport,
 }
 
-/// Brings back what the store has recovered. `seed` salts passwords; each shard keeps about `memory` bytes of
-/// ready messages.
+/// The shards of a node.
+#[derive(Clone, Copy, Debug)]
+pub struct ShardLayout {
+    pub count: u16,
+    /// About how many bytes of ready messages each of them keeps in memory.
+    pub memory: usize,
+    /// Whether nothing is delivered before it is durable. What one node has stored stays: it need not wait for that.
+    pub holding_back: bool,
+}
+
+impl ShardLayout {
+    /// As many shards without anything, of a broker that is one node.
+    fn shards(self, view: &Arc<View>) -> Vec<Shard> {
+        let indices = ShardIndex::of_node(NodeNumber::ALONE, self.count);
+        let shards = indices.map(|index| Shard::new(index, self.count, Arc::clone(view), self.memory));
+        if self.holding_back { shards.map(Shard::holding_back).collect() } else { shards.collect() }
+    }
+}
+
+/// Brings back what the store has recovered. `seed` salts passwords.
 pub fn restore(
     now: Timestamp,
     store: &mut dyn Store,
     recovered: Recovered,
-    shards: u16,
-    memory: usize,
+    layout: ShardLayout,
     seed: u64,
 ) -> Result<Owners, StoreError> {
     let Recovered { mut damage, catalog, queues, .. } = recovered;
     let view = View::new();
     let mut fx = CatalogEffects::default();
-    let mut catalog = Catalog::new(Arc::clone(&view), shards, seed, catalog, &mut fx);
+    let mut catalog = Catalog::new(Arc::clone(&view), layout.count, seed, catalog, &mut fx);
     let unknown = unknown_queues(&mut catalog, queues.iter().map(counted), &mut fx, &mut damage);
     for damage in &damage.found {
         match damage.consequence() {
@@ -52,10 +69,9 @@ pub fn restore(
     if !deletions.is_empty() || !fx.ops.is_empty() {
         store.commit(deletions, fx.ops)?;
     }
-    let mut owned: Vec<Shard> =
-        (0..shards).map(|index| Shard::new(ShardIndex(index), shards, Arc::clone(&view), memory)).collect();
-    let queues = restore_queues(now, &catalog, queues, &mut owned);
-    let shards = (0..).map(ShardIndex).zip(owned).map(|(index, shard)| ShardOwner::new(index, shard));
+    let mut shards = layout.shards(&view);
+    let queues = restore_queues(now, &catalog, queues, &mut shards);
+    let shards = shards.into_iter().map(ShardOwner::new);
     let ports = SharedByPorts::new(&catalog);
     Ok(Owners { view, ports, shards: shards.collect(), catalog: CatalogOwner::new(catalog), queues, damage })
 }

@@ -140,7 +140,7 @@ fn cancel_asks_the_queue_and_keeps_what_is_unacked() {
     assert_eq!(
         peer.calls(),
         [
-            "Cancel { queue: QueueRef { queue: QueueId(7), shard: ShardIndex(0) }, consumer: ConsumerNumber(2) }"
+            "Cancel { queue: QueueRef { queue: QueueId(7), shard: ShardIndex(256) }, consumer: ConsumerNumber(2) }"
         ]
     );
     peer.deliver(2, 2);

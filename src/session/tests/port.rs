@@ -18,7 +18,7 @@ use crate::model::question::ConnectionTotals;
 use crate::model::request::{Reply, Request};
 use crate::model::resource::Resource;
 
-pub(super) const QUEUE: QueueRef = QueueRef { queue: QueueId(7), shard: ShardIndex(0) };
+pub(super) const QUEUE: QueueRef = QueueRef { queue: QueueId(7), shard: ShardIndex::alone(0) };
 
 #[derive(Debug)]
 pub(super) struct FakePort {
