@@ -100,7 +100,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 31] = [
     (Fault::DeadLettersAcked, 0, &["claims Rejected, which cannot be", "leaves"]),
     (Fault::LosesDeadLetters, 5, &["is lost"]),
     (Fault::MisleadsDeadLetters, 0, &["is configured", "came by"]),
-    (Fault::SplitsTransactions, 1246, &["half of a transaction"]),
+    (Fault::SplitsTransactions, 1573, &["half of a transaction"]),
     (Fault::ForgetsConsumerTimeouts, 0, &["longer than its consumer timeout"]),
     (
         Fault::HurriesTime,
@@ -134,7 +134,15 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 31] = [
         &["shard: dead letters under way still holds", "dead letters: sent still holds"],
     ),
     (Fault::KeepsDeleted, 0, &["store: messages still holds"]),
-    (Fault::KeepsCredit, 0, &["credit: ", "connection: bytes of permits still holds"]),
+    (
+        Fault::KeepsCredit,
+        0,
+        &[
+            "credit: ",
+            "connection: bytes of permits still holds",
+            "queue effects: room that dead letters take still holds",
+        ],
+    ),
     (Fault::InventsCredit, 0, &["on their way to shard"]),
     (Fault::DeliversTooEarly, 0, &["though it is not durable"]),
 ];
