@@ -2,7 +2,7 @@
 //! section 11, 12.4), and the removals the store hears of.
 
 use super::Queue;
-use super::effects::{QueueEffects, Removal};
+use super::effects::{Got, QueueEffects, Removal};
 use super::entry::Stored;
 use super::rotation::ConsumerSlot;
 use super::unacked::{Taken, Unacked};
@@ -50,7 +50,8 @@ impl Queue {
     }
 
     /// A consumer (or getter) is lost with its channel: it gets nothing more, and what it held comes back as failed, about
-    /// `most` messages of it. Returns how many these were, and whether it was all; otherwise it wants to be called again.
+    /// `most` messages of it. Its gets that wait are answered with nothing: the connection waits for that, although nobody
+    /// there wants it any more. Returns how many these were, and whether it was all; otherwise it wants to be called again.
     pub fn detach(
         &mut self,
         now: Timestamp,
@@ -59,7 +60,9 @@ impl Queue {
         fx: &mut QueueEffects,
     ) -> (usize, bool) {
         if let Some(gets) = self.gets.made() {
+            let asked = gets.len();
             gets.retain(|get| get.key != key);
+            fx.got.extend((gets.len()..asked).map(|_| Got { key, found: None }));
         }
         self.consumers.find(key).map_or((0, true), |slot| self.requeue_held(now, slot, FAILED, most, fx))
     }

@@ -335,3 +335,20 @@ fn what_a_cancelled_consumer_holds_may_still_be_settled() {
 fn quorum() -> QueueSettings {
     QueueSettings { queue_type: QueueType::Quorum, durable: true, ..QueueSettings::default() }
 }
+
+/// A channel times out with a delivery of the queue while it waits for the answer to a get: the connection would wait for
+/// ever.
+#[test]
+fn a_get_that_waits_is_answered_where_its_channel_goes() {
+    let mut harness = Harness::new(QueueSettings::default());
+    harness.consume(1, 0, 0);
+    // The consumer comes first, so the gets wait for the pump.
+    for who in [7, 8, 7] {
+        harness.queue.get(harness.now, key(who), false, &mut harness.fx);
+    }
+    assert!(harness.fx.got.is_empty());
+    harness.queue.detach(harness.now, key(7), 100, &mut harness.fx);
+    let answered: Vec<_> = harness.fx.got.iter().map(|got| (got.key, got.found.is_some())).collect();
+    assert_eq!(answered, [(key(7), false), (key(7), false)]);
+    assert!(harness.queue.knows(key(8)), "the other one waits still");
+}
