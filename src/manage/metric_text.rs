@@ -40,14 +40,18 @@ impl Text {
             self.0.push(if at == 0 { '{' } else { ',' });
             self.0.push_str(label);
             self.0.push_str("=\"");
-            for letter in text.chars() {
-                match letter {
-                    '\\' => self.0.push_str("\\\\"),
-                    '"' => self.0.push_str("\\\""),
-                    '\n' => self.0.push_str("\\n"),
-                    other => self.0.push(other),
-                }
+            let mut left = *text;
+            while let Some(at) = left.find(['\\', '"', '\n']) {
+                let (before, special) = left.split_at(at);
+                self.0.push_str(before);
+                self.0.push_str(match special.as_bytes().first() {
+                    Some(b'"') => "\\\"",
+                    Some(b'\n') => "\\n",
+                    _ => "\\\\",
+                });
+                left = &special[1..];
             }
+            self.0.push_str(left);
             self.0.push('"');
         }
         if !labels.is_empty() {

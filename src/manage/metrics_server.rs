@@ -33,7 +33,7 @@ use crate::server::{Administrator, LogLimit, UNLIMITED};
 
 /// Connections at a time; more wait.
 const MOST: usize = 16;
-/// Answers that are being made or sent at a time: what is known of all objects stands in memory meanwhile.
+/// Answers about single objects that are being made or sent at a time: what is known of them stands in memory meanwhile.
 const MOST_ANSWERS: usize = 2;
 /// How long the head of a request may take, and a whole connection.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -197,8 +197,12 @@ fn pieces<'a>(
     wanted: Option<Wanted>,
 ) -> Pin<Box<dyn Future<Output = Result<Pieces, AdministrationError>> + Send + 'a>> {
     Box::pin(async move {
-        let answering = Arc::clone(&server.answers).acquire_owned().await;
-        let answering = answering.map_err(|_| AdministrationError::Stopping)?;
+        // Sums are short, and wait for nobody who reads slowly.
+        let answering = match wanted {
+            Some(_) => Some(Arc::clone(&server.answers).acquire_owned().await),
+            None => None,
+        };
+        let answering = answering.transpose().map_err(|_| AdministrationError::Stopping)?;
         let administrator = &server.administrator;
         let sum = server.samples.sum(administrator).await?;
         let facts = administrator.facts();
@@ -242,6 +246,6 @@ fn pieces<'a>(
                 Some(Objects::ask(administrator, &sum, &wanted, endpoint).await?)
             }
         };
-        Ok(Pieces { text, objects, rested: true, _answering: Some(answering) })
+        Ok(Pieces { text, objects, rested: true, _answering: answering })
     })
 }
