@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::{Args, Parser, Subcommand};
 
+use crate::asking::Page;
 use crate::plan::{Broker, Plan};
 use crate::target::{Address, Named};
 use crate::workload::{Workload, select};
@@ -71,6 +72,9 @@ pub(crate) struct Compare {
     /// NAME=COMMAND that starts this broker again and prints its process id on the last line (for `restart`)
     #[arg(long = "restart-command")]
     restart_commands: Vec<Named<String>>,
+    /// NAME=http://USER:PASSWORD@HOST:PORT/PATH that is asked for once a second while this broker is measured
+    #[arg(long = "ask")]
+    asked: Vec<Named<Page>>,
     #[command(flatten)]
     extent: Extent,
     #[command(flatten)]
@@ -112,16 +116,22 @@ impl Run {
 
     pub(crate) fn plan(&self, address: Address) -> Result<Plan> {
         let name = if self.sink { "sink" } else { "broker" };
-        let broker = Broker { name: name.to_owned(), address, restart_command: self.restart_command.clone() };
+        let broker = Broker {
+            name: name.to_owned(),
+            address,
+            restart_command: self.restart_command.clone(),
+            asked: Vec::new(),
+        };
         self.extent.plan(&self.workloads, vec![broker], self.rounds)
     }
 }
 
 impl Compare {
     pub(crate) fn plan(&self) -> Result<Plan> {
-        for command in &self.restart_commands {
-            let known = self.brokers.iter().any(|broker| broker.name == command.name);
-            ensure!(known, "--restart-command names {:?}, and no --broker does", command.name);
+        let named = self.restart_commands.iter().map(|command| ("--restart-command", &command.name));
+        for (argument, name) in named.chain(self.asked.iter().map(|asked| ("--ask", &asked.name))) {
+            let known = self.brokers.iter().any(|broker| broker.name == *name);
+            ensure!(known, "{argument} names {name:?}, and no --broker does");
         }
         let command_of = |name: &str| {
             let found = self.restart_commands.iter().find(|command| command.name == name);
@@ -131,6 +141,10 @@ impl Compare {
             name: broker.name.clone(),
             address: broker.value.clone(),
             restart_command: command_of(&broker.name),
+            asked: {
+                let asked = self.asked.iter().filter(|asked| asked.name == broker.name);
+                asked.map(|asked| asked.value.clone()).collect()
+            },
         });
         self.extent.plan(&self.only, brokers.collect(), self.rounds)
     }
@@ -168,12 +182,15 @@ mod tests {
             "--broker=a=amqp://h:1@7",
             "--broker=b=amqp://h:2",
             "--restart-command=b=run --x=1",
+            "--ask=b=http://h:1/x",
+            "--ask=b=http://h:1/y",
             "--only=t16,rate",
         ])
         .unwrap();
         assert_eq!(plan.brokers[0].address.pid, Some(7));
         assert_eq!(plan.brokers[0].restart_command, None);
         assert_eq!(plan.brokers[1].restart_command.as_deref(), Some("run --x=1"));
+        assert_eq!(plan.brokers.iter().map(|broker| broker.asked.len()).collect::<Vec<_>>(), [0, 2]);
         let names: Vec<_> = plan.workloads.iter().map(|row| row.name).collect();
         assert_eq!((names, plan.rounds, plan.seconds), (vec!["t16", "rate10k", "rate100k"], 5, 6.0));
     }
@@ -193,6 +210,8 @@ mod tests {
         assert!(compare(&[broker, "--seconds=nan"]).is_err());
         assert!(compare(&[broker, "--rounds=0"]).is_err());
         assert!(compare(&[broker, "--restart-command=b=x"]).is_err());
+        assert!(compare(&[broker, "--ask=b=http://h:1/x"]).is_err());
+        assert!(compare(&[broker, "--ask=a=https://h:1/x"]).is_err());
         assert!(compare(&["--broker=amqp://h"]).is_err());
     }
 }

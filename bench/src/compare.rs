@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use crate::asking::Asker;
 use crate::flow;
 use crate::job::{Job, Ran, clear_line};
 use crate::long;
@@ -58,7 +59,9 @@ fn run_rounds(plan: &mut Plan, workload: &Workload) -> WorkloadReport {
                 restart_command: broker.restart_command.as_deref(),
                 title,
             };
-            match run_once(workload, &job) {
+            let asker = Asker::start(&broker.asked);
+            let ran = run_once(workload, &job);
+            match asker.map_or(Ok(()), Asker::end).and(ran) {
                 Ok(Ran::Done(outcome)) => {
                     broker.address.pid = outcome.new_pid.or(broker.address.pid);
                     outcomes.push(outcome);

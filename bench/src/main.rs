@@ -1,6 +1,7 @@
 //! The load generator: arguments to a verb.
 
 mod arguments;
+mod asking;
 mod baseline;
 mod compare;
 mod flow;

@@ -50,6 +50,7 @@ impl Outcome {
         self.put(Metric::LatencyP50, latencies.micros(0.5));
         self.put(Metric::LatencyP99, latencies.micros(0.99));
         self.put(Metric::LatencyP999, latencies.micros(0.999));
+        self.put(Metric::LatencyMost, latencies.micros(1.0));
         self.curve = latencies.curve();
     }
 }

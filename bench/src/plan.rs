@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::asking::Page;
 use crate::target::Address;
 use crate::workload::Workload;
 
@@ -11,6 +12,8 @@ pub(crate) struct Broker {
     pub(crate) name: String,
     pub(crate) address: Address,
     pub(crate) restart_command: Option<String>,
+    /// What somebody looks at once a second while it is measured.
+    pub(crate) asked: Vec<Page>,
 }
 
 #[derive(Debug)]

@@ -1,13 +1,13 @@
-//! Metrics as Prometheus's text: written by hand from what owners say, by the names, types and labels of RabbitMQ's plugin, and a
-//! few of our own. Which families an answer has is decided here; how they are served is `metrics_server`.
+//! The families of metrics that are not of single objects, by the names, types and labels of RabbitMQ's plugin, and a few of our
+//! own, as one table: what is written, and the table in docs/management.md, come from it. How they are served is
+//! `metrics_server`.
 
-use std::fmt::{Display, Write};
-
+use super::metric_text::{Kind, Samples, Text, of_micros, of_millis};
 use super::node_info::{ERLANG_VERSION, RABBITMQ_VERSION};
 use super::totals::{CLASSIC, QUORUM, Sum};
 use crate::catalog::gone_connections::Churn;
 use crate::model::counters::{
-    ChannelCount, QueueCount, QueueCounters, SIZE_BOUNDS, StoreCounts, TIME_BOUNDS,
+    ChannelCount, DISK_BOUNDS, DiskTimes, QueueCount, QueueCounters, SIZE_BOUNDS, StoreCounts, WAIT_BOUNDS,
 };
 use crate::model::event::Alarms;
 use crate::model::names::NODE;
@@ -28,6 +28,8 @@ pub(super) struct Global<'a> {
     pub(super) connections: u64,
     pub(super) channels: u64,
     pub(super) store: StoreCounts,
+    /// Files of the journal, and their bytes.
+    pub(super) journal: (u64, u64),
     pub(super) alarms: Alarms,
     pub(super) open_files: u64,
     pub(super) most_files: u64,
@@ -38,212 +40,346 @@ pub(super) struct Global<'a> {
     pub(super) uptime: u64,
 }
 
-/// A text that families are written to.
-#[derive(Debug, Default)]
-pub(super) struct Text(pub(super) String);
+/// A family of the node.
+pub(super) struct Family {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) help: &'static str,
+    write: fn(&Global<'_>, &mut Samples<'_>),
+}
 
-impl Text {
-    pub(super) fn family(&mut self, name: &str, kind: &str, help: &str) {
-        // Writing to a string cannot fail.
-        let _ = writeln!(self.0, "# TYPE {name} {kind}\n# HELP {name} {help}");
-    }
+/// Families that go together.
+pub(super) struct Families {
+    /// What `/metrics/detailed` calls them; None: they are not there.
+    pub(super) detailed: Option<&'static str>,
+    pub(super) families: &'static [Family],
+}
 
-    pub(super) fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
-        self.0.push_str(name);
-        for (at, (label, text)) in labels.iter().enumerate() {
-            self.0.push(if at == 0 { '{' } else { ',' });
-            let _ = write!(self.0, "{label}=\"");
-            for letter in text.chars() {
-                match letter {
-                    '\\' => self.0.push_str("\\\\"),
-                    '"' => self.0.push_str("\\\""),
-                    '\n' => self.0.push_str("\\n"),
-                    other => self.0.push(other),
-                }
+type Write = fn(&Global<'_>, &mut Samples<'_>);
+
+const fn counter(name: &'static str, help: &'static str, write: Write) -> Family {
+    Family { name, kind: Kind::Counter, help, write }
+}
+
+const fn gauge(name: &'static str, help: &'static str, write: Write) -> Family {
+    Family { name, kind: Kind::Gauge, help, write }
+}
+
+const fn untyped(name: &'static str, help: &'static str, write: Write) -> Family {
+    Family { name, kind: Kind::Untyped, help, write }
+}
+
+const fn histogram(name: &'static str, help: &'static str, write: Write) -> Family {
+    Family { name, kind: Kind::Histogram, help, write }
+}
+
+/// What every endpoint but `/metrics/detailed` begins with, which has those that it is asked for.
+pub(super) const NODE_FAMILIES: &[Families] = &[
+    Families { detailed: Some("connection_churn_metrics"), families: CHURN },
+    Families { detailed: Some("auth_attempt_metrics"), families: LOGINS },
+    Families { detailed: Some("node_coarse_metrics"), families: NODE_COARSE },
+    Families { detailed: Some("node_metrics"), families: NODE_LIMITS },
+    Families { detailed: Some("node_persister_metrics"), families: PERSISTER },
+    Families { detailed: None, families: OBJECTS },
+    Families { detailed: None, families: GLOBAL },
+    Families { detailed: None, families: DEAD_LETTERS },
+    Families { detailed: None, families: ALARMS },
+    Families { detailed: None, families: OWN },
+];
+
+const CHURN: &[Family] = &[
+    counter("rabbitmq_connections_opened_total", "Total number of connections opened", |g, s| {
+        s.one(g.churn.connections_opened);
+    }),
+    counter(
+        "rabbitmq_connections_closed_total",
+        "Total number of connections closed or terminated",
+        |g, s| {
+            s.one(g.churn.connections_closed);
+        },
+    ),
+    counter("rabbitmq_channels_opened_total", "Total number of channels opened", |g, s| {
+        s.one(g.churn.channels_opened);
+    }),
+    counter("rabbitmq_channels_closed_total", "Total number of channels closed", |g, s| {
+        s.one(g.churn.channels_closed);
+    }),
+    counter("rabbitmq_queues_declared_total", "Total number of queues declared", |g, s| {
+        s.one(g.sum.node.connections.counters[ChannelCount::DeclareQueue]);
+    }),
+    counter("rabbitmq_queues_created_total", "Total number of queues created", |g, s| s.one(g.created)),
+    counter("rabbitmq_queues_deleted_total", "Total number of queues deleted", |g, s| s.one(g.deleted)),
+];
+const LOGINS: &[Family] = &[
+    counter("rabbitmq_auth_attempts_total", "Total number of authentication attempts", |g, s| {
+        s.one(g.churn.logins_succeeded + g.churn.logins_failed);
+    }),
+    counter(
+        "rabbitmq_auth_attempts_succeeded_total",
+        "Total number of successful authentication attempts",
+        |g, s| s.one(g.churn.logins_succeeded),
+    ),
+    counter(
+        "rabbitmq_auth_attempts_failed_total",
+        "Total number of failed authentication attempts",
+        |g, s| {
+            s.one(g.churn.logins_failed);
+        },
+    ),
+];
+const NODE_COARSE: &[Family] = &[
+    gauge("rabbitmq_process_open_fds", "Open file descriptors", |g, s| s.one(g.open_files)),
+    gauge("rabbitmq_process_resident_memory_bytes", "Memory used in bytes", |g, s| s.one(g.memory_used)),
+    gauge("rabbitmq_disk_space_available_bytes", "Disk space available in bytes", |g, s| s.one(g.disk_free)),
+];
+const NODE_LIMITS: &[Family] = &[
+    gauge("rabbitmq_process_max_fds", "Open file descriptors limit", |g, s| s.one(g.most_files)),
+    gauge("rabbitmq_resident_memory_limit_bytes", "Memory high watermark in bytes", |g, s| {
+        s.one(g.memory_limit);
+    }),
+    gauge("rabbitmq_disk_space_available_limit_bytes", "Free disk space low watermark in bytes", |g, s| {
+        s.one(g.disk_limit);
+    }),
+];
+const PERSISTER: &[Family] = &[
+    counter("rabbitmq_io_read_ops_total", "Total number of I/O read operations", |g, s| {
+        s.one(g.store.fetches);
+    }),
+    counter("rabbitmq_io_write_ops_total", "Total number of I/O write operations", |g, s| {
+        s.one(g.store.commits);
+    }),
+    counter("rabbitmq_io_write_bytes_total", "Total number of I/O bytes written", |g, s| {
+        s.one(g.store.bytes);
+    }),
+    counter("rabbitmq_io_sync_ops_total", "Total number of I/O sync operations", |g, s| {
+        s.one(g.store.commits);
+    }),
+    counter("rabbitmq_io_sync_time_seconds_total", "Total I/O sync time", |g, s| {
+        s.one(of_micros(g.store.commit_times.sum));
+    }),
+    counter("rabbitmq_msg_store_read_total", "Total number of Message Store read operations", |g, s| {
+        s.one(g.store.fetched);
+    }),
+];
+const OBJECTS: &[Family] = &[
+    gauge("rabbitmq_erlang_uptime_seconds", "Node uptime", |g, s| s.one(of_millis(g.uptime))),
+    gauge("rabbitmq_connections", "Connections currently open", |g, s| s.one(g.connections)),
+    gauge("rabbitmq_channels", "Channels currently open", |g, s| s.one(g.channels)),
+    gauge("rabbitmq_consumers", "Consumers currently connected", |g, s| s.one(g.sum.node.consumers)),
+    gauge("rabbitmq_queues", "Queues available", |g, s| s.one(g.queues)),
+    gauge(
+        "rabbitmq_unreachable_cluster_peers_count",
+        "Number of peers in the cluster the current node cannot reach.",
+        |_, s| s.one(0),
+    ),
+];
+const GLOBAL: &[Family] = &[
+    counter(
+        "rabbitmq_global_messages_received_total",
+        "Total number of messages received from publishers",
+        |g, s| g.of_channels(s, ChannelCount::Publish),
+    ),
+    counter(
+        "rabbitmq_global_messages_received_confirm_total",
+        "Total number of messages received from publishers expecting confirmations",
+        |g, s| g.of_channels(s, ChannelCount::PublishConfirm),
+    ),
+    counter(
+        "rabbitmq_global_messages_confirmed_total",
+        "Total number of messages confirmed to publishers",
+        |g, s| g.of_channels(s, ChannelCount::Confirm),
+    ),
+    counter(
+        "rabbitmq_global_messages_routed_total",
+        "Total number of messages routed to queues or streams",
+        |g, s| g.of_channels(s, ChannelCount::Routed),
+    ),
+    counter(
+        "rabbitmq_global_messages_unroutable_returned_total",
+        "Total number of messages published as mandatory into an exchange and returned to the publisher as unroutable",
+        |g, s| g.of_channels(s, ChannelCount::ReturnUnroutable),
+    ),
+    counter(
+        "rabbitmq_global_messages_unroutable_dropped_total",
+        "Total number of messages published as non-mandatory into an exchange and dropped as unroutable",
+        |g, s| g.of_channels(s, ChannelCount::DropUnroutable),
+    ),
+    gauge("rabbitmq_global_publishers", "Publishers currently connected", |g, s| {
+        s.labelled(&[PROTOCOL], g.sum.publishers);
+    }),
+    gauge("rabbitmq_global_consumers", "Consumers currently connected", |g, s| {
+        s.labelled(&[PROTOCOL], g.sum.channel_consumers);
+    }),
+    counter(
+        "rabbitmq_global_messages_delivered_total",
+        "Total number of messages delivered to consumers",
+        |g, s| {
+            use QueueCount::{Deliver, DeliverNoAck, Get, GetNoAck};
+            g.of_queues(s, &[Deliver, DeliverNoAck, Get, GetNoAck]);
+        },
+    ),
+    counter(
+        "rabbitmq_global_messages_delivered_consume_auto_ack_total",
+        "Total number of messages delivered to consumers using basic.consume with automatic acknowledgment",
+        |g, s| g.of_queues(s, &[QueueCount::DeliverNoAck]),
+    ),
+    counter(
+        "rabbitmq_global_messages_delivered_consume_manual_ack_total",
+        "Total number of messages delivered to consumers using basic.consume with manual acknowledgment",
+        |g, s| g.of_queues(s, &[QueueCount::Deliver]),
+    ),
+    counter(
+        "rabbitmq_global_messages_delivered_get_auto_ack_total",
+        "Total number of messages delivered to consumers using basic.get with automatic acknowledgment",
+        |g, s| g.of_queues(s, &[QueueCount::GetNoAck]),
+    ),
+    counter(
+        "rabbitmq_global_messages_delivered_get_manual_ack_total",
+        "Total number of messages delivered to consumers using basic.get with manual acknowledgment",
+        |g, s| g.of_queues(s, &[QueueCount::Get]),
+    ),
+    counter(
+        "rabbitmq_global_messages_redelivered_total",
+        "Total number of messages redelivered to consumers",
+        |g, s| g.of_queues(s, &[QueueCount::Redelivered]),
+    ),
+    counter(
+        "rabbitmq_global_messages_acknowledged_total",
+        "Total number of message acknowledgements received from consumers",
+        |g, s| g.of_queues(s, &[QueueCount::Acked]),
+    ),
+    counter(
+        "rabbitmq_global_messages_get_empty_total",
+        "Total number of times basic.get operations fetched no message",
+        |g, s| g.of_queues(s, &[QueueCount::GetEmpty]),
+    ),
+    histogram("rabbitmq_message_size_bytes", "Size of messages received from publishers", |g, s| {
+        let sizes = &g.sum.node.connections.sizes;
+        s.histogram(&[PROTOCOL], SIZE_LABELS.into_iter().map(str::to_owned), sizes, sizes.sum);
+    }),
+];
+const DEAD_LETTERS: &[Family] = &[
+    counter(
+        "rabbitmq_global_messages_dead_lettered_expired_total",
+        "Total number of messages dead-lettered due to message TTL exceeded",
+        |g, s| g.dead_letters(s, QueueCount::Expired, &ALL_STRATEGIES),
+    ),
+    counter(
+        "rabbitmq_global_messages_dead_lettered_rejected_total",
+        "Total number of messages dead-lettered due to basic.reject or basic.nack",
+        |g, s| g.dead_letters(s, QueueCount::Rejected, &ALL_STRATEGIES),
+    ),
+    counter(
+        "rabbitmq_global_messages_dead_lettered_maxlen_total",
+        "Total number of messages dead-lettered due to overflow drop-head or reject-publish-dlx",
+        |g, s| {
+            use DeadLetterStrategy::{AtMostOnce, Disabled};
+            g.dead_letters(s, QueueCount::MaxLength, &[AtMostOnce, Disabled]);
+        },
+    ),
+    counter(
+        "rabbitmq_global_messages_dead_lettered_delivery_limit_total",
+        "Total number of messages dead-lettered due to delivery-limit exceeded",
+        |g, s| g.dead_letters(s, QueueCount::DeliveryLimit, &ALL_STRATEGIES),
+    ),
+    counter(
+        "rabbitmq_global_messages_dead_lettered_confirmed_total",
+        "Total number of messages dead-lettered confirmed by target queues",
+        |g, s| g.dead_letters(s, QueueCount::DeadLetterConfirmed, &[DeadLetterStrategy::AtLeastOnce]),
+    ),
+];
+const ALARMS: &[Family] = &[
+    untyped("rabbitmq_alarms_file_descriptor_limit", "is 1 if the alarm is in effect", |_, s| s.one(0)),
+    untyped("rabbitmq_alarms_free_disk_space_watermark", "is 1 if the alarm is in effect", |g, s| {
+        s.one(u8::from(g.alarms.disk));
+    }),
+    untyped("rabbitmq_alarms_memory_used_watermark", "is 1 if the alarm is in effect", |g, s| {
+        s.one(u8::from(g.alarms.memory));
+    }),
+];
+const OWN: &[Family] = &[
+    histogram(
+        "leveret_fsync_duration_seconds",
+        "How long the fsyncs of the write-ahead log took, by which commits become durable",
+        |g, s| disk_times(s, &g.store.fsync_times),
+    ),
+    histogram(
+        "leveret_commit_duration_seconds",
+        "How long the turns of the store took that made messages durable, their fsync included",
+        |g, s| disk_times(s, &g.store.commit_times),
+    ),
+    counter("leveret_commit_bytes_total", "Bytes of messages and operations that were committed", |g, s| {
+        s.one(g.store.bytes);
+    }),
+    gauge(
+        "leveret_log_bytes",
+        "Bytes of the write-ahead log that hold records, those included that the journal has too",
+        |g, s| s.one(g.store.log_bytes),
+    ),
+    gauge("leveret_journal_bytes", "Bytes of the files of the journal", |g, s| s.one(g.journal.1)),
+    gauge("leveret_journal_files", "Files of the journal", |g, s| s.one(g.journal.0)),
+    histogram(
+        "leveret_delivery_wait_seconds",
+        "How long messages waited in queues for their first delivery, by shard; not of those that were there at the start",
+        |g, s| {
+            for (shard, waits) in g.sum.waits.iter().enumerate() {
+                let bounds = WAIT_BOUNDS.iter().map(|&millis| format!("{:?}", of_millis(millis)));
+                s.histogram(&[("shard", &shard.to_string())], bounds, waits, of_millis(waits.sum));
             }
-            self.0.push('"');
-        }
-        if !labels.is_empty() {
-            self.0.push('}');
-        }
-        let _ = writeln!(self.0, " {value}");
-    }
+        },
+    ),
+    counter(
+        "leveret_dead_letters_total",
+        "Messages that became dead letters, or would have where their queue has a target for these",
+        |g, s| {
+            let mut all = g.of_type(CLASSIC);
+            all += &g.of_type(QUORUM);
+            for (reason, count) in [
+                ("expired", QueueCount::Expired),
+                ("maxlen", QueueCount::MaxLength),
+                ("rejected", QueueCount::Rejected),
+                ("delivery_limit", QueueCount::DeliveryLimit),
+            ] {
+                s.labelled(&[("reason", reason)], all[count]);
+            }
+        },
+    ),
+    gauge("leveret_blocked_publishers", "Connections that alarms block", |g, s| s.one(g.sum.blocked)),
+];
 
-    fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
-        self.family(name, kind, help);
-        self.sample(name, &[], value);
-    }
-}
+const PROTOCOL: (&str, &str) = ("protocol", "amqp091");
+const ALL_STRATEGIES: [DeadLetterStrategy; 3] =
+    [DeadLetterStrategy::AtMostOnce, DeadLetterStrategy::AtLeastOnce, DeadLetterStrategy::Disabled];
 
-/// Seconds of so many milliseconds.
-#[allow(clippy::cast_precision_loss, reason = "no time is that long")]
-fn seconds(millis: u64) -> f64 {
-    millis as f64 / 1000.0
-}
-
-/// Which broker this is.
-pub(super) fn identity(text: &mut Text, endpoint: &str, identity: &str) {
-    text.family("rabbitmq_build_info", "untyped", "RabbitMQ & Erlang/OTP version info");
-    let version = RABBITMQ_VERSION;
-    let labels = [
-        ("rabbitmq_version", version),
-        ("prometheus_plugin_version", version),
-        ("prometheus_client_version", "none"),
-        ("erlang_version", ERLANG_VERSION),
-        ("product_name", "RabbitMQ"),
-        ("product_version", version),
-    ];
-    text.sample("rabbitmq_build_info", &labels, 1);
-    text.family("rabbitmq_identity_info", "untyped", "RabbitMQ node & cluster identity info");
-    let labels = [
-        ("rabbitmq_node", NODE),
-        ("rabbitmq_cluster", NODE),
-        ("rabbitmq_cluster_permanent_id", identity),
-        ("rabbitmq_endpoint", endpoint),
-    ];
-    text.sample("rabbitmq_identity_info", &labels, 1);
+fn disk_times(samples: &mut Samples<'_>, times: &DiskTimes) {
+    let bounds = DISK_BOUNDS.iter().map(|&micros| format!("{:?}", of_micros(micros)));
+    samples.histogram(&[], bounds, times, of_micros(times.sum));
 }
 
 impl Global<'_> {
-    /// What every endpoint begins with.
+    /// What `/metrics` and `/metrics/per-object` begin with.
     pub(super) fn write(&self, text: &mut Text) {
-        self.write_churn(text);
-        self.write_node(text);
-        self.write_received(text);
-        self.write_delivered(text);
-        self.write_dead_letters(text);
-        self.write_sizes(text);
-        self.write_own(text);
-    }
-
-    fn write_churn(&self, text: &mut Text) {
-        let churn = self.churn;
-        let declared = self.sum.node.connections.counters[ChannelCount::DeclareQueue];
-        for (name, help, value) in [
-            ("connections_opened_total", "Total number of connections opened", churn.connections_opened),
-            (
-                "connections_closed_total",
-                "Total number of connections closed or terminated",
-                churn.connections_closed,
-            ),
-            ("channels_opened_total", "Total number of channels opened", churn.channels_opened),
-            ("channels_closed_total", "Total number of channels closed", churn.channels_closed),
-            ("queues_declared_total", "Total number of queues declared", declared),
-            ("queues_created_total", "Total number of queues created", self.created),
-            ("queues_deleted_total", "Total number of queues deleted", self.deleted),
-            (
-                "auth_attempts_total",
-                "Total number of authentication attempts",
-                churn.logins_succeeded + churn.logins_failed,
-            ),
-            (
-                "auth_attempts_succeeded_total",
-                "Total number of successful authentication attempts",
-                churn.logins_succeeded,
-            ),
-            (
-                "auth_attempts_failed_total",
-                "Total number of failed authentication attempts",
-                churn.logins_failed,
-            ),
-        ] {
-            text.one(&format!("rabbitmq_{name}"), "counter", help, value);
-        }
-        for (name, help, value) in [
-            ("connections", "Connections currently open", self.connections),
-            ("channels", "Channels currently open", self.channels),
-            ("consumers", "Consumers currently connected", self.sum.node.consumers),
-            ("queues", "Queues available", self.queues as u64),
-        ] {
-            text.one(&format!("rabbitmq_{name}"), "gauge", help, value);
+        for family in NODE_FAMILIES.iter().flat_map(|families| families.families) {
+            self.write_family(text, family, family.name);
         }
     }
 
-    fn write_node(&self, text: &mut Text) {
-        for (name, help, value) in [
-            ("process_open_fds", "Open file descriptors", self.open_files),
-            ("process_max_fds", "Open file descriptors limit", self.most_files),
-            ("process_resident_memory_bytes", "Memory used in bytes", self.memory_used),
-            ("resident_memory_limit_bytes", "Memory high watermark in bytes", self.memory_limit),
-            ("disk_space_available_bytes", "Disk space available in bytes", self.disk_free),
-            ("disk_space_available_limit_bytes", "Free disk space low watermark in bytes", self.disk_limit),
-            (
-                "unreachable_cluster_peers_count",
-                "Number of peers in the cluster the current node cannot reach.",
-                0,
-            ),
-        ] {
-            text.one(&format!("rabbitmq_{name}"), "gauge", help, value);
-        }
-        text.one("rabbitmq_erlang_uptime_seconds", "gauge", "Node uptime", seconds(self.uptime));
-        let store = &self.store;
-        for (name, help, value) in [
-            ("io_read_ops_total", "Total number of I/O read operations", store.fetches),
-            ("io_write_ops_total", "Total number of I/O write operations", store.commits),
-            ("io_write_bytes_total", "Total number of I/O bytes written", store.bytes),
-            ("io_sync_ops_total", "Total number of I/O sync operations", store.commits),
-            ("msg_store_read_total", "Total number of Message Store read operations", store.fetched),
-        ] {
-            text.one(&format!("rabbitmq_{name}"), "counter", help, value);
-        }
-        let time = seconds(store.time / 1000);
-        text.one("rabbitmq_io_sync_time_seconds_total", "counter", "Total I/O sync time", time);
-        for (name, is_on) in [
-            ("file_descriptor_limit", false),
-            ("free_disk_space_watermark", self.alarms.disk),
-            ("memory_used_watermark", self.alarms.memory),
-        ] {
-            let help = "is 1 if the alarm is in effect";
-            text.one(&format!("rabbitmq_alarms_{name}"), "untyped", help, u8::from(is_on));
+    /// Those of these that `/metrics/detailed` is asked for.
+    pub(super) fn write_detailed(&self, text: &mut Text, wants: impl Fn(&'static str) -> bool) {
+        for Families { detailed, families } in NODE_FAMILIES {
+            for family in families.iter().filter(|_| detailed.is_some_and(&wants)) {
+                self.write_family(text, family, &family.name.replacen("rabbitmq_", DETAILED, 1));
+            }
         }
     }
 
-    fn write_received(&self, text: &mut Text) {
-        let counters = &self.sum.node.connections.counters;
-        for (name, help, count) in [
-            (
-                "messages_received_total",
-                "Total number of messages received from publishers",
-                ChannelCount::Publish,
-            ),
-            (
-                "messages_received_confirm_total",
-                "Total number of messages received from publishers expecting confirmations",
-                ChannelCount::PublishConfirm,
-            ),
-            (
-                "messages_confirmed_total",
-                "Total number of messages confirmed to publishers",
-                ChannelCount::Confirm,
-            ),
-            (
-                "messages_routed_total",
-                "Total number of messages routed to queues or streams",
-                ChannelCount::Routed,
-            ),
-            (
-                "messages_unroutable_returned_total",
-                "Total number of messages published as mandatory into an exchange and returned to the publisher as unroutable",
-                ChannelCount::ReturnUnroutable,
-            ),
-            (
-                "messages_unroutable_dropped_total",
-                "Total number of messages published as non-mandatory into an exchange and dropped as unroutable",
-                ChannelCount::DropUnroutable,
-            ),
-        ] {
-            let name = format!("rabbitmq_global_{name}");
-            text.family(&name, "counter", help);
-            text.sample(&name, &[PROTOCOL], counters[count]);
-        }
-        for (name, help, value) in [
-            ("publishers", "Publishers currently connected", self.sum.publishers),
-            ("consumers", "Consumers currently connected", self.sum.channel_consumers),
-        ] {
-            let name = format!("rabbitmq_global_{name}");
-            text.family(&name, "gauge", help);
-            text.sample(&name, &[PROTOCOL], value);
-        }
+    fn write_family(&self, text: &mut Text, family: &Family, name: &str) {
+        text.family(name, family.kind, family.help);
+        (family.write)(self, &mut Samples { text, name });
+    }
+
+    fn of_channels(&self, samples: &mut Samples<'_>, count: ChannelCount) {
+        samples.labelled(&[PROTOCOL], self.sum.node.connections.counters[count]);
     }
 
     /// What all queues of a type have counted.
@@ -254,177 +390,52 @@ impl Global<'_> {
         sum
     }
 
-    fn write_delivered(&self, text: &mut Text) {
-        use QueueCount::{Acked, Deliver, DeliverNoAck, Get, GetEmpty, GetNoAck, Redelivered};
-        let types = [CLASSIC, QUORUM].map(|queue_type| (queue_type, self.of_type(queue_type)));
-        for (name, help, counts) in [
-            (
-                "messages_delivered_total",
-                "Total number of messages delivered to consumers",
-                &[Deliver, DeliverNoAck, Get, GetNoAck][..],
-            ),
-            (
-                "messages_delivered_consume_auto_ack_total",
-                "Total number of messages delivered to consumers using basic.consume with automatic acknowledgment",
-                &[DeliverNoAck],
-            ),
-            (
-                "messages_delivered_consume_manual_ack_total",
-                "Total number of messages delivered to consumers using basic.consume with manual acknowledgment",
-                &[Deliver],
-            ),
-            (
-                "messages_delivered_get_auto_ack_total",
-                "Total number of messages delivered to consumers using basic.get with automatic acknowledgment",
-                &[GetNoAck],
-            ),
-            (
-                "messages_delivered_get_manual_ack_total",
-                "Total number of messages delivered to consumers using basic.get with manual acknowledgment",
-                &[Get],
-            ),
-            (
-                "messages_redelivered_total",
-                "Total number of messages redelivered to consumers",
-                &[Redelivered],
-            ),
-            (
-                "messages_acknowledged_total",
-                "Total number of message acknowledgements received from consumers",
-                &[Acked],
-            ),
-            (
-                "messages_get_empty_total",
-                "Total number of times basic.get operations fetched no message",
-                &[GetEmpty],
-            ),
-        ] {
-            let name = format!("rabbitmq_global_{name}");
-            text.family(&name, "counter", help);
-            for (queue_type, counters) in &types {
-                let sum: u64 = counts.iter().map(|count| counters[*count]).sum();
-                text.sample(&name, &[PROTOCOL, ("queue_type", queue_type)], sum);
+    fn of_queues(&self, samples: &mut Samples<'_>, counts: &[QueueCount]) {
+        for queue_type in [CLASSIC, QUORUM] {
+            let counters = self.of_type(queue_type);
+            let sum: u64 = counts.iter().map(|count| counters[*count]).sum();
+            samples.labelled(&[PROTOCOL, ("queue_type", queue_type)], sum);
+        }
+    }
+
+    fn dead_letters(&self, samples: &mut Samples<'_>, count: QueueCount, strategies: &[DeadLetterStrategy]) {
+        for queue_type in [CLASSIC, QUORUM] {
+            for strategy in strategies {
+                let counters = self.sum.kinds.get(&(queue_type, *strategy));
+                let value = counters.map_or(0, |counters| counters[count]);
+                let strategy = match strategy {
+                    DeadLetterStrategy::Disabled => "disabled",
+                    DeadLetterStrategy::AtMostOnce => "at_most_once",
+                    DeadLetterStrategy::AtLeastOnce => "at_least_once",
+                };
+                samples.labelled(&[("queue_type", queue_type), ("dead_letter_strategy", strategy)], value);
             }
-        }
-    }
-
-    fn write_dead_letters(&self, text: &mut Text) {
-        use DeadLetterStrategy::{AtLeastOnce, AtMostOnce, Disabled};
-        for (name, help, count, strategies) in [
-            (
-                "expired",
-                "due to message TTL exceeded",
-                QueueCount::Expired,
-                &[AtMostOnce, AtLeastOnce, Disabled][..],
-            ),
-            (
-                "rejected",
-                "due to basic.reject or basic.nack",
-                QueueCount::Rejected,
-                &[AtMostOnce, AtLeastOnce, Disabled],
-            ),
-            (
-                "maxlen",
-                "due to overflow drop-head or reject-publish-dlx",
-                QueueCount::MaxLength,
-                &[AtMostOnce, Disabled],
-            ),
-            (
-                "delivery_limit",
-                "due to delivery-limit exceeded",
-                QueueCount::DeliveryLimit,
-                &[AtMostOnce, AtLeastOnce, Disabled],
-            ),
-            ("confirmed", "confirmed by target queues", QueueCount::DeadLetterConfirmed, &[AtLeastOnce]),
-        ] {
-            let name = format!("rabbitmq_global_messages_dead_lettered_{name}_total");
-            text.family(&name, "counter", &format!("Total number of messages dead-lettered {help}"));
-            for queue_type in [CLASSIC, QUORUM] {
-                for strategy in strategies {
-                    let counters = self.sum.kinds.get(&(queue_type, *strategy));
-                    let value = counters.map_or(0, |counters| counters[count]);
-                    let labels =
-                        [("queue_type", queue_type), ("dead_letter_strategy", strategy_name(*strategy))];
-                    text.sample(&name, &labels, value);
-                }
-            }
-        }
-    }
-
-    fn write_sizes(&self, text: &mut Text) {
-        let (name, sizes) = ("rabbitmq_message_size_bytes", &self.sum.node.connections.sizes);
-        text.family(name, "histogram", "Size of messages received from publishers");
-        let bucket = format!("{name}_bucket");
-        let mut sum = 0;
-        for (label, count) in SIZE_LABELS.iter().chain(&["+Inf"]).zip(sizes.counts) {
-            sum += count;
-            text.sample(&bucket, &[PROTOCOL, ("le", label)], sum);
-        }
-        text.sample(&format!("{name}_count"), &[PROTOCOL], sum);
-        text.sample(&format!("{name}_sum"), &[PROTOCOL], sizes.sum);
-    }
-
-    fn write_own(&self, text: &mut Text) {
-        let name = "leveret_commit_duration_seconds";
-        text.family(
-            name,
-            "histogram",
-            "How long commits took that made messages durable, their fsync included",
-        );
-        let bucket = format!("{name}_bucket");
-        let bounds = TIME_BOUNDS.iter().map(|micros| seconds(*micros).to_string());
-        let bounds =
-            bounds.map(|millis| millis.parse::<f64>().unwrap_or(0.0) / 1000.0).map(|bound| bound.to_string());
-        let mut sum = 0;
-        for (label, count) in bounds.chain(["+Inf".to_owned()]).zip(self.store.times) {
-            sum += count;
-            text.sample(&bucket, &[("le", &label)], sum);
-        }
-        text.sample(&format!("{name}_count"), &[], sum);
-        text.sample(&format!("{name}_sum"), &[], seconds(self.store.time / 1000));
-        text.one(
-            "leveret_commit_bytes_total",
-            "counter",
-            "Bytes of messages and operations that were committed",
-            self.store.bytes,
-        );
-        text.one("leveret_blocked_publishers", "gauge", "Connections that alarms block", self.sum.blocked);
-        let (name, help) = (
-            "leveret_dead_letters_total",
-            "Messages that became dead letters, or would have where their queue has a target for these",
-        );
-        text.family(name, "counter", help);
-        let mut all = self.of_type(CLASSIC);
-        all += &self.of_type(QUORUM);
-        for (reason, count) in [
-            ("expired", QueueCount::Expired),
-            ("maxlen", QueueCount::MaxLength),
-            ("rejected", QueueCount::Rejected),
-            ("delivery_limit", QueueCount::DeliveryLimit),
-        ] {
-            text.sample(name, &[("reason", reason)], all[count]);
         }
     }
 }
 
-const PROTOCOL: (&str, &str) = ("protocol", "amqp091");
+/// What names begin with in `/metrics/detailed`.
+pub(super) const DETAILED: &str = "rabbitmq_detailed_";
 
-fn strategy_name(strategy: DeadLetterStrategy) -> &'static str {
-    match strategy {
-        DeadLetterStrategy::Disabled => "disabled",
-        DeadLetterStrategy::AtMostOnce => "at_most_once",
-        DeadLetterStrategy::AtLeastOnce => "at_least_once",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn labels_are_escaped() {
-        let mut text = Text::default();
-        text.sample("a", &[("b", "c\"\\\n"), ("d", "e")], 1);
-        assert_eq!(text.0, "a{b=\"c\\\"\\\\\\n\",d=\"e\"} 1\n");
-    }
+/// Which broker this is.
+pub(super) fn identity(text: &mut Text, endpoint: &str, identity: &str) {
+    text.family("rabbitmq_build_info", Kind::Untyped, "RabbitMQ & Erlang/OTP version info");
+    let version = RABBITMQ_VERSION;
+    let labels = [
+        ("rabbitmq_version", version),
+        ("prometheus_plugin_version", version),
+        ("prometheus_client_version", "none"),
+        ("erlang_version", ERLANG_VERSION),
+        ("product_name", "RabbitMQ"),
+        ("product_version", version),
+    ];
+    text.sample("rabbitmq_build_info", &labels, 1);
+    text.family("rabbitmq_identity_info", Kind::Untyped, "RabbitMQ node & cluster identity info");
+    let labels = [
+        ("rabbitmq_node", NODE),
+        ("rabbitmq_cluster", NODE),
+        ("rabbitmq_cluster_permanent_id", identity),
+        ("rabbitmq_endpoint", endpoint),
+    ];
+    text.sample("rabbitmq_identity_info", &labels, 1);
 }

@@ -30,10 +30,14 @@ mod limits;
 mod listing;
 mod listing_body;
 mod messages;
+mod metric_text;
 mod metrics;
+#[cfg(test)]
+mod metrics_page;
 mod metrics_server;
 mod node;
 mod node_info;
+mod object_columns;
 mod object_metrics;
 mod of_connections;
 mod overview;

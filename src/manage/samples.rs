@@ -102,6 +102,8 @@ struct Kept {
 pub(super) struct Things {
     known: HashMap<Thing, Kept, RandomState>,
     rows: usize,
+    /// When it was last looked through for what nobody asks for.
+    forgot: Timestamp,
 }
 
 impl Things {
@@ -114,7 +116,10 @@ impl Things {
         wants_row: bool,
     ) -> Option<Rates> {
         if self.known.len() >= MOST_THINGS && !self.known.contains_key(&thing) {
-            self.forget(now);
+            // A listing of very many is not to look at all that is known for each of them.
+            if now.0 >= self.forgot.0 + APART {
+                self.forget(now);
+            }
             if self.known.len() >= MOST_THINGS {
                 return None;
             }
@@ -133,6 +138,7 @@ impl Things {
 
     /// Forgets what nobody has asked for in the last minute.
     pub(super) fn forget(&mut self, now: Timestamp) {
+        self.forgot = now;
         let rows = &mut self.rows;
         self.known.retain(|_, kept| {
             let stays = now.0.saturating_sub(kept.asked.0) <= REMEMBERED;
@@ -191,6 +197,18 @@ mod tests {
         assert_eq!((things.known.len(), things.rows), (MOST_THINGS, MOST_ROWS));
         assert!(things.look(Timestamp(REMEMBERED + 1), thing(99_999), &[1], false).is_none());
         assert_eq!((things.known.len(), things.rows), (1, 0));
+    }
+
+    #[test]
+    fn where_it_is_full_not_everybody_who_asks_has_all_of_it_looked_through() {
+        let mut things = Things::default();
+        for number in 0..MOST_THINGS as u64 {
+            things.look(Timestamp(0), thing(number), &[1], false);
+        }
+        for (now, forgot) in [(4_999, 0), (5_000, 5_000), (5_001, 5_000), (9_999, 5_000), (10_000, 10_000)] {
+            things.look(Timestamp(now), thing(99_999), &[1], false);
+            assert_eq!(things.forgot, Timestamp(forgot), "at {now}");
+        }
     }
 
     #[test]

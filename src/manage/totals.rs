@@ -13,7 +13,7 @@ use super::samples::{APART, REMEMBERED, Rates, Series, Thing, Things};
 use super::stats;
 use crate::catalog::gone_connections::{ExchangeCounts, VhostCounts};
 use crate::model::administration::AdministrationError;
-use crate::model::counters::QueueCounters;
+use crate::model::counters::{QueueCounters, Waits};
 use crate::model::ids::{Name, QueueRef, Timestamp};
 use crate::model::question::{
     ConnectionAnswer, ConnectionCounts, ConnectionQuestion, DeadLetterStrategy, MOST_ASKED, QueueTotals,
@@ -70,6 +70,8 @@ pub(super) struct Sum {
     pub(super) publishers: u64,
     pub(super) channel_consumers: u64,
     pub(super) blocked: u64,
+    /// How long messages have waited for their first delivery, by shard.
+    pub(super) waits: Vec<Waits>,
 }
 
 #[derive(Default)]
@@ -234,7 +236,9 @@ async fn make(administrator: &Administrator, before: Option<&Sum>) -> Result<Sum
         Some(before) => sum.take_over_connections(before),
         None => sum.add_connections(administrator).await?,
     }
-    for told in administrator.queue_totals().await? {
+    let (told, waits) = administrator.queue_totals().await?;
+    sum.waits = waits;
+    for told in told {
         let queue_type = if told.queue_type == QueueType::Quorum { QUORUM } else { CLASSIC };
         *sum.kinds.entry((queue_type, told.strategy)).or_default() += &told.counters;
         sum.node.add_queues(&told);

@@ -171,9 +171,52 @@ impl AddAssign<&Traffic> for Traffic {
     }
 }
 
-/// The bounds of [`StoreCounts::times`], in microseconds; the last class is without one.
-pub const TIME_BOUNDS: [u64; 11] =
+/// How many values fell into each class, and their sum. `CLASSES`: one more than there are bounds, for those beyond the
+/// last; which bounds these are, whoever counts knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Histogram<const CLASSES: usize> {
+    /// How many are no larger than the bound, and than no smaller one.
+    pub counts: [u64; CLASSES],
+    pub sum: u64,
+}
+
+impl<const CLASSES: usize> Default for Histogram<CLASSES> {
+    fn default() -> Self {
+        Histogram { counts: [0; CLASSES], sum: 0 }
+    }
+}
+
+impl<const CLASSES: usize> Histogram<CLASSES> {
+    /// Counts a value. `bounds`: one fewer than there are classes, rising.
+    #[inline]
+    pub fn add(&mut self, bounds: &[u64], value: u64) {
+        self.sum += value;
+        let class = bounds.iter().position(|&bound| value <= bound).unwrap_or(bounds.len());
+        if let Some(count) = self.counts.get_mut(class) {
+            *count += 1;
+        }
+    }
+
+    /// How many values there were.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.counts.iter().sum()
+    }
+}
+
+impl<const CLASSES: usize> AddAssign<&Histogram<CLASSES>> for Histogram<CLASSES> {
+    fn add_assign(&mut self, other: &Histogram<CLASSES>) {
+        self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
+        self.sum += other.sum;
+    }
+}
+
+/// The bounds of [`DiskTimes`], in microseconds.
+pub const DISK_BOUNDS: [u64; 11] =
     [500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000];
+
+/// How long something took that writes to the disk, in microseconds.
+pub type DiskTimes = Histogram<{ DISK_BOUNDS.len() + 1 }>;
 
 /// What the store's thread has counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,50 +227,26 @@ pub struct StoreCounts {
     /// Reads of messages that were not in memory, and how many messages these brought.
     pub fetches: u64,
     pub fetched: u64,
-    /// Commits by the time that their turn took.
-    pub times: [u64; TIME_BOUNDS.len() + 1],
-    /// Microseconds of all.
-    pub time: u64,
+    /// Turns that committed, all that they did included; and of these the fsyncs of the log.
+    pub commit_times: DiskTimes,
+    pub fsync_times: DiskTimes,
+    /// Bytes of the log that hold records, those included that the journal has too.
+    pub log_bytes: u64,
 }
 
-impl StoreCounts {
-    /// A turn that committed took so many microseconds.
-    pub fn took(&mut self, micros: u64) {
-        self.time += micros;
-        let class = TIME_BOUNDS.iter().position(|&bound| micros <= bound).unwrap_or(TIME_BOUNDS.len());
-        self.times[class] += 1;
-    }
-}
+/// The bounds of [`Waits`], in milliseconds.
+pub const WAIT_BOUNDS: [u64; 15] =
+    [1, 2, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 60_000, 600_000];
 
-/// The bounds of [`Sizes`], in bytes; the last class is without one.
+/// How long messages waited in queues for their first delivery, in milliseconds.
+pub type Waits = Histogram<{ WAIT_BOUNDS.len() + 1 }>;
+
+/// The bounds of [`Sizes`], in bytes.
 pub const SIZE_BOUNDS: [u64; 8] =
     [100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 50_000_000, 100_000_000];
 
 /// The bodies of published messages by their size.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sizes {
-    /// How many are no larger than the bound, and than no smaller one.
-    pub counts: [u64; SIZE_BOUNDS.len() + 1],
-    /// Bytes of all.
-    pub sum: u64,
-}
-
-impl Sizes {
-    #[inline]
-    pub fn add(&mut self, bytes: usize) {
-        let bytes = bytes as u64;
-        self.sum += bytes;
-        let class = SIZE_BOUNDS.iter().position(|&bound| bytes <= bound).unwrap_or(SIZE_BOUNDS.len());
-        self.counts[class] += 1;
-    }
-}
-
-impl AddAssign<&Sizes> for Sizes {
-    fn add_assign(&mut self, other: &Sizes) {
-        self.counts.iter_mut().zip(other.counts).for_each(|(sum, count)| *sum += count);
-        self.sum += other.sum;
-    }
-}
+pub type Sizes = Histogram<{ SIZE_BOUNDS.len() + 1 }>;
 
 #[cfg(test)]
 mod tests {
@@ -237,9 +256,9 @@ mod tests {
     fn a_size_belongs_to_the_first_bound_that_is_not_below_it() {
         let mut sizes = Sizes::default();
         for bytes in [0, 100, 101, 1_000_000, 100_000_001] {
-            sizes.add(bytes);
+            sizes.add(&SIZE_BOUNDS, bytes);
         }
         assert_eq!(sizes.counts, [2, 1, 0, 0, 1, 0, 0, 0, 1]);
-        assert_eq!(sizes.sum, 101_000_000 + 202);
+        assert_eq!((sizes.sum, sizes.count()), (101_000_000 + 202, 5));
     }
 }

@@ -3,8 +3,8 @@
 
 use leveret_codec::table::FieldTable;
 
-use super::counters::{ChannelCounters, ConsumerCount, ExchangeCount, QueueCounters, Sizes, Traffic};
-use super::ids::{ChannelNumber, ConsumerKey, ConsumerNumber, Name, QueueId, QueueRef};
+use super::counters::{ChannelCounters, ConsumerCount, ExchangeCount, QueueCounters, Sizes, Traffic, Waits};
+use super::ids::{ChannelNumber, ConsumerKey, ConsumerNumber, Name, QueueId, QueueRef, Timestamp};
 use super::settings::QueueType;
 
 /// How many queues, channels or consumers one question may name or one answer may tell of. Whoever wants to know of more asks again: the list of names is the cursor.
@@ -74,6 +74,9 @@ pub struct QueueCounts {
     pub bytes_in_memory: u64,
     /// Of the ready in memory: those that were delivered before.
     pub returned: u64,
+    /// Since when the oldest ready message is here; one that was here when the broker started, or that came back after all
+    /// others had left, since then. It may be told to be older by half.
+    pub oldest_since: Option<Timestamp>,
     /// What the message that comes next says of when it was made, in seconds; None where it says nothing, or is not in memory.
     pub head_timestamp: Option<u64>,
     /// Priorities that have ready messages.
@@ -124,6 +127,9 @@ pub struct QueueTotals {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardTotals {
     pub totals: Vec<QueueTotals>,
+    /// How long messages have waited in its queues for their first delivery, as far as that is known: not of those that were
+    /// there when the broker started.
+    pub waits: Waits,
     /// Where to go on asking; None where this was all.
     pub next: Option<usize>,
 }

@@ -41,6 +41,8 @@ impl Queue {
         let (ready_in_memory, ready_bytes_in_memory) = self.ready.in_memory();
         let held = &self.unacked_memory;
         let head = self.ready.head();
+        let lows = self.ready.lanes.iter().filter_map(Lane::bounds).map(|range| range.first);
+        let oldest = lows.min();
         QueueCounts {
             ready,
             unacked,
@@ -57,6 +59,7 @@ impl Queue {
             returned: self.ready.lanes.iter().map(Lane::returned).sum(),
             priorities: self.ready.lanes.iter().map(|lane| u32::from(!lane.is_empty())).sum(),
             active: self.consumers.single_active(self.selection()),
+            oldest_since: oldest.and_then(|oldest| self.tally.since(oldest)),
             head_timestamp: head.and_then(|entry| entry.message.properties().timestamp()),
             serves: self.consumers.anyone_waits(self.selection()),
             counters: self.tally.total(),

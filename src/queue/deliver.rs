@@ -9,7 +9,7 @@ use super::lane::Next;
 use super::rotation::ConsumerSlot;
 use super::{PIECE, PendingGet, Queue};
 use crate::model::consuming::{DeathReason, Delivery};
-use crate::model::counters::QueueCount;
+use crate::model::counters::{QueueCount, WAIT_BOUNDS};
 use crate::model::ids::{ConnectionId, ConsumerKey, PositionRange, Timestamp};
 use crate::model::op;
 use crate::model::request::clipped;
@@ -65,12 +65,13 @@ impl Queue {
         if came > 0 {
             self.tally.add(QueueCount::Published, clipped(came));
         }
-        self.fresh_from = self.next_position;
+        let new_from = std::mem::replace(&mut self.fresh_from, self.next_position);
         self.born_expired = false;
         let expired = self.expire(now, fx);
         more |= self.enforce_limits(fx);
         self.is_held_up = self.must_wait_for_room(fx) && self.drops_head() && self.is_over_limit();
         self.backlog = !self.ready.is_empty();
+        self.tally.end_pump(self.backlog, new_from, came > 0, now);
         let came = usize::try_from(came).unwrap_or(usize::MAX);
         let (paged, more_to_page) = self.balance_memory(served, came, fx);
         self.read_dead_letters(fx);
@@ -118,7 +119,7 @@ impl Queue {
             let no_ack = self.consumers.is_no_ack(slot);
             let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
             let count = if no_ack { QueueCount::DeliverNoAck } else { QueueCount::Deliver };
-            self.count_out(count, &delivery);
+            self.count_out(now, count, &delivery, fx);
             fx.deliveries.push((key.connection, delivery));
             self.consumers.rotate(slot, selection);
         }
@@ -145,7 +146,7 @@ impl Queue {
                 let delivery = self.hand_over(now, (slot, key, no_ack), lane, entry, fx);
                 self.free_if_idle(slot, fx);
                 let count = if no_ack { QueueCount::GetNoAck } else { QueueCount::Get };
-                self.count_out(count, &delivery);
+                self.count_out(now, count, &delivery, fx);
                 (delivery, clipped(self.ready.count()))
             });
             if found.is_none() {
@@ -186,10 +187,15 @@ impl Queue {
         First::Empty
     }
 
-    fn count_out(&mut self, count: QueueCount, delivery: &Delivery) {
+    fn count_out(&mut self, now: Timestamp, count: QueueCount, delivery: &Delivery, fx: &mut QueueEffects) {
         self.tally.add(count, 1);
         if delivery.redelivered {
             self.tally.add(QueueCount::Redelivered, 1);
+        } else if delivery.position >= self.fresh_from {
+            // It came in this turn.
+            fx.waits.add(&WAIT_BOUNDS, 0);
+        } else if let Some(came) = self.tally.came(delivery.position) {
+            fx.waits.add(&WAIT_BOUNDS, now.0.saturating_sub(came.0));
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::garbage::{CancelledConsumers, Garbage};
 use crate::model::consuming::{DeathReason, Delivery};
+use crate::model::counters::Waits;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, ConsumerKey, Position, PositionRange, QueueId, QueueRef};
 use crate::model::message::Message;
@@ -136,6 +137,8 @@ pub struct QueueEffects {
     pub to_delete: Vec<QueueId>,
     /// Memory to be given back, a part at a time.
     pub garbage: Vec<Garbage>,
+    /// How long messages waited for their first delivery, over all turns.
+    pub waits: Waits,
 }
 
 impl QueueEffects {
@@ -160,6 +163,7 @@ impl QueueEffects {
             fetches,
             to_delete,
             garbage,
+            waits: _,
         } = self;
         ops.shrink_if_sparse();
         deliveries.shrink_if_sparse();
@@ -187,6 +191,7 @@ impl QueueEffects {
             fetches,
             to_delete,
             garbage,
+            waits: _,
         } = self;
         into.in_transit("queue effects: freed consumers", freed_consumers);
         into.in_transit("queue effects: operations", ops);

@@ -22,6 +22,7 @@ use crate::model::op::{self, Op, RecoveredQueue};
 use crate::model::request::clipped;
 use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
 
+mod arrivals;
 mod clock;
 mod consumer_timeouts;
 mod consumers;

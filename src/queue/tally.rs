@@ -1,8 +1,10 @@
 //! What a queue has counted since it was made. While it is used it counts in plain integers; what an idle queue has counted is
-//! kept in a few bytes, for there may be very many of those.
+//! kept in a few bytes, for there may be very many of those. What it knows of when its messages came is in `arrivals.rs`.
 
+use super::arrivals::Arrivals;
 use super::on_first_use::{OnFirstUse, Part};
 use crate::model::counters::{QUEUE_COUNTS, QueueCount, QueueCounters};
+use crate::model::ids::{Position, Timestamp};
 use crate::model::question::QueueSize;
 
 /// Counters of a queue, and which part of it its shard has been told.
@@ -15,6 +17,8 @@ pub(super) struct Tally {
 
 #[derive(Debug, Default)]
 struct Active {
+    /// When what is ready came.
+    arrivals: Arrivals,
     /// The shard has been told.
     told: QueueCounters,
     /// And of this size.
@@ -25,8 +29,12 @@ struct Active {
 
 impl Part for Active {
     fn none() -> &'static Active {
-        static NONE: Active =
-            Active { told: QueueCounters::ZERO, size: QueueSize::ZERO, fresh: [0; QUEUE_COUNTS] };
+        static NONE: Active = Active {
+            arrivals: Arrivals::NONE,
+            told: QueueCounters::ZERO,
+            size: QueueSize::ZERO,
+            fresh: [0; QUEUE_COUNTS],
+        };
         &NONE
     }
 }
@@ -53,10 +61,31 @@ impl Tally {
         if self.active.made().is_none() && now.is_nothing() {
             return None;
         }
-        let Active { told, size, fresh } = &mut *self.active;
+        let Active { arrivals: _, told, size, fresh } = &mut *self.active;
         let counted = QueueCounters::from_fresh(std::mem::replace(fresh, [0; QUEUE_COUNTS]));
         *told += &counted;
         Some(Change { counted, before: std::mem::replace(size, now), now })
+    }
+
+    /// A pump ends. `ready`: there are messages; those from `first` on are new where `are_new`.
+    #[inline]
+    pub(super) fn end_pump(&mut self, ready: bool, first: Position, are_new: bool, now: Timestamp) {
+        if ready {
+            self.active.arrivals.remain(first, are_new, now);
+        } else if let Some(active) = self.active.made() {
+            active.arrivals.forget();
+        }
+    }
+
+    /// When the message at this position came, where that is known.
+    #[inline]
+    pub(super) fn came(&mut self, position: Position) -> Option<Timestamp> {
+        self.active.made()?.arrivals.of(position)
+    }
+
+    /// Since when there has been a message at this position, or by when it was there.
+    pub(super) fn since(&self, position: Position) -> Option<Timestamp> {
+        self.active.arrivals.since(position)
     }
 
     /// All that was counted.

@@ -9,7 +9,7 @@ use super::administrator::Administrator;
 use super::connections::ConnectionAsker;
 use super::owners::{Asker, ShardInput, StoreRequest};
 use crate::model::administration::AdministrationError;
-use crate::model::counters::StoreCounts;
+use crate::model::counters::{StoreCounts, Waits};
 use crate::model::ids::{ConnectionId, QueueRef, ShardIndex};
 use crate::model::question::{
     Answer, ConnectionAnswer, ConnectionQuestion, MOST_ASKED, Question, QueueConsumers, QueueTotals,
@@ -25,9 +25,9 @@ impl Administrator {
     }
 
     /// What all queues together have counted, by vhost and kind, those included that are gone. A kind may be told of more than
-    /// once, by several shards.
-    pub async fn queue_totals(&self) -> Result<Vec<QueueTotals>, AdministrationError> {
-        let mut totals = Vec::new();
+    /// once, by several shards. And how long messages have waited, shard by shard.
+    pub async fn queue_totals(&self) -> Result<(Vec<QueueTotals>, Vec<Waits>), AdministrationError> {
+        let (mut totals, mut waits) = (Vec::new(), Vec::new());
         for shard in self.mailboxes().shard_indices() {
             let mut from = Some(0);
             while let Some(at) = from {
@@ -35,9 +35,12 @@ impl Administrator {
                 let Answer::Totals(told) = answer else { return Err(AdministrationError::Stopping) };
                 totals.extend(told.totals);
                 from = told.next;
+                if from.is_none() {
+                    waits.push(told.waits);
+                }
             }
         }
-        Ok(totals)
+        Ok((totals, waits))
     }
 
     async fn ask_shard(&self, shard: ShardIndex, question: Question) -> Result<Answer, AdministrationError> {

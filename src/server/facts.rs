@@ -52,6 +52,15 @@ impl Facts {
         rustix::fs::statvfs(&self.data_dir).map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
     }
 
+    /// How many files the journal has, the catalog's among them, and their bytes; 0 where that cannot be looked up.
+    #[must_use]
+    pub fn journal(&self) -> (u64, u64) {
+        let files = fs::read_dir(&self.data_dir).into_iter().flatten().flatten();
+        let files = files.filter(|file| file.path().extension().is_some_and(|kind| kind == "redb"));
+        let sizes = files.filter_map(|file| Some(file.metadata().ok()?.len()));
+        sizes.fold((0, 0), |(files, bytes), len| (files + 1, bytes + len))
+    }
+
     /// How many files the process has open, and how many it may have.
     #[must_use]
     pub fn files(&self) -> (u64, u64) {

@@ -21,6 +21,7 @@ use super::owners::{StoreOwner, StoreRequest};
 use super::resource_monitor::ResourceMonitor;
 use super::router::Router;
 use super::supervisor::panic_text;
+use crate::model::counters::DISK_BOUNDS;
 use crate::store::{Store, StoreError};
 
 /// How often it is asked whether the files are still where they are looked for.
@@ -153,7 +154,7 @@ fn run(
         owner.turn(clock.now(), &mut batch, &mut router)?;
         if owner.counts().commits > commits {
             let micros = began.elapsed().as_micros();
-            owner.counts().took(u64::try_from(micros).unwrap_or(u64::MAX));
+            owner.counts().commit_times.add(&DISK_BOUNDS, u64::try_from(micros).unwrap_or(u64::MAX));
         }
     }
     Ok(End::Closing)

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::counters::{ChannelCount, ChannelCounters, ConsumerCount, ExchangeCount, Sizes};
+use crate::model::counters::{
+    ChannelCount, ChannelCounters, ConsumerCount, ExchangeCount, SIZE_BOUNDS, Sizes,
+};
 use crate::model::holdings::Holdings;
 use crate::model::ids::ConsumerNumber;
 
@@ -95,7 +97,7 @@ impl ConnectionTally {
     /// A message with a body of so many bytes came to an exchange, and went to so many queues.
     #[inline]
     pub(super) fn published(&mut self, channel: &mut ChannelTally, exchange: &[u8], bytes: usize, to: u64) {
-        self.sizes.add(bytes);
+        self.sizes.add(&SIZE_BOUNDS, bytes as u64);
         match &mut channel.last {
             Some((name, count)) if **name == *exchange => {
                 count.published += 1;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use crate::catalog::view::ViewState;
-use crate::model::counters::QueueCounters;
+use crate::model::counters::{QueueCounters, Waits};
 use crate::model::holdings::Holdings;
 use crate::model::ids::Name;
 use crate::model::question::{DeadLetterStrategy, QueueSize, QueueTotals, ShardTotals};
@@ -114,14 +114,14 @@ impl Accounts {
     }
 
     /// What so many accounts say from a place on.
-    pub(super) fn tell(&mut self, from: usize, most: usize, view: &ViewState) -> ShardTotals {
+    pub(super) fn tell(&mut self, from: usize, most: usize, view: &ViewState, waits: &Waits) -> ShardTotals {
         if from == 0 {
             // Before anything is told: what was told of is not to move meanwhile.
             self.gather(most, view);
         }
         let to = self.list.len().min(from.saturating_add(most));
         let told = (from..to).filter(|&at| !self.is_free(at)).map(|at| self.list[at].told());
-        ShardTotals { totals: told.collect(), next: (to < self.list.len()).then_some(to) }
+        ShardTotals { totals: told.collect(), waits: *waits, next: (to < self.list.len()).then_some(to) }
     }
 
     /// Makes those of vhosts that are gone one; looks at so many, and goes on there the next time.

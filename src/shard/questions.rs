@@ -8,6 +8,7 @@ use super::Shard;
 use super::accounts::Accounts;
 use super::queues::Queues;
 use crate::catalog::view::View;
+use crate::model::counters::Waits;
 use crate::model::holdings::Holdings;
 use crate::model::ids::QueueId;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
@@ -36,7 +37,7 @@ impl Questions {
 
     /// Answers what there is time for. A question about all that is there, or about one queue, has a turn to itself.
     fn answer(&mut self, known: Known<'_>, answers: &mut Vec<Answer>) {
-        let Known { queues, newest, accounts, view } = known;
+        let Known { queues, newest, accounts, waits, view } = known;
         let mut left = LOOKED_AT;
         while let Some(question) = self.pending.front() {
             match question {
@@ -57,7 +58,7 @@ impl Questions {
                     left = 0;
                 }
                 Question::Totals { from } => {
-                    let totals = accounts.tell(*from, MOST_ASKED, &view.read());
+                    let totals = accounts.tell(*from, MOST_ASKED, &view.read(), waits);
                     answers.push(Answer::Totals(totals));
                     left = 0;
                 }
@@ -75,6 +76,7 @@ struct Known<'a> {
     /// The newest queue that was ever created here.
     newest: QueueId,
     accounts: &'a mut Accounts,
+    waits: &'a Waits,
     view: &'a View,
 }
 
@@ -96,8 +98,9 @@ impl Shard {
 
     pub(super) fn answer_questions(&mut self, answers: &mut Vec<Answer>) {
         if !self.questions.is_empty() {
-            let Shard { queues, newest, accounts, view, .. } = self;
-            self.questions.answer(Known { queues, newest: *newest, accounts, view }, answers);
+            let Shard { queues, newest, accounts, view, fx, .. } = self;
+            let waits = &fx.waits;
+            self.questions.answer(Known { queues, newest: *newest, accounts, waits, view }, answers);
         }
     }
 }

@@ -14,13 +14,13 @@ use super::disk::Disk;
 use super::error::StoreError;
 use super::format::{FORMAT, RowsOf, meta};
 use super::index::{FileRuns, Index};
-use super::journal_files::{JournalFiles, journal_name};
+use super::journal_files::{self, JournalFiles, journal_name};
 use super::log::Log;
 use super::manifest::{Listed, Manifest};
 use super::memtable::{Memtable, Put};
 use super::pack::{self, Item, Location, Packed, Recent, Record};
 use super::redb::DataFile;
-use super::{Store, StoreOptions, Usage, chunk, pending, reading, run};
+use super::{Activity, Store, StoreOptions, Usage, chunk, pending, reading, run};
 use crate::model::holdings::Holdings;
 use crate::model::ids::QueueId;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Lane, Op};
@@ -148,11 +148,12 @@ impl Store for RedbStore {
         into.in_transit("store: file that is being compacted", compaction);
     }
 
+    fn activity(&self) -> Activity {
+        self.log.activity()
+    }
+
     fn usage(&self) -> Usage {
-        let names = self.disk.list().unwrap_or_default();
-        let files = names.iter().filter(|name| name.ends_with(".redb"));
-        let sizes = files.filter_map(|name| self.disk.open(name).and_then(|file| file.len()).ok());
-        let (files, file_bytes) = sizes.fold((0, 0), |(files, bytes), len| (files + 1, bytes + len));
+        let (files, file_bytes) = journal_files::on_disk(&*self.disk);
         Usage {
             files,
             file_bytes,

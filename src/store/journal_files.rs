@@ -43,6 +43,14 @@ pub(super) fn journal_name(file: u64) -> String {
     format!("journal-{file:08}.redb")
 }
 
+/// How many files of redb there are, the catalog's among them, and their bytes.
+pub(super) fn on_disk(disk: &dyn Disk) -> (u64, u64) {
+    let names = disk.list().unwrap_or_default();
+    let files = names.iter().filter(|name| name.ends_with(".redb"));
+    let sizes = files.filter_map(|name| disk.open(name).and_then(|file| file.len()).ok());
+    sizes.fold((0, 0), |(files, bytes), len| (files + 1, bytes + len))
+}
+
 impl JournalFiles {
     pub(super) fn new(disk: Arc<dyn Disk>, active: DataFile, files: Vec<(u64, u64)>) -> JournalFiles {
         JournalFiles {

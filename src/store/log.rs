@@ -12,14 +12,17 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Instant;
 
 use bytes::{Buf, Bytes};
 
+use super::Activity;
 use super::disk::{Disk, DiskFile};
 use super::error::StoreError;
 use super::format::LOG;
 use super::high_water::{HighWaterFile, HighWaterMark, Sequence};
 use super::log_record;
+use crate::model::counters::{DISK_BOUNDS, DiskTimes};
 use crate::model::op::{CatalogOp, Op};
 
 /// Records begin at multiples of this many bytes.
@@ -81,6 +84,7 @@ pub(super) struct Log {
     flushed: u64,
     salt: u64,
     buffer: Vec<u8>,
+    fsync_times: DiskTimes,
 }
 
 impl Log {
@@ -108,7 +112,8 @@ impl Log {
         }
         let (high_water_file, buffer) = (HighWaterFile::open(disk, high_water)?, Vec::new());
         let Replay { flushed, salt, .. } = *replay;
-        Ok(Log { file, high_water_file, capacity, len, end: 0, last, flushed, salt, buffer })
+        let fsync_times = DiskTimes::default();
+        Ok(Log { file, high_water_file, capacity, len, end: 0, last, flushed, salt, buffer, fsync_times })
     }
 
     /// Makes a commit durable. False, and nothing written, where it is too large or there is no room left: the
@@ -136,11 +141,18 @@ impl Log {
         self.buffer[..4].copy_from_slice(&MAGIC);
         self.buffer.resize(len.next_multiple_of(BLOCK), 0);
         self.file.write(self.end, &self.buffer)?;
+        let began = Instant::now();
         self.file.sync()?;
+        let micros = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+        self.fsync_times.add(&DISK_BOUNDS, micros);
         self.end += self.buffer.len() as u64;
         self.last = sequence;
         self.write_high_water()?;
         Ok(true)
+    }
+
+    pub(super) fn activity(&self) -> Activity {
+        Activity { fsync_times: self.fsync_times, log_bytes: self.end }
     }
 
     /// Whether all there is was flushed to the journal.

@@ -53,6 +53,7 @@ mod wire;
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::model::counters::DiskTimes;
 use crate::model::holdings::Holdings;
 use crate::model::op::{CatalogOp, Fetch, Fetched, Op, RecoveredQueue};
 
@@ -88,6 +89,11 @@ pub trait Store: Send {
 
     fn usage(&self) -> Usage;
 
+    /// What it has done since it was opened.
+    fn activity(&self) -> Activity {
+        Activity::default()
+    }
+
     /// What it holds in memory. What it has durably counts as declared.
     fn holdings(&self, into: &mut Holdings);
 }
@@ -104,6 +110,15 @@ pub struct Usage {
     pub body_bytes: u64,
     /// Damaged messages (or runs of them) found since the store was opened.
     pub quarantined: u64,
+}
+
+/// What the store counts. Of one without a log nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Activity {
+    /// How long the fsyncs took by which commits became durable in the log.
+    pub fsync_times: DiskTimes,
+    /// Bytes of the log that hold records, those included that the journal has too.
+    pub log_bytes: u64,
 }
 
 /// How a store is laid out.

@@ -46,10 +46,14 @@ impl Measured {
         }
     }
 
+    fn text(&self, path: &str) -> String {
+        let uri = format!("http://127.0.0.1:{}{path}", self.metrics);
+        ureq::get(&uri).call().unwrap().body_mut().read_to_string().unwrap()
+    }
+
     /// The value of a metric, with its labels.
     fn metric(&self, path: &str, name: &str) -> f64 {
-        let uri = format!("http://127.0.0.1:{}{path}", self.metrics);
-        let text = ureq::get(&uri).call().unwrap().body_mut().read_to_string().unwrap();
+        let text = self.text(path);
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
     }
@@ -152,6 +156,68 @@ fn totals_are_exact_and_never_fall_while_a_thousand_connections_come_and_go() {
     ] {
         assert_eq!(measured.metric(path, &name), f64::from(u32::try_from(value).unwrap()), "{name}");
     }
+}
+
+/// How many messages there are in a histogram's class, and in all those before it.
+fn bucket(text: &str, name: &str, bound: &str) -> u64 {
+    let bound = format!("le=\"{bound}\"}}");
+    let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(&bound));
+    lines.map(|line| line.rsplit(' ').next().unwrap().parse::<u64>().unwrap()).sum()
+}
+
+#[test]
+fn metrics_tell_for_how_long_messages_wait_and_the_disk_takes() {
+    let measured = Measured::start();
+    let runtime = Runtime::new().unwrap();
+    let publish = async |count| {
+        let connection = lapin_client::connect(&measured.broker).await.unwrap();
+        let channel = connection.create_channel().await.unwrap();
+        channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+        declare(&channel, "q", &[]).await.unwrap();
+        for _ in 0..count {
+            let properties = BasicProperties::default().with_delivery_mode(2);
+            let publish = channel.basic_publish(
+                "".into(),
+                "q".into(),
+                BasicPublishOptions::default(),
+                b"x",
+                properties,
+            );
+            publish.await.unwrap().await.unwrap();
+        }
+        connection
+    };
+    let age = "leveret_queue_oldest_message_age_seconds{vhost=\"/\",queue=\"q\"}";
+    let came = Instant::now();
+    let connection = runtime.block_on(publish(3));
+    thread::sleep(Duration::from_millis(1200));
+    let path = "/metrics/detailed?family=queue_metrics";
+    let told = measured.metric(path, age);
+    assert!((1.2..=came.elapsed().as_secs_f64()).contains(&told), "{told}");
+    runtime.block_on(async {
+        let channel = connection.create_channel().await.unwrap();
+        for _ in 0..3 {
+            let got = channel.basic_get("q".into(), BasicGetOptions { no_ack: true }).await.unwrap();
+            assert!(got.is_some());
+        }
+    });
+    assert_eq!(measured.metric(path, age), 0.0);
+    let waits = "leveret_delivery_wait_seconds";
+    let since = Instant::now();
+    let text = loop {
+        let text = measured.text("/metrics");
+        if bucket(&text, waits, "+Inf") == 3 {
+            break text;
+        }
+        assert!(since.elapsed() < Duration::from_secs(30), "{text}");
+        thread::sleep(Duration::from_millis(200));
+    };
+    assert_eq!((bucket(&text, waits, "1.0"), bucket(&text, waits, "600.0")), (0, 3), "{text}");
+    for name in ["leveret_fsync_duration_seconds", "leveret_commit_duration_seconds"] {
+        assert!(bucket(&text, name, "+Inf") >= 3, "a commit for each confirm: {text}");
+    }
+    assert!(measured.metric("/metrics", "leveret_log_bytes") >= 4096.0);
+    assert!(measured.metric("/metrics", "leveret_journal_files") >= 1.0);
 }
 
 /// So many visits at a time.

@@ -11,3 +11,4 @@ mod quorum;
 mod rules;
 mod store;
 pub(super) mod support;
+mod waits;

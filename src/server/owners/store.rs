@@ -10,7 +10,7 @@ use crate::model::counters::StoreCounts;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ShardIndex, Timestamp};
 use crate::model::op::{CatalogOp, Fetch, Op};
-use crate::store::{Store, StoreError};
+use crate::store::{Activity, Store, StoreError};
 
 /// How long an ack may wait to become durable when nothing else is committed, in milliseconds.
 const LAZY_COMMIT: u64 = 100;
@@ -115,7 +115,7 @@ impl StoreOwner {
                 }
                 StoreRequest::Fetch { shard, fetch } => self.fetches.push((shard, fetch)),
                 // Whoever asked may have given up waiting.
-                StoreRequest::Ask(answer) => drop(answer.send(self.counts)),
+                StoreRequest::Ask(answer) => drop(answer.send(self.told())),
                 StoreRequest::Close => self.closing = true,
             }
             if self.open.is_empty() {
@@ -137,7 +137,13 @@ impl StoreOwner {
         self.store.check()
     }
 
-    /// What it has counted, to which its thread adds how long commits took.
+    /// What it has counted, and the store with it.
+    fn told(&self) -> StoreCounts {
+        let Activity { fsync_times, log_bytes } = self.store.activity();
+        StoreCounts { fsync_times, log_bytes, ..self.counts }
+    }
+
+    /// What it has counted itself, to which its thread adds how long commits took.
     pub fn counts(&mut self) -> &mut StoreCounts {
         &mut self.counts
     }
