@@ -319,9 +319,8 @@ fn check_new(declare: &mut QueueDeclare) -> Result<QueueSettings, Fault> {
     queue_arguments::settings(&declare.request, resource, declare.server_named)
 }
 
-/// A new queue as events describe it.
-/// Whether there could be such a queue.
-pub(super) fn check_imported(vhost: &Name, request: &DeclareQueue) -> Result<(), Fault> {
+/// The type of a queue that could be imported.
+pub(super) fn check_imported(vhost: &Name, request: &DeclareQueue) -> Result<QueueType, Fault> {
     let mut declare = QueueDeclare {
         connection: ConnectionId::default(),
         vhost: vhost.clone(),
@@ -329,9 +328,10 @@ pub(super) fn check_imported(vhost: &Name, request: &DeclareQueue) -> Result<(),
         request: request.clone(),
         refused_if_new: None,
     };
-    check_new(&mut declare).map(drop)
+    check_new(&mut declare).map(|settings| settings.queue_type)
 }
 
+/// A new queue as events describe it.
 fn described(queue: &Queue) -> Fields {
     let mut fields = named_queue(queue);
     fields.extend([
