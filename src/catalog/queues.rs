@@ -71,7 +71,11 @@ impl Catalog {
         }
         let (of_vhost, name) = (&declare.vhost, &declare.request.name);
         match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&mut declare)) {
-            Ok(settings) => self.create_queue(state, *declare, settings.into(), fx),
+            Ok(settings) => {
+                let name = declare.request.name.clone();
+                self.create_queue(state, *declare, settings.into(), fx);
+                fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
+            }
             Err(fault) => fx.reply(connection, Reply::Refused(fault)),
         }
     }
@@ -122,9 +126,7 @@ impl Catalog {
             fx.ops.push(record(&queue).put());
         }
         fx.event(state, "queue.created", || described(&queue));
-        let name = queue.label.name.clone();
         state.add_queue(queue);
-        fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
     }
 
     /// Forgets a queue that its shard has deleted; whoever deleted it is answered then.
