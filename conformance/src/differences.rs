@@ -40,9 +40,12 @@ const BEYOND: [&str; 8] = [
      share is closed with 311 (see [bounds.md](bounds.md)).",
     "**A client that takes nothing of what it is sent is closed** after `--send-timeout` seconds.",
     "**The management API is nearly all of RabbitMQ's**: administration, declarations, messages, definitions, counts and \
-     rates; pages for people are not there. Where definitions hold what cannot be here (a stream, a federation upstream), \
-     the rest is imported and the answer is 200 and names what was left out; with `strict=true` it is 400 and nothing is \
-     imported. An import is one commit. One `get` stops at 16 MiB. The hash behind the tilde of a binding's properties \
+     rates; pages for people are not there. Where definitions hold what cannot be here (a stream, a federation upstream), or \
+     what is malformed, the rest is imported and the answer is 200 and names what was left out; with `strict=true` it is 400 \
+     and nothing is imported. RabbitMQ answers 400 or 500 there and keeps what came before the first error, which it alone \
+     names; a queue with `x-queue-master-locator` and limits of a vhost that are malformed it leaves out without a word. Of \
+     a policy the keys that have a meaning are imported (not `ha-mode`), of a queue `x-queue-version` 1 is left out. \
+     An import is one commit. One `get` stops at 16 MiB. The hash behind the tilde of a binding's properties \
      key is another one. Feature flags are all said to be on. Actions on replicas and rebalancing are accepted, and do \
      nothing. On a loopback address only names of this machine are answered, 421 otherwise (`--management-host`). What is \
      in queues and what connections, channels and consumers have counted is said as of the moment of the request, sums \

@@ -11,6 +11,7 @@ mod connection;
 mod differences;
 mod entity;
 mod management_changes;
+mod management_definitions;
 mod operator;
 mod outcome;
 mod report;
@@ -48,8 +49,14 @@ struct Arguments {
     /// Plays changes over the management interface instead of the cases, and compares the answers with RabbitMQ's.
     #[arg(long, requires = "management")]
     management_changes: bool,
-    /// Writes down what the broker answers to them, instead: it is to be RabbitMQ.
-    #[arg(long, requires = "management_changes")]
+    /// Takes definitions into the broker and out of it again instead of the cases: RabbitMQ's recorded ones, or those of the peer.
+    #[arg(long, requires = "management", conflicts_with = "management_changes")]
+    management_definitions: bool,
+    /// The management interface of another broker, RabbitMQ say: definitions go from each of the two to the other and back.
+    #[arg(long, value_name = "URL", requires = "management_definitions")]
+    peer: Option<String>,
+    /// Writes down what the broker answers to changes, or says of its definitions, instead: it is to be RabbitMQ.
+    #[arg(long, requires = "management", conflicts_with = "peer")]
     record: bool,
     /// A shell command that raises alarms, sets limits of the node and restarts the broker (see the README); without it
     /// the cases that need this are skipped. It concerns everybody on the broker.
@@ -79,6 +86,11 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if let (true, Some(url)) = (arguments.management_changes, &arguments.management) {
         let is_right = management_changes::play(&management(url)?, arguments.record)?;
+        return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if let (true, Some(url)) = (arguments.management_definitions, &arguments.management) {
+        let peer = arguments.peer.as_deref().map(management).transpose()?;
+        let is_right = management_definitions::carry(&management(url)?, peer.as_ref(), arguments.record)?;
         return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let cases: Vec<Case> = cases::all().filter(|case| arguments.wants(case)).collect();

@@ -38,10 +38,10 @@ struct Change {
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
-struct Answer {
-    status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    said: Option<Value>,
+    pub(crate) said: Option<Value>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     location: Option<String>,
 }
@@ -51,8 +51,7 @@ pub(crate) fn play((base, credentials): &(String, String), record: bool) -> Resu
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(FILE);
     let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
     let mut changes: Vec<Change> = serde_json::from_str(&text)?;
-    let config = Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
-    let broker = Broker { agent: config.into(), base };
+    let broker = Broker::new(base);
     let node = broker.node(credentials)?;
     let mut wrong = 0;
     for change in &mut changes {
@@ -86,13 +85,27 @@ fn shown(answer: &Answer) -> String {
     format!("{status} {said} {}", location.as_deref().unwrap_or_default())
 }
 
-struct Broker<'a> {
+/// A broker's management interface.
+pub(crate) struct Broker<'a> {
     agent: Agent,
     base: &'a str,
 }
 
-impl Broker<'_> {
-    fn request(&self, method: &str, path: &str, credentials: &str, body: String) -> Result<Answer> {
+impl<'a> Broker<'a> {
+    pub(crate) fn new(base: &'a str) -> Broker<'a> {
+        let config =
+            Agent::config_builder().http_status_as_error(false).timeout_global(Some(TIMEOUT)).build();
+        Broker { agent: config.into(), base }
+    }
+
+    /// Asks for a path behind `/api/`. An error where there is no answer.
+    pub(crate) fn request(
+        &self,
+        method: &str,
+        path: &str,
+        credentials: &str,
+        body: String,
+    ) -> Result<Answer> {
         let request = Request::builder()
             .method(method)
             .uri(format!("{}/api/{path}", self.base))

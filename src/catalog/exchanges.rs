@@ -93,12 +93,7 @@ impl Catalog {
         kind: ExchangeKind,
         declare: DeclareExchange,
     ) -> Result<Exchange, Fault> {
-        if let Some(value) = declare.arguments.inner().get(ALTERNATE)
-            && string(value).is_none()
-        {
-            return Err(invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost)));
-        }
-        kind.check(&declare.arguments)?;
+        check_arguments(vhost, &declare)?;
         let routes = ExchangeRoutes::new(kind, &declare.arguments);
         let policies = state
             .vhost(vhost)
@@ -157,6 +152,24 @@ impl Catalog {
 }
 
 /// The type of this name; 406 where there is none (semantics 5.4).
+/// The type of an exchange that could be declared; 406 where its arguments make no sense.
+pub(super) fn check_arguments(vhost: &str, declare: &DeclareExchange) -> Result<ExchangeKind, Fault> {
+    if let Some(value) = declare.arguments.inner().get(ALTERNATE)
+        && string(value).is_none()
+    {
+        return Err(invalid_type(ALTERNATE, value, Resource::exchange(&declare.name, vhost)));
+    }
+    let kind = kind(&declare.kind)?;
+    kind.check(&declare.arguments)?;
+    Ok(kind)
+}
+
+/// The predeclared exchanges of a vhost, with their types.
+pub(super) fn predeclared(vhost: &str) -> impl Iterator<Item = (&'static str, ExchangeKind)> {
+    let is_here = move |name: &str| name != EVENT_EXCHANGE || vhost == EVENT_VHOST;
+    PREDECLARED.into_iter().filter(move |(name, ..)| is_here(name)).map(|(name, kind, _)| (name, kind))
+}
+
 pub(crate) fn kind(name: &str) -> Result<ExchangeKind, Fault> {
     ExchangeKind::parse(name).ok_or_else(|| Fault::precondition(format!("unknown exchange type '{name}'")))
 }

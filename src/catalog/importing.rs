@@ -1,29 +1,25 @@
-//! Definitions imported together: in one commit, and yet in steps. First every item is checked, then every item is carried out, some
-//! at a time, and others are served between two steps. What the whole of it has to write is handed out at its end: until
+//! Definitions imported together: in one commit, and yet in steps. First every item is checked (`imported_things`), then every item is
+//! carried out, some at a time, and others are served between two steps. What the whole of it has to write is handed out at its end: until
 //! then [`Catalog::is_importing`], and the catalog's owner keeps back all records and answers, so that they are one commit of
 //! the store. A strict import of which something cannot be carried out
 //! has changed nothing; one that is cut short by the end of the process leaves nothing.
 
-use std::collections::{HashSet, VecDeque};
+use crate::model::administration::{Change, ImportItem, LeftOut};
+use crate::model::command::QueueDeclare;
+use crate::model::ids::{ConnectionId, Timestamp};
 
-use crate::model::administration::{Change, ImportItem};
-use crate::model::command::{BindingEnds, QueueDeclare};
-use crate::model::fault::Fault;
-use crate::model::ids::{ConnectionId, Name, Timestamp};
-use crate::model::request::Binding;
-
-use super::administration::{check_expression, check_name};
-use super::exchanges::kind;
-use super::import::{Import, ImportNumber, Made};
-use super::password::PasswordHash;
+use super::import::{Import, ImportNumber, Phase, Things};
+use super::imported_things::explained;
 use super::pattern::Pattern;
-use super::view::ViewState;
 use super::work::Task;
-use super::{Catalog, CatalogEffects, policies, queues};
-use crate::model::administration::Password;
+use super::{Catalog, CatalogEffects};
 
-/// Items that are checked or carried out in one step: some ten microseconds each.
-const TOGETHER: usize = 64;
+/// What one step does: so many items of some ten microseconds each, or as much of what takes longer.
+const MOST_COST: usize = 64;
+/// What a vhost counts as, with its predeclared exchanges.
+const COST_OF_VHOST: usize = 8;
+/// Items that are given back in one step.
+const GIVEN_BACK: usize = 1024;
 /// Nobody's connection: they begin at 1.
 const NOBODY: ConnectionId = ConnectionId(0);
 
@@ -35,10 +31,11 @@ impl Catalog {
         let import = Import {
             number,
             strict,
-            unchecked: items.into_iter(),
-            checked: VecDeque::new(),
-            made: HashSet::new(),
-            failed: Vec::new(),
+            phase: Phase::Checking,
+            items: items.into_iter().map(Some).collect(),
+            next: 0,
+            made: Things::default(),
+            failed: LeftOut::default(),
         };
         self.begin(Task::Import(import), None, fx);
         self.begun = 0;
@@ -58,37 +55,72 @@ impl Catalog {
         import: &mut Import,
         fx: &mut CatalogEffects,
     ) -> bool {
-        if import.unchecked.len() > 0 {
-            self.check_some(import);
-            if import.unchecked.len() == 0 && import.strict && !import.failed.is_empty() {
-                fx.imported.push((import.number, Err(import.failed.join("; "))));
-                return true;
+        match import.phase {
+            Phase::Checking => {
+                self.check_some(import);
+                if import.next == import.items.len() {
+                    let is_refused = import.strict && !import.failed.is_empty();
+                    import.phase = if is_refused { Phase::GivingUp } else { Phase::CarryingOut };
+                    import.next = 0;
+                }
+                false
             }
-            return false;
-        }
-        for _ in 0..TOGETHER {
-            let Some(item) = import.checked.pop_front() else { break };
-            if let Err(why) = self.carry_out(now, item, fx) {
-                import.failed.push(why);
+            Phase::CarryingOut => {
+                self.carry_out_some(now, import, fx);
+                let is_done = import.next == import.items.len();
+                if is_done {
+                    fx.imported.push((import.number, Ok(std::mem::take(&mut import.failed))));
+                }
+                is_done
+            }
+            Phase::GivingUp => {
+                import.items.truncate(import.items.len().saturating_sub(GIVEN_BACK));
+                let is_done = import.items.is_empty();
+                if is_done {
+                    fx.imported.push((import.number, Err(std::mem::take(&mut import.failed))));
+                }
+                is_done
             }
         }
-        if import.checked.is_empty() {
-            fx.imported.push((import.number, Ok(std::mem::take(&mut import.failed))));
-            return true;
-        }
-        false
     }
 
     fn check_some(&self, import: &mut Import) {
         let view = self.view.clone();
         let state = view.read();
-        for item in import.unchecked.by_ref().take(TOGETHER) {
-            match check(&state, &import.made, &item) {
-                Ok(made) => {
-                    import.made.extend(made);
-                    import.checked.push_back(item);
+        let mut cost = 0;
+        while cost < MOST_COST
+            && let Some(place) = import.items.get_mut(import.next)
+        {
+            import.next += 1;
+            let Some(item) = place else { continue };
+            cost += match item {
+                ImportItem::Change(change) => cost_of_change(change),
+                ImportItem::Exchange { .. } | ImportItem::Queue { .. } | ImportItem::Binding { .. } => 1,
+            };
+            if let Err(why) = import.made.check(&state, item) {
+                import.failed.push(why);
+                *place = None;
+            }
+        }
+    }
+
+    fn carry_out_some(&mut self, now: Timestamp, import: &mut Import, fx: &mut CatalogEffects) {
+        let mut cost = 0;
+        while cost < MOST_COST
+            && let Some(place) = import.items.get_mut(import.next)
+        {
+            import.next += 1;
+            let Some(item) = place.take() else { continue };
+            cost += match &item {
+                ImportItem::Change(change) => cost_of_change(change),
+                // Its name is matched against all policies.
+                ImportItem::Exchange { vhost, .. } | ImportItem::Queue { vhost, .. } => {
+                    1 + self.view.read().vhost(vhost).map_or(0, |vhost| vhost.policies.len())
                 }
-                Err(why) => import.failed.push(why),
+                ImportItem::Binding { .. } => 1,
+            };
+            if let Err(why) = self.carry_out(now, item, fx) {
+                import.failed.push(why);
             }
         }
     }
@@ -137,107 +169,13 @@ impl Catalog {
     }
 }
 
-fn explained(fault: Fault) -> String {
-    fault.explanation.into_owned()
-}
-
-/// Whether an item can be carried out, once all before it were. Returns what it makes, or what is wrong with it.
-fn check(state: &ViewState, made: &HashSet<Made>, item: &ImportItem) -> Result<Option<Made>, String> {
-    let vhost = |name: &Name| match state.vhost(name) {
-        None if !made.contains(&Made::Vhost(name.clone())) => Err(format!("vhost '{name}' does not exist")),
-        _ => Ok(()),
-    };
-    let user = |name: &Name| match state.user(name) {
-        None if !made.contains(&Made::User(name.clone())) => Err(format!("user '{name}' does not exist")),
-        _ => Ok(()),
-    };
-    let text = |error: crate::model::administration::AdministrationError| error.to_string();
-    match item {
-        ImportItem::Change(change) => match change {
-            Change::PutVhost { name, .. } => {
-                check_name("vhost", name).map_err(text)?;
-                return Ok(Some(Made::Vhost(name.clone())));
-            }
-            Change::PutUser { name, user } => {
-                check_name("user", name).map_err(text)?;
-                if let Password::Hash(bytes) = &user.password {
-                    PasswordHash::checked(bytes.clone())
-                        .map_err(|error| format!("user '{name}': {error}"))?;
-                }
-                return Ok(Some(Made::User(name.clone())));
-            }
-            Change::PutPermissions { vhost: of, user: who, permissions } => {
-                vhost(of)?;
-                user(who)?;
-                for expression in [&permissions.configure, &permissions.write, &permissions.read] {
-                    check_expression(expression).map_err(text)?;
-                }
-            }
-            Change::PutTopicPermissions { vhost: of, user: who, permissions, .. } => {
-                vhost(of)?;
-                user(who)?;
-                for expression in [&permissions.write, &permissions.read] {
-                    check_expression(expression).map_err(text)?;
-                }
-            }
-            Change::PutPolicy { vhost: of, kind, name, policy } => {
-                vhost(of)?;
-                check_name("policy", name).map_err(text)?;
-                let pattern = Pattern::parse(&policy.pattern);
-                policies::check(*kind, policy, pattern)
-                    .map_err(|error| format!("policy '{name}': {error}"))?;
-            }
-            Change::SetVhostLimit { vhost: of, .. }
-            | Change::SetTracing { vhost: of, .. }
-            | Change::SetVhostProtection { vhost: of, .. } => vhost(of)?,
-            Change::SetUserLimit { user: who, .. } => user(who)?,
-            Change::SetGlobalParameter { name, .. } => check_name("parameter", name).map_err(text)?,
-            Change::DeleteVhost { .. }
-            | Change::DeleteUser { .. }
-            | Change::ClearPermissions { .. }
-            | Change::ClearTopicPermissions { .. }
-            | Change::DeletePolicy { .. }
-            | Change::SetNodeLimits(_) => return Err("definitions do not hold such a change".to_owned()),
-        },
-        ImportItem::Exchange { vhost: of, declare } => {
-            vhost(of)?;
-            check_name("exchange", &declare.name).map_err(text)?;
-            kind(&declare.kind).and_then(|kind| kind.check(&declare.arguments)).map_err(explained)?;
-            return Ok(Some(Made::Exchange(of.clone(), declare.name.clone())));
+/// Expressions are compiled, which may take some milliseconds for each.
+fn cost_of_change(change: &Change) -> usize {
+    match change {
+        Change::PutPermissions { .. } | Change::PutTopicPermissions { .. } | Change::PutPolicy { .. } => {
+            MOST_COST
         }
-        ImportItem::Queue { vhost: of, declare } => {
-            vhost(of)?;
-            check_name("queue", &declare.name).map_err(text)?;
-            queues::check_imported(of, declare).map_err(explained)?;
-            return Ok(Some(Made::Queue(of.clone(), declare.name.clone())));
-        }
-        ImportItem::Binding { vhost: of, to, binding } => {
-            vhost(of)?;
-            let Binding { source, destination, .. } = binding;
-            let exchange = |name: &Name| {
-                state.exchange(of, name).is_some() || made.contains(&Made::Exchange(of.clone(), name.clone()))
-            };
-            let queue = |name: &Name| {
-                state.queue(of, name).is_some() || made.contains(&Made::Queue(of.clone(), name.clone()))
-            };
-            // The predeclared exchanges of a vhost that is made come with it.
-            let is_predeclared =
-                |name: &Name| name.starts_with("amq.") && made.contains(&Made::Vhost(of.clone()));
-            if !exchange(source) && !is_predeclared(source) {
-                return Err(format!(
-                    "a binding comes from exchange '{source}' in vhost '{of}', which does not exist"
-                ));
-            }
-            let is_there = match to {
-                BindingEnds::Queue => queue(destination),
-                BindingEnds::Exchange => exchange(destination) || is_predeclared(destination),
-            };
-            if !is_there {
-                return Err(format!(
-                    "a binding leads to '{destination}' in vhost '{of}', which does not exist"
-                ));
-            }
-        }
+        Change::PutVhost { .. } => COST_OF_VHOST,
+        _ => 1,
     }
-    Ok(None)
 }

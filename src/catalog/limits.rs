@@ -27,7 +27,7 @@ pub(super) fn check_queue_limits(state: &ViewState, vhost: &str, name: &str) -> 
 /// 406 where the broker has exchanges enough (semantics 5.14).
 pub(super) fn check_exchange_limit(state: &ViewState, exchange: Resource<'_>) -> Result<(), Fault> {
     match state.node_limits().exchanges {
-        Some(most) if state.exchanges().count() as u64 >= most => Err(Fault::precondition(format!(
+        Some(most) if state.exchanges().len() as u64 >= most => Err(Fault::precondition(format!(
             "cannot declare {exchange}: exchange limit of {most} is reached"
         ))),
         _ => Ok(()),

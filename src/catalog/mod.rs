@@ -15,6 +15,7 @@ pub(crate) mod events;
 mod exchanges;
 pub mod gone_connections;
 mod import;
+mod imported_things;
 mod importing;
 mod internal_queues;
 mod limits;

@@ -126,6 +126,16 @@ pub(crate) fn compared(queue_type: QueueType) -> impl Iterator<Item = &'static s
     ARGUMENTS.iter().filter(move |argument| argument.fits(queue_type)).map(|argument| argument.name)
 }
 
+/// Whether the value of an argument is an integer, as far as it has a meaning.
+pub(crate) fn is_number(name: &str) -> bool {
+    let counts = |check| {
+        matches!(check, Check::Time { .. } | Check::Size | Check::Count | Check::Priority | Check::Version)
+    };
+    // These are not checked where they are not understood.
+    ["x-delivery-limit", "x-delayed-retry-min", "x-delayed-retry-max"].contains(&name)
+        || ARGUMENTS.iter().any(|argument| argument.name == name && counts(argument.check))
+}
+
 /// The queue type that the arguments ask for. 406 where there is no such type, 540 for a stream.
 pub(crate) fn queue_type(arguments: &FieldTable, queue: Resource<'_>) -> Result<QueueType, Fault> {
     let Some(value) = arguments.inner().get("x-queue-type") else { return Ok(QueueType::Classic) };

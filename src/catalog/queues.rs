@@ -71,7 +71,11 @@ impl Catalog {
         }
         let (of_vhost, name) = (&declare.vhost, &declare.request.name);
         match check_queue_limits(state, of_vhost, name).and_then(|()| check_new(&mut declare)) {
-            Ok(settings) => self.create_queue(state, *declare, settings.into(), fx),
+            Ok(settings) => {
+                let name = declare.request.name.clone();
+                self.create_queue(state, *declare, settings.into(), fx);
+                fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
+            }
             Err(fault) => fx.reply(connection, Reply::Refused(fault)),
         }
     }
@@ -122,9 +126,7 @@ impl Catalog {
             fx.ops.push(record(&queue).put());
         }
         fx.event(state, "queue.created", || described(&queue));
-        let name = queue.label.name.clone();
         state.add_queue(queue);
-        fx.reply(connection, Reply::QueueDeclared { name, messages: 0, consumers: 0 });
     }
 
     /// Forgets a queue that its shard has deleted; whoever deleted it is answered then.
@@ -319,9 +321,8 @@ fn check_new(declare: &mut QueueDeclare) -> Result<QueueSettings, Fault> {
     queue_arguments::settings(&declare.request, resource, declare.server_named)
 }
 
-/// A new queue as events describe it.
-/// Whether there could be such a queue.
-pub(super) fn check_imported(vhost: &Name, request: &DeclareQueue) -> Result<(), Fault> {
+/// The type of a queue that could be imported.
+pub(super) fn check_imported(vhost: &Name, request: &DeclareQueue) -> Result<QueueType, Fault> {
     let mut declare = QueueDeclare {
         connection: ConnectionId::default(),
         vhost: vhost.clone(),
@@ -329,9 +330,10 @@ pub(super) fn check_imported(vhost: &Name, request: &DeclareQueue) -> Result<(),
         request: request.clone(),
         refused_if_new: None,
     };
-    check_new(&mut declare).map(drop)
+    check_new(&mut declare).map(|settings| settings.queue_type)
 }
 
+/// A new queue as events describe it.
 fn described(queue: &Queue) -> Fields {
     let mut fields = named_queue(queue);
     fields.extend([

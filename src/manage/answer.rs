@@ -34,8 +34,6 @@ pub(super) enum Answer {
     Done,
     /// 200, with the methods of a resource.
     Allow(String),
-    /// 200: JSON that is written already.
-    Text(String),
     /// 200: a page for people.
     Page(String),
     /// 301: it is somewhere else.
@@ -149,9 +147,6 @@ fn answered(answer: Answer) -> Response<Body> {
         Answer::CreatedAt(location) => with(empty(StatusCode::CREATED), LOCATION, &location),
         Answer::Done => empty(StatusCode::NO_CONTENT),
         Answer::Allow(methods) => with(empty(StatusCode::OK), ALLOW, &methods),
-        Answer::Text(text) => {
-            with(Response::new(Either::Left(Full::from(text))), CONTENT_TYPE, "application/json")
-        }
         Answer::Page(page) => {
             with(Response::new(Either::Left(Full::from(page))), CONTENT_TYPE, "text/html; charset=utf-8")
         }

@@ -3,7 +3,7 @@
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::clients;
-use super::json::arguments;
+use super::json::declared_arguments;
 use crate::model::ids::Name;
 use crate::model::request::{DeclareExchange, Request};
 
@@ -20,7 +20,7 @@ pub(super) async fn put(call: &mut Call<'_>, vhost: &str, name: &str) -> Outcome
         durable: fields.boolean("durable")?,
         auto_delete: fields.boolean("auto_delete")?,
         internal: fields.boolean("internal")?,
-        arguments: arguments(fields.get("arguments"))?,
+        arguments: declared_arguments(fields.get("arguments"))?,
     };
     let exists = call.view().read().exchange(&vhost, &name).is_some();
     clients::request(call, &vhost, Request::DeclareExchange(declare)).await?;

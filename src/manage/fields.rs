@@ -21,6 +21,10 @@ impl Fields {
         Fields(fields)
     }
 
+    pub(super) fn into_map(self) -> Map<String, Value> {
+        self.0
+    }
+
     /// Reads a body. No body, and `null`, hold no fields.
     pub(super) fn read(body: &[u8]) -> Result<Fields, Refusal> {
         if body.trim_ascii().is_empty() {

@@ -7,6 +7,8 @@ use serde_json::{Map, Number, Value};
 
 use super::answer::Refusal;
 use super::fields::wrong;
+use crate::catalog::queue_arguments;
+use crate::routing;
 
 /// The largest whole number below which a float leaves none out.
 const EXACT: f64 = 9_007_199_254_740_992.0;
@@ -70,8 +72,34 @@ pub(super) fn arguments(given: Option<&Value>) -> Result<FieldTable, Refusal> {
     }
 }
 
+/// Arguments of a queue or exchange: as [`arguments`], but a whole float is an integer where one is wanted. RabbitMQ refuses it there
+/// (semantics 20.12); everywhere else a float stays one, as there, for exchanges compare types.
+pub(super) fn declared_arguments(given: Option<&Value>) -> Result<FieldTable, Refusal> {
+    arguments(given).map(with_declared_integers)
+}
+
+/// Such arguments, already as a table.
+pub(super) fn with_declared_integers(table: FieldTable) -> FieldTable {
+    let wants_integer =
+        |name: &str| queue_arguments::is_number(name) || name == routing::RECENT_HISTORY_LENGTH;
+    with_integers(table, wants_integer)
+}
+
+/// A table in which the whole floats of the fields that `wants_integer` names are integers.
+pub(super) fn with_integers(mut table: FieldTable, wants_integer: impl Fn(&str) -> bool) -> FieldTable {
+    let wanted = |(name, value): (&ShortString, &AMQPValue)| match value {
+        AMQPValue::Double(float) if wants_integer(name.as_str()) => Some((name.clone(), whole(*float)?)),
+        _ => None,
+    };
+    let changed: Vec<_> = table.inner().iter().filter_map(wanted).collect();
+    for (name, whole) in changed {
+        table.insert(name, AMQPValue::LongLongInt(whole));
+    }
+    table
+}
+
 /// As deep as a body nests, which its reader bounds.
-fn has_null(value: &Value) -> bool {
+pub(super) fn has_null(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Array(items) => items.iter().any(has_null),
@@ -101,7 +129,7 @@ fn amqp(value: &Value, depth: usize) -> Result<AMQPValue, String> {
     Ok(match value {
         Value::Null => AMQPValue::Void,
         Value::Bool(value) => AMQPValue::Boolean(*value),
-        Value::Number(number) => match integer(value) {
+        Value::Number(number) => match number.as_i64() {
             Some(integer) => AMQPValue::LongLongInt(integer),
             None => AMQPValue::Double(number.as_f64().unwrap_or(f64::NAN)),
         },
@@ -120,10 +148,13 @@ fn check_depth(depth: usize) -> Result<(), String> {
 }
 
 /// A whole number, also where it is written as a float.
-#[allow(clippy::cast_possible_truncation, reason = "it is whole, and in the range that floats tell apart")]
 pub(super) fn integer(value: &Value) -> Option<i64> {
-    let whole = |value: f64| (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64);
     value.as_i64().or_else(|| value.as_f64().filter(|_| value.is_f64()).and_then(whole))
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "it is whole, and in the range that floats tell apart")]
+fn whole(value: f64) -> Option<i64> {
+    (value.fract() == 0.0 && value.abs() <= EXACT).then_some(value as i64)
 }
 
 #[cfg(test)]
@@ -146,13 +177,23 @@ mod tests {
     }
 
     #[test]
-    fn a_whole_float_is_an_integer_and_what_is_too_large_is_none() {
-        let table = read(&json!({"ttl": 30000.0, "half": 0.5, "huge": 1e300, "unsigned": u64::MAX})).unwrap();
+    fn a_whole_float_is_an_integer_where_one_is_wanted_and_what_is_too_large_is_none() {
+        let given = json!({
+            "x-message-ttl": 30000.0, "x-expires": 0.5, "x-max-length": 1e300, "x-max-length-bytes": u64::MAX,
+            "x-recent-history-length": 5.0, "own": 2.0, "inner": {"x-expires": 3.0},
+        });
+        let table = declared_arguments(Some(&given)).unwrap_or_else(|_| panic!("AMQP holds all of it"));
         let field = |name: &str| table.inner().get(name).unwrap().clone();
-        assert_eq!(field("ttl"), AMQPValue::LongLongInt(30_000));
-        assert_eq!(field("half"), AMQPValue::Double(0.5));
-        assert_eq!(field("huge"), AMQPValue::Double(1e300));
-        assert!(matches!(field("unsigned"), AMQPValue::Double(_)));
+        assert_eq!(field("x-message-ttl"), AMQPValue::LongLongInt(30_000));
+        assert_eq!(field("x-recent-history-length"), AMQPValue::LongLongInt(5));
+        assert_eq!(field("x-expires"), AMQPValue::Double(0.5));
+        assert_eq!(field("x-max-length"), AMQPValue::Double(1e300));
+        assert!(matches!(field("x-max-length-bytes"), AMQPValue::Double(_)));
+        // A float that was whole is one again in JSON.
+        assert_eq!(field("own"), AMQPValue::Double(2.0));
+        assert_eq!(from_table(&table)["own"].to_string(), "2.0");
+        assert_eq!(from_table(&table)["inner"], json!({"x-expires": 3.0}));
+        assert_eq!(from_table(&read(&json!({"x-expires": 2.0})).unwrap())["x-expires"].to_string(), "2.0");
     }
 
     #[test]

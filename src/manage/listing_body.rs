@@ -23,7 +23,7 @@ use crate::model::question::{ConnectionAnswer, ConnectionQuestion, QueueCounts};
 use crate::server::Administrator;
 
 /// Bytes of a piece, about.
-const PIECE: usize = 32 << 10;
+pub(super) const PIECE: usize = 32 << 10;
 /// How long a client may take to take one.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -68,12 +68,24 @@ struct Writer {
     _turn: Turn,
 }
 
-/// A piece, and who writes the next one; nobody behind the last.
-type Written = Result<(Bytes, Option<Box<Writer>>), AdministrationError>;
+/// A piece, and who writes the next one; nobody behind the last. An error where the broker stops meanwhile.
+pub(super) type Written = Result<(Bytes, Option<Box<dyn Pieces>>), AdministrationError>;
+pub(super) type Writing = Pin<Box<dyn Future<Output = Written> + Send>>;
+
+/// A body, written piece by piece.
+pub(super) trait Pieces: Send {
+    /// Writes what comes next.
+    fn write_piece(self: Box<Self>) -> Writing;
+}
+
+impl Pieces for Writer {
+    fn write_piece(self: Box<Self>) -> Writing {
+        Box::pin(self.write())
+    }
+}
 
 impl Writer {
-    /// Writes what comes next. An error where the broker stops meanwhile.
-    async fn write_piece(mut self: Box<Self>) -> Written {
+    async fn write(mut self: Box<Self>) -> Written {
         let mut text = Vec::with_capacity(PIECE / 8);
         while text.len() < PIECE {
             match self.items.next(self.administrator.view()) {
@@ -106,7 +118,7 @@ impl Writer {
                 }
             }
         }
-        Ok((text.into(), Some(self)))
+        Ok((text.into(), Some(self as Box<dyn Pieces>)))
     }
 
     /// What stands before the first item.
@@ -120,8 +132,8 @@ pub(super) struct Listing {
     /// What is to be sent next.
     piece: Option<Bytes>,
     /// Who writes what comes behind it, and the piece that is being written.
-    writer: Option<Box<Writer>>,
-    writing: Option<Pin<Box<dyn Future<Output = Written> + Send>>>,
+    writer: Option<Box<dyn Pieces>>,
+    writing: Option<Writing>,
     /// Others have had their turn since the last piece.
     rested: bool,
 }
@@ -143,6 +155,14 @@ impl Listing {
         columns: Columns,
     ) -> Result<Listing, AdministrationError> {
         let writer = Box::new(Writer { administrator, items, page, columns, written: 0, _turn: turn });
+        Listing::of(guest, writer).await
+    }
+
+    /// The same of another body that is written so.
+    pub(super) async fn of(
+        guest: Arc<Guest>,
+        writer: Box<dyn Pieces>,
+    ) -> Result<Listing, AdministrationError> {
         let (piece, writer) = writer.write_piece().await?;
         Ok(Listing { guest, piece: Some(piece), writer, writing: None, rested: true })
     }
@@ -172,7 +192,7 @@ impl Body for Listing {
                 return Poll::Pending;
             }
             if let Some(writer) = self.writer.take() {
-                self.writing = Some(Box::pin(writer.write_piece()));
+                self.writing = Some(writer.write_piece());
             }
         }
         if let Some(writing) = &mut self.writing {

@@ -15,6 +15,7 @@ mod columns;
 mod connection;
 mod connections;
 mod definitions;
+mod definitions_file;
 mod exchange_changes;
 mod exchanges;
 mod features;

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::json::from_table;
-use super::{limits, policies};
+use super::{limits, listing, policies};
 use crate::catalog::view::{Vhost, ViewState};
 use crate::model::administration::{AdministrationError, Change, PolicyKind, VhostLimits};
 use crate::model::ids::Name;
@@ -22,24 +22,20 @@ pub(super) const CLUSTER_NAME: &str = "cluster_name";
 /// Those of a component and a vhost, or all that the caller sees.
 pub(super) async fn list(call: &Call<'_>, component: Option<&str>, vhost: Option<&str>) -> Outcome {
     let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
-    let turn = call.context.turns.take(&call.caller.name).await?;
-    let mut found = Vec::new();
-    let state = call.view().read();
-    let mut vhosts: Vec<&Vhost> = state
-        .vhosts()
-        .filter(|vhost| only.as_ref().map_or_else(|| call.caller.sees(vhost), |only| *only == vhost.name))
-        .collect();
-    vhosts.sort_unstable_by_key(|vhost| &vhost.name);
-    for vhost in vhosts {
-        if component.is_none_or(|only| only == LIMITS) {
-            found.extend(of_limits(vhost));
+    let is_wanted =
+        |vhost: &Vhost| only.as_ref().map_or_else(|| call.caller.sees(vhost), |only| *only == vhost.name);
+    let keys = |state: &ViewState| -> Vec<(Name, Name, Name)> {
+        let mut keys = Vec::new();
+        for vhost in state.vhosts().filter(|vhost| is_wanted(vhost)) {
+            let wanted = parameters(vhost).filter(|(of, _)| component.is_none_or(|only| *only == **of));
+            keys.extend(wanted.map(|(of, name)| (vhost.name.clone(), of, name)));
         }
-        if component.is_none_or(|only| only == OPERATOR_POLICY) {
-            found.extend(of_operator_policies(vhost));
-        }
-    }
-    drop(turn);
-    Ok(Answer::Found(Value::Array(found)))
+        keys
+    };
+    let describe = |state: &ViewState, (vhost, component, name): &(Name, Name, Name)| {
+        parameter(state.vhost(vhost)?, component, name)
+    };
+    listing::list_state(call, keys, describe).await
 }
 
 pub(super) async fn get(call: &Call<'_>, component: &str, vhost: &str, name: &str) -> Outcome {
@@ -48,12 +44,33 @@ pub(super) async fn get(call: &Call<'_>, component: &str, vhost: &str, name: &st
 }
 
 fn find(state: &ViewState, component: &str, vhost: &str, name: &str) -> Option<Value> {
-    let vhost = state.vhost(vhost)?;
-    match component {
-        LIMITS if name == NAME_OF_LIMITS => of_limits(vhost),
-        OPERATOR_POLICY => of_operator_policies(vhost).find(|parameter| parameter["name"] == *name),
-        _ => None,
-    }
+    parameter(state.vhost(vhost)?, component, name)
+}
+
+/// The components and names of all parameters of a vhost.
+pub(super) fn parameters(vhost: &Vhost) -> impl Iterator<Item = (Name, Name)> {
+    let limits = (vhost.limits != VhostLimits::default()).then(|| (LIMITS.into(), NAME_OF_LIMITS.into()));
+    let operators = vhost.policies.iter().filter(|(kind, _)| *kind == PolicyKind::Operator);
+    let operators = operators.map(|(_, policy)| (OPERATOR_POLICY.into(), policy.name.clone()));
+    limits.into_iter().chain(operators)
+}
+
+/// One of them.
+pub(super) fn parameter(vhost: &Vhost, component: &str, name: &str) -> Option<Value> {
+    let value = match component {
+        LIMITS if name == NAME_OF_LIMITS && vhost.limits != VhostLimits::default() => {
+            limits::of_vhost(&vhost.limits)
+        }
+        OPERATOR_POLICY => {
+            let spec = &vhost.policies.get(PolicyKind::Operator, name)?.spec;
+            json!({
+                "pattern": *spec.pattern, "definition": from_table(&spec.definition), "priority": spec.priority,
+                "apply-to": spec.apply_to.as_str(),
+            })
+        }
+        _ => return None,
+    };
+    Some(json!({"vhost": *vhost.name, "component": component, "name": name, "value": value}))
 }
 
 pub(super) async fn put(call: &mut Call<'_>, component: &str, vhost: &str, name: &str) -> Outcome {
@@ -110,27 +127,6 @@ pub(super) async fn delete(call: &Call<'_>, component: &str, vhost: &str, name: 
         }
     }
     Ok(Answer::Done)
-}
-
-pub(super) fn of_limits(vhost: &Vhost) -> Option<Value> {
-    let value = limits::of_vhost(&vhost.limits);
-    let parameter =
-        json!({"vhost": *vhost.name, "component": LIMITS, "name": NAME_OF_LIMITS, "value": value});
-    (vhost.limits != VhostLimits::default()).then_some(parameter)
-}
-
-pub(super) fn of_operator_policies(vhost: &Vhost) -> impl Iterator<Item = Value> {
-    let operators = vhost.policies.iter().filter(|(kind, _)| *kind == PolicyKind::Operator);
-    operators.map(|(_, policy)| {
-        let spec = &policy.spec;
-        json!({
-            "vhost": *vhost.name, "component": OPERATOR_POLICY, "name": *policy.name,
-            "value": {
-                "pattern": *spec.pattern, "definition": from_table(&spec.definition), "priority": spec.priority,
-                "apply-to": spec.apply_to.as_str(),
-            },
-        })
-    })
 }
 
 pub(super) async fn list_global(call: &Call<'_>) -> Outcome {

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Outcome, Refusal};
 use super::call::Call;
 use super::fields::{Fields, integer, wrong};
-use super::json::{from_table, to_amqp, to_table};
+use super::json::{from_table, to_amqp, to_table, with_integers};
 use super::listing::{self, ListingKey};
 use crate::catalog::policies::printed;
 use crate::catalog::view::{Vhost, ViewState};
@@ -51,7 +51,9 @@ pub(super) fn spec_of(fields: &Fields) -> Result<PolicySpec, Refusal> {
     };
     let definition = match fields.get("definition") {
         Some(Value::Object(definition)) => {
-            to_table(definition).map_err(|why| invalid(format!("definition: {why}")))?
+            let definition = to_table(definition).map_err(|why| invalid(format!("definition: {why}")))?;
+            // Whatever is a number in a policy is a whole one.
+            with_integers(definition, |_| true)
         }
         other => return Err(wrong("definition", "an object", other.unwrap_or(&Value::Null))),
     };

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::clients;
-use super::json::arguments;
+use super::json::declared_arguments;
 use super::vhosts::check_node;
 use crate::model::ids::Name;
 use crate::model::request::{DeclareQueue, Request};
@@ -22,7 +22,7 @@ pub(super) async fn put(call: &mut Call<'_>, vhost: &str, name: &str) -> Outcome
         // It would go with whoever asks, at once.
         exclusive: false,
         auto_delete: fields.boolean("auto_delete")?,
-        arguments: arguments(fields.get("arguments"))?,
+        arguments: declared_arguments(fields.get("arguments"))?,
     };
     let exists = call.view().read().queue(&vhost, name).is_some();
     clients::request(call, &vhost, Request::DeclareQueue(declare)).await?;

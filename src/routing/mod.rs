@@ -40,7 +40,7 @@ use crate::model::settings::QueueType;
 
 pub use effort::{Effort, MOST_EFFORT};
 use keeping::Keeping;
-pub use recent_history::length as history_length;
+pub use recent_history::{LENGTH as RECENT_HISTORY_LENGTH, length as history_length};
 pub use table::BindingPlace;
 use table::{BindingTable, Identity};
 pub use walk::{Envelope, Exchanges, MOST_PASSED, Walked, route};
@@ -280,6 +280,11 @@ impl ExchangeRoutes {
             self.matcher.insert(&identity.binding(end, arguments));
         }
         Ok(new)
+    }
+
+    /// Whether it would take a binding: an error as [`ExchangeRoutes::bind`] has it.
+    pub fn check(&self, end: &End<'_>, routing_key: &Name, arguments: &FieldTable) -> Result<(), Fault> {
+        self.matcher.check(end, routing_key, arguments)
     }
 
     /// Whether there is this binding.

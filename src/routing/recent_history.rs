@@ -8,7 +8,8 @@ use super::print::term;
 use crate::model::argument::integer;
 use crate::model::fault::Fault;
 
-const LENGTH: &str = "x-recent-history-length";
+/// The argument that says how many messages are remembered.
+pub const LENGTH: &str = "x-recent-history-length";
 const NO_STORE: &str = "x-recent-history-no-store";
 const DEFAULT_LENGTH: u64 = 20;
 

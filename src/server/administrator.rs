@@ -13,6 +13,7 @@ use super::mailboxes::Mailboxes;
 use super::owners::{Asker, CatalogInput, ShardInput};
 use super::random::random_seed;
 use super::resource_monitor::Thresholds;
+use crate::catalog::Imported;
 use crate::catalog::clients::Clients;
 use crate::catalog::password::PasswordHash;
 use crate::catalog::view::View;
@@ -76,17 +77,16 @@ impl Administrator {
         answered.await.unwrap_or(Err(AdministrationError::Stopping))
     }
 
-    /// Imports definitions, in one commit; returns once they are durable. What could not be carried out is told in words;
-    /// where it is to be strict by [`AdministrationError::Invalid`], and then nothing was changed.
+    /// Imports definitions, in one commit; returns once they are durable. What could not be carried out is told; where it is to be
+    /// strict as an error of the inner result, and then nothing was changed. [`AdministrationError::Stopping`] where the broker stops.
     pub async fn import(
         &self,
         items: Vec<ImportItem>,
         strict: bool,
-    ) -> Result<Vec<String>, AdministrationError> {
+    ) -> Result<Imported, AdministrationError> {
         let (answer, answered) = oneshot::channel();
         self.0.mailboxes.catalog().post(CatalogInput::Import { items, strict, answer });
-        let imported = answered.await.map_err(|_| AdministrationError::Stopping)?;
-        imported.map_err(AdministrationError::Invalid)
+        answered.await.map_err(|_| AdministrationError::Stopping)
     }
 
     /// How much is in each of these queues, in their order; None for one that is gone. What is said of a queue is as of the end

@@ -78,6 +78,8 @@ impl From<&Delivery> for Unsettled {
 }
 
 /// One client. Dropped, it gives back what it holds: unsettled messages go back to their queues.
+/// What it was not told in time may still come, so one that has waited in vain, or was sent away, does nothing any more: it says the
+/// same error again.
 pub struct LocalClient {
     id: ConnectionId,
     port: Port,
@@ -88,10 +90,14 @@ pub struct LocalClient {
     in_flight_limit: Arc<InFlightLimit>,
     clock: Clock,
     stop: CancellationToken,
+    /// How long an owner may take to answer.
+    patience: Duration,
     events: Vec<SessionEvent>,
     /// Why publishers are blocked.
     blocked: Option<&'static str>,
     published: u64,
+    /// Why it does nothing any more.
+    ended: Option<LocalError>,
 }
 
 impl LocalClient {
@@ -115,22 +121,30 @@ impl LocalClient {
             in_flight_limit: InFlightLimit::new(),
             clock,
             stop,
+            patience: PATIENCE,
             events: Vec::new(),
             blocked: None,
             published: 0,
+            ended: None,
         };
         client.port.enter(user, vhost)?;
         Ok(client)
     }
 
-    /// Asks for something and waits for the answer. A refusal is the error.
+    /// Asks for something and waits for the answer. A refusal is the error; 540 for an exclusive queue, for nobody would hear of the
+    /// end of who owns it.
     pub async fn request(&mut self, request: Request) -> Result<Reply, LocalError> {
+        self.check()?;
+        if matches!(&request, Request::DeclareQueue(declare) if declare.exclusive) {
+            return Err(Fault::not_implemented("exclusive queues belong to connections").into());
+        }
         let progress = self.port.request(self.clock.now(), request);
         self.send();
         let reply = match progress {
             Progress::Done(reply) => reply,
             Progress::Pending => {
-                self.hear(|event| match event {
+                let deadline = Instant::now() + self.patience;
+                self.hear(deadline, |event| match event {
                     SessionEvent::Reply(reply) => Some(reply),
                     _ => None,
                 })
@@ -165,6 +179,7 @@ impl LocalClient {
 
     /// Publishes and waits until it is confirmed.
     pub async fn publish(&mut self, message: Message) -> Result<Published, LocalError> {
+        self.check()?;
         self.look();
         if let Some(why) = self.blocked {
             return Err(LocalError::Blocked(why));
@@ -176,9 +191,11 @@ impl LocalClient {
         let mut awaited = self.port.submit(routed, Some(token));
         self.send();
         let mut accepted = true;
+        // All of its queues together may take so long.
+        let deadline = Instant::now() + self.patience;
         while awaited > 0 {
             accepted &= self
-                .hear(|event| match event {
+                .hear(deadline, |event| match event {
                     SessionEvent::Confirm { token: of, accepted } if of == token => Some(accepted),
                     _ => None,
                 })
@@ -190,6 +207,10 @@ impl LocalClient {
             (false, true) => Published::Confirmed,
             (false, false) => Published::Refused,
         })
+    }
+
+    fn check(&self) -> Result<(), LocalError> {
+        self.ended.clone().map_or(Ok(()), Err)
     }
 
     /// Hears what has come already.
@@ -206,9 +227,24 @@ impl LocalClient {
         self.events = events;
     }
 
-    /// Waits for an event; what comes behind it is kept. Being sent away is an error.
-    async fn hear<T>(&mut self, wanted: impl Fn(SessionEvent) -> Option<T>) -> Result<T, LocalError> {
-        let deadline = Instant::now() + PATIENCE;
+    /// Waits for an event; what comes behind it is kept. Being sent away is an error, and so is to hear nothing in time.
+    async fn hear<T>(
+        &mut self,
+        deadline: Instant,
+        wanted: impl Fn(SessionEvent) -> Option<T>,
+    ) -> Result<T, LocalError> {
+        let heard = self.hear_until(deadline, wanted).await;
+        if let Err(error) = &heard {
+            self.ended = Some(error.clone());
+        }
+        heard
+    }
+
+    async fn hear_until<T>(
+        &mut self,
+        deadline: Instant,
+        wanted: impl Fn(SessionEvent) -> Option<T>,
+    ) -> Result<T, LocalError> {
         loop {
             self.look();
             let mut events = std::mem::take(&mut self.events).into_iter();
@@ -257,3 +293,6 @@ impl Drop for LocalClient {
         self.mailboxes.connections().unregister(self.id);
     }
 }
+
+#[cfg(test)]
+mod tests;

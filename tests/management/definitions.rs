@@ -135,14 +135,135 @@ fn what_cannot_be_imported_is_named_or_nothing_is() {
         assert!(left_out.iter().any(|text| text.contains(what)), "{what}: {left_out:?}");
     }
     assert_eq!((api.get("queues/v/q").0, api.get("queues/v/s").0, api.get("vhosts/v").0), (200, 404, 200));
-    // Broken in the middle: nothing of it.
+    // Broken in the middle: nothing of it where it is to be strict, and no object is nothing at all.
     let broken = json!({"vhosts": [{"name": "w"}], "queues": [{"name": "q"}]});
-    assert_eq!(post(api, "definitions", &broken).0, 400);
+    assert_eq!(post(api, "definitions?strict=true", &broken).0, 400);
+    assert_eq!(post(api, "definitions", &json!([broken])).0, 400);
     assert_eq!(api.get("vhosts/w").0, 404);
+    let without = json!({"left_out": ["the queue 'q': vhost is missing"]});
+    assert_eq!(post(api, "definitions", &broken), (200, without));
+    assert_eq!((api.get("vhosts/w").0, api.delete("vhosts/w")), (200, 204));
     let form = "--b\r\ncontent-disposition: form-data; name=\"file\"; filename=\"f.json\"\r\n\r\n{\"vhosts\":[{\"name\":\"w\"}]}\r\n--b--\r\n";
     let kind = [("content-type", "multipart/form-data; boundary=b")];
     assert_eq!(api.call("POST", "definitions", &kind, form.as_bytes()).0, 204);
     assert_eq!(api.get("vhosts/w").0, 200);
+}
+
+#[test]
+fn what_a_strict_import_cannot_do_is_known_before_anything_is_done() {
+    let managed = Managed::start();
+    let api = &managed.api;
+    api.change("vhosts/v", &json!({}));
+    api.change("vhost-limits/v/max-queues", &json!({"value": 1}));
+    let before = api.found("definitions");
+    let queue = |name: &str| json!({"name": name, "vhost": "v", "arguments": {}});
+    let bound = |to: &str, arguments: Value| json!({"source": "x", "vhost": "v", "destination": to, "destination_type": "queue", "routing_key": "k", "arguments": arguments});
+    let exchange = |kind: &str, arguments: Value| json!({"name": "x", "vhost": "v", "type": kind, "arguments": arguments});
+    let topics = json!({"user": "guest", "vhost": "v", "exchange": "none", "write": "", "read": ""});
+    let ttl = json!({"x-message-ttl": "a"});
+    for (section, second, why) in [
+        ("queues", queue("second"), "queue limit in vhost 'v' (1) is reached"),
+        ("queues", json!({"name": "q", "vhost": "w"}), "vhost 'w' does not exist"),
+        ("queues", json!({"name": "second", "vhost": "v", "arguments": ttl}), "invalid arg 'x-message-ttl'"),
+        ("topic_permissions", topics, "exchange 'none' does not exist"),
+        ("exchanges", exchange("topic", json!({"alternate-exchange": 5})), "invalid type"),
+        ("bindings", bound("q", json!({})), "from 'x' to 'q'"),
+        ("bindings", bound("none", json!({})), "leads to 'none'"),
+        ("global_parameters", json!({"name": "x".repeat(256), "value": 1}), "name is 256 bytes long"),
+    ] {
+        // It would have weights for routing keys.
+        let mut file =
+            json!({"queues": [queue("q")], "exchanges": [exchange("x-consistent-hash", json!({}))]});
+        match &mut file[section] {
+            Value::Array(items) if section == "queues" => items.push(second),
+            place => *place = json!([second]),
+        }
+        let (status, said) = post(api, "definitions?strict=true", &file);
+        assert!(status == 400 && said.to_string().contains(why), "{section}: {said}");
+        assert_eq!(api.found("definitions"), before, "{section}");
+        // Otherwise all else is imported.
+        let (status, said) = post(api, "definitions", &file);
+        assert_eq!((status, said["left_out"].as_array().map(Vec::len)), (200, Some(1)), "{section}: {said}");
+        assert_eq!(api.delete("queues/v/q"), 204);
+        api.delete("exchanges/v/x");
+    }
+}
+
+/// What left out: how it begins.
+fn imported_from(file: &str, left_out: &[&str]) -> Managed {
+    let managed = Managed::start();
+    let file: Value = serde_json::from_str(file).unwrap();
+    let before = managed.api.found("definitions");
+    let (status, said) = post(&managed.api, "definitions?strict=true", &file);
+    assert_eq!((status, &said["error"]), (400, &json!("bad_request")), "{said}");
+    assert_eq!(managed.api.found("definitions"), before);
+    let (status, said) = post(&managed.api, "definitions", &file);
+    assert_eq!(status, 200, "{said}");
+    let named: Vec<&str> =
+        said["left_out"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    assert_eq!(named.len(), left_out.len(), "{named:#?}");
+    for (named, expected) in named.iter().zip(left_out) {
+        assert!(named.starts_with(expected), "{named} is not {expected}");
+    }
+    managed
+}
+
+fn names(definitions: &Value, section: &str, vhost: &str) -> Vec<String> {
+    let of_vhost = definitions[section].as_array().unwrap().iter().filter(|item| item["vhost"] == vhost);
+    let mut names: Vec<String> = of_vhost.map(|item| item["name"].as_str().unwrap().to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_file_of_rabbitmq_3_10_is_imported() {
+    let v = "old/ \"ü\"";
+    let managed = imported_from(
+        include_str!("../../conformance/definitions/rabbitmq-3.10.json"),
+        &[
+            "the parameter 'up' of federation-upstream in vhost 'old/ \"ü\"'",
+            "the parameter 'sh' of shovel in vhost 'old/ \"ü\"'",
+            "'ha-mode', 'queue-master-locator' of the policy 'ha and ttl' in vhost 'old/ \"ü\"'",
+            "the argument x-queue-version 1 of the queue 'q-v1' in vhost 'old/ \"ü\"'",
+            "the queue 'stream' in vhost 'old/ \"ü\"', of type stream",
+            "policy 'federated' in vhost 'old/ \"ü\"': Validation failed",
+            "policy 'ha' in vhost 'old/ \"ü\"': Validation failed",
+            "a binding leads to 'stream' in vhost 'old/ \"ü\"', which does not exist",
+        ],
+    );
+    let definitions = managed.api.found("definitions");
+    assert_eq!(names(&definitions, "queues", v), ["q-mirrored", "q-v1", "q-v2", "quorum", "transient"]);
+    assert_eq!(names(&definitions, "policies", v), ["exchanges", "ha and ttl"]);
+    assert_eq!(names(&definitions, "parameters", v), ["limits", "op"]);
+    assert_eq!(names(&definitions, "exchanges", v).len(), 8);
+    let bindings = definitions["bindings"].as_array().unwrap();
+    assert_eq!(bindings.len(), 3, "{bindings:?}");
+    // The users may log in as before.
+    assert_eq!(Api::new(managed.port, "old:p").get("whoami").0, 200);
+    let described = managed.api.found("queues/old%2F%20%22%C3%BC%22/q-mirrored");
+    let arguments = json!({"x-queue-mode": "lazy", "x-queue-master-locator": "min-masters"});
+    assert_eq!((&described["arguments"], &described["policy"]), (&arguments, &json!("ha and ttl")));
+}
+
+#[test]
+fn a_file_of_rabbitmq_4_0_is_imported() {
+    let v = "old/ \"ü\" 4";
+    let managed = imported_from(
+        include_str!("../../conformance/definitions/rabbitmq-4.0.json"),
+        &[
+            "the default queue type stream of vhost 'old-streams'",
+            "the parameter 'sh' of shovel in vhost",
+            "the exchange 'federated' in vhost 'old/ \"ü\" 4', of type x-federation-upstream",
+            "the queue 'stream' in vhost",
+            "a binding leads to 'stream' in vhost",
+        ],
+    );
+    let definitions = managed.api.found("definitions");
+    assert_eq!(names(&definitions, "queues", v), ["classic", "quorum"]);
+    assert_eq!(names(&definitions, "policies", v), ["p", "streams"]);
+    let vhost = managed.api.found("vhosts/old%2F%20%22%C3%BC%22%204");
+    assert_eq!((&vhost["default_queue_type"], &vhost["tags"]), (&json!("quorum"), &json!(["a"])));
+    assert_eq!(managed.api.found("cluster-name"), json!({"name": "rabbit@old"}));
 }
 
 #[test]

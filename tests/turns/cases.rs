@@ -1,8 +1,9 @@
 //! Requests that concern very much, and what has to be there before.
 
 use leveret::model::administration::{
-    ApplyTo, Change, PermissionSpec, PolicyKind, PolicySpec, VhostMetadata,
+    ApplyTo, Change, ImportItem, PermissionSpec, PolicyKind, PolicySpec, VhostMetadata,
 };
+use leveret::model::command::BindingEnds;
 use leveret::model::consuming::{ConsumeOptions, Settlement};
 use leveret::model::ids::{ConsumerNumber, Position, PositionRange, QueueRef};
 use leveret::model::port::BrokerPort;
@@ -111,6 +112,23 @@ pub(crate) const CASES: &[(&str, Case)] = &[
         bind(harness, "x", count);
         harness.begin();
         harness.ask(1, Request::DeleteExchange { name: "x".into(), if_unused: false });
+    }),
+    ("imported", |harness, count| {
+        harness.begin();
+        harness.import(imported(count), false);
+    }),
+    ("imported in vain", |harness, count| {
+        let mut items = imported(count);
+        items.push(imported_binding("q0", "no exchange"));
+        harness.begin();
+        harness.import(items, true);
+    }),
+    ("imported under many policies", |harness, count| {
+        for number in 0..150 {
+            put_policy(harness, &number.to_string(), "^(?=.*a)(a|aa)+$");
+        }
+        harness.begin();
+        harness.import(imported(count / 100), false);
     }),
     ("exclusive queues of a lost connection", |harness, count| {
         for number in 0..count {
@@ -302,6 +320,28 @@ fn put_policy(harness: &mut Harness, name: &str, pattern: &str) {
     let policy = PolicySpec { pattern, apply_to, priority, definition };
     let (vhost, kind, name) = ("/".into(), PolicyKind::Regular, name.into());
     harness.administer(Change::PutPolicy { vhost, kind, name, policy });
+}
+
+/// So many queues, each with a binding.
+fn imported(count: usize) -> Vec<ImportItem> {
+    let queue = |number: usize| {
+        let declare = DeclareQueue {
+            name: format!("q{number}").into(),
+            passive: false,
+            durable: true,
+            exclusive: false,
+            auto_delete: false,
+            arguments: FieldTable::default(),
+        };
+        ImportItem::Queue { vhost: "/".into(), declare }
+    };
+    let bound = |number: usize| imported_binding(&format!("q{number}"), "amq.topic");
+    (0..count).map(queue).chain((0..count).map(bound)).collect()
+}
+
+fn imported_binding(queue: &str, source: &str) -> ImportItem {
+    let binding = binding(source, queue, &format!("a.{queue}"));
+    ImportItem::Binding { vhost: "/".into(), to: BindingEnds::Queue, binding }
 }
 
 fn settle_all(harness: &mut Harness, count: usize, settlement: Settlement) {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use leveret::catalog::view::View;
-use leveret::model::administration::Change;
+use leveret::model::administration::{Change, ImportItem};
 use leveret::model::command::{CatalogCommand, Origin};
 use leveret::model::consuming::{ConsumeOptions, Delivery};
 use leveret::model::event::{ConfirmToken, SessionEvent};
@@ -41,6 +41,8 @@ pub(crate) struct Mail {
     pub(crate) events: BTreeMap<ConnectionId, Vec<SessionEvent>>,
     /// How much owners have handed over.
     handed_over: usize,
+    /// Definitions are being imported.
+    is_importing: bool,
 }
 
 impl Carrier for Mail {
@@ -58,6 +60,8 @@ impl Carrier for Mail {
     fn ask_store(&mut self, request: StoreRequest) {
         self.handed_over += match &request {
             StoreRequest::Ops { ops, .. } => ops.len(),
+            // All that was made is one commit, handed over as it stands.
+            StoreRequest::Catalog { .. } if self.is_importing => 1,
             StoreRequest::Catalog { ops, .. } => ops.len(),
             StoreRequest::Fetch { .. } | StoreRequest::Ask(_) | StoreRequest::Close => 1,
         };
@@ -332,6 +336,17 @@ impl Harness {
         self.mail.catalog.push(CatalogInput::Administer { change: Box::new(change), answer });
         self.settle();
         assert!(answered.try_recv().expect("it is answered").is_ok());
+    }
+
+    /// Imports definitions; a strict import is to fail.
+    pub(crate) fn import(&mut self, items: Vec<ImportItem>, strict: bool) {
+        let (answer, mut answered) = tokio::sync::oneshot::channel();
+        self.mail.catalog.push(CatalogInput::Import { items, strict, answer });
+        self.mail.is_importing = true;
+        self.settle();
+        self.mail.is_importing = false;
+        let imported = answered.try_recv().expect("it is answered");
+        assert!(imported.is_err() == strict && imported.is_ok_and(|left_out| left_out.is_empty()) != strict);
     }
 
     /// Tells the shard something, and waits until it has done what follows.

@@ -2,7 +2,7 @@
 //! clients are not among them.
 
 mod limits;
-mod parameters;
+pub(super) mod parameters;
 mod policies;
 mod users;
 mod vhosts;

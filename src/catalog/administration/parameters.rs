@@ -11,6 +11,28 @@ use crate::model::ids::Name;
 const MOST: usize = 1000;
 const LONGEST: usize = 1 << 20;
 
+/// Whether a global parameter may be set while there are so many.
+pub(in crate::catalog) fn check_parameter(
+    name: &str,
+    value: Option<&str>,
+    is_new: bool,
+    there: usize,
+) -> Result<(), AdministrationError> {
+    check_name("parameter", name)?;
+    match value {
+        Some(value) if value.len() > LONGEST => {
+            let length = value.len();
+            Err(AdministrationError::Invalid(format!(
+                "global parameter '{name}' is {length} bytes long; at most {LONGEST} are allowed"
+            )))
+        }
+        Some(_) if is_new && there >= MOST => {
+            Err(AdministrationError::Invalid(format!("there are {MOST} global parameters already")))
+        }
+        _ => Ok(()),
+    }
+}
+
 impl Catalog {
     pub(in crate::catalog) fn set_global_parameter(
         state: &mut ViewState,
@@ -18,20 +40,9 @@ impl Catalog {
         value: Option<String>,
         fx: &mut CatalogEffects,
     ) -> Result<Applied, AdministrationError> {
-        check_name("parameter", &name)?;
         let was_there = state.global_parameter(&name).is_some();
+        check_parameter(&name, value.as_deref(), !was_there, state.global_parameters().count())?;
         let op = match &value {
-            Some(value) if value.len() > LONGEST => {
-                let why = format!(
-                    "global parameter '{name}' is {} bytes long; at most {LONGEST} are allowed",
-                    value.len()
-                );
-                return Err(AdministrationError::Invalid(why));
-            }
-            Some(_) if !was_there && state.global_parameters().count() >= MOST => {
-                let why = format!("there are {MOST} global parameters already");
-                return Err(AdministrationError::Invalid(why));
-            }
             Some(value) => Record::GlobalParameter { name: name.clone(), value: value.clone() }.put(),
             None => records::delete_global_parameter(&name),
         };

@@ -103,9 +103,7 @@ pub(crate) fn check(
     if definition.is_empty() {
         return Err(AdministrationError::validation("no policy provided"));
     }
-    let find = |name: &str| {
-        KEYS.iter().find(|key| key.name == name && (key.operator || kind == PolicyKind::Regular))
-    };
+    let find = |name: &str| find(kind, name);
     let unknown: Vec<_> = definition
         .iter()
         .filter(|(name, _)| find(name.as_str()).is_none())
@@ -131,6 +129,16 @@ pub(crate) fn check(
         }
     }
     Ok(pattern)
+}
+
+fn find(kind: PolicyKind, name: &str) -> Option<&'static DefinitionKey> {
+    KEYS.iter().find(|key| key.name == name && (key.operator || kind == PolicyKind::Regular))
+}
+
+/// Whether a policy of this kind may hold the key.
+#[must_use]
+pub fn has_meaning(kind: PolicyKind, name: &str) -> bool {
+    find(kind, name).is_some_and(|key| !matches!(key.check, Check::Gone(_)))
 }
 
 fn is_valid(check: &Check, value: &AMQPValue) -> bool {

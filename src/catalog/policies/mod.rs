@@ -19,7 +19,7 @@ use crate::model::ids::Name;
 use crate::model::settings::QueueType;
 
 pub(crate) use definition::check;
-pub use definition::printed;
+pub use definition::{has_meaning, printed};
 pub(crate) use settings::effective;
 
 /// The argument of an exchange, and the key of a policy.

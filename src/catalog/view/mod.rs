@@ -230,7 +230,7 @@ impl ViewState {
     }
 
     /// All exchanges, in no order.
-    pub fn exchanges(&self) -> impl Iterator<Item = &Exchange> {
+    pub fn exchanges(&self) -> impl ExactSizeIterator<Item = &Exchange> {
         self.exchanges.values()
     }
 

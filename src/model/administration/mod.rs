@@ -14,7 +14,7 @@ use thiserror::Error;
 use super::ids::Name;
 use super::settings::QueueType;
 
-pub use self::import::ImportItem;
+pub use self::import::{ImportItem, LeftOut};
 pub use self::limits::{NodeLimits, UserLimit, UserLimits, VhostLimit, VhostLimits, bound};
 pub use self::policies::{ApplyTo, PolicyKind, PolicySpec};
 pub use self::users::{

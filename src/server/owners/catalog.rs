@@ -13,10 +13,13 @@ use crate::model::administration::Applied;
 use crate::model::command::{Origin, ShardCommand};
 use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{ConnectionId, Timestamp};
+use crate::model::ids::{ConnectionId, ShardIndex, Timestamp};
+use crate::model::sparse::ShrinkIfSparse;
 use crate::server::LogLimit;
 use crate::server::in_flight::InFlightLimit;
 
+/// Commands that a turn hands to shards; an import makes very many at once.
+const MOST_COMMANDS: usize = 4096;
 /// Bytes of events that shards may have in their mailboxes. The catalog cannot be held back: what would be more is dropped.
 const MOST_EVENTS: usize = 16 << 20;
 
@@ -43,6 +46,8 @@ pub struct CatalogOwner {
     /// Who is to be answered of an import once this turn's records are durable, and whose is under way.
     imports: Vec<(ImportAnswerTo, Imported)>,
     importing: Vec<(ImportNumber, ImportAnswerTo)>,
+    /// Commands that wait to be handed to shards, before those of this turn.
+    outgoing: VecDeque<(ShardIndex, ShardCommand)>,
     /// The newest turn that had records.
     sequence: u64,
     stopped: bool,
@@ -60,6 +65,7 @@ impl CatalogOwner {
             events: InFlightLimit::new(),
             imports: Vec::new(),
             importing: Vec::new(),
+            outgoing: VecDeque::new(),
             sequence: 0,
             stopped: false,
         }
@@ -82,11 +88,13 @@ impl CatalogOwner {
             events,
             imports,
             importing,
+            outgoing,
             sequence: _,
             stopped: _,
         } = self;
         into.in_transit("catalog: imports to be answered", imports);
         into.in_transit("catalog: imports under way", importing);
+        into.in_transit("catalog: commands that wait to be handed to shards", outgoing);
         catalog.holdings(into);
         effects.holdings(into);
         into.in_transit("catalog: answers that wait for their records", held);
@@ -122,17 +130,20 @@ impl CatalogOwner {
             }
         }
         self.catalog.step(now, &mut self.effects);
-        while self.stopped && self.has_work() {
+        while self.stopped && self.catalog.has_work() {
             self.catalog.step(now, &mut self.effects);
         }
         self.answer_finished();
         self.dispatch(carrier);
+        while self.stopped && !self.outgoing.is_empty() {
+            self.dispatch_to_shards(carrier);
+        }
     }
 
     /// Whether another turn has something to do, even where nothing comes.
     #[must_use]
     pub fn has_work(&self) -> bool {
-        self.catalog.has_work()
+        self.catalog.has_work() || !self.outgoing.is_empty()
     }
 
     /// Changes that took several turns are done.
@@ -170,7 +181,7 @@ impl CatalogOwner {
     /// While something is imported, all of it waits for the end of that: then it is one commit, or none of it was.
     fn dispatch(&mut self, carrier: &mut impl Carrier) {
         if self.catalog.is_importing() {
-            return;
+            return self.dispatch_to_shards(carrier);
         }
         let effects = &mut self.effects;
         if effects.ops.is_empty() {
@@ -198,8 +209,20 @@ impl CatalogOwner {
                 imports: std::mem::take(&mut self.imports),
             });
         }
+        if self.outgoing.is_empty() && effects.to_shards.len() > MOST_COMMANDS {
+            // Very many are not moved one by one.
+            self.outgoing = VecDeque::from(std::mem::take(&mut effects.to_shards));
+        } else {
+            self.outgoing.extend(effects.to_shards.drain(..));
+        }
+        effects.give_room_back();
+        self.dispatch_to_shards(carrier);
+    }
+
+    fn dispatch_to_shards(&mut self, carrier: &mut impl Carrier) {
         let mut dropped = 0;
-        for (shard, command) in effects.to_shards.drain(..) {
+        let count = self.outgoing.len().min(MOST_COMMANDS);
+        for (shard, command) in self.outgoing.drain(..count) {
             let permit = match &command {
                 ShardCommand::Publish { .. } => {
                     if self.events.in_flight() >= MOST_EVENTS {
@@ -213,12 +236,12 @@ impl CatalogOwner {
             let origin = Origin::Catalog;
             carrier.tell_shard(shard, ShardInput::Commands { origin, commands: vec![command], permit });
         }
+        self.outgoing.shrink_if_sparse();
         if dropped > 0
             && let Some(kept_back) = DROPPED.permit()
         {
             warn!(dropped, kept_back, "events were dropped, for too many of them wait for a shard");
         }
-        effects.give_room_back();
     }
 }
 
