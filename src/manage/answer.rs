@@ -36,6 +36,8 @@ pub(super) enum Answer {
     Allow(String),
     /// 200: JSON that is written already.
     Text(String),
+    /// 200: text for people.
+    Plain(String),
     /// 200: a page for people.
     Page(String),
     /// 301: it is somewhere else.
@@ -151,6 +153,9 @@ fn answered(answer: Answer) -> Response<Body> {
         Answer::Allow(methods) => with(empty(StatusCode::OK), ALLOW, &methods),
         Answer::Text(text) => {
             with(Response::new(Either::Left(Full::from(text))), CONTENT_TYPE, "application/json")
+        }
+        Answer::Plain(text) => {
+            with(Response::new(Either::Left(Full::from(text))), CONTENT_TYPE, "text/plain; charset=utf-8")
         }
         Answer::Page(page) => {
             with(Response::new(Either::Left(Full::from(page))), CONTENT_TYPE, "text/html; charset=utf-8")
