@@ -10,7 +10,9 @@ mod connection;
 #[cfg(test)]
 mod differences;
 mod entity;
+mod management;
 mod management_changes;
+mod management_fields;
 mod operator;
 mod outcome;
 mod report;
@@ -46,10 +48,14 @@ struct Arguments {
     #[arg(long, value_name = "URL")]
     management: Option<String>,
     /// Plays changes over the management interface instead of the cases, and compares the answers with RabbitMQ's.
-    #[arg(long, requires = "management")]
+    #[arg(long, group = "list_of_answers", requires = "management")]
     management_changes: bool,
-    /// Writes down what the broker answers to them, instead: it is to be RabbitMQ.
-    #[arg(long, requires = "management_changes")]
+    /// Asks for everything over the management interface instead of the cases, after a little traffic, and compares the
+    /// fields of the answers with RabbitMQ's.
+    #[arg(long, group = "list_of_answers", requires = "management")]
+    management_fields: bool,
+    /// Writes down what the broker answers to either of them, instead: it is to be RabbitMQ.
+    #[arg(long, requires = "list_of_answers")]
     record: bool,
     /// A shell command that raises alarms, sets limits of the node and restarts the broker (see the README); without it
     /// the cases that need this are skipped. It concerns everybody on the broker.
@@ -79,6 +85,11 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if let (true, Some(url)) = (arguments.management_changes, &arguments.management) {
         let is_right = management_changes::play(&management(url)?, arguments.record)?;
+        return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if let (true, Some(url)) = (arguments.management_fields, &arguments.management) {
+        let is_right =
+            management_fields::compare(&target(&arguments.uri)?, &management(url)?, arguments.record)?;
         return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     let cases: Vec<Case> = cases::all().filter(|case| arguments.wants(case)).collect();
