@@ -15,6 +15,8 @@ mod hostile;
 mod node;
 #[path = "management/objects.rs"]
 mod objects;
+#[path = "management/order.rs"]
+mod order;
 #[path = "management/pages.rs"]
 mod pages;
 #[path = "management/queues.rs"]

@@ -50,13 +50,16 @@ const BEYOND: [&str; 8] = [
      nothing. On a loopback address only names of this machine are answered, 421 otherwise (`--management-host`). What is \
      in queues and what connections, channels and consumers have counted is said as of the moment of the request, sums \
      over the node, vhosts and exchanges as of up to 5 s ago; RabbitMQ says everything as of up to 5 s ago. Of a single \
-     thing rates are told from the second time on that somebody asks. `memory` of a queue is what its messages take; \
+     thing rates are told from the second time on that somebody asks, or, with samples, at once as 0. `memory` of a queue is what its messages take; \
      `message_bytes_persistent` and `messages_persistent` count what the store has, `consumer_capacity` is 1 where a \
      consumer would take a message at this moment. `io_sync` and `io_write` are the store's commits. What means something \
      to Erlang alone is 0 or left out, and so are `incoming` of queues, and `incoming` and `outgoing` of exchanges. \
-     Logins are not counted by `auth/attempts`. Listings come in pages where RabbitMQ has them, and those of vhosts \
-     besides (RabbitMQ answers a page of vhosts with nothing at all), in the order of their names, connections in that in \
-     which they came: `sort` and `sort_reverse` are passed over. An expression that looks around or refers back finds \
+     Which fields of RabbitMQ's answers are left out, and why, is in \
+     [conformance/verdicts](../conformance/verdicts/management-fields-left-out.txt). `config/effective` is a text of our own. Logins \
+     are not counted by address. Listings come in pages where RabbitMQ has them, and those of vhosts \
+     besides (RabbitMQ answers a page of vhosts with nothing at all), by themselves in the order of their names, connections in that in \
+     which they came. Where a listing of connections, channels or the like is too long to be sorted whole (32 MiB of text), it is to \
+     be asked for in pages. An expression that looks around or refers back finds \
      nothing. There is no TLS.",
 ];
 

@@ -10,8 +10,10 @@ mod connection;
 #[cfg(test)]
 mod differences;
 mod entity;
+mod management;
 mod management_changes;
 mod management_definitions;
+mod management_fields;
 mod operator;
 mod outcome;
 mod report;
@@ -47,16 +49,20 @@ struct Arguments {
     #[arg(long, value_name = "URL")]
     management: Option<String>,
     /// Plays changes over the management interface instead of the cases, and compares the answers with RabbitMQ's.
-    #[arg(long, requires = "management")]
+    #[arg(long, group = "list_of_answers", requires = "management")]
     management_changes: bool,
+    /// Asks for everything over the management interface instead of the cases, after a little traffic, and compares the
+    /// fields of the answers with RabbitMQ's.
+    #[arg(long, group = "list_of_answers", requires = "management")]
+    management_fields: bool,
     /// Takes definitions into the broker and out of it again instead of the cases: RabbitMQ's recorded ones, or those of the peer.
-    #[arg(long, requires = "management", conflicts_with = "management_changes")]
+    #[arg(long, group = "list_of_answers", requires = "management")]
     management_definitions: bool,
     /// The management interface of another broker, RabbitMQ say: definitions go from each of the two to the other and back.
     #[arg(long, value_name = "URL", requires = "management_definitions")]
     peer: Option<String>,
-    /// Writes down what the broker answers to changes, or says of its definitions, instead: it is to be RabbitMQ.
-    #[arg(long, requires = "management", conflicts_with = "peer")]
+    /// Writes down what the broker answers to any of them, instead: it is to be RabbitMQ.
+    #[arg(long, requires = "list_of_answers", conflicts_with = "peer")]
     record: bool,
     /// A shell command that raises alarms, sets limits of the node and restarts the broker (see the README); without it
     /// the cases that need this are skipped. It concerns everybody on the broker.
@@ -86,6 +92,11 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     if let (true, Some(url)) = (arguments.management_changes, &arguments.management) {
         let is_right = management_changes::play(&management(url)?, arguments.record)?;
+        return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    if let (true, Some(url)) = (arguments.management_fields, &arguments.management) {
+        let is_right =
+            management_fields::compare(&target(&arguments.uri)?, &management(url)?, arguments.record)?;
         return Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE });
     }
     if let (true, Some(url)) = (arguments.management_definitions, &arguments.management) {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use serde_json::{Map, Value};
 
-use crate::management_changes::Broker;
+use crate::management::Management;
 
 /// What is put into the first broker.
 const SCENE: &str = "definitions/scene.json";
@@ -28,11 +28,11 @@ type File = BTreeMap<String, BTreeSet<String>>;
 
 /// Takes definitions to a broker and back; with a peer through it. Returns whether they are the same then.
 pub(crate) fn carry(
-    (base, credentials): &(String, String),
+    target: &(String, String),
     peer: Option<&(String, String)>,
     record: bool,
 ) -> Result<bool> {
-    let broker = Side { broker: Broker::new(base), credentials, name: "the broker" };
+    let broker = Side { management: Management::new(target), name: "the broker" };
     let scene = read(SCENE)?;
     if record {
         broker.clear()?;
@@ -42,11 +42,11 @@ pub(crate) fn carry(
         return Ok(true);
     }
     broker.clear()?;
-    let Some((peer_base, peer_credentials)) = peer else {
+    let Some(peer) = peer else {
         let recorded = read(RECORDED)?;
         return Ok(differences(&recorded, &broker.through(&recorded)?) == 0);
     };
-    let peer = Side { broker: Broker::new(peer_base), credentials: peer_credentials, name: "the peer" };
+    let peer = Side { management: Management::new(peer), name: "the peer" };
     peer.clear()?;
     let mut different = 0;
     for (one, other) in [(&peer, &broker), (&broker, &peer)] {
@@ -69,15 +69,14 @@ fn read(file: &str) -> Result<Value> {
 }
 
 struct Side<'a> {
-    broker: Broker<'a>,
-    credentials: &'a str,
+    management: Management<'a>,
     name: &'static str,
 }
 
 impl Side<'_> {
     /// Fills the broker from a file, and empties it again. Returns what it said of itself in between, as far as it is the scene.
     fn through(&self, file: &Value) -> Result<Value> {
-        let answer = self.broker.request("POST", "definitions", self.credentials, file.to_string())?;
+        let answer = self.management.ask("POST", "/api/definitions", None, file.to_string())?;
         ensure!(answer.status == 204, "{} does not import all of the definitions: {answer:?}", self.name);
         let said = self.ours()?;
         self.clear()?;
@@ -85,7 +84,7 @@ impl Side<'_> {
     }
 
     fn ours(&self) -> Result<Value> {
-        let answer = self.broker.request("GET", "definitions", self.credentials, String::new())?;
+        let answer = self.management.ask("GET", "/api/definitions", None, String::new())?;
         let said = answer.said.and_then(|said| said.as_object().cloned());
         Ok(ours(said.with_context(|| format!("{} tells no definitions", self.name))?))
     }
@@ -103,7 +102,7 @@ impl Side<'_> {
         paths.extend(names("users").iter().map(|name| format!("users/{name}")));
         paths.extend(names("global_parameters").iter().map(|name| format!("global-parameters/{name}")));
         for path in paths {
-            let answer = self.broker.request("DELETE", &path, self.credentials, String::new())?;
+            let answer = self.management.ask("DELETE", &format!("/api/{path}"), None, String::new())?;
             ensure!(answer.status == 204, "{} does not delete {path}: {answer:?}", self.name);
         }
         Ok(())

@@ -196,7 +196,9 @@ impl Things {
             return Err(format!("a binding leads to '{destination}' in vhost '{of}', which does not exist"));
         };
         let place = match to {
-            BindingEnds::Queue => Destination::Queue(QueueRef { queue: QueueId(0), shard: ShardIndex(0) }),
+            BindingEnds::Queue => {
+                Destination::Queue(QueueRef { queue: QueueId(0), shard: ShardIndex::default() })
+            }
             BindingEnds::Exchange => Destination::Exchange(ExchangeId(0)),
         };
         let end = End { destination: place, name: destination, queue_type };

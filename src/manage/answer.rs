@@ -34,6 +34,8 @@ pub(super) enum Answer {
     Done,
     /// 200, with the methods of a resource.
     Allow(String),
+    /// 200: text for people.
+    Plain(String),
     /// 200: a page for people.
     Page(String),
     /// 301: it is somewhere else.
@@ -147,6 +149,9 @@ fn answered(answer: Answer) -> Response<Body> {
         Answer::CreatedAt(location) => with(empty(StatusCode::CREATED), LOCATION, &location),
         Answer::Done => empty(StatusCode::NO_CONTENT),
         Answer::Allow(methods) => with(empty(StatusCode::OK), ALLOW, &methods),
+        Answer::Plain(text) => {
+            with(Response::new(Either::Left(Full::from(text))), CONTENT_TYPE, "text/plain; charset=utf-8")
+        }
         Answer::Page(page) => {
             with(Response::new(Either::Left(Full::from(page))), CONTENT_TYPE, "text/html; charset=utf-8")
         }

@@ -12,6 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::answer::{Outcome, Refusal};
+use super::attempts::Attempts;
 use super::auth::Caller;
 use super::fields::Fields;
 use super::guests::Guest;
@@ -48,8 +49,12 @@ pub(super) struct Context {
     pub(super) administrator: Administrator,
     pub(super) turns: Turns,
     pub(super) samples: Arc<Samples>,
+    /// Logins to this API.
+    pub(super) attempts: Attempts,
     /// By which names it may be asked for.
     pub(super) hosts: Hosts,
+    /// For those whose listings are to be put in order.
+    pub(super) arranging: Arc<Semaphore>,
     /// For those who send large bodies.
     pub(super) large_bodies: Arc<Semaphore>,
 }

@@ -39,8 +39,12 @@ pub(super) async fn of_connection(call: &Call<'_>, name: &str) -> Outcome {
 }
 
 async fn list_of(call: &Call<'_>, kind: Kind, connections: Vec<ConnectionId>) -> Outcome {
-    listing::list_items(call, Box::new(OfConnections::new(Describer::of(call), kind, connections)), None)
-        .await
+    let items = Box::new(OfConnections::new(Describer::of(call), kind, connections));
+    match kind {
+        // As in RabbitMQ, consumers come without pages.
+        Kind::Consumers => listing::list_items(call, items, None).await,
+        _ => listing::list_paged_items(call, items).await,
+    }
 }
 
 pub(super) async fn get(call: &Call<'_>, name: &str) -> Outcome {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::page;
+use super::sort::find;
 
 /// Columns that one query may name; what is beyond is left out.
 const MOST: usize = 128;
@@ -29,11 +30,6 @@ impl Columns {
         }
         Value::Object(selected)
     }
-}
-
-/// The field that a dotted name leads to.
-pub(super) fn find<'a>(item: &'a Value, path: &[String]) -> Option<&'a Value> {
-    path.iter().try_fold(item, |value, name| value.get(name))
 }
 
 fn copy(item: &Value, path: &[String], into: &mut Map<String, Value>) {

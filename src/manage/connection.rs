@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::arranged::AT_A_TIME;
+use super::attempts::Attempts;
 use super::call::{Context, Ends, LARGE_BODIES};
 use super::guests::{Guest, Guests};
 use super::hosts::Hosts;
@@ -63,7 +65,9 @@ pub(super) async fn accept(
         administrator,
         turns: Turns::new(TURN),
         samples,
+        attempts: Attempts::default(),
         hosts: Hosts::new(hosts),
+        arranging: Arc::new(Semaphore::new(AT_A_TIME)),
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),
     });
     let connections = TaskTracker::new();

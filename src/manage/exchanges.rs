@@ -9,7 +9,7 @@ use super::call::Call;
 use super::json::from_table;
 use super::listing::{self, ListingKey};
 use super::page::Page;
-use super::queues::name_policies;
+use super::queue_json::name_policies;
 use super::rates::{self, Windows};
 use super::samples::Thing;
 use super::totals::{Samples, Sum};

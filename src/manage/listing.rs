@@ -10,10 +10,12 @@ use serde_json::Value;
 use tokio::task::{spawn_blocking, yield_now};
 
 use super::answer::{Answer, Outcome, Refusal};
+use super::arranged::{Wanted, arrange};
 use super::call::Call;
 use super::columns::Columns;
 use super::listing_body::{Items, Listing};
 use super::page::{Found, Page};
+use super::sort::Sort;
 use super::turns::Turn;
 use crate::catalog::view::{Vhost, View, ViewState};
 use crate::model::ids::Name;
@@ -101,8 +103,33 @@ async fn begin_keys<K: Send + 'static>(
     begin(call, turn, Box::new(next), page).await
 }
 
-/// Begins to write items.
+/// Begins to write items, in the order that is asked for.
 pub(super) async fn begin(
+    call: &Call<'_>,
+    turn: Turn,
+    mut items: Box<dyn Items>,
+    page: Option<(Page, Found)>,
+) -> Outcome {
+    if let Some(sort) = Sort::read(call.query) {
+        let page = page.as_ref().map(|(page, found)| (page, Some(*found)));
+        (items, _) = arrange(call, items, Wanted { sort: Some(&sort), page }).await?;
+    }
+    begin_in_order(call, turn, items, page).await
+}
+
+/// Items that know themselves what is listed, and of a page those that it has, by their names.
+pub(super) async fn list_paged_items(call: &Call<'_>, items: Box<dyn Items>) -> Outcome {
+    let page = Page::read(call.query)?;
+    let turn = call.context.turns.take(&call.caller.name).await?;
+    let Some(page) = page else { return begin(call, turn, items, None).await };
+    let sort = Sort::read(call.query);
+    let wanted = Wanted { sort: sort.as_ref(), page: Some((&page, None)) };
+    let (items, found) = arrange(call, items, wanted).await?;
+    begin_in_order(call, turn, items, Some((page, found))).await
+}
+
+/// The same of items that are in order.
+pub(super) async fn begin_in_order(
     call: &Call<'_>,
     turn: Turn,
     items: Box<dyn Items>,
@@ -134,34 +161,37 @@ pub(super) async fn list_in_vhosts(
     let names = move |_: &ViewState, vhost: &Vhost, last: Option<&Name>, most| {
         names(vhost, last, most).into_iter().map(|name| (name, ())).collect()
     };
-    let items = |mut batches: Batches<()>| {
-        let (mut vhost, mut found) = (Name::default(), Vec::new().into_iter());
-        move |view: &View| {
-            loop {
-                let Some((name, ())) = found.next() else {
-                    let (next, names) = batches.next(view)?;
-                    (vhost, found) = (next, names.into_iter());
-                    continue;
-                };
-                let described = describe(&view.read(), &(vhost.clone(), name));
-                if described.is_some() {
-                    return described;
-                }
+    let (turn, mut batches) = batches(call, vhost, names).await?;
+    let page = match page {
+        None => None,
+        Some(page) => {
+            let found;
+            (found, batches) = on_page(call, &page, batches).await?;
+            Some((page, found))
+        }
+    };
+    let mut found = Vec::new().into_iter();
+    let items = move |view: &View| {
+        loop {
+            let Some((key, ())) = found.next() else {
+                found = batches.next(view)?.into_iter();
+                continue;
+            };
+            let described = describe(&view.read(), &key);
+            if described.is_some() {
+                return described;
             }
         }
     };
-    list_batches(call, vhost, page, names, items).await
+    begin(call, turn, Box::new(items), page).await
 }
 
-/// The same where more is known of each name, and `items` says how they are described. Where a page is asked for, all names are
-/// looked at first, some at a time, and those on the page are held.
-pub(super) async fn list_batches<T: Send + 'static, I: Items + 'static>(
+/// Names in one vhost, or in all that the caller sees, with what more is known of each, and the turn to list them.
+pub(super) async fn batches<T: Send + 'static>(
     call: &Call<'_>,
     vhost: Option<&str>,
-    page: Option<Page>,
     names: impl Fn(&ViewState, &Vhost, Option<&Name>, usize) -> Vec<(Name, T)> + Send + 'static,
-    items: impl FnOnce(Batches<T>) -> I,
-) -> Outcome {
+) -> Result<(Turn, Batches<T>), Refusal> {
     let only = vhost.map(|vhost| call.vhost(vhost)).transpose()?;
     let turn = call.context.turns.take(&call.caller.name).await?;
     let wanted = |vhost: &&Vhost| match &only {
@@ -171,20 +201,26 @@ pub(super) async fn list_batches<T: Send + 'static, I: Items + 'static>(
     let mut vhosts: Vec<Name> =
         call.view().read().vhosts().filter(wanted).map(|vhost| vhost.name.clone()).collect();
     vhosts.sort_unstable_by(|one, other| other.cmp(one));
-    let mut batches = Batches::of_vhosts(vhosts, names);
-    let Some(page) = page else { return begin(call, turn, Box::new(items(batches)), None).await };
+    Ok((turn, Batches::of_vhosts(vhosts, names)))
+}
+
+/// Looks at all names first, some at a time, and holds those on the page.
+pub(super) async fn on_page<T: Send + 'static>(
+    call: &Call<'_>,
+    page: &Page,
+    mut batches: Batches<T>,
+) -> Result<(Found, Batches<T>), Refusal> {
     let (mut found, mut on_page) = (Found::default(), VecDeque::new());
-    while let Some((vhost, mut names)) = batches.next(call.view()) {
-        names.retain(|(name, _)| page.has(name, &mut found));
+    while let Some(mut names) = batches.next(call.view()) {
+        names.retain(|((_, name), _)| page.has(name, &mut found));
         if !names.is_empty() {
             names.shrink_to_fit();
-            on_page.push_back((vhost, names));
+            on_page.push_back(names);
         }
         yield_now().await;
     }
     page.check(found)?;
-    let batches = Batches(Box::new(move |_| on_page.pop_front()));
-    begin(call, turn, Box::new(items(batches)), Some((page, found))).await
+    Ok((found, Batches(Box::new(move |_| on_page.pop_front()))))
 }
 
 /// One of them.
@@ -198,13 +234,13 @@ pub(super) fn get_in_vhost(
     describe(&call.view().read(), &key).map(Answer::Found).ok_or(Refusal::NotFound)
 }
 
-/// Names in vhosts, some of one vhost at a time.
+/// Names in vhosts, some at a time.
 pub(super) struct Batches<T>(Box<NextBatch<T>>);
 
-/// The next names, and their vhost; None behind the last.
-type NextBatch<T> = dyn FnMut(&View) -> Option<(Name, Vec<(Name, T)>)> + Send;
+/// The next names; None behind the last.
+type NextBatch<T> = dyn FnMut(&View) -> Option<Vec<(ListingKey, T)>> + Send;
 
-impl<T> Batches<T> {
+impl<T: Send + 'static> Batches<T> {
     /// Those of these vhosts, of which the next one is the last.
     fn of_vhosts(
         mut vhosts: Vec<Name>,
@@ -218,9 +254,11 @@ impl<T> Batches<T> {
                 let state = view.read();
                 let found = state.vhost(vhost);
                 let found = found.map(|vhost| names(&state, vhost, last.as_ref(), TOGETHER));
+                drop(state);
                 if let Some(found) = found.filter(|found| !found.is_empty()) {
                     last = found.last().map(|(name, _)| name.clone());
-                    return Some((vhost.clone(), found));
+                    let of_vhost = found.into_iter().map(|(name, more)| ((vhost.clone(), name), more));
+                    return Some(of_vhost.collect());
                 }
                 vhosts.pop();
                 last = None;
@@ -228,7 +266,16 @@ impl<T> Batches<T> {
         }))
     }
 
-    pub(super) fn next(&mut self, view: &View) -> Option<(Name, Vec<(Name, T)>)> {
+    /// These, in this order.
+    pub(super) fn of(all: Vec<(ListingKey, T)>) -> Batches<T> {
+        let mut all = all.into_iter();
+        Batches(Box::new(move |_| {
+            let some: Vec<_> = all.by_ref().take(TOGETHER).collect();
+            (!some.is_empty()).then_some(some)
+        }))
+    }
+
+    pub(super) fn next(&mut self, view: &View) -> Option<Vec<(ListingKey, T)>> {
         (self.0)(view)
     }
 }

@@ -30,6 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What comes next in a listing.
 pub(super) enum Next {
     Item(Value),
+    /// One that is written already.
+    Written(Box<str>),
     /// The shards are to be asked about these first.
     Ask(Vec<QueueRef>),
     /// These connections are to be asked first.
@@ -54,6 +56,36 @@ impl<F: FnMut(&View) -> Option<Value> + Send> Items for F {
     fn next(&mut self, view: &View) -> Next {
         self(view).map_or(Next::End, Next::Item)
     }
+}
+
+/// What is listed next, whoever has to be asked for it; None behind the last. What is written already is not for this.
+pub(super) async fn next_item(
+    administrator: &Administrator,
+    items: &mut dyn Items,
+) -> Result<Option<Value>, AdministrationError> {
+    loop {
+        match items.next(administrator.view()) {
+            Next::Item(item) => return Ok(Some(item)),
+            Next::Written(_) | Next::End => return Ok(None),
+            next => ask(administrator, items, next).await?,
+        }
+    }
+}
+
+/// Asks whoever is to be asked.
+async fn ask(
+    administrator: &Administrator,
+    items: &mut dyn Items,
+    next: Next,
+) -> Result<(), AdministrationError> {
+    match next {
+        Next::Ask(queues) => items.answered(administrator.counts(&queues).await?),
+        Next::AskConnections(asked) => {
+            items.connections_answered(administrator.ask_connections(asked).await?);
+        }
+        Next::Item(_) | Next::Written(_) | Next::End => {}
+    }
+    Ok(())
 }
 
 /// An array that is being written, by itself or as the items of a page.
@@ -90,19 +122,10 @@ impl Writer {
         while text.len() < PIECE {
             match self.items.next(self.administrator.view()) {
                 Next::Item(item) => {
-                    let item = self.columns.select(item);
-                    text.extend_from_slice(if self.written > 0 { b"," } else { self.head() });
-                    self.written += 1;
-                    text.extend_from_slice(item.to_string().as_bytes());
+                    let item = self.columns.select(item).to_string();
+                    self.write_item(&mut text, &item);
                 }
-                Next::Ask(queues) => {
-                    let counts = self.administrator.counts(&queues).await?;
-                    self.items.answered(counts);
-                }
-                Next::AskConnections(asked) => {
-                    let answers = self.administrator.ask_connections(asked).await?;
-                    self.items.connections_answered(answers);
-                }
+                Next::Written(item) => self.write_item(&mut text, &item),
                 Next::End => {
                     if self.written == 0 {
                         text.extend_from_slice(self.head());
@@ -116,9 +139,16 @@ impl Writer {
                     }
                     return Ok((text.into(), None));
                 }
+                next => ask(&self.administrator, &mut *self.items, next).await?,
             }
         }
         Ok((text.into(), Some(self as Box<dyn Pieces>)))
+    }
+
+    fn write_item(&mut self, text: &mut Vec<u8>, item: &str) {
+        text.extend_from_slice(if self.written > 0 { b"," } else { self.head() });
+        self.written += 1;
+        text.extend_from_slice(item.as_bytes());
     }
 
     /// What stands before the first item.

@@ -6,6 +6,8 @@
 //! [`Change`]: crate::model::administration::Change
 
 mod answer;
+mod arranged;
+mod attempts;
 mod auth;
 mod bindings;
 mod call;
@@ -51,10 +53,12 @@ mod policies;
 mod properties;
 mod queue_changes;
 mod queue_json;
+mod queue_order;
 mod queues;
 mod rates;
 mod routes;
 mod samples;
+mod sort;
 mod stats;
 mod topic_permissions;
 mod totals;

@@ -1,5 +1,7 @@
-//! Leveret's own: limits of the whole broker, and the thresholds of memory and disk, which are back to the
+//! What administrators ask of the node alone: what it was told and who tried to log in. And Leveret's own: limits of the whole broker, and the thresholds of memory and disk, which are back to the
 //! configuration after a restart. Here a field that nobody knows is refused: a limit misspelt is no limit.
+
+use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
@@ -7,12 +9,46 @@ use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::fields::wrong;
 use super::json::integer;
+use super::vhosts::check_node;
 use crate::model::administration::{Change, NodeLimits};
 use crate::server::UNLIMITED;
 
 pub(super) async fn limits(call: &Call<'_>) -> Outcome {
     let mut limits = *call.view().read().node_limits();
     Ok(Answer::Found(named(&mut limits).into_iter().map(|(name, limit)| (name, *limit)).collect()))
+}
+
+/// One line each, by the names of the arguments.
+pub(super) async fn effective_config(call: &Call<'_>) -> Outcome {
+    let administrator = &call.context.administrator;
+    let (facts, thresholds) = (administrator.facts(), administrator.thresholds());
+    let addresses = |addresses: &[SocketAddr]| {
+        let all: Vec<String> = addresses.iter().map(SocketAddr::to_string).collect();
+        if all.is_empty() { "off".to_owned() } else { all.join(",") }
+    };
+    let megabytes =
+        |bytes: u64| if bytes == UNLIMITED { "off".to_owned() } else { (bytes >> 20).to_string() };
+    let lines = [
+        ("data-dir", facts.data_dir.display().to_string()),
+        ("listen", addresses(&facts.listeners)),
+        ("management-listen", addresses(&facts.management)),
+        ("metrics-listen", addresses(&facts.metrics)),
+        ("max-connections", facts.most_connections.to_string()),
+        ("memory-limit", megabytes(thresholds.memory())),
+        ("disk-free-limit", megabytes(thresholds.disk())),
+    ];
+    Ok(Answer::Plain(lines.map(|(name, value)| format!("{name} = {value}\n")).concat()))
+}
+
+pub(super) async fn attempts(call: &Call<'_>, node: &str) -> Outcome {
+    check_node(node)?;
+    Ok(Answer::Found(call.context.attempts.described(call.clients().churn())))
+}
+
+pub(super) async fn forget_attempts(call: &Call<'_>, node: &str) -> Outcome {
+    check_node(node)?;
+    call.context.attempts.forget(call.clients().churn());
+    Ok(Answer::Done)
 }
 
 /// What is not given stays as it is; null takes a limit away.

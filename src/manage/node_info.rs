@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use super::rates::{self, Windows};
+use super::rates::{self, Window, Windows};
 use super::samples::Rates;
 use super::totals::Sum;
 use crate::model::counters::ChannelCount;
@@ -47,11 +47,11 @@ pub(super) fn churn(call: &Call<'_>, sum: &Sum) -> [u64; SETS.len()] {
 }
 
 /// The same with how it changes.
-pub(super) fn churn_rates(call: &Call<'_>, sum: &Sum, windows: &Windows) -> Map<String, Value> {
+pub(super) fn churn_rates(call: &Call<'_>, sum: &Sum, window: Option<Window>) -> Map<String, Value> {
     let values = churn(call, sum);
     let rates = call.context.samples.churn(call.context.administrator.facts().now(), &values);
     let mut described = Map::new();
-    rates::write(&mut described, &SETS, &values, 0, rates.as_ref(), windows.node);
+    rates::write(&mut described, &SETS, &values, 0, rates.as_ref(), window);
     described
 }
 

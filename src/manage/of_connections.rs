@@ -211,7 +211,7 @@ impl Describer {
             described.insert("recv_cnt".to_owned(), traffic.reads.into());
             described.insert("send_cnt".to_owned(), traffic.writes.into());
             described.insert("send_pend".to_owned(), counts.pending.into());
-            stats::no_reductions(described, rates.is_some(), false);
+            stats::no_reductions(described, rates.is_some(), self.windows.data.is_some());
         }
         described
     }

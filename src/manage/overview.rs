@@ -39,8 +39,10 @@ pub(super) async fn get(call: &Call<'_>) -> Outcome {
             rates::write(message_stats, &names, &disk, 0, disk_rates.as_ref(), windows.messages);
         }
         described.insert("message_stats".to_owned(), message_stats);
-        described
-            .insert("churn_rates".to_owned(), Value::Object(node_info::churn_rates(call, &sum, &windows)));
+        described.insert(
+            "churn_rates".to_owned(),
+            Value::Object(node_info::churn_rates(call, &sum, windows.messages)),
+        );
         let object_totals = json!({
             "connections": call.clients().connections(),
             "channels": call.clients().channels(),

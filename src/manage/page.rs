@@ -6,6 +6,7 @@ use regex_automata::util::syntax;
 use serde_json::{Value, json};
 
 use super::percent;
+use super::sort::Sort;
 
 /// Items of a page where nothing is said, and at the most.
 const ITEMS: i128 = 100;
@@ -20,6 +21,8 @@ pub(super) struct Page {
     number: i128,
     size: i128,
     filter: Filter,
+    /// What is on it is known only once all are in the order that is asked for.
+    is_sorted: bool,
 }
 
 /// Why there is no such page.
@@ -69,18 +72,27 @@ impl Page {
         } else {
             Filter::Containing(name.to_lowercase())
         };
-        Ok(Some(Page { number, size, filter }))
+        Ok(Some(Page { number, size, filter, is_sorted: Sort::read(Some(query)).is_some() }))
     }
 
-    /// Counts a name. Whether it is on the page.
+    /// Counts a name. Whether it is on the page; where an order is asked for, whether it may be.
     pub(super) fn has(&self, name: &str, found: &mut Found) -> bool {
-        found.total += 1;
-        if !self.filter.wants(name) {
-            return false;
-        }
         let before = i128::from(found.filtered);
-        found.filtered += 1;
-        before / self.size == self.number - 1
+        self.wants(name, found) && (self.is_sorted || before / self.size == self.number - 1)
+    }
+
+    /// Counts a name. Whether it is wanted.
+    pub(super) fn wants(&self, name: &str, found: &mut Found) -> bool {
+        found.total += 1;
+        let is_wanted = self.filter.wants(name);
+        found.filtered += u64::from(is_wanted);
+        is_wanted
+    }
+
+    /// How many stand before the page, and where it ends.
+    pub(super) fn part(&self) -> (usize, usize) {
+        let at = |number: i128| usize::try_from(number.saturating_mul(self.size)).unwrap_or(usize::MAX);
+        (at(self.number - 1), at(self.number))
     }
 
     /// Checks that there is such a page: the first one always is. 400 otherwise.

@@ -18,6 +18,7 @@ pub(super) const OPERATOR_POLICY: &str = "operator_policy";
 const NAME_OF_LIMITS: &str = "limits";
 /// Global parameters with a meaning.
 pub(super) const CLUSTER_NAME: &str = "cluster_name";
+const CLUSTER_ID: &str = "internal_cluster_id";
 
 /// Those of a component and a vhost, or all that the caller sees.
 pub(super) async fn list(call: &Call<'_>, component: Option<&str>, vhost: Option<&str>) -> Outcome {
@@ -131,13 +132,25 @@ pub(super) async fn delete(call: &Call<'_>, component: &str, vhost: &str, name: 
 
 pub(super) async fn list_global(call: &Call<'_>) -> Outcome {
     let state = call.view().read();
-    Ok(Answer::Found(state.global_parameters().map(|(name, text)| global(name, text)).collect()))
+    let mut found: Vec<Value> = state.global_parameters().map(|(name, text)| global(name, text)).collect();
+    if state.global_parameter(CLUSTER_ID).is_none() {
+        found.push(json!({"name": CLUSTER_ID, "value": cluster_id(call)}));
+    }
+    Ok(Answer::Found(Value::Array(found)))
+}
+
+/// Made of what says which broker this is.
+fn cluster_id(call: &Call<'_>) -> String {
+    format!("rabbitmq-cluster-id-{}", call.context.administrator.facts().identity)
 }
 
 pub(super) async fn get_global(call: &Call<'_>, name: &str) -> Outcome {
     let state = call.view().read();
-    let value = state.global_parameter(name).ok_or(Refusal::NotFound)?;
-    Ok(Answer::Found(global(name, value)))
+    match state.global_parameter(name) {
+        Some(value) => Ok(Answer::Found(global(name, value))),
+        None if name == CLUSTER_ID => Ok(Answer::Found(json!({"name": name, "value": cluster_id(call)}))),
+        None => Err(Refusal::NotFound),
+    }
 }
 
 fn global(name: &str, text: &str) -> Value {

@@ -1,15 +1,18 @@
 //! A queue as RabbitMQ describes it: how it is declared, how much is in it, and what it has counted.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use super::json::from_table;
-use super::queues::name_policies;
+use super::listing::ListingKey;
 use super::rates::Windows;
 use super::samples::{Rates, Thing};
 use super::stats;
 use super::totals::Samples;
-use crate::catalog::view::Queue;
-use crate::model::ids::Timestamp;
+use crate::catalog::policies::Applying;
+use crate::catalog::view::{Queue, View};
+use crate::model::ids::{QueueRef, Timestamp};
 use crate::model::names::NODE;
 use crate::model::question::QueueCounts;
 use crate::model::settings::QueueType;
@@ -24,12 +27,10 @@ pub(super) fn declared(queue: &Queue, vhost: &str, name: &str) -> Map<String, Va
         "durable": queue.settings.durable,
         "auto_delete": queue.settings.auto_delete,
         "exclusive": queue.exclusive_to.is_some(),
-        "arguments": from_table(&queue.arguments.decode()),
+        "arguments": arguments(queue),
         "effective_policy_definition": from_table(&queue.policies.definition),
         "internal": false,
         "internal_owner": false,
-        "policy": null,
-        "operator_policy": null,
         "node": NODE,
         "state": "running",
     });
@@ -49,6 +50,16 @@ pub(super) fn declared(queue: &Queue, vhost: &str, name: &str) -> Map<String, Va
         Value::Object(described) => described,
         _ => Map::new(),
     }
+}
+
+/// As they were given, and the type of the queue, which RabbitMQ adds to the arguments where a client did not say it.
+fn arguments(queue: &Queue) -> Value {
+    let mut arguments = from_table(&queue.arguments.decode());
+    if let Value::Object(arguments) = &mut arguments {
+        let queue_type = || queue.settings.queue_type.as_str().into();
+        arguments.entry("x-queue-type").or_insert_with(queue_type);
+    }
+    arguments
 }
 
 /// What is ready, what is unacked, and both; of a quorum queue, with the dead letters that it keeps.
@@ -80,7 +91,7 @@ pub(super) fn count_lengths(described: &mut Map<String, Value>, counts: &QueueCo
     }
 }
 
-fn write_sizes(described: &mut Map<String, Value>, counts: &QueueCounts, is_quorum: bool) {
+pub(super) fn write_sizes(described: &mut Map<String, Value>, counts: &QueueCounts, is_quorum: bool) {
     // Whether a consumer would take a message at this moment; nobody measures for how long that was so.
     let capacity = if counts.consumers > 0 && counts.serves { 1.0 } else { 0.0 };
     let mut sizes = json!({
@@ -114,5 +125,55 @@ fn write_sizes(described: &mut Map<String, Value>, counts: &QueueCounts, is_quor
     }
     if let Value::Object(sizes) = sizes {
         described.extend(sizes);
+    }
+}
+
+/// What is told of each queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    All,
+    Lengths,
+    Nothing,
+}
+
+/// How queues of a listing are described.
+pub(super) struct QueueDescriber {
+    pub(super) samples: Arc<Samples>,
+    pub(super) windows: Windows,
+    pub(super) now: Timestamp,
+    pub(super) content: Content,
+}
+
+impl QueueDescriber {
+    /// None where the queue is gone; one that was declared anew meanwhile is another one.
+    pub(super) fn describe(
+        &self,
+        view: &View,
+        (vhost, name): &ListingKey,
+        at: QueueRef,
+        counts: &QueueCounts,
+    ) -> Option<Value> {
+        let mut described = {
+            let state = view.read();
+            declared(state.queue(vhost, name).filter(|queue| queue.at == at)?, vhost, name)
+        };
+        match self.content {
+            Content::All => {
+                let queue = (Thing::Queue(at), self.now);
+                count(&mut described, queue, counts, &self.samples, &self.windows);
+            }
+            Content::Lengths => count_lengths(&mut described, counts),
+            Content::Nothing => {}
+        }
+        Some(Value::Object(described))
+    }
+}
+
+/// Policies that do not apply are not named.
+pub(super) fn name_policies(described: &mut Value, policies: &Applying) {
+    for (key, name) in [("policy", &policies.regular), ("operator_policy", &policies.operator)] {
+        if let Some(name) = name {
+            described[key] = (**name).into();
+        }
     }
 }

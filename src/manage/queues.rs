@@ -7,18 +7,19 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use super::listing::{self, Batches};
+use super::listing::{self, Batches, ListingKey};
 use super::listing_body::{Items, Next};
 use super::of_connections::{Describer, connection_details, delivery};
-use super::page::{self, Page};
-use super::queue_json::{count, count_lengths, declared};
+use super::page::{self, Found, Page};
+use super::queue_json::{Content, QueueDescriber, count, declared};
+use super::queue_order;
 use super::rates::Windows;
 use super::samples::Thing;
+use super::sort::Sort;
 use super::stats;
-use super::totals::Samples;
-use crate::catalog::policies::Applying;
 use crate::catalog::view::{Vhost, View, ViewState};
-use crate::model::ids::{ConnectionId, ConsumerKey, ConsumerNumber, Name, QueueRef, Timestamp};
+use crate::model::ids::{ConnectionId, ConsumerKey, ConsumerNumber, Name, QueueRef};
+use crate::model::names::NODE;
 use crate::model::question::{
     ConnectionAnswer, ConnectionQuestion, ConsumerDescription, QueueConsumers, QueueCounts,
 };
@@ -38,17 +39,22 @@ pub(super) async fn list(call: &Call<'_>, vhost: Option<&str>) -> Outcome {
     };
     let (samples, windows) = (Arc::clone(&call.context.samples), Windows::read(call.query));
     let now = call.context.administrator.facts().now();
-    let items = move |batches| Counted {
-        batches,
-        vhost: Name::default(),
-        queues: vec![].into_iter(),
-        counts: vec![].into_iter(),
-        samples,
-        windows,
-        now,
-        content,
+    let describer = QueueDescriber { samples, windows, now, content };
+    let (turn, mut batches) = listing::batches(call, vhost, names).await?;
+    let page = Page::read(call.query)?;
+    let found = if let Some(sort) = Sort::read(call.query) {
+        let found;
+        (found, batches) = queue_order::arrange(call, page.as_ref(), batches, &sort, &describer).await?;
+        found
+    } else if let Some(page) = &page {
+        let found;
+        (found, batches) = listing::on_page(call, page, batches).await?;
+        found
+    } else {
+        Found::default()
     };
-    listing::list_batches(call, vhost, Page::read(call.query)?, names, items).await
+    let items = Counted { batches, queues: vec![].into_iter(), counts: vec![].into_iter(), describer };
+    listing::begin_in_order(call, turn, Box::new(items), page.map(|page| (page, found))).await
 }
 
 pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
@@ -88,11 +94,40 @@ pub(super) async fn get(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
     }
     described.insert("garbage_collection".to_owned(), stats::no_garbage_collection());
     described.insert("incoming".to_owned(), json!([]));
+    // A listing says nothing of policies that do not apply, a single queue that there are none.
+    for key in ["policy", "operator_policy"] {
+        described.entry(key).or_insert(Value::Null);
+    }
     tell_consumers(call, &mut described, &described_consumers, consumers.active.filter(|_| is_single));
     if let Some(client) = owner.and_then(|owner| call.clients().get(owner)) {
         described.insert("owner_pid_details".to_owned(), connection_details(&client));
     }
     Ok(Answer::Found(Value::Object(described)))
+}
+
+/// A quorum queue's one member. There is no Raft, so whatever counts the entries of its log is 0.
+pub(super) async fn quorum_status(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
+    let vhost = call.vhost(vhost)?;
+    let queue_type = {
+        let state = call.view().read();
+        state.queue(&vhost, name).ok_or(Refusal::NotFound)?.settings.queue_type
+    };
+    if queue_type != QueueType::Quorum {
+        let reason = format!("{}_queue_not_supported", queue_type.as_str());
+        return Err(Refusal::Unwell(json!({"status": "failed", "reason": reason})));
+    }
+    Ok(Answer::Found(json!([{
+        "Node Name": NODE,
+        "Raft State": "leader",
+        "Membership": "voter",
+        "Last Log Index": 0,
+        "Last Written": 0,
+        "Last Applied": 0,
+        "Commit Index": 0,
+        "Snapshot Index": 0,
+        "Term": 0,
+        "Machine Version": 0,
+    }])))
 }
 
 /// What their connections say of consumers; of those that have gone meanwhile nothing is told.
@@ -146,65 +181,32 @@ fn tell_consumers(
     described.insert("deliveries".to_owned(), Value::Array(deliveries));
 }
 
-/// What is told of each queue.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Content {
-    All,
-    Lengths,
-    Nothing,
-}
-
 /// Queues of which some at a time are asked about.
 struct Counted {
     batches: Batches<QueueRef>,
     /// What was asked about last, and what is not listed of it yet.
-    vhost: Name,
-    queues: vec::IntoIter<(Name, QueueRef)>,
+    queues: vec::IntoIter<(ListingKey, QueueRef)>,
     counts: vec::IntoIter<Option<QueueCounts>>,
-    samples: Arc<Samples>,
-    windows: Windows,
-    now: Timestamp,
-    content: Content,
+    describer: QueueDescriber,
 }
 
 impl Items for Counted {
     fn next(&mut self, view: &View) -> Next {
         loop {
-            let Some(((name, at), counts)) = self.queues.next().zip(self.counts.next()) else {
-                let Some((vhost, queues)) = self.batches.next(view) else { return Next::End };
+            let Some(((key, at), counts)) = self.queues.next().zip(self.counts.next()) else {
+                let Some(queues) = self.batches.next(view) else { return Next::End };
                 let asked = queues.iter().map(|&(_, at)| at).collect();
-                (self.vhost, self.queues) = (vhost, queues.into_iter());
+                self.queues = queues.into_iter();
                 return Next::Ask(asked);
             };
             let Some(counts) = counts else { continue };
-            let state = view.read();
-            // One that was declared anew meanwhile is another one.
-            let queue = state.queue(&self.vhost, &name).filter(|queue| queue.at == at);
-            if let Some(queue) = queue {
-                let mut described = declared(queue, &self.vhost, &name);
-                match self.content {
-                    Content::All => {
-                        let queue = (Thing::Queue(at), self.now);
-                        count(&mut described, queue, &counts, &self.samples, &self.windows);
-                    }
-                    Content::Lengths => count_lengths(&mut described, &counts),
-                    Content::Nothing => {}
-                }
-                return Next::Item(Value::Object(described));
+            if let Some(described) = self.describer.describe(view, &key, at, &counts) {
+                return Next::Item(described);
             }
         }
     }
 
     fn answered(&mut self, counts: Vec<Option<QueueCounts>>) {
         self.counts = counts.into_iter();
-    }
-}
-
-/// Policies that do not apply are not named.
-pub(super) fn name_policies(described: &mut Value, policies: &Applying) {
-    for (key, name) in [("policy", &policies.regular), ("operator_policy", &policies.operator)] {
-        if let Some(name) = name {
-            described[key] = (**name).into();
-        }
     }
 }

@@ -47,6 +47,11 @@ impl Series {
         self.0.iter().rev().filter_map(at).collect()
     }
 
+    /// A row of each counter, none of which is known to change.
+    fn rows_alone(&self, counters: usize) -> Rates {
+        Rates { per_second: vec![0.0; counters], rows: (0..counters).map(|at| self.row(at)).collect() }
+    }
+
     /// How all counters have changed per second since an earlier sample, and a row of what they were; None before there is
     /// an earlier one.
     pub(super) fn rates(&self, at: Timestamp, values: &[u64]) -> Option<Rates> {
@@ -107,7 +112,8 @@ pub(super) struct Things {
 }
 
 impl Things {
-    /// Somebody asks about a thing, whose counters are this. Returns what is known of them; None where nothing is.
+    /// Somebody asks about a thing, whose counters are this. Returns what is known of them; None where nothing is. Whoever asks for
+    /// a row is told of the one sample that is made now, and of a rate of 0, as by RabbitMQ.
     pub(super) fn look(
         &mut self,
         now: Timestamp,
@@ -133,7 +139,7 @@ impl Things {
         }
         let rates = kept.series.rates(now, values);
         kept.series.add(now, values, if kept.has_row { ROW } else { 2 });
-        rates
+        rates.or_else(|| wants_row.then(|| kept.series.rows_alone(values.len())))
     }
 
     /// Forgets what nobody has asked for in the last minute.
@@ -186,6 +192,20 @@ mod tests {
         assert_eq!(rates.per_second, [2.0, -2.0]);
         let rates = things.look(Timestamp(6 * SECOND), thing(1), &[26, 90], false).unwrap();
         assert_eq!(rates.per_second[0], 16.0 / 6.0, "the last sample is too young");
+    }
+
+    #[test]
+    fn whoever_asks_for_a_row_gets_one_at_once() {
+        let mut things = Things::default();
+        let first = things.look(Timestamp(SECOND), thing(1), &[10, 100], true).unwrap();
+        assert_eq!(
+            (first.per_second, first.rows),
+            (vec![0.0, 0.0], vec![vec![(SECOND, 10)], vec![(SECOND, 100)]])
+        );
+        let soon = things.look(Timestamp(2 * SECOND), thing(1), &[20, 100], true).unwrap();
+        assert_eq!((soon.per_second[0], soon.rows[0].len()), (0.0, 1), "the one sample is too young");
+        let later = things.look(Timestamp(6 * SECOND), thing(1), &[20, 100], true).unwrap();
+        assert_eq!(later.per_second[0], 2.0);
     }
 
     #[test]

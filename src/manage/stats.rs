@@ -89,6 +89,12 @@ pub(super) fn of_queue([messages, ready, unacked]: [u64; 3], counters: &QueueCou
     values
 }
 
+/// Where a counter stands among what [`of_queue`] gives.
+pub(super) fn place_of_queue(name: &str) -> Option<usize> {
+    let first = LENGTHS.len();
+    if name == IN[0] { Some(first) } else { OUT.iter().position(|out| *out == name).map(|at| first + 1 + at) }
+}
+
 /// Writes what [`of_queue`] gives into the description of a queue.
 pub(super) fn write_queue(
     described: &mut Map<String, Value>,

@@ -319,7 +319,8 @@ fn queues_and_exchanges() {
         ("durable", json!(true)),
         ("auto_delete", json!(false)),
         ("exclusive", json!(false)),
-        ("arguments", json!({"x-max-length": 7, "note": "n"})),
+        // The type is there as RabbitMQ has it, though the client did not say it.
+        ("arguments", json!({"x-max-length": 7, "note": "n", "x-queue-type": "classic"})),
         ("policy", json!("p")),
         ("effective_policy_definition", json!({"max-length": 5})),
         ("operator_policy", Value::Null),

@@ -16,6 +16,7 @@ use hyper::{Method, Request, Response};
 
 use self::table::{Route, Segment};
 use super::answer::{self, Answer, Body, Outcome, Refusal};
+use super::arranged;
 use super::auth::Caller;
 use super::call::{self, Call, Context, Ends};
 use super::guests::Guest;
@@ -66,14 +67,24 @@ async fn route(
     let caller = match endpoint.right.of(route, &segments) {
         None => Caller::nobody(),
         Some(right) => {
-            let caller = Caller::authenticate(&head.headers, peer, context.administrator.view())?;
+            let login = Caller::authenticate(&head.headers, peer, context.administrator.view());
+            // Whoever gives no credentials does not try.
+            if !matches!(login, Err(Refusal::Challenge)) {
+                context.attempts.add(login.is_ok());
+            }
+            let caller = login?;
             caller.check(right)?;
             caller
         }
     };
     let mut call =
         Call { caller, context, guest, query: head.uri.query(), headers: &head.headers, peer, body };
-    (endpoint.answer)(&mut call, &segments).await
+    let outcome = (endpoint.answer)(&mut call, &segments).await;
+    if method == Method::GET {
+        outcome.map(|answer| arranged::whole(answer, head.uri.query()))
+    } else {
+        outcome
+    }
 }
 
 /// The route of a path.

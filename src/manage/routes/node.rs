@@ -27,13 +27,15 @@ routes! {
         DELETE Nothing |_call| done();
     ["auth", "hash_password", password], "The hash of a password, as a user's password_hash.":
         GET Administrator |call| users::hash_password(call, password);
-    ["auth", "attempts", node], "Logins by protocol, which are not counted.":
-        GET Monitoring |_call| of_node(node),
-        DELETE Administrator |_call| forgotten(node);
+    ["auth", "attempts", node], "Logins by protocol; DELETE counts from 0 again.":
+        GET Monitoring |call| node::attempts(call, node),
+        DELETE Administrator |call| node::forget_attempts(call, node);
     ["auth", "attempts", node, "source"], "Logins by address, which are not counted.":
         GET Monitoring |_call| of_node(node),
         DELETE Administrator |_call| forgotten(node);
 
+    ["config", "effective"], "What the broker was told and what it made of it, as text.":
+        GET Administrator |call| node::effective_config(call);
     ["definitions"], "All that is declared and administered; POST imports it, with strict=true all or nothing.":
         GET Administrator |call| definitions::whole(call),
         POST Administrator |call| import::post(call, None);

@@ -24,6 +24,8 @@ routes! {
     ["queues", vhost, queue, "get"], "Gets messages: {\"count\":5,\"ackmode\":\"ack_requeue_true\",\"encoding\":\"auto\",\"truncate\":50000}.":
         POST Management |call| messages::get(call, vhost, queue);
 
+    ["queues", "quorum", vhost, queue, "status"], "The one member of a quorum queue.":
+        GET Management |call| queues::quorum_status(call, vhost, queue);
     ["queues", "quorum", vhost, queue, "replicas", "add"], "Replicas, of which each queue has one.":
         POST Administrator |call| queue_changes::replicate(call, vhost, queue);
     ["queues", "quorum", vhost, queue, "replicas", "delete"], "Replicas, of which each queue has one.":

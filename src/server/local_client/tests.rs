@@ -13,10 +13,11 @@ use crate::catalog::view::View;
 use crate::model::administration::{Change, PermissionSpec, VhostMetadata};
 use crate::model::event::Alarms;
 use crate::model::fault::ReplyCode;
+use crate::model::ids::NodeNumber;
 use crate::model::message::{Body, Origin as MessageOrigin};
 use crate::model::request::{Binding, DeclareExchange, DeclareQueue};
 use crate::server::mailbox::ThreadMailbox;
-use crate::server::owners::{CatalogOwner, ShardOwner, StoreOwner, restore};
+use crate::server::owners::{CatalogOwner, ShardLayout, ShardOwner, StoreOwner, restore};
 use crate::store::MemoryStore;
 
 const SHARDS: u16 = 2;
@@ -39,7 +40,8 @@ impl Broker {
     fn new() -> Broker {
         let (clock, mut store) = (Clock::new(), MemoryStore::new());
         let (_, recovered) = MemoryStore::new().restarted(true);
-        let owned = restore(clock.now(), &mut store, recovered, SHARDS, 1 << 30, 7).unwrap();
+        let layout = ShardLayout { count: SHARDS, memory: 1 << 30, holding_back: false };
+        let owned = restore(clock.now(), &mut store, recovered, layout, 7).unwrap();
         let requests = Arc::new(ThreadMailbox::new());
         Broker {
             mailboxes: Arc::new(Mailboxes::new(SHARDS, Arc::clone(&requests))),
@@ -63,7 +65,9 @@ impl Broker {
     fn open(&self) -> usize {
         let is_known = |number: &u64| {
             let mut found = false;
-            self.mailboxes.connections().with(ConnectionId(*number), |_| found = true);
+            self.mailboxes
+                .connections()
+                .with(ConnectionId::new(NodeNumber::ALONE, *number), |_| found = true);
             found
         };
         (1..20).filter(is_known).count()
@@ -84,7 +88,7 @@ impl Broker {
         for (number, shard) in self.shards.iter_mut().enumerate() {
             if self.silent != Some(number) {
                 let mut inputs = Vec::new();
-                mailboxes.shard(ShardIndex(u16::try_from(number).unwrap())).take(&mut inputs);
+                mailboxes.shard(shard.index()).take(&mut inputs);
                 shard.turn(now, &mut inputs, router);
             }
         }
@@ -325,7 +329,7 @@ fn being_sent_away_alarms_and_the_end_of_the_broker_are_told() {
     }
     let client = &mut broker.client();
     // Whichever shard has the queue.
-    broker.silent = broker.view.read().queue("/", "q").map(|queue| usize::from(queue.at.shard.0));
+    broker.silent = broker.view.read().queue("/", "q").map(|queue| queue.at.shard.number());
     broker.stop.cancel();
     let stopped = broker.wait(client.publish(message("", "q")));
     assert!(matches!(stopped, Err(LocalError::Stopping)), "{stopped:?}");

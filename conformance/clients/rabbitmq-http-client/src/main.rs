@@ -152,6 +152,7 @@ fn connections_channels_consumers(scope: &Scope) -> Result<()> {
     api.list_user_connections(&connection.username).context("of the user")?;
     let channel = until("the channel", || Ok(api.list_channels_in(vhost)?.into_iter().next()))?;
     api.list_channels().context("channels")?;
+    ensure!(!api.list_channels_paged(&PaginationParams::first_page_default()).context("a page")?.is_empty());
     api.list_channels_on(name).context("of the connection")?;
     until("the channel by its name", || Ok(api.get_channel_info(&channel.name).ok()))?;
     let consumer = until("the consumer", || Ok(api.list_consumers_in(vhost)?.into_iter().next()))?;
