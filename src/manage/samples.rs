@@ -107,6 +107,8 @@ struct Kept {
 pub(super) struct Things {
     known: HashMap<Thing, Kept, RandomState>,
     rows: usize,
+    /// When room was looked for last, because there was none.
+    swept: Timestamp,
 }
 
 impl Things {
@@ -120,7 +122,11 @@ impl Things {
         wants_row: bool,
     ) -> Option<Rates> {
         if self.known.len() >= MOST_THINGS && !self.known.contains_key(&thing) {
-            self.forget(now);
+            // Whoever lists more than there is room for does not have all of them looked at for each one.
+            if now.0.saturating_sub(self.swept.0) >= APART {
+                self.swept = now;
+                self.forget(now);
+            }
             if self.known.len() >= MOST_THINGS {
                 return None;
             }
