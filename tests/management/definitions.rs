@@ -1,6 +1,7 @@
 //! Definitions: out of one broker and into another, as a whole and of a vhost; what cannot be imported is named, or nothing is; and
 //! what is loaded at a start.
 
+use std::collections::BTreeSet;
 use std::fs;
 
 use serde_json::{Value, json};
@@ -276,7 +277,12 @@ fn others_are_served_while_much_is_imported() {
     let bindings: Vec<Value> = (0..QUEUES)
         .map(|number| json!({"source": "amq.direct", "vhost": "/", "destination": format!("q{number}"), "destination_type": "queue", "routing_key": "k", "arguments": {}}))
         .collect();
-    let file = json!({"queues": queues, "bindings": bindings});
+    // Few of each, so that what is told in pieces ends within one and behind one.
+    let exchanges: Vec<Value> =
+        (0..700).map(|number| json!({"name": format!("x{number}"), "vhost": "/", "type": "topic"})).collect();
+    let few = (0..700 * 3).map(|number| json!({"source": format!("x{}", number / 3), "vhost": "/", "destination": format!("q{number}"), "destination_type": "queue", "routing_key": "k", "arguments": {}}));
+    let bindings: Vec<Value> = bindings.into_iter().chain(few).collect();
+    let file = json!({"queues": queues, "exchanges": exchanges, "bindings": bindings});
     let importing = std::thread::scope(|scope| {
         let import = scope.spawn(|| post(&managed.api, "definitions", &file));
         let other = managed.as_user("guest:guest");
@@ -290,7 +296,12 @@ fn others_are_served_while_much_is_imported() {
     assert_eq!(importing, (204, Value::Null));
     let listed = managed.api.found("definitions");
     assert!(listed["queues"].as_array().unwrap().len() >= QUEUES);
-    assert_eq!(listed["bindings"].as_array().unwrap().len(), QUEUES);
+    let routes = |file: &Value| -> BTreeSet<String> {
+        let of_binding = |binding: &Value| format!("{} {}", binding["source"], binding["destination"]);
+        file["bindings"].as_array().unwrap().iter().map(of_binding).collect()
+    };
+    assert_eq!(listed["bindings"].as_array().unwrap().len(), bindings.len());
+    assert_eq!(routes(&listed), routes(&file));
 }
 
 #[test]
