@@ -224,6 +224,12 @@ impl Queue {
         self.deliverable_below = position;
     }
 
+    /// All in front of this position may be delivered.
+    #[must_use]
+    pub fn deliverable_below(&self) -> Position {
+        self.deliverable_below
+    }
+
     /// By how many milliseconds the wall clock is ahead of the time that the queue is told: it is the wall clock's times
     /// that the store has. Nothing is due sooner or later for it.
     pub fn set_wall_ahead(&mut self, millis: i64) {

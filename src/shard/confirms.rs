@@ -104,6 +104,9 @@ impl Shard {
                 Waiter::Request(connection, reply) => self.out.reply(connection, *reply),
                 Waiter::Source(awaited, target) => self.tell_source(now, awaited, target, true),
                 Waiter::Queue(queue, below) => {
+                    if self.held_back.get(&queue) == Some(&below) {
+                        self.held_back.remove(&queue);
+                    }
                     if let Some(slot) = self.queues.get_touched(queue) {
                         slot.queue.set_deliverable_below(below);
                     }

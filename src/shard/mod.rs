@@ -90,6 +90,8 @@ pub struct Shard {
     confirms: Confirms,
     /// Nothing is delivered before it is durable.
     holds_back: bool,
+    /// Queues for that reason, and all in front of which position is to become durable.
+    held_back: Map<QueueId, Position>,
     outboxes: Outboxes,
     holders: Holders,
     budget: MemoryBudget,
@@ -145,6 +147,7 @@ impl Shard {
             resting: Resting::default(),
             confirms: Confirms::default(),
             holds_back: false,
+            held_back: Map::default(),
             outboxes: Outboxes::new(outbox_bytes(shards)),
             holders: Holders::default(),
             budget,
@@ -194,6 +197,7 @@ impl Shard {
             resting,
             confirms,
             holds_back: _,
+            held_back,
             outboxes,
             holders,
             budget,
@@ -227,6 +231,7 @@ impl Shard {
         into.in_transit("shard: deadlines", deadlines);
         resting.holdings(into);
         confirms.holdings(into);
+        into.in_transit("shard: queues held back", held_back);
         holders.holdings(into);
         outboxes.holdings(into);
         into.in_use("shard: queues with ready messages", &budget.queues());
@@ -387,8 +392,7 @@ impl Shard {
         let mut any = Slot::recover(at, label, settings, found, account, now, &mut self.fx);
         if let (Slot::Queue(slot), true) = (&mut any, self.holds_back) {
             // All that was found is durable.
-            slot.durable_below = slot.queue.last_position().next();
-            slot.queue.set_deliverable_below(slot.durable_below);
+            slot.queue.set_deliverable_below(slot.queue.last_position().next());
         }
         self.queues.add(id, any);
     }

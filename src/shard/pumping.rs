@@ -41,8 +41,7 @@ impl Shard {
             }
             if self.holds_back {
                 let below = slot.queue.last_position().next();
-                if below > slot.durable_below {
-                    slot.durable_below = below;
+                if slot.queue.deliverable_below() < below && self.held_back.insert(id, below) != Some(below) {
                     self.confirms.wait(Waiter::Queue(id, below));
                 }
             }

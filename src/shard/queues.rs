@@ -142,7 +142,8 @@ impl Queues {
             slot.queue.set_window(stored, all);
             slot.queue.set_wall_ahead(wall_ahead);
             slot.touched = true;
-            (slot.generation, slot.place) = (self.generation, self.order.len());
+            slot.generation = self.generation;
+            slot.place = u32::try_from(self.order.len()).unwrap_or(u32::MAX);
             self.order.push(id);
             self.touched.push(id);
         }
@@ -154,9 +155,10 @@ impl Queues {
         self.slots.shrink_if_sparse();
         if let Slot::Queue(slot) = &any {
             self.stale -= usize::from(slot.generation != self.generation);
-            self.order.swap_remove(slot.place);
+            let place = slot.place as usize;
+            self.order.swap_remove(place);
             self.order.shrink_if_sparse();
-            let moved = self.order.get(slot.place).copied();
+            let moved = self.order.get(place).copied();
             if let Some(Slot::Queue(moved)) = moved.and_then(|moved| self.slots.get_mut(&moved)) {
                 moved.place = slot.place;
             }

@@ -9,7 +9,7 @@ use super::history::History;
 use super::steps::Steps;
 use crate::model::command::QueueLabel;
 use crate::model::holdings::Holdings;
-use crate::model::ids::{Position, QueueRef, Timestamp};
+use crate::model::ids::{QueueRef, Timestamp};
 use crate::model::op::RecoveredQueue;
 use crate::model::settings::{QueueRole, QueueSettings};
 use crate::queue::{FlowControl, Queue, QueueEffects};
@@ -78,14 +78,12 @@ pub(super) struct QueueSlot {
     pub(super) has_messages: bool,
     /// Where what it counts is added up.
     pub(super) account: Booked,
-    /// It waits for all in front of this to be durable, or has waited, where it delivers nothing before that.
-    pub(super) durable_below: Position,
     /// Where it stands in the list of deadlines.
     pub(super) deadline: Option<Timestamp>,
     /// Of the values that were applied to it.
     pub(super) generation: u64,
-    /// Where it stands in the order of the sweep.
-    pub(super) place: usize,
+    /// Where it stands in the order of the sweep. Short, for there is one in every queue.
+    pub(super) place: u32,
 }
 
 impl QueueSlot {
@@ -97,7 +95,6 @@ impl QueueSlot {
             waits_for_room: false,
             has_messages: false,
             account,
-            durable_below: Position::default(),
             deadline: None,
             generation: 0,
             place: 0,
