@@ -29,8 +29,8 @@ pub(super) struct Queues {
     /// Queues to be pumped at the end of the turn, each once.
     pub(super) touched: Vec<QueueId>,
     values: Values,
-    /// Counts how often the values have changed.
-    generation: u64,
+    /// Counts how often the values have changed, round and round: a queue has them long before the same number comes again.
+    generation: u32,
     /// How many queues do not have the values of this generation.
     stale: usize,
     /// All queues, in no order that matters.
@@ -170,7 +170,7 @@ impl Queues {
     pub(super) fn set(&mut self, values: Values) {
         if self.values != values {
             self.values = values;
-            self.generation += 1;
+            self.generation = self.generation.wrapping_add(1);
             self.stale = self.order.len();
         }
     }
@@ -284,7 +284,7 @@ mod tests {
             }
         }
         for (place, id) in queues.order.iter().enumerate() {
-            assert_eq!(queues.get(*id).map(|slot| slot.place), Some(place));
+            assert_eq!(queues.get(*id).map(|slot| slot.place as usize), Some(place));
         }
         let mut turns = 0;
         while queues.has_stale() {

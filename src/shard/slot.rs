@@ -81,7 +81,7 @@ pub(super) struct QueueSlot {
     /// Where it stands in the list of deadlines.
     pub(super) deadline: Option<Timestamp>,
     /// Of the values that were applied to it.
-    pub(super) generation: u64,
+    pub(super) generation: u32,
     /// Where it stands in the order of the sweep. Short, for there is one in every queue.
     pub(super) place: u32,
 }
