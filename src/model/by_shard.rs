@@ -22,6 +22,7 @@ impl<T: Default> ByShard<T> {
         &mut self.entries[self.last].1
     }
 
+    #[inline(never)]
     fn find_or_add(&mut self, shard: ShardIndex) -> usize {
         let found = self.entries.iter().position(|&(known, _)| known == shard);
         found.unwrap_or_else(|| {

@@ -57,6 +57,7 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
+    #[inline]
     fn push(&mut self, shard: ShardIndex, command: ShardCommand) {
         self.shards.of(shard).push(command);
     }

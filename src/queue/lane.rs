@@ -167,6 +167,7 @@ impl Lane {
         self.returned.range(range.first..=range.last).map(|(&position, _)| position)
     }
 
+    #[inline(always)]
     pub(super) fn next(&self) -> Next<'_> {
         let returned = self.returned.first_key_value().map(|(_, entry)| entry);
         match (returned, self.head.front()) {

@@ -64,7 +64,7 @@ impl Segment {
     ///
     /// An entry that is not indexed expires no earlier than any before it, so none is due while the front is not.
     pub(super) fn push_back(&mut self, mut entry: Entry) -> bool {
-        assert!(self.back().is_none_or(|last| last.position < entry.position), "out of order");
+        debug_assert!(self.back().is_none_or(|last| last.position < entry.position), "out of order");
         entry.indexed = entry.expiry < self.ordered_until;
         let indexed = entry.indexed;
         if !indexed {
