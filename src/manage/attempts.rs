@@ -34,7 +34,9 @@ impl Attempts {
         let forgotten = *self.forgotten.lock();
         let all = self.counts(churn).into_iter().zip(forgotten).zip(["amqp091", "http"]);
         let described = all.map(|((now, then), protocol)| {
-            let (succeeded, failed) = (now.succeeded - then.succeeded, now.failed - then.failed);
+            // They may have been forgotten since what is told was counted.
+            let succeeded = now.succeeded.saturating_sub(then.succeeded);
+            let failed = now.failed.saturating_sub(then.failed);
             json!({
                 "protocol": protocol,
                 "auth_attempts": succeeded + failed,
@@ -57,5 +59,19 @@ impl Attempts {
             Count { succeeded: churn.logins_succeeded, failed: churn.logins_failed },
             Count { succeeded: of(&self.succeeded), failed: of(&self.failed) },
         ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_counted_before_others_had_it_forgotten_is_nothing() {
+        let attempts = Attempts::default();
+        let earlier = Churn::default();
+        attempts.forget(Churn { logins_succeeded: 3, logins_failed: 2, ..earlier });
+        let described = attempts.described(earlier);
+        assert_eq!((&described[0]["auth_attempts"], &described[1]["auth_attempts"]), (&json!(0), &json!(0)));
     }
 }
