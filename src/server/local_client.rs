@@ -13,11 +13,10 @@ use super::clock::Clock;
 use super::connections::Inbox;
 use super::in_flight::InFlightLimit;
 use super::mailboxes::Mailboxes;
-use super::owners::{Carrier, CatalogInput, ShardInput};
+use super::owners::{Carrier, ShardInput, carry};
 use super::random::random_seed;
 use super::router::Router;
 use crate::model::by_shard::ByShard;
-use crate::model::command::{Origin, ShardCommand};
 use crate::model::consuming::{Delivery, Settlement};
 use crate::model::event::{ConfirmToken, SessionEvent};
 use crate::model::fault::Fault;
@@ -270,16 +269,7 @@ impl LocalClient {
     /// Carries what the port was asked to those who do it, as a connection's turn does.
     fn send(&mut self) {
         let router = &mut Router::new(&self.mailboxes);
-        let outgoing = self.port.take_outgoing();
-        for (shard, commands) in outgoing.shards.drain() {
-            self.told.of(shard);
-            let bytes = commands.iter().map(ShardCommand::footprint).sum();
-            let permit = Some(self.in_flight_limit.acquire(bytes));
-            let origin = Origin::Connection(self.id);
-            router.tell_shard(shard, ShardInput::Commands { origin, commands, permit });
-        }
-        router.tell_catalog(outgoing.catalog.drain(..).map(CatalogInput::Command));
-        router.reply_directly(&mut outgoing.direct);
+        carry(self.id, self.port.take_outgoing(), &self.in_flight_limit, &mut self.told, router);
     }
 }
 

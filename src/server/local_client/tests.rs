@@ -17,7 +17,7 @@ use crate::model::ids::NodeNumber;
 use crate::model::message::{Body, Origin as MessageOrigin};
 use crate::model::request::{Binding, DeclareExchange, DeclareQueue};
 use crate::server::mailbox::ThreadMailbox;
-use crate::server::owners::{CatalogOwner, ShardLayout, ShardOwner, StoreOwner, restore};
+use crate::server::owners::{CatalogInput, CatalogOwner, ShardLayout, ShardOwner, StoreOwner, restore};
 use crate::store::MemoryStore;
 
 const SHARDS: u16 = 2;

@@ -13,7 +13,7 @@ use crate::model::event::SessionEvent;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{ConnectionId, Timestamp};
 use crate::model::question::{ConnectionAnswer, ConnectionQuestion};
-use crate::port::Port;
+use crate::port::{Outgoing, Port};
 use crate::server::in_flight::{BegunHere, InFlightLimit, WorkBegun};
 use crate::session::Session;
 use crate::shard::outbox_bytes;
@@ -178,15 +178,26 @@ impl ConnectionActor {
 
     /// Carries what the session asked of the broker to those who do it.
     fn send_commands(&mut self, carrier: &mut impl Carrier) {
-        let origin = Origin::Connection(self.id);
         let outgoing = self.session.port().take_outgoing();
-        for (shard, commands) in outgoing.shards.drain() {
-            self.undrained.of(shard);
-            let permit =
-                Some(self.in_flight_limit.acquire(commands.iter().map(ShardCommand::footprint).sum()));
-            carrier.tell_shard(shard, ShardInput::Commands { origin, commands, permit });
-        }
-        carrier.tell_catalog(outgoing.catalog.drain(..).map(CatalogInput::Command));
-        carrier.reply_directly(&mut outgoing.direct);
+        carry(self.id, outgoing, &self.in_flight_limit, &mut self.undrained, carrier);
     }
+}
+
+/// Carries what the port of a client has said to those whom it concerns. `told` has an entry for every shard that was told
+/// anything.
+pub(crate) fn carry<T: Default>(
+    id: ConnectionId,
+    outgoing: &mut Outgoing,
+    in_flight_limit: &Arc<InFlightLimit>,
+    told: &mut ByShard<T>,
+    carrier: &mut impl Carrier,
+) {
+    let origin = Origin::Connection(id);
+    for (shard, commands) in outgoing.shards.drain() {
+        told.of(shard);
+        let permit = Some(in_flight_limit.acquire(commands.iter().map(ShardCommand::footprint).sum()));
+        carrier.tell_shard(shard, ShardInput::Commands { origin, commands, permit });
+    }
+    carrier.tell_catalog(outgoing.catalog.drain(..).map(CatalogInput::Command));
+    carrier.reply_directly(&mut outgoing.direct);
 }

@@ -12,6 +12,7 @@ mod store;
 
 pub use catalog::CatalogOwner;
 pub use connection::ConnectionActor;
+pub(crate) use connection::carry;
 pub use inputs::{Asker, CatalogInput, ShardInput, StoreRequest};
 pub use shard::ShardOwner;
 pub use start::{Owners, ShardLayout, restore};
