@@ -29,7 +29,7 @@ impl Queue {
             ready: self.ready.count(),
             unacked: self.unacked.len() as u64,
             consumers: clipped(self.consumers.len() as u64),
-            memory_bytes: (self.ready.memory() + self.unacked_memory.all) as u64,
+            memory_bytes: (self.ready.memory() + self.unacked_memory.held.all) as u64,
         }
     }
 
@@ -39,7 +39,7 @@ impl Queue {
         let QueueSize { ready, unacked, consumers, memory_bytes } = self.size();
         let (unstored, unstored_bytes) = self.ready.unstored();
         let (ready_in_memory, ready_bytes_in_memory) = self.ready.in_memory();
-        let held = &self.unacked_memory;
+        let held = &self.unacked_memory.held;
         let head = self.ready.head();
         let lows = self.ready.lanes.iter().filter_map(Lane::bounds).map(|range| range.first);
         let oldest = lows.min();

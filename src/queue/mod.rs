@@ -32,6 +32,7 @@ mod effects;
 mod entry;
 mod expiry;
 mod garbage;
+mod held;
 mod idle;
 mod lane;
 mod lanes;
@@ -408,7 +409,7 @@ impl Queue {
         } = self;
         ready.holdings(into);
         into.in_use("queue: unacked", &unacked.size());
-        into.in_use("queue: memory of unacked", &unacked_memory.all);
+        into.in_use("queue: memory of unacked", &unacked_memory.held.all);
         consumers.holdings(into);
         into.in_transit("queue: consumer timeouts", consumer_timeouts);
         dead_letters.holdings(into);

@@ -5,7 +5,7 @@ use super::Queue;
 use super::effects::{Got, QueueEffects, Removal};
 use super::entry::Stored;
 use super::rotation::ConsumerSlot;
-use super::unacked::{Taken, Unacked};
+use super::held::{Held, Taken};
 use crate::model::consuming::{DeathReason, Settlement};
 use crate::model::counters::QueueCount;
 use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};
@@ -152,10 +152,10 @@ impl Queue {
         self.unacked.take_range(
             range,
             |held| held.slot == slot,
-            |position, held| {
+            |position, unacked| {
                 count += 1;
-                memory.subtract(&held);
-                if let Some(range) = removal.add(position, held.stored != Stored::No) {
+                memory.held.subtract(&unacked.held);
+                if let Some(range) = removal.add(position, unacked.held.stored != Stored::No) {
                     remove(range);
                 }
             },
@@ -174,20 +174,22 @@ impl Queue {
         &mut self,
         slot: ConsumerSlot,
         range: PositionRange,
-        mut settle: impl FnMut(&mut Queue, Position, Unacked),
+        mut settle: impl FnMut(&mut Queue, Position, Held),
     ) -> u32 {
         let mut taken = Vec::new();
-        self.unacked.take_range(range, |held| held.slot == slot, |at, held| taken.push((at, held)));
+        self.unacked.take_range(range, |unacked| unacked.slot == slot, |at, unacked| {
+            taken.push((at, unacked.held));
+        });
         let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         for (position, held) in taken {
-            self.unacked_memory.subtract(&held);
+            self.unacked_memory.held.subtract(&held);
             settle(self, position, held);
         }
         count
     }
 
     /// Back to its place as redelivered; one that has failed too often leaves instead (semantics 11.5).
-    fn requeue(&mut self, position: Position, mut held: Unacked, failed: bool, fx: &mut QueueEffects) {
+    fn requeue(&mut self, position: Position, mut held: Held, failed: bool, fx: &mut QueueEffects) {
         if self.settings.counts_deliveries() {
             held.returns.count(failed);
         } else {
@@ -204,7 +206,7 @@ impl Queue {
         self.put_back(position, held);
     }
 
-    fn put_back(&mut self, position: Position, held: Unacked) {
+    fn put_back(&mut self, position: Position, held: Held) {
         let expiry = held.expiry;
         match held.taken(position) {
             Taken::Here(entry) => self.ready.put_back(self.lane_of(&entry.message), entry),
@@ -213,7 +215,7 @@ impl Queue {
     }
 
     /// Nobody is to have it any more.
-    fn give_up(&mut self, position: Position, held: Unacked, reason: DeathReason, fx: &mut QueueEffects) {
+    fn give_up(&mut self, position: Position, held: Held, reason: DeathReason, fx: &mut QueueEffects) {
         match held.taken(position) {
             Taken::Here(entry) if entry.stored == Stored::Durable && self.dead_letters_wait() => {
                 self.leave_stored(self.lane_of(&entry.message), position, reason, fx);

@@ -6,7 +6,8 @@ use super::effects::QueueEffects;
 use super::entry::{Entry, Stored};
 use super::paging::{FLOOR, PAGED_OUT};
 use super::rotation::ConsumerSlot;
-use super::unacked::{Content, Since, Unacked, stored};
+use super::held::Held;
+use super::unacked::{Since, Unacked};
 use super::{Queue, lane_of};
 use crate::model::ids::Timestamp;
 use crate::model::op;
@@ -30,18 +31,17 @@ impl Queue {
     ) {
         let bytes = entry.footprint();
         let has_room = if entry.stored == Stored::No {
-            self.unacked_memory.all + bytes <= (self.window.all / SHARE).max(FLOOR)
+            self.unacked_memory.held.all + bytes <= (self.window.all / SHARE).max(FLOOR)
         } else {
-            self.unacked_memory.stored + bytes <= self.most_stored_unacked()
+            self.unacked_memory.held.stored + bytes <= self.most_stored_unacked()
         };
         if !has_room {
             self.spill(lane, &mut entry, fx);
         }
-        let Entry { message, position, expiry, returns, stored: is_stored, .. } = entry;
-        let content = if has_room { Content::Here(message) } else { stored(&message, lane) };
-        let held = Unacked { content, expiry, returns, stored: is_stored, slot, since: Since::new(now) };
+        let position = entry.position;
+        let held = Held::of(entry, lane, has_room);
         self.unacked_memory.add(position, &held);
-        self.unacked.insert(position, held);
+        self.unacked.insert(position, Unacked { held, slot, since: Since::new(now) });
     }
 
     /// Lets go of contents where the window became smaller, up to [`PAGED_OUT`]. Returns of how many, and whether there may
@@ -54,22 +54,21 @@ impl Queue {
         let memory = &mut *self.unacked_memory;
         let settings = &self.settings;
         let mut let_go = 0;
-        for (visited, (position, held)) in self.unacked.iter_mut_from(memory.kept_from).enumerate() {
-            if memory.stored <= most {
+        for (visited, (position, unacked)) in self.unacked.iter_mut_from(memory.kept_from).enumerate() {
+            if memory.held.stored <= most {
                 return (let_go, false);
             }
             if let_go == PAGED_OUT || visited == VISITED {
                 return (let_go, true);
             }
             memory.kept_from = position.next();
+            let held = &mut unacked.held;
             if held.stored == Stored::No {
                 continue;
             }
             let freed = held.let_go(|message| lane_of(settings, message));
-            memory.all -= freed;
-            memory.stored -= freed;
             if freed > 0 {
-                memory.let_go(held.body_bytes());
+                memory.held.let_go(freed, held.body_bytes());
                 let_go += 1;
             }
         }
@@ -78,7 +77,7 @@ impl Queue {
 
     /// Whether there are more contents of unacked messages than there may be, of those that the store has.
     pub(super) fn exceeds_unacked(&self) -> bool {
-        self.unacked_memory.stored > self.most_stored_unacked()
+        self.unacked_memory.held.stored > self.most_stored_unacked()
     }
 
     fn most_stored_unacked(&self) -> usize {
