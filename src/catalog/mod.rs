@@ -28,6 +28,7 @@ mod queues;
 mod records;
 mod recovery;
 mod removal;
+mod retries;
 pub mod view;
 mod work;
 

@@ -8,12 +8,14 @@ use crate::model::fault::Fault;
 use crate::model::ids::Name;
 use crate::model::request::DeclareQueue;
 use crate::model::resource::Resource;
+use crate::model::retry::MOST_JITTER;
 use crate::model::settings::{
     DeadLetterTarget, Overflow, QUORUM_CONSUMER_TIMEOUT, QUORUM_DELIVERY_LIMIT, QUORUM_MAX_PRIORITY,
     QueueSettings, QueueType,
 };
 
 use super::arguments::string;
+use super::retries;
 
 /// Ten years, the longest time a client may ask for, in milliseconds.
 pub(crate) const LONGEST_TIME: i64 = 315_360_000_000;
@@ -34,6 +36,10 @@ enum Check {
     /// 2, the one version there is.
     Version,
     Boolean,
+    /// A list of delays, or what stands for one.
+    Delays,
+    /// Percent of jitter.
+    Jitter,
     /// A text; its type has a text of its own.
     ExchangeName,
     RoutingKey,
@@ -64,7 +70,7 @@ const fn argument(name: &'static str, takes: Takes, check: Check) -> Argument {
 }
 
 /// All arguments with a meaning. Others are kept and passed over. Unlike in RabbitMQ, classic queues have delivery
-/// limits, dead-letter strategies and consumer timeouts, too.
+/// limits, dead-letter strategies, consumer timeouts and delayed retries, too.
 const ARGUMENTS: &[Argument] = &[
     argument("x-expires", Takes::Both, Check::Time { least: 1 }),
     argument("x-message-ttl", Takes::Both, Check::Time { least: 0 }),
@@ -101,9 +107,12 @@ const ARGUMENTS: &[Argument] = &[
     argument("x-max-in-memory-bytes", Takes::Quorum, Check::Size),
     argument("x-consumer-timeout", Takes::Both, Check::Size),
     argument("x-consumer-disconnected-timeout", Takes::Quorum, Check::Size),
-    argument("x-delayed-retry-type", Takes::Quorum, Check::Any),
-    argument("x-delayed-retry-min", Takes::Quorum, Check::Any),
-    argument("x-delayed-retry-max", Takes::Quorum, Check::Any),
+    argument("x-delayed-retry-type", Takes::Both, Check::Any),
+    argument("x-delayed-retry-min", Takes::Both, Check::Any),
+    argument("x-delayed-retry-max", Takes::Both, Check::Any),
+    argument("x-retry-delays", Takes::Both, Check::Delays),
+    argument("x-retry-jitter", Takes::Both, Check::Jitter),
+    argument("x-retry-rejected", Takes::Both, Check::Boolean),
     argument("x-max-age", Takes::Neither, Check::Any),
     argument("x-stream-max-segment-size-bytes", Takes::Neither, Check::Any),
     argument("x-stream-filter-size-bytes", Takes::Neither, Check::Any),
@@ -129,7 +138,15 @@ pub(crate) fn compared(queue_type: QueueType) -> impl Iterator<Item = &'static s
 /// Whether the value of an argument is an integer, as far as it has a meaning.
 pub(crate) fn is_number(name: &str) -> bool {
     let counts = |check| {
-        matches!(check, Check::Time { .. } | Check::Size | Check::Count | Check::Priority | Check::Version)
+        matches!(
+            check,
+            Check::Time { .. }
+                | Check::Size
+                | Check::Count
+                | Check::Priority
+                | Check::Version
+                | Check::Jitter
+        )
     };
     // These are not checked where they are not understood.
     ["x-delivery-limit", "x-delayed-retry-min", "x-delayed-retry-max"].contains(&name)
@@ -193,6 +210,13 @@ pub(crate) fn complete(settings: &mut QueueSettings, arguments: &FieldTable) {
     let default = (settings.queue_type == QueueType::Quorum).then_some(QUORUM_CONSUMER_TIMEOUT);
     settings.consumer_timeout = arguments.number("x-consumer-timeout").or(default);
     settings.set_dead_letter_strategy(arguments.text("x-dead-letter-strategy").as_deref());
+    if let Some((retry, count)) = retries::retries(arguments.0, &FieldTable::default()) {
+        settings.retry = Some(retry);
+        // A list is for as many returns as it has delays, where nothing else is said.
+        if count.is_some() && !arguments.0.inner().contains_key("x-delivery-limit") {
+            settings.delivery_limit = count;
+        }
+    }
 }
 
 /// 406: an argument that only queues of another type take, of the queue or of a consumer.
@@ -256,6 +280,12 @@ fn check_value(check: Check, value: &AMQPValue) -> Result<(), String> {
             2 => Ok(()),
             other => Err(format!("\"unsupported queue version '{other}'\"")),
         },
+        Check::Delays => match string(value) {
+            Some(text) if retries::is_delays(&text) => Ok(()),
+            _ => Err(format!("\"{}\"", retries::EXPECTED_DELAYS)),
+        },
+        Check::Jitter if (0..=i64::from(MOST_JITTER)).contains(&number()?) => Ok(()),
+        Check::Jitter => Err(format!("\"expected percent, 0 to {MOST_JITTER}\"")),
         Check::Boolean if matches!(value, AMQPValue::Boolean(_)) => Ok(()),
         Check::ExchangeName | Check::RoutingKey if string(value).is_some() => Ok(()),
         Check::OneOf(words, reason) => match string(value) {

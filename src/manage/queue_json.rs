@@ -15,7 +15,8 @@ use crate::catalog::view::{Queue, View};
 use crate::model::ids::{QueueRef, Timestamp};
 use crate::model::names::NODE;
 use crate::model::question::QueueCounts;
-use crate::model::settings::QueueType;
+use crate::model::retry::Delays;
+use crate::model::settings::{QueueSettings, QueueType};
 
 /// How it is declared.
 pub(super) fn declared(queue: &Queue, vhost: &str, name: &str) -> Map<String, Value> {
@@ -40,15 +41,27 @@ pub(super) fn declared(queue: &Queue, vhost: &str, name: &str) -> Map<String, Va
         described["members"] = json!([NODE]);
         described["online"] = json!([NODE]);
         described["open_files"] = json!({NODE: 0});
-        described["delayed_retry"] = "disabled".into();
+        described["delayed_retry"] = retry(&queue.settings).into();
         described["delivery_limit"] = queue.settings.delivery_limit.map_or(json!(-1), Value::from);
-        described["messages_delayed"] = 0.into();
     } else {
         described["storage_version"] = 2.into();
     }
     match described {
         Value::Object(described) => described,
         _ => Map::new(),
+    }
+}
+
+/// Delayed retries, in RabbitMQ's words where they are RabbitMQ's.
+fn retry(settings: &QueueSettings) -> String {
+    let Some(retry) = &settings.retry else { return "disabled".to_owned() };
+    let retried = retry.retried.as_str();
+    match &retry.delays {
+        Delays::Growing { least, most } => format!("{retried} (min: {least}ms, max: {most}ms)"),
+        Delays::List(delays) => {
+            let delays: Vec<_> = delays.iter().map(|delay| format!("{delay}ms")).collect();
+            format!("{retried} ({})", delays.join(", "))
+        }
     }
 }
 
@@ -62,10 +75,10 @@ fn arguments(queue: &Queue) -> Value {
     arguments
 }
 
-/// What is ready, what is unacked, and both; of a quorum queue, with the dead letters that it keeps.
+/// All there is, what is ready, what is unacked; in all of a quorum queue are the dead letters that it keeps.
 pub(super) fn lengths(counts: &QueueCounts, is_quorum: bool) -> [u64; 3] {
     let kept = if is_quorum { counts.dead_letters } else { 0 };
-    [counts.ready + counts.unacked + kept, counts.ready, counts.unacked]
+    [counts.ready + counts.unacked + counts.delayed + kept, counts.ready, counts.unacked]
 }
 
 /// Adds how much is in it and what it has counted.
@@ -99,12 +112,13 @@ pub(super) fn write_sizes(described: &mut Map<String, Value>, counts: &QueueCoun
         "consumer_capacity": capacity,
         "consumer_utilisation": capacity,
         "memory": counts.memory_bytes,
-        "message_bytes": counts.ready_bytes + counts.unacked_bytes,
+        "message_bytes": counts.ready_bytes + counts.unacked_bytes + counts.delayed_bytes,
         "message_bytes_ready": counts.ready_bytes,
         "message_bytes_unacknowledged": counts.unacked_bytes,
         "message_bytes_persistent": counts.stored_bytes,
         "message_bytes_ram": counts.bytes_in_memory,
         "messages_persistent": counts.stored,
+        "messages_delayed": counts.delayed,
         "messages_ram": counts.ready_in_memory + counts.unacked_in_memory,
     });
     if is_quorum {

@@ -70,10 +70,12 @@ pub enum QueueCount {
     DeliveryLimit,
     /// Dead letters that the queue kept until every target had them.
     DeadLetterConfirmed,
+    /// Came back and had to wait.
+    Retried,
 }
 
 /// How many there are.
-pub const QUEUE_COUNTS: usize = QueueCount::DeadLetterConfirmed as usize + 1;
+pub const QUEUE_COUNTS: usize = QueueCount::Retried as usize + 1;
 
 pub type QueueCounters = Counters<QUEUE_COUNTS>;
 

@@ -23,6 +23,7 @@ pub mod port;
 pub mod question;
 pub mod request;
 pub mod resource;
+pub mod retry;
 pub mod settings;
 pub mod sparse;
 #[cfg(test)]

@@ -24,6 +24,14 @@ impl Attempts {
     pub const NONE: Attempts = Attempts { acquired: 0, failed: 0 };
 }
 
+/// What a message that came back has to be remembered by.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Return {
+    pub attempts: Attempts,
+    /// It waits until then, by the wall clock, before it is ready again; 0: it does not wait.
+    pub not_before: Timestamp,
+}
+
 /// What a queue knows of a message besides the message itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EntryMeta {
@@ -32,6 +40,17 @@ pub struct EntryMeta {
     pub attempts: Attempts,
     /// Whether it may have been delivered before.
     pub redelivered: bool,
+    /// It is not ready before this, by the wall clock; 0: it does not wait.
+    pub not_before: Timestamp,
+}
+
+impl EntryMeta {
+    /// The same after the message has come back.
+    #[must_use]
+    pub fn returned(self, with: Return) -> EntryMeta {
+        let Return { attempts, not_before } = with;
+        EntryMeta { attempts, not_before, redelivered: true, ..self }
+    }
 }
 
 /// An operation of a queue.
@@ -49,8 +68,8 @@ pub enum Op {
     },
     /// These messages have left the queue. Positions that were never put are passed over.
     Remove { queue: QueueId, range: PositionRange },
-    /// The message came back from a consumer; remembered as redelivered, with these counts.
-    Requeue { queue: QueueId, position: Position, attempts: Attempts },
+    /// The message came back from a consumer; remembered as redelivered, with this.
+    Requeue { queue: QueueId, position: Position, with: Return },
     /// The queue is gone with all it holds.
     DeleteQueue { queue: QueueId },
 }
@@ -180,12 +199,26 @@ pub struct Span {
     pub earliest_expiry: Option<Timestamp>,
 }
 
+/// A stored message that waits before it is ready again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StoredWait {
+    pub lane: Lane,
+    pub position: Position,
+    /// By the wall clock, as is when it expires.
+    pub not_before: Timestamp,
+    pub expires_at: Option<Timestamp>,
+    /// Bytes of its body.
+    pub body: u32,
+}
+
 /// What recovery found of a queue.
 #[derive(Clone, Debug, Default)]
 pub struct RecoveredQueue {
     pub queue: QueueId,
-    /// Spans per lane, in order of position.
+    /// Spans per lane, in order of position. What waits is not counted in them.
     pub lanes: Vec<(Lane, Vec<Span>)>,
+    /// What waits, in no order.
+    pub waiting: Vec<StoredWait>,
     /// Above every position the queue ever stored that is still known.
     pub next_position: Position,
 }

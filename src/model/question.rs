@@ -37,7 +37,7 @@ pub struct QueueSize {
     pub ready: u64,
     pub unacked: u64,
     pub consumers: u32,
-    /// Bytes that ready and unacked messages hold in memory.
+    /// Bytes that ready, unacked and delayed messages hold in memory.
     pub memory_bytes: u64,
 }
 
@@ -52,20 +52,24 @@ impl QueueSize {
     }
 }
 
-/// How much is in a queue, and what it counted. Every message in it is counted once: as ready, as unacked or as a dead letter.
+/// How much is in a queue, and what it counted. Every message in it is counted once: as ready, as unacked,
+/// as delayed or as a dead letter.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounts {
     pub ready: u64,
     pub unacked: u64,
+    /// Those that came back and wait before they are ready again.
+    pub delayed: u64,
     /// Dead letters that the queue keeps until every target has them.
     pub dead_letters: u64,
     pub consumers: u32,
     /// Bytes of the bodies of ready messages, wherever they are; and of unacked ones.
     pub ready_bytes: u64,
     pub unacked_bytes: u64,
-    /// Bytes that ready and unacked messages hold in memory.
+    pub delayed_bytes: u64,
+    /// Bytes that ready, unacked and delayed messages hold in memory.
     pub memory_bytes: u64,
-    /// Of the ready and unacked: those that the store has too, or alone, and the bytes of their bodies.
+    /// Of the ready, unacked and delayed: those that the store has too, or alone, and the bytes of their bodies.
     pub stored: u64,
     pub stored_bytes: u64,
     /// Of the ready and of the unacked: those whose content is in memory, and the bytes of their bodies.

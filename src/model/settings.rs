@@ -1,9 +1,12 @@
 //! What a queue is told to be: its type and its limits, after arguments and policies were checked and
 //! merged. Parsing and checking of arguments is the broker's; obeying them is the queue's.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::ids::Name;
+use super::retry::Retry;
 
 /// The default delivery limit of quorum queues (semantics 7.13).
 pub const QUORUM_DELIVERY_LIMIT: u32 = 20;
@@ -118,6 +121,9 @@ pub struct QueueSettings {
     pub consumer_timeout: Option<u64>,
     /// How often a message may come back as failed before it is dead-lettered; None: without limit.
     pub delivery_limit: Option<u32>,
+    /// For how long what comes back waits; None: it is ready again at once. Not recorded: the arguments say it.
+    #[serde(skip)]
+    pub retry: Option<Arc<Retry>>,
 }
 
 impl QueueSettings {
@@ -133,9 +139,9 @@ impl QueueSettings {
         self.queue_type == QueueType::Quorum && self.single_active_consumer
     }
 
-    /// Whether deliveries carry `x-delivery-count`: quorum queues, and any queue with a delivery limit.
+    /// Whether deliveries carry `x-delivery-count`: quorum queues, and any queue with a delivery limit or retries.
     #[must_use]
     pub fn counts_deliveries(&self) -> bool {
-        self.queue_type == QueueType::Quorum || self.delivery_limit.is_some()
+        self.queue_type == QueueType::Quorum || self.delivery_limit.is_some() || self.retry.is_some()
     }
 }

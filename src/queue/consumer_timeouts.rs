@@ -53,8 +53,8 @@ impl Queue {
             if self.consumers.is_timed_out(slot) {
                 return self.go_on_requeueing(now, slot, timeout, fx);
             }
-            let held = self.consumers.held(slot).filter_map(|position| self.unacked.get(position));
-            let ages = held.filter(|held| held.slot == slot).map(|held| held.since.age(now));
+            let unacked = self.consumers.held(slot).filter_map(|position| self.unacked.get(position));
+            let ages = unacked.filter(|unacked| unacked.slot == slot).map(|unacked| unacked.since.age(now));
             match ages.max() {
                 None => {}
                 Some(oldest) if oldest < timeout => {

@@ -29,7 +29,8 @@ impl Queue {
             ready: self.ready.count(),
             unacked: self.unacked.len() as u64,
             consumers: clipped(self.consumers.len() as u64),
-            memory_bytes: (self.ready.memory() + self.unacked_memory.held.all) as u64,
+            memory_bytes: (self.ready.memory() + self.unacked_memory.held.all + self.waiting.memory().all)
+                as u64,
         }
     }
 
@@ -40,22 +41,28 @@ impl Queue {
         let (unstored, unstored_bytes) = self.ready.unstored();
         let (ready_in_memory, ready_bytes_in_memory) = self.ready.in_memory();
         let held = &self.unacked_memory.held;
+        let (delayed, waiting) = (self.waiting.len() as u64, self.waiting.memory());
         let head = self.ready.head();
         let lows = self.ready.lanes.iter().filter_map(Lane::bounds).map(|range| range.first);
         let oldest = lows.min();
         QueueCounts {
             ready,
             unacked,
+            delayed,
             dead_letters: self.dead_letters.len(),
             consumers,
             ready_bytes: self.ready.body_bytes(),
             unacked_bytes: held.bodies,
+            delayed_bytes: waiting.bodies,
             memory_bytes,
-            stored: ready - unstored + unacked - held.unstored_count,
-            stored_bytes: self.ready.body_bytes() - unstored_bytes + held.bodies - held.unstored_bodies,
+            stored: ready - unstored + unacked - held.unstored_count + delayed - waiting.unstored_count,
+            stored_bytes: self.ready.body_bytes() - unstored_bytes + held.bodies - held.unstored_bodies
+                + waiting.bodies
+                - waiting.unstored_bodies,
             ready_in_memory,
             unacked_in_memory: unacked - held.gone_count,
-            bytes_in_memory: ready_bytes_in_memory + held.bodies - held.gone_bodies,
+            bytes_in_memory: ready_bytes_in_memory + held.bodies - held.gone_bodies + waiting.bodies
+                - waiting.gone_bodies,
             returned: self.ready.lanes.iter().map(Lane::returned).sum(),
             priorities: self.ready.lanes.iter().map(|lane| u32::from(!lane.is_empty())).sum(),
             active: self.consumers.single_active(self.selection()),

@@ -111,6 +111,8 @@ impl Entry {
             expires_at: clock.stored(self.position, self.expiry.time()),
             attempts: self.returns.attempts(),
             redelivered: self.returns.redelivered(),
+            // It is ready.
+            not_before: Timestamp(0),
         }
     }
 
@@ -147,7 +149,7 @@ mod tests {
         let meta = |redelivered, acquired, failed| EntryMeta {
             attempts: Attempts { acquired, failed },
             redelivered,
-            expires_at: None,
+            ..EntryMeta::default()
         };
         assert_eq!(Returns::of(&meta(true, 2, 1)), returns);
         assert_eq!(Returns::of(&meta(false, 0, 0)), Returns::default());
@@ -157,7 +159,8 @@ mod tests {
     #[test]
     fn counts_end_at_their_highest() {
         let most = Attempts { acquired: u32::MAX, failed: u32::MAX };
-        let mut returns = Returns::of(&EntryMeta { attempts: most, redelivered: true, expires_at: None });
+        let mut returns =
+            Returns::of(&EntryMeta { attempts: most, redelivered: true, ..EntryMeta::default() });
         returns.count(true);
         assert_eq!(returns.attempts(), Attempts { acquired: u32::MAX - 1, failed: 65_535 });
     }

@@ -10,22 +10,24 @@ use crate::model::message::Message;
 use crate::model::settings::QueueRole;
 
 impl Queue {
-    /// Expires what is due: messages, consumers that hold one for too long, and the queue if nobody used it. Where that is
-    /// much, the rest stays due. Returns how many messages left.
+    /// Does what is due: messages are ready again or expire, as do consumers that hold one for too long, and the queue if
+    /// nobody used it. Where that is much, the rest stays due. Returns how many messages were moved.
     pub fn tick(&mut self, now: Timestamp, fx: &mut QueueEffects) -> usize {
-        let expired = self.expire(now, fx);
+        let moved = self.end_waits(now) + self.expire(now, fx);
         self.expire_consumer_timeouts(now, fx);
         if self.idle_deadline().is_some_and(|deadline| deadline <= now) {
             self.announce_gone(fx);
         }
-        expired
+        moved
     }
 
-    /// When [`Queue::tick`] has something to do: the earliest expiry of a message, a consumer timeout, or the queue.
+    /// When [`Queue::tick`] has something to do: the earliest end of a wait, expiry of a message, consumer timeout, or of the
+    /// queue.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let messages = self.next_expiry().time();
-        [messages, self.consumer_timeout_deadline(), self.idle_deadline()].into_iter().flatten().min()
+        let waits = self.waiting.next_end();
+        [messages, waits, self.consumer_timeout_deadline(), self.idle_deadline()].into_iter().flatten().min()
     }
 
     /// When [`Queue::expire`] has something to do.

@@ -5,6 +5,7 @@ use super::Unacked;
 use super::consumers::Consumers;
 use super::lane::Lane;
 use super::position_map::PositionMap;
+use super::waiting::Waiting;
 use crate::model::ids::{ConsumerKey, QueueId};
 
 /// As few messages as these are dropped at once.
@@ -14,18 +15,24 @@ const FEW: usize = 1024;
 pub struct Garbage {
     lanes: Vec<Lane>,
     unacked: PositionMap<Unacked>,
+    waiting: Option<Box<Waiting>>,
 }
 
 impl Garbage {
     /// What there is to be dropped; None where that is little, which is done then.
-    pub(super) fn of(lanes: Vec<Lane>, unacked: PositionMap<Unacked>) -> Option<Garbage> {
-        let count = lanes.iter().map(Lane::in_memory_count).sum::<usize>() + unacked.len();
-        (count > FEW).then_some(Garbage { lanes, unacked })
+    pub(super) fn of(
+        lanes: Vec<Lane>,
+        unacked: PositionMap<Unacked>,
+        waiting: Option<Box<Waiting>>,
+    ) -> Option<Garbage> {
+        let waits = waiting.as_ref().map_or(0, |waiting| waiting.len());
+        let count = lanes.iter().map(Lane::in_memory_count).sum::<usize>() + unacked.len() + waits;
+        (count > FEW).then_some(Garbage { lanes, unacked, waiting })
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.lanes.is_empty() && self.unacked.len() == 0
+        self.lanes.is_empty() && self.unacked.len() == 0 && self.waiting.is_none()
     }
 
     /// Drops up to `most` messages. Returns how many more it could have dropped.
@@ -39,7 +46,14 @@ impl Garbage {
                 self.lanes.pop();
             }
         }
-        self.unacked.drop_some(most)
+        most = self.unacked.drop_some(most);
+        if let Some(waiting) = &mut self.waiting {
+            most = waiting.drop_some(most);
+            if most > 0 {
+                self.waiting = None;
+            }
+        }
+        most
     }
 }
 

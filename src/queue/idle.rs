@@ -1,8 +1,6 @@
 //! What a queue gives back when there is nothing in it and nobody has to do with it: there may be very many such queues,
 //! and what one needed while it was used would stay for ever. When it is asked to is the shard's.
 
-use std::collections::BTreeSet;
-
 use super::Queue;
 use super::consumers::Consumers;
 use super::position_map::PositionMap;
@@ -22,7 +20,8 @@ impl Queue {
             self.ready.give_room_back();
             self.unacked = PositionMap::default();
             self.consumers = Consumers::default();
-            self.consumer_timeouts = BTreeSet::new();
+            self.consumer_timeouts.take_away();
+            self.waiting.take_away();
             self.dead_letters.take_away();
             self.gets.take_away();
             self.unacked_memory.take_away();
@@ -37,6 +36,7 @@ impl Queue {
             && self.fetches == 0
             && self.dead_letters.is_idle()
             && self.unacked.len() == 0
+            && self.waiting.len() == 0
     }
 
     fn has_room(&mut self) -> bool {

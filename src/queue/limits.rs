@@ -1,5 +1,5 @@
-//! Length limits (semantics 12.3): which messages are refused at the door, and which are dropped from the head. Only
-//! ready messages count.
+//! Length limits (semantics 12.3): which messages are refused at the door, and which are dropped from the head. What
+//! waits to be ready again counts as the ready do, which go first (semantics 11.10).
 
 use super::effects::QueueEffects;
 use super::{PIECE, Queue, lane::Next};
@@ -24,7 +24,8 @@ impl Queue {
     }
 
     fn is_full_for(&self, message: &Message, kept: u64) -> bool {
-        let (ready, bytes) = (self.ready.count(), self.ready.body_bytes());
+        let (ready, bytes) = (self.ready.count(), self.ready.body_bytes() + self.waiting.memory().bodies);
+        let kept = kept + self.waiting.len() as u64;
         let too_many = |count: u64| self.settings.max_length.is_some_and(|max| count + kept >= max);
         let too_large = || {
             let with_it = bytes.saturating_add(message.body().len() as u64);
@@ -73,14 +74,15 @@ impl Queue {
     fn drop_span(&mut self, lane: Lane, fx: &mut QueueEffects) -> bool {
         let Some(only) = self.ready.lanes.only() else { return false };
         let Some(span) = only.spans.front().copied() else { return false };
-        let too_many = self.settings.max_length.is_some_and(|max| self.ready.count() - span.count >= max);
-        let too_large =
-            self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() - span.bytes > max);
+        let (count, bytes) = self.limited();
+        let too_many = self.settings.max_length.is_some_and(|max| count - span.count >= max);
+        let too_large = self.settings.max_length_bytes.is_some_and(|max| bytes - span.bytes > max);
         if only.in_flight.is_some() || self.settings.dead_letter.is_some() || !(too_many || too_large) {
             return false;
         }
         self.tally.add(QueueCount::MaxLength, u32::try_from(span.count).unwrap_or(u32::MAX));
-        let kept = only.returned_in(span.range).map(PositionRange::single).collect();
+        let kept = only.returned_in(span.range).chain(self.waiting.positions_in(span.range));
+        let kept = kept.map(PositionRange::single).collect();
         self.remove_between(span.range, kept, fx);
         self.ready.with_spans(lane, |lane| lane.spans.pop_front());
         self.ready.left_spans(lane, span.range);
@@ -101,8 +103,19 @@ impl Queue {
             && (self.settings.max_length.is_some() || self.settings.max_length_bytes.is_some())
     }
 
+    /// Whether something ready has to go.
     pub(super) fn is_over_limit(&self) -> bool {
-        self.settings.max_length.is_some_and(|max| self.ready.count() > max)
-            || self.settings.max_length_bytes.is_some_and(|max| self.ready.body_bytes() > max)
+        let (count, bytes) = self.limited();
+        !self.ready.is_empty()
+            && (self.settings.max_length.is_some_and(|max| count > max)
+                || self.settings.max_length_bytes.is_some_and(|max| bytes > max))
+    }
+
+    /// How many messages count towards the limits, and the bytes of their bodies.
+    fn limited(&self) -> (u64, u64) {
+        (
+            self.ready.count() + self.waiting.len() as u64,
+            self.ready.body_bytes() + self.waiting.memory().bodies,
+        )
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! `ready.rs` holds what waits (`lanes.rs`: lanes of segments and spans), `unacked.rs` what is delivered, `consumers.rs` who
 //! is next; `deliver.rs`, `settle.rs`, `consumer_timeouts.rs`, `pending_dead_letters.rs`, `limits.rs`, `expiry.rs`,
-//! `clock.rs` and `paging.rs` are the rules; `idle.rs` gives back what a queue needs only while it is used.
+//! `waiting.rs`, `clock.rs` and `paging.rs` are the rules; `idle.rs` gives back what a queue needs only while it is used.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -51,6 +51,7 @@ mod tally;
 mod tests;
 mod unacked;
 mod unacked_contents;
+mod waiting;
 mod wall_clock;
 
 pub use consumers::ConsumeRefused;
@@ -68,6 +69,7 @@ use ready::Ready;
 use rotation::ConsumerSlot;
 use tally::Tally;
 use unacked::{Unacked, UnackedMemory};
+use waiting::Waiting;
 use wall_clock::WallClock;
 
 /// How much a consumer without a prefetch limit may have in flight from a quorum queue (semantics 10.11).
@@ -77,8 +79,8 @@ const QUORUM_PREFETCH: u16 = 2000;
 /// go of. A queue has any number of them at once, and its shard has other queues.
 const PIECE: usize = 512;
 
-/// A queue. Every message in it is in exactly one place: ready, unacked, or among the pending dead letters (those that
-/// are not safe at their target yet).
+/// A queue. Every message in it is in exactly one place: ready, unacked, waiting to be ready again, or among the pending
+/// dead letters (those that are not safe at their target yet).
 #[derive(Debug)]
 pub struct Queue {
     id: QueueRef,
@@ -86,9 +88,11 @@ pub struct Queue {
     ready: Ready,
     unacked: PositionMap<Unacked>,
     unacked_memory: OnFirstUse<UnackedMemory>,
+    /// What came back and is not ready again yet.
+    waiting: OnFirstUse<Waiting>,
     consumers: Consumers,
     /// Of each consumer that holds something for a time.
-    consumer_timeouts: BTreeSet<(Timestamp, ConsumerSlot)>,
+    consumer_timeouts: OnFirstUse<BTreeSet<(Timestamp, ConsumerSlot)>>,
     dead_letters: OnFirstUse<PendingDeadLetters>,
     /// Gets that wait for a fetch, or for consumers to be served first.
     gets: OnFirstUse<VecDeque<PendingGet>>,
@@ -125,6 +129,13 @@ struct Window {
     all: usize,
 }
 
+impl Part for BTreeSet<(Timestamp, ConsumerSlot)> {
+    fn none() -> &'static BTreeSet<(Timestamp, ConsumerSlot)> {
+        static NONE: BTreeSet<(Timestamp, ConsumerSlot)> = BTreeSet::new();
+        &NONE
+    }
+}
+
 impl Part for VecDeque<PendingGet> {
     fn none() -> &'static VecDeque<PendingGet> {
         static NONE: VecDeque<PendingGet> = VecDeque::new();
@@ -145,7 +156,7 @@ impl Queue {
         Queue::recover(id, settings, RecoveredQueue::default(), now)
     }
 
-    /// A queue as the store found it: all its messages are ready, and none is in memory.
+    /// A queue as the store found it: its messages are ready, but for those that wait, and none is in memory.
     #[must_use]
     pub fn recover(
         id: QueueRef,
@@ -155,11 +166,18 @@ impl Queue {
     ) -> Queue {
         let mut ready = Ready::default();
         let mut next_position = found.next_position.max(Position(1));
-        let stored = next_position > Position(1) || !found.lanes.is_empty();
+        let stored = next_position > Position(1) || !found.lanes.is_empty() || !found.waiting.is_empty();
         for (lane, spans) in found.lanes {
             let last = spans.iter().map(|span| span.range.last).max();
             next_position = next_position.max(last.map_or(Position(1), Position::next));
             ready.recover(lane, spans);
+        }
+        let wall_clock = WallClock::default();
+        let mut waiting = OnFirstUse::default();
+        if !found.waiting.is_empty() {
+            *waiting = Waiting::recovered(&found.waiting, &wall_clock);
+            let last = found.waiting.iter().map(|wait| wait.position.next()).max();
+            next_position = next_position.max(last.unwrap_or_default());
         }
         Queue {
             id,
@@ -168,8 +186,9 @@ impl Queue {
             ready,
             unacked: PositionMap::default(),
             unacked_memory: OnFirstUse::default(),
+            waiting,
             consumers: Consumers::default(),
-            consumer_timeouts: BTreeSet::new(),
+            consumer_timeouts: OnFirstUse::default(),
             dead_letters: OnFirstUse::default(),
             gets: OnFirstUse::default(),
             next_position,
@@ -177,7 +196,7 @@ impl Queue {
             born_expired: false,
             deliverable_below: Position(u64::MAX),
             window: Window { stored: usize::MAX, all: usize::MAX },
-            wall_clock: WallClock::default(),
+            wall_clock,
             last_used: now,
             is_held_up: false,
             gone: false,
@@ -347,11 +366,14 @@ impl Queue {
         }
     }
 
-    /// Drops all ready messages and returns how many there were. They are no dead letters (semantics 8.4).
+    /// Drops all ready messages and those that wait, and returns how many there were. They are no dead letters
+    /// (semantics 8.4).
     pub fn purge(&mut self, _now: Timestamp, fx: &mut QueueEffects) -> u32 {
-        self.remove_stored_ready(fx);
-        let (count, purged) = self.ready.clear();
-        fx.garbage.extend(Garbage::of(purged, PositionMap::default()));
+        self.remove_stored(fx);
+        let (ready, purged) = self.ready.clear();
+        let waiting = self.waiting.take_away();
+        let count = ready + waiting.as_ref().map_or(0, |waiting| waiting.len() as u64);
+        fx.garbage.extend(Garbage::of(purged, PositionMap::default(), waiting));
         clipped(count)
     }
 
@@ -365,7 +387,7 @@ impl Queue {
             fx.ops.push(Op::DeleteQueue { queue: self.id.queue });
         }
         let count = clipped(self.ready.count());
-        fx.garbage.extend(Garbage::of(self.ready.lanes.take(), self.unacked));
+        fx.garbage.extend(Garbage::of(self.ready.lanes.take(), self.unacked, self.waiting.take_away()));
         count
     }
 
@@ -389,6 +411,7 @@ impl Queue {
             ready,
             unacked,
             unacked_memory,
+            waiting,
             consumers,
             consumer_timeouts,
             dead_letters,
@@ -410,8 +433,9 @@ impl Queue {
         ready.holdings(into);
         into.in_use("queue: unacked", &unacked.size());
         into.in_use("queue: memory of unacked", &unacked_memory.held.all);
+        waiting.holdings(into);
         consumers.holdings(into);
-        into.in_transit("queue: consumer timeouts", consumer_timeouts);
+        into.in_transit("queue: consumer timeouts", &**consumer_timeouts);
         dead_letters.holdings(into);
         into.in_transit("queue: gets", &**gets);
         into.in_transit("queue: fetches", fetches);

@@ -199,6 +199,7 @@ impl Queue {
         let at = left.partition_point(|range| range.first <= position);
         self.unacked.contains(position)
             || self.dead_letters.contains(position)
+            || self.waiting.contains(position)
             || self.ready.lanes[usize::from(lane)].is_returned(position)
             || at.checked_sub(1).is_some_and(|at| left[at].contains(position))
     }

@@ -25,11 +25,14 @@ pub(super) struct PositionMap<T> {
 
 impl<T> Default for PositionMap<T> {
     fn default() -> Self {
-        PositionMap { base: 0, ring: VecDeque::new(), taken: 0, old: BTreeMap::new() }
+        PositionMap::EMPTY
     }
 }
 
 impl<T> PositionMap<T> {
+    pub(super) const EMPTY: PositionMap<T> =
+        PositionMap { base: 0, ring: VecDeque::new(), taken: 0, old: BTreeMap::new() };
+
     /// How many places there are, taken or not, and for how many there is room.
     pub(super) fn size(&self) -> (usize, usize) {
         (self.ring.len() + self.old.len(), self.ring.capacity() + self.old.len())
@@ -92,6 +95,21 @@ impl<T> PositionMap<T> {
 
     pub(super) fn contains(&self, position: Position) -> bool {
         self.get(position).is_some()
+    }
+
+    /// Takes the value at a position out.
+    pub(super) fn take(&mut self, position: Position) -> Option<T> {
+        let mut taken = None;
+        self.take_range(PositionRange::single(position), |_| true, |_, value| taken = Some(value));
+        taken
+    }
+
+    /// The first position that is taken, and the last.
+    pub(super) fn bounds(&self) -> Option<PositionRange> {
+        let recent = (self.taken > 0).then(|| (self.base, self.base + self.ring.len() as u64 - 1));
+        let first = self.old.first_key_value().map(|(&first, _)| first).or(recent.map(|(first, _)| first))?;
+        let last = recent.map(|(_, last)| last).or(self.old.last_key_value().map(|(&last, _)| last))?;
+        Some(PositionRange { first: Position(first), last: Position(last) })
     }
 
     /// Takes every value in `range` that `wanted` says yes to, in order of position.
@@ -274,6 +292,9 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(map.len(), model.len());
+                let bounds = map.bounds().map(|bounds| (bounds.first.0, bounds.last.0));
+                let expected = model.first_key_value().zip(model.last_key_value());
+                prop_assert_eq!(bounds, expected.map(|((&first, _), (&last, _))| (first, last)));
                 let range = PositionRange { first: Position(newest / 2), last: Position(newest) };
                 let inside: Vec<u64> = map.positions_in(range).map(|at| at.0).collect();
                 let expected: Vec<u64> = model.range(newest / 2..=newest).map(|(&at, _)| at).collect();

@@ -4,12 +4,12 @@
 use super::Queue;
 use super::effects::{Got, QueueEffects, Removal};
 use super::entry::Stored;
-use super::rotation::ConsumerSlot;
 use super::held::{Held, Taken};
+use super::rotation::ConsumerSlot;
 use crate::model::consuming::{DeathReason, Settlement};
 use crate::model::counters::QueueCount;
 use crate::model::ids::{ConsumerKey, Position, PositionRange, Timestamp};
-use crate::model::op::Op;
+use crate::model::op::{Op, Return};
 
 /// What comes back from a lost consumer has failed; what was only held for too long has not (semantics 11.5).
 pub(super) const FAILED: bool = true;
@@ -20,7 +20,7 @@ impl Queue {
     /// have gone with a deleted consumer or never been its own.
     pub fn settle(
         &mut self,
-        _now: Timestamp,
+        now: Timestamp,
         key: ConsumerKey,
         range: PositionRange,
         settlement: Settlement,
@@ -34,10 +34,10 @@ impl Queue {
                 count
             }
             Settlement::Discard => self.take_unacked(slot, range, |queue, at, held| {
-                queue.give_up(at, held, DeathReason::Rejected, fx);
+                queue.discard(now, at, held, fx);
             }),
             Settlement::Requeue { failed } => {
-                self.take_unacked(slot, range, |queue, at, held| queue.requeue(at, held, failed, fx))
+                self.take_unacked(slot, range, |queue, at, held| queue.requeue(now, at, held, failed, fx))
             }
             Settlement::Release => self.take_unacked(slot, range, Queue::put_back),
         };
@@ -79,7 +79,9 @@ impl Queue {
         let was_registered = self.consumers.unregister(slot);
         let (held, is_all) = self.consumers.take_held(slot, most);
         for range in ranges(&held) {
-            let count = self.take_unacked(slot, range, |queue, at, held| queue.requeue(at, held, failed, fx));
+            let count = self.take_unacked(slot, range, |queue, at, held| {
+                queue.requeue(now, at, held, failed, fx);
+            });
             self.consumers.settled(slot, range, count);
         }
         if is_all {
@@ -108,10 +110,15 @@ impl Queue {
         }
     }
 
-    /// Emits the removal of all ready messages the store has: everything between the lowest and the highest, apart from
-    /// what is unacked or a dead letter. Call it while they are still there.
-    pub(super) fn remove_stored_ready(&mut self, fx: &mut QueueEffects) {
-        if let Some(range) = self.ready.stored_bounds() {
+    /// Emits the removal of all messages that are ready or wait and that the store has: everything between the lowest and
+    /// the highest, apart from what is unacked or a dead letter. Call it while they are still there.
+    pub(super) fn remove_stored(&mut self, fx: &mut QueueEffects) {
+        let bounds = self.ready.stored_bounds().into_iter().chain(self.waiting.stored_bounds());
+        let bounds = bounds.reduce(|one, other| PositionRange {
+            first: one.first.min(other.first),
+            last: one.last.max(other.last),
+        });
+        if let Some(range) = bounds {
             self.remove_between(range, Vec::new(), fx);
         }
     }
@@ -177,9 +184,13 @@ impl Queue {
         mut settle: impl FnMut(&mut Queue, Position, Held),
     ) -> u32 {
         let mut taken = Vec::new();
-        self.unacked.take_range(range, |unacked| unacked.slot == slot, |at, unacked| {
-            taken.push((at, unacked.held));
-        });
+        self.unacked.take_range(
+            range,
+            |unacked| unacked.slot == slot,
+            |at, unacked| {
+                taken.push((at, unacked.held));
+            },
+        );
         let count = u32::try_from(taken.len()).unwrap_or(u32::MAX);
         for (position, held) in taken {
             self.unacked_memory.held.subtract(&held);
@@ -188,25 +199,47 @@ impl Queue {
         count
     }
 
-    /// Back to its place as redelivered; one that has failed too often leaves instead (semantics 11.5).
-    fn requeue(&mut self, position: Position, mut held: Held, failed: bool, fx: &mut QueueEffects) {
+    /// Back to its place as redelivered, after a wait where the queue has retries wait; one that has failed too often leaves
+    /// instead (semantics 11.5, 11.10).
+    fn requeue(&mut self, now: Timestamp, at: Position, mut held: Held, failed: bool, fx: &mut QueueEffects) {
+        let counts = self.settings.retry.as_ref().map_or(failed, |retry| retry.counts(failed));
         if self.settings.counts_deliveries() {
-            held.returns.count(failed);
+            held.returns.count(counts);
         } else {
             held.returns.mark();
         }
         let attempts = held.returns.attempts();
-        if failed && self.settings.delivery_limit.is_some_and(|limit| attempts.failed > limit) {
-            return self.give_up(position, held, DeathReason::DeliveryLimit, fx);
+        if counts && self.settings.delivery_limit.is_some_and(|limit| attempts.failed > limit) {
+            return self.give_up(at, held, DeathReason::DeliveryLimit, fx);
         }
+        let delay = self.settings.retry.as_ref().and_then(|retry| retry.delay(at, failed, attempts));
+        let until = delay.map(|millis| now.plus_millis(millis));
         if held.stored != Stored::No {
-            fx.ops.push(Op::Requeue { queue: self.id.queue, position, attempts });
+            // By the wall clock as it is now, whatever it was when the message came.
+            let not_before = self.wall_clock.stored(self.next_position, until).unwrap_or_default();
+            let with = Return { attempts, not_before };
+            fx.ops.push(Op::Requeue { queue: self.id.queue, position: at, with });
         }
         self.tally.add(QueueCount::Requeued, 1);
-        self.put_back(position, held);
+        match until {
+            Some(until) => self.wait(at, held, until, fx),
+            None => self.put_back(at, held),
+        }
     }
 
-    fn put_back(&mut self, position: Position, held: Held) {
+    /// Rejected for good: it leaves, unless the queue retries what is rejected and a retry is left.
+    fn discard(&mut self, now: Timestamp, position: Position, held: Held, fx: &mut QueueEffects) {
+        let failed = held.returns.attempts().failed;
+        let is_retried = self.settings.retry.as_ref().is_some_and(|retry| retry.retries_rejected())
+            && self.settings.delivery_limit.is_none_or(|limit| failed < limit);
+        if is_retried {
+            self.requeue(now, position, held, FAILED, fx);
+        } else {
+            self.give_up(position, held, DeathReason::Rejected, fx);
+        }
+    }
+
+    pub(super) fn put_back(&mut self, position: Position, held: Held) {
         let expiry = held.expiry;
         match held.taken(position) {
             Taken::Here(entry) => self.ready.put_back(self.lane_of(&entry.message), entry),

@@ -4,9 +4,9 @@
 
 use super::effects::QueueEffects;
 use super::entry::{Entry, Stored};
+use super::held::Held;
 use super::paging::{FLOOR, PAGED_OUT};
 use super::rotation::ConsumerSlot;
-use super::held::Held;
 use super::unacked::{Since, Unacked};
 use super::{Queue, lane_of};
 use crate::model::ids::Timestamp;

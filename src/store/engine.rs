@@ -1,5 +1,5 @@
 //! The store on a journal of redb files with a log before it: commits logged, transactions planned and carried out,
-//! files rotated and given back. Opening it is `recovery`, reading `reading`.
+//! files rotated and given back. Opening it is `recovery`, reading `reading`; what a transaction writes is `transaction`.
 
 use std::any::Any;
 use std::collections::VecDeque;
@@ -7,36 +7,28 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::catalog_file::CatalogFile;
-use super::changes::{Changes, NewBlob};
+use super::changes::Changes;
 use super::compaction::{self, Compaction};
 use super::damage::MessageCounts;
 use super::disk::Disk;
 use super::error::StoreError;
-use super::format::{FORMAT, RowsOf, meta};
+use super::format::{FORMAT, RowsOf, WITH_WAITS, meta};
 use super::index::{FileRuns, Index};
 use super::journal_files::{self, JournalFiles, journal_name};
 use super::log::Log;
 use super::manifest::{Listed, Manifest};
-use super::memtable::{Memtable, Put};
-use super::pack::{self, Item, Location, Packed, Recent, Record};
+use super::memtable::Memtable;
+use super::pack::Recent;
 use super::redb::DataFile;
-use super::{Activity, Store, StoreOptions, Usage, chunk, pending, reading, run};
+use super::{Activity, Store, StoreOptions, Usage, pending, reading};
 use crate::model::holdings::Holdings;
-use crate::model::ids::QueueId;
-use crate::model::op::{CatalogOp, Fetch, Fetched, Lane, Op};
+use crate::model::op::{CatalogOp, Fetch, Fetched, Op};
 
-/// Bytes of unneeded blobs given back per commit, at least; twice what it writes, if that is more.
-const GARBAGE_BYTES: u64 = 8 << 20;
-/// How many at most.
-const GARBAGE_BLOBS: usize = 1024;
 /// Bytes of memory that messages of the log may hold before they go to the journal.
 const MEMTABLE_BYTES: usize = 8 << 20;
 /// Parts that what is known of earlier messages (removed, requeued) may have before it goes to the journal too: where
 /// acks come in no order each is a part of its own, and they are kept sorted.
 const MEMTABLE_PARTS: usize = 8192;
-/// Messages just stored for another queue are pointed at rather than written again where that saves this much in a
-/// row: pointing at them costs a run of its own.
-const WORTH_POINTING: u64 = 4096;
 
 /// Unneeded chunks of the active file.
 #[derive(Clone, Copy, Debug)]
@@ -235,8 +227,8 @@ impl RedbStore {
                 self.index.delete_queue(queue);
             }
             self.index.settle(queue, &delta.removed, &mut self.journal)?;
-            for &(position, attempts) in &delta.requeued {
-                self.index.requeue(queue, position, attempts, &mut self.journal)?;
+            for &(position, with) in &delta.requeued {
+                self.index.requeue(queue, position, with, &mut self.journal)?;
             }
         }
         if !self.log.is_empty() {
@@ -276,109 +268,9 @@ impl RedbStore {
         self.catalog.apply(catalog, &meta, changes.manifest.as_deref())
     }
 
-    fn pack(&mut self, memtable: &Memtable) -> Result<Packed, StoreError> {
-        let records = self.records(memtable);
-        let items = memtable.puts().zip(records).map(|(put, record)| Item {
-            queue: put.queue,
-            lane: put.lane,
-            position: put.position,
-            meta: put.meta,
-            durable: put.durable,
-            apart: false,
-            record,
-        });
-        let (index, recent) = (&mut self.index, &mut self.recent);
-        pack::pack(items, &mut || index.take_number(), |message, at| recent.note(message, at))
-    }
-
-    /// For each put, whether its record is written or pointed at.
-    fn records<'a>(&self, memtable: &'a Memtable) -> Vec<Record<'a>> {
-        let stored: Vec<Option<Location>> = memtable.puts().map(|put| self.stored(put)).collect();
-        let mut streaks: Vec<u64> = Vec::new();
-        let mut streak_of = vec![0; stored.len()];
-        if stored.iter().any(Option::is_some) {
-            let mut open: foldhash::HashMap<(QueueId, Lane), (u64, usize)> = foldhash::HashMap::default();
-            for (at, (put, location)) in memtable.puts().zip(&stored).enumerate() {
-                let blob = location.map_or(0, |location| location.blob);
-                let streak = open.entry((put.queue, put.lane)).or_insert((blob, streaks.len()));
-                if streak.0 != blob {
-                    *streak = (blob, streaks.len());
-                }
-                if streak.1 == streaks.len() {
-                    streaks.push(0);
-                }
-                streaks[streak.1] += location.map_or(0, |location| u64::from(location.len));
-                streak_of[at] = streak.1;
-            }
-        }
-        let records =
-            memtable.puts().zip(stored).zip(streak_of).map(|((put, location), streak)| match location {
-                Some(location) if streaks[streak] >= WORTH_POINTING => Record::Stored(location),
-                _ => Record::Message(&put.message),
-            });
-        records.collect()
-    }
-
-    /// Where the message lies in the active file, if it does. Sealed files are not pointed into (a rotation forgets
-    /// what is recent), so that a run and its blob always lie in one file.
-    fn stored(&self, put: &Put) -> Option<Location> {
-        self.recent.find(&put.message).filter(|location| self.index.blob(location.blob).is_some())
-    }
-
-    /// Takes new blobs and runs into the index and into the transaction.
-    pub(super) fn admit(&mut self, packed: Packed, changes: &mut Changes) {
-        let lens: foldhash::HashMap<u64, u64> =
-            packed.blobs.iter().map(|blob| (blob.number, blob.len)).collect();
-        for new in packed.runs {
-            assert!(new.blob >= self.index.active_from(), "a run and its blob lie in one file");
-            let known = || self.index.blob(new.blob).map(|blob| blob.len);
-            let blob_len = lens.get(&new.blob).copied().or_else(known).unwrap_or(0);
-            let encoded = run::encode(new.blob, blob_len, &new.entries);
-            self.index.add(new.key, &encoded.header, None);
-            changes.runs.push((new.key, encoded.row));
-            changes.blobs.extend(encoded.chunked.as_ref().map(|it| NewBlob::whole(new.key.number, it)));
-            self.journal.remember(new.key.number, encoded.header, encoded.chunked, new.entries);
-        }
-        changes.blobs.extend(packed.blobs);
-        // redb puts what is not inserted in order of key into pages with others, where a chunk takes twice its room.
-        changes.blobs.sort_unstable_by_key(|blob| blob.number);
-    }
-
-    /// Turns what changed in the index into rows, and gives some of what nobody needs back.
-    pub(super) fn collect(&mut self, changes: &mut Changes) {
-        let changed = std::mem::take(&mut self.index.changed);
-        changes.remove_runs.extend(changed.runs);
-        for number in changed.run_deltas {
-            changes.run_deltas.push((number, self.index.run_deltas.get(&number).map(run::RunDelta::encode)));
-        }
-        for bucket in changed.tombstones {
-            let row = self.index.tombstones.get(&bucket).map(|set| {
-                let mut row = Vec::new();
-                set.encode(&mut row);
-                super::wire::sealed(row)
-            });
-            changes.tombstones.push((bucket, row));
-        }
-        let written: u64 = changes.blobs.iter().map(|blob| chunk::allocated(blob.len)).sum();
-        self.allocated += written;
-        self.most_allocated = self.most_allocated.max(self.allocated);
-        let fresh = changed.garbage.into_iter().map(|(number, len)| Garbage { number, len, noted: false });
-        self.garbage.extend(fresh);
-        let mut budget = GARBAGE_BYTES.max(2 * written);
-        while changes.remove_chunks.len() < GARBAGE_BLOBS && budget > 0 {
-            let Some(Garbage { number, len, noted }) = self.garbage.pop_front() else { break };
-            changes.remove_chunks.push((number, chunk::count(len)));
-            if noted {
-                changes.garbage.push((number, None));
-            }
-            let allocated = chunk::allocated(len);
-            budget = budget.saturating_sub(allocated);
-            self.allocated = self.allocated.saturating_sub(allocated);
-        }
-        for garbage in self.garbage.iter_mut().rev().take_while(|garbage| !garbage.noted) {
-            garbage.noted = true;
-            changes.garbage.push((garbage.number, Some(garbage.len.to_le_bytes().to_vec())));
-        }
+    /// The version of the format that the journal says it has.
+    pub(super) fn format(&self) -> u64 {
+        if self.log.takes_waits() { WITH_WAITS } else { FORMAT }
     }
 
     /// Seals the active file and begins the next.
@@ -401,7 +293,7 @@ impl RedbStore {
         let manifest = self.next_manifest();
         let mut first = Changes {
             meta: vec![
-                (meta::FORMAT, FORMAT),
+                (meta::FORMAT, self.format()),
                 (meta::FIRST_NUMBER, first_number),
                 (meta::CLEAN, 0),
                 (meta::SUSPECT_BELOW, self.suspect_below),

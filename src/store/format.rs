@@ -6,6 +6,11 @@ pub(super) const LOG: &str = "write-ahead.log";
 
 /// The version of all this; it stands in the meta table of every file.
 pub(super) const FORMAT: u64 = 3;
+/// That of a journal in which messages wait, from the first of them on: so a directory without any can be read by a version
+/// that does not know of them.
+pub(super) const WITH_WAITS: u64 = 4;
+/// The highest one that is read.
+pub(super) const NEWEST: u64 = WITH_WAITS;
 
 /// Rows of a file's meta table.
 pub(super) mod meta {

@@ -16,7 +16,7 @@ use super::{log_record, pending, record, run};
 pub fn log_record(operations: &[u8]) {
     let Some(read) = log_record::decode(Bytes::copy_from_slice(operations)) else { return };
     let mut written = Vec::new();
-    if log_record::encode(&mut written, usize::MAX, &read.ops, &read.catalog) {
+    if log_record::encode(&mut written, usize::MAX, true, &read.ops, &read.catalog) {
         same(&read, &log_record::decode(Bytes::from(written)));
     }
 }

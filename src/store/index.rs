@@ -13,12 +13,10 @@ use super::run::{Entry, Header, RunDelta, RunKey};
 use super::wire;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
-use crate::model::op::{Attempts, Lane, RecoveredQueue, Span};
+use crate::model::op::{EntryMeta, Lane, Return};
 
 /// Numbers per row of tombstones.
 pub(super) const BUCKET: u64 = 4096;
-/// Runs are reported as spans of about this many messages.
-const SPAN_MESSAGES: u64 = 4096;
 
 /// Reads the entries of runs.
 pub(super) trait EntrySource {
@@ -43,8 +41,8 @@ pub(super) struct Run {
 pub(super) type RunOrder = (u64, u64);
 
 #[derive(Debug, Default)]
-struct LaneRuns {
-    runs: BTreeMap<RunOrder, Run>,
+pub(super) struct LaneRuns {
+    pub(super) runs: BTreeMap<RunOrder, Run>,
     /// No run reaches further than this from its first position to its last. Runs may overlap where a queue spills
     /// a message late; this is how far back a search has to begin.
     reach: u64,
@@ -59,9 +57,9 @@ impl LaneRuns {
 }
 
 #[derive(Debug, Default)]
-struct QueueRuns {
-    lanes: BTreeMap<Lane, LaneRuns>,
-    next_position: Position,
+pub(super) struct QueueRuns {
+    pub(super) lanes: BTreeMap<Lane, LaneRuns>,
+    pub(super) next_position: Position,
 }
 
 /// A blob that some message needs.
@@ -103,7 +101,7 @@ pub(super) struct Changed {
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    queues: BTreeMap<QueueId, QueueRuns>,
+    pub(super) queues: BTreeMap<QueueId, QueueRuns>,
     blobs: BTreeMap<u64, Blob>,
     pub(super) run_deltas: BTreeMap<u64, RunDelta>,
     /// Runs of sealed files that are settled, by bucket.
@@ -335,7 +333,7 @@ impl Index {
         &mut self,
         queue: QueueId,
         position: Position,
-        attempts: Attempts,
+        with: Return,
         source: &mut impl EntrySource,
     ) -> Result<(), StoreError> {
         let Some(runs) = self.queues.get(&queue) else {
@@ -350,7 +348,7 @@ impl Index {
             let Ok(at) = entries.binary_search_by_key(&position.0, |entry| entry.position) else { continue };
             let delta = self.run_deltas.entry(number).or_default();
             if !delta.settled.contains(at as u64) {
-                delta.requeued.set(wire::fitted(at), attempts);
+                delta.requeued.set(wire::fitted(at), with);
                 self.changed.run_deltas.insert(number);
             }
         }
@@ -444,43 +442,19 @@ impl Index {
             .map(|(&place, run)| (place, run))
     }
 
-    /// What is stored, as queues want to know it.
-    pub(super) fn recovered(&self) -> Vec<RecoveredQueue> {
-        let recovered = self.queues.iter().map(|(&queue, runs)| RecoveredQueue {
-            queue,
-            lanes: runs
-                .lanes
-                .iter()
-                .map(|(&lane, runs)| (lane, spans(&runs.runs)))
-                .filter(|(_, spans)| !spans.is_empty())
-                .collect(),
-            next_position: runs.next_position,
-        });
-        recovered.filter(|queue| !queue.lanes.is_empty()).collect()
+    /// Notes of a run that was just written which of its messages wait.
+    pub(super) fn note_waits(&mut self, number: u64, entries: &[Entry]) {
+        for (place, entry) in entries.iter().enumerate() {
+            let EntryMeta { attempts, not_before, .. } = entry.meta;
+            if not_before > Timestamp(0) {
+                let delta = self.run_deltas.entry(number).or_default();
+                delta.requeued.set(wire::fitted(place), Return { attempts, not_before });
+                self.changed.run_deltas.insert(number);
+            }
+        }
     }
 }
 
 fn run_mut(queues: &mut BTreeMap<QueueId, QueueRuns>, key: RunKey, first: u64) -> Option<&mut Run> {
     queues.get_mut(&key.queue)?.lanes.get_mut(&key.lane)?.runs.get_mut(&(first, key.number))
-}
-
-/// Joins runs to spans: always where they overlap, and up to a useful size where they do not.
-fn spans(runs: &BTreeMap<RunOrder, Run>) -> Vec<Span> {
-    let mut spans: Vec<Span> = Vec::new();
-    for (&(first, _), run) in runs {
-        let range = PositionRange { first: Position(first), last: Position(run.last) };
-        let next =
-            Span { range, count: u64::from(run.live), bytes: run.live_bytes, earliest_expiry: run.earliest };
-        match spans.last_mut() {
-            Some(span) if span.range.last.0 >= first || span.count + next.count <= SPAN_MESSAGES => {
-                span.range.last = span.range.last.max(next.range.last);
-                span.count += next.count;
-                span.bytes += next.bytes;
-                span.earliest_expiry =
-                    [span.earliest_expiry, next.earliest_expiry].into_iter().flatten().min();
-            }
-            _ => spans.push(next),
-        }
-    }
-    spans
 }

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::damage::{Damage, DamageReport};
 use super::disk::Disk;
 use super::error::{OpenError, StoreError};
-use super::format::{CATALOG, FORMAT, RowsOf, meta};
+use super::format::{CATALOG, NEWEST, RowsOf, meta};
 use super::high_water::HighWaterMark;
 use super::index;
 use super::journal_files::journal_name;
@@ -236,7 +236,7 @@ impl RedbFile {
     /// Refuses what a newer version wrote.
     fn check_format(&self, name: &str) -> Result<(), OpenError> {
         match self.raw.meta(meta::FORMAT) {
-            Some(found) if found > FORMAT => Err(OpenError::NewerFormat { found, known: FORMAT }),
+            Some(found) if found > NEWEST => Err(OpenError::NewerFormat { found, known: NEWEST }),
             None if self.state != FileState::Damaged => Err(OpenError::Damaged {
                 file: name.to_owned(),
                 why: "it does not say its format".to_owned(),
@@ -324,8 +324,8 @@ impl Inspection {
 
     fn judge_sealed(&mut self, file: u64, raw: &RawFile, accepted: bool) -> Result<(), OpenError> {
         let name = || journal_name(file);
-        if let Some(found) = raw.meta(meta::FORMAT).filter(|&found| found > FORMAT) {
-            return Err(OpenError::NewerFormat { found, known: FORMAT });
+        if let Some(found) = raw.meta(meta::FORMAT).filter(|&found| found > NEWEST) {
+            return Err(OpenError::NewerFormat { found, known: NEWEST });
         }
         let sound = raw.check_rows(Depth::Structure);
         if raw.corrected() > 0 {

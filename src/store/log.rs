@@ -83,6 +83,8 @@ pub(super) struct Log {
     last: u64,
     flushed: u64,
     salt: u64,
+    /// Records may say that messages wait: the journal says that it is of a version that reads that.
+    takes_waits: bool,
     buffer: Vec<u8>,
     fsync_times: DiskTimes,
 }
@@ -113,16 +115,29 @@ impl Log {
         let (high_water_file, buffer) = (HighWaterFile::open(disk, high_water)?, Vec::new());
         let Replay { flushed, salt, .. } = *replay;
         let fsync_times = DiskTimes::default();
-        Ok(Log { file, high_water_file, capacity, len, end: 0, last, flushed, salt, buffer, fsync_times })
+        Ok(Log {
+            file,
+            high_water_file,
+            capacity,
+            len,
+            end: 0,
+            last,
+            flushed,
+            salt,
+            takes_waits: false,
+            buffer,
+            fsync_times,
+        })
     }
 
-    /// Makes a commit durable. False, and nothing written, where it is too large or there is no room left: the
-    /// journal has to take it, under the number that is [`Log::last`] now.
+    /// Makes a commit durable. False, and nothing written, where it is too large, there is no room left, or it says what the
+    /// journal has to say first: the journal has to take it, under the number that is [`Log::last`] now.
     pub(super) fn append(&mut self, ops: &[Op], catalog: &[CatalogOp]) -> Result<bool, StoreError> {
         let room = usize::try_from(self.capacity - self.end).unwrap_or(usize::MAX).min(MOST_LOGGED);
         self.buffer.clear();
         self.buffer.resize(HEADER_LEN, 0);
-        let fits = log_record::encode(&mut self.buffer, room, ops, catalog);
+        let takes_waits = self.takes_waits;
+        let fits = log_record::encode(&mut self.buffer, room, takes_waits, ops, catalog);
         let len = self.buffer.len();
         let sequence = self.last + 1;
         if !fits || len.next_multiple_of(BLOCK) > room {
@@ -153,6 +168,16 @@ impl Log {
 
     pub(super) fn activity(&self) -> Activity {
         Activity { fsync_times: self.fsync_times, log_bytes: self.end }
+    }
+
+    /// Whether records may say that messages wait.
+    pub(super) fn takes_waits(&self) -> bool {
+        self.takes_waits
+    }
+
+    /// They may from now on.
+    pub(super) fn take_waits(&mut self) {
+        self.takes_waits = true;
     }
 
     /// Whether all there is was flushed to the journal.
@@ -358,6 +383,7 @@ mod tests {
         assert!(log_record::encode(
             &mut bytes,
             MOST_LOGGED,
+            false,
             &[put(1, sequence, &message(&vec![7; body]))],
             &[]
         ));

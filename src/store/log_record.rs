@@ -8,7 +8,7 @@ use super::log::Logged;
 use super::wire::{self, Reader, put_varint};
 use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use crate::model::message::{Body, Message, Origin};
-use crate::model::op::{Attempts, CatalogOp, EntryMeta, Op};
+use crate::model::op::{Attempts, CatalogOp, EntryMeta, Op, Return};
 
 const PUT: u8 = 0;
 const REMOVE: u8 = 1;
@@ -16,8 +16,9 @@ const REQUEUE: u8 = 2;
 const DELETE_QUEUE: u8 = 3;
 const CATALOG_PUT: u8 = 4;
 const CATALOG_DELETE: u8 = 5;
-/// A requeue with counts.
+/// A requeue with counts, and one with counts after which the message waits.
 const REQUEUE_COUNTED: u8 = 6;
+const REQUEUE_TO_WAIT: u8 = 7;
 
 /// Flags of a put.
 const EXPIRES: u8 = 1;
@@ -28,9 +29,15 @@ const DEAD_LETTERED: u8 = 8;
 const COUNTED: u8 = 16;
 const READDRESSED: u8 = 32;
 
-/// Appends the operations to `out`. False, with some of them, as soon as `out` is longer than `most`. What is only spilled
-/// to bound memory is left out: it does not outlive the process.
-pub(super) fn encode(out: &mut Vec<u8>, most: usize, ops: &[Op], catalog: &[CatalogOp]) -> bool {
+/// Appends the operations to `out`. False, with some of them, as soon as `out` is longer than `most`, or a message waits that
+/// may not. What is only spilled to bound memory is left out: it does not outlive the process.
+pub(super) fn encode(
+    out: &mut Vec<u8>,
+    most: usize,
+    may_wait: bool,
+    ops: &[Op],
+    catalog: &[CatalogOp],
+) -> bool {
     let mut before: Option<&Arc<Message>> = None;
     for op in ops {
         match op {
@@ -59,13 +66,21 @@ pub(super) fn encode(out: &mut Vec<u8>, most: usize, ops: &[Op], catalog: &[Cata
                 put_varint(out, range.first.0);
                 put_varint(out, range.last.0);
             }
-            Op::Requeue { queue, position, attempts } => {
-                let counted = *attempts != Attempts::NONE;
-                out.push(if counted { REQUEUE_COUNTED } else { REQUEUE });
+            Op::Requeue { queue, position, with: Return { attempts, not_before } } => {
+                let kind = match (*attempts, *not_before) {
+                    (Attempts::NONE, Timestamp(0)) => REQUEUE,
+                    (_, Timestamp(0)) => REQUEUE_COUNTED,
+                    _ if may_wait => REQUEUE_TO_WAIT,
+                    _ => return false,
+                };
+                out.push(kind);
                 put_varint(out, queue.0);
                 put_varint(out, position.0);
-                if counted {
+                if kind != REQUEUE {
                     put_attempts(out, *attempts);
+                }
+                if kind == REQUEUE_TO_WAIT {
+                    put_varint(out, not_before.0);
                 }
             }
             Op::DeleteQueue { queue } => {
@@ -130,11 +145,13 @@ pub(super) fn decode(mut bytes: Bytes) -> Option<Logged> {
                 let (first, last) = (Position(number(&mut bytes)?), Position(number(&mut bytes)?));
                 logged.ops.push(Op::Remove { queue, range: PositionRange { first, last } });
             }
-            kind @ (REQUEUE | REQUEUE_COUNTED) => logged.ops.push(Op::Requeue {
-                queue: QueueId(number(&mut bytes)?),
-                position: Position(number(&mut bytes)?),
-                attempts: if kind == REQUEUE { Attempts::NONE } else { attempts(&mut bytes)? },
-            }),
+            kind @ (REQUEUE | REQUEUE_COUNTED | REQUEUE_TO_WAIT) => {
+                let (queue, position) = (QueueId(number(&mut bytes)?), Position(number(&mut bytes)?));
+                let attempts = if kind == REQUEUE { Attempts::NONE } else { attempts(&mut bytes)? };
+                let not_before = if kind == REQUEUE_TO_WAIT { number(&mut bytes)? } else { 0 };
+                let with = Return { attempts, not_before: Timestamp(not_before) };
+                logged.ops.push(Op::Requeue { queue, position, with });
+            }
             DELETE_QUEUE => logged.ops.push(Op::DeleteQueue { queue: QueueId(number(&mut bytes)?) }),
             CATALOG_PUT => logged
                 .catalog
@@ -153,7 +170,8 @@ fn put(bytes: &mut Bytes, before: &mut Option<Arc<Message>>) -> Option<Op> {
     let position = Position(number(bytes)?);
     let attempts = if flags & COUNTED != 0 { attempts(bytes)? } else { Attempts::NONE };
     let expires_at = if flags & EXPIRES != 0 { Some(Timestamp(number(bytes)?)) } else { None };
-    let meta = EntryMeta { expires_at, attempts, redelivered: flags & REDELIVERED != 0 };
+    let redelivered = flags & REDELIVERED != 0;
+    let meta = EntryMeta { expires_at, attempts, redelivered, not_before: Timestamp(0) };
     if flags & SAME == 0 {
         let origin = Origin::of(flags & DEAD_LETTERED != 0, flags & READDRESSED != 0);
         *before = Some(Arc::new(message(bytes, origin)?));
@@ -210,7 +228,7 @@ mod tests {
             let made = Message::new(&mut BytesMut::new(), b"x", b"k", properties, Body::default(), origin);
             let put = super::super::testing::put(1, 1, &Arc::new(made));
             let mut record = Vec::new();
-            assert!(encode(&mut record, 1000, &[put], &[]));
+            assert!(encode(&mut record, 1000, false, &[put], &[]));
             let logged = decode(record.into()).expect("what was encoded");
             let [Op::Put { message, .. }] = &logged.ops[..] else { panic!("{logged:?}") };
             assert_eq!((message.origin(), message.has_bcc()), (origin, true));

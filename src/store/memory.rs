@@ -75,11 +75,10 @@ impl MemoryStore {
                     }
                 }
             }
-            Op::Requeue { queue, position, attempts } => {
+            Op::Requeue { queue, position, with } => {
                 for (_, lane) in self.lanes_of(queue) {
                     if let Some(stored) = lane.get_mut(&position) {
-                        stored.meta.redelivered = true;
-                        stored.meta.attempts = attempts;
+                        stored.meta = stored.meta.returned(with);
                     }
                 }
             }

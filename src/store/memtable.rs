@@ -8,7 +8,7 @@ use super::ranges::RangeSet;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, QueueId};
 use crate::model::message::Message;
-use crate::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Lane, Op};
+use crate::model::op::{CatalogOp, EntryMeta, Fetch, Lane, Op, Return};
 
 /// Fewer puts than this are not worth pruning.
 const WORTH_PRUNING: usize = 1024;
@@ -37,8 +37,8 @@ pub(super) struct QueueDelta {
     pub(super) deleted: bool,
     /// Positions removed; messages stored before that stand there are settled.
     pub(super) removed: RangeSet,
-    /// How often messages stored before came back, in order of emission.
-    pub(super) requeued: Vec<(Position, Attempts)>,
+    /// How messages stored before came back, in order of emission.
+    pub(super) requeued: Vec<(Position, Return)>,
     /// Places in `puts`, in order of position.
     puts: VecDeque<(Position, usize)>,
 }
@@ -93,9 +93,7 @@ impl Memtable {
                     self.put(Put { queue, lane, position, message, meta, durable });
                 }
                 Op::Remove { queue, range } => self.remove(queue, range),
-                Op::Requeue { queue, position, attempts } => {
-                    self.requeue(queue, position, attempts);
-                }
+                Op::Requeue { queue, position, with } => self.requeue(queue, position, with),
                 Op::DeleteQueue { queue } => {
                     self.remove(queue, PositionRange { first: Position(0), last: Position(u64::MAX) });
                     let delta = self.delta(queue);
@@ -161,19 +159,19 @@ impl Memtable {
         }
     }
 
-    fn requeue(&mut self, queue: QueueId, position: Position, attempts: Attempts) {
+    fn requeue(&mut self, queue: QueueId, position: Position, with: Return) {
         let delta = self.queues.entry(queue).or_default();
         let at = delta.puts.partition_point(|put| put.0 < position);
         match delta.puts.get(at).filter(|put| put.0 == position) {
             Some(&(_, at)) => {
                 if let Some(put) = &mut self.puts[at] {
-                    put.meta = EntryMeta { attempts, redelivered: true, ..put.meta };
+                    put.meta = put.meta.returned(with);
                 }
             }
             // Removed meanwhile: whatever was stored there must not be noted again.
             None if delta.removed.contains(position.0) => (),
             None => {
-                delta.requeued.push((position, attempts));
+                delta.requeued.push((position, with));
                 self.parts += 1;
             }
         }
@@ -199,7 +197,7 @@ impl Memtable {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{COUNTED, message, put, range};
+    use super::super::testing::{COUNTED, message, put, range, requeue};
     use super::*;
 
     fn folded(ops: &[Op]) -> Memtable {
@@ -239,7 +237,7 @@ mod tests {
     #[test]
     fn a_requeue_meets_the_put_of_its_own_commit() {
         let one = message(b"one");
-        let requeue = Op::Requeue { queue: QueueId(1), position: Position(1), attempts: COUNTED };
+        let requeue = requeue(1, 1, COUNTED);
         let ops = [put(1, 1, &one), requeue.clone()];
         let memtable = folded(&ops);
         let found = memtable.puts().next().unwrap();
@@ -252,7 +250,7 @@ mod tests {
 
     #[test]
     fn what_is_known_of_earlier_messages_is_counted() {
-        let requeue = |at| Op::Requeue { queue: QueueId(1), position: Position(at), attempts: COUNTED };
+        let requeue = |at| requeue(1, at, COUNTED);
         let mut ops =
             vec![range(1, 1, 1), range(1, 5, 7), range(2, 9, 9), requeue(3), requeue(3), requeue(6)];
         assert_eq!(folded(&ops).parts(), 5, "6 is gone and not noted");

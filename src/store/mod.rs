@@ -38,6 +38,7 @@ mod ranges;
 mod reading;
 mod reconcile;
 mod record;
+mod recovered;
 mod recovery;
 mod redb;
 mod rescue;
@@ -47,6 +48,7 @@ mod salvage;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod transaction;
 mod verify;
 mod wire;
 

@@ -12,7 +12,7 @@ use super::changes::{Changes, Rows};
 use super::damage::Damage;
 use super::disk::Disk;
 use super::error::{OpenError, StoreError};
-use super::format::{CATALOG, FORMAT, RowsOf, meta};
+use super::format::{CATALOG, FORMAT, NEWEST, RowsOf, meta};
 use super::inspection::{CheckLevel, FileState, Inspection, NUMBERS_APART, RedbFile, SealedFile};
 use super::journal_files::journal_name;
 use super::pending;
@@ -164,8 +164,10 @@ fn successor(raw: &RawFile, found: &Inspection, lost: bool) -> Successor {
     let suspect_below =
         raw.meta(meta::SUSPECT_BELOW).filter(|_| clean && is_complete).unwrap_or(first_number);
     let replay = &found.reconciled.replay;
+    // What it does not say any more may be the newest.
+    let format = raw.meta(meta::FORMAT).unwrap_or(NEWEST).max(FORMAT);
     let mut meta = vec![
-        (meta::FORMAT, FORMAT),
+        (meta::FORMAT, format),
         (meta::FIRST_NUMBER, first_number),
         (meta::CLEAN, u64::from(clean)),
         (meta::SUSPECT_BELOW, suspect_below),

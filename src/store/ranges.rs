@@ -1,8 +1,9 @@
 //! Sets and maps over numbers that come in runs: what is settled of a run of messages, which runs have a tombstone,
-//! how often each message came back. A run of equals costs one entry however long it is.
+//! how each message came back. A run of equals costs one entry however long it is.
 
-use super::wire::{Reader, put_varint};
-use crate::model::op::Attempts;
+use super::wire::{self, Reader, put_varint};
+use crate::model::ids::Timestamp;
+use crate::model::op::{Attempts, Return};
 
 /// A set of numbers as disjoint runs, in order, never touching each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -84,14 +85,14 @@ impl RangeSet {
     }
 }
 
-/// The attempts of each of a set of small keys; neighbours with the same share one entry.
+/// How each of a set of small keys came back; neighbours of which the same is to be said share one entry.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts {
-    runs: Vec<(u32, u32, Attempts)>,
+pub(super) struct Returns {
+    runs: Vec<(u32, u32, Return)>,
 }
 
-impl Counts {
-    pub(super) fn set(&mut self, key: u32, count: Attempts) {
+impl Returns {
+    pub(super) fn set(&mut self, key: u32, count: Return) {
         let at = self.runs.partition_point(|run| run.1 < key);
         let mut parts = [None; 3];
         let mut until = at;
@@ -123,35 +124,65 @@ impl Counts {
         }
     }
 
-    pub(super) fn get(&self, key: u32) -> Option<Attempts> {
+    pub(super) fn get(&self, key: u32) -> Option<Return> {
         let at = self.runs.partition_point(|run| run.1 < key);
         self.runs.get(at).filter(|run| run.0 <= key).map(|run| run.2)
     }
 
-    pub(super) fn encode(&self, out: &mut Vec<u8>) {
+    /// Whether some of them wait.
+    pub(super) fn has_waits(&self) -> bool {
+        self.waits().next().is_some()
+    }
+
+    /// Those that wait, in order, and until when.
+    pub(super) fn waits(&self) -> impl Iterator<Item = (u32, Timestamp)> + '_ {
+        let waiting = self.runs.iter().filter(|(_, _, with)| with.not_before > Timestamp(0));
+        waiting.flat_map(|&(first, last, with)| (first..=last).map(move |key| (key, with.not_before)))
+    }
+
+    /// `with_waits`: until when each waits is there, too: by how much that is later or earlier than of the one before, for
+    /// those that came back together wait for about as long.
+    pub(super) fn encode(&self, out: &mut Vec<u8>, with_waits: bool) {
         put_varint(out, self.runs.len() as u64);
-        let mut before = 0;
-        for &(first, last, count) in &self.runs {
+        let (mut before, mut until) = (0, 0);
+        for &(first, last, Return { attempts, not_before }) in &self.runs {
             put_varint(out, u64::from(first - before));
             put_varint(out, u64::from(last - first));
-            put_attempts(out, count);
+            put_attempts(out, attempts);
+            if with_waits {
+                if not_before == Timestamp(0) {
+                    put_varint(out, 0);
+                } else {
+                    put_varint(
+                        out,
+                        wire::zigzag(not_before.0.wrapping_sub(until).cast_signed()).saturating_add(1),
+                    );
+                    until = not_before.0;
+                }
+            }
             before = last;
         }
     }
 
-    pub(super) fn decode(reader: &mut Reader<'_>) -> Option<Counts> {
-        let mut counts = Counts::default();
-        let mut before = 0u32;
+    pub(super) fn decode(reader: &mut Reader<'_>, with_waits: bool) -> Option<Returns> {
+        let mut returns = Returns::default();
+        let (mut before, mut until) = (0u32, 0u64);
         for at in 0..reader.varint()? {
             let first = before.checked_add(reader.varint32()?)?;
             let last = first.checked_add(reader.varint32()?)?;
             if at > 0 && first <= before {
                 return None;
             }
-            counts.runs.push((first, last, attempts(reader)?));
+            let attempts = attempts(reader)?;
+            let step = if with_waits { reader.varint()? } else { 0 };
+            if let Some(step) = step.checked_sub(1) {
+                until = until.checked_add_signed(wire::unzigzag(step))?;
+            }
+            let not_before = Timestamp(if step > 0 { until } else { 0 });
+            returns.runs.push((first, last, Return { attempts, not_before }));
             before = last;
         }
-        Some(counts)
+        Some(returns)
     }
 }
 
@@ -199,11 +230,15 @@ mod tests {
         }
 
         #[test]
-        fn counts_are_a_map(sets in proptest::collection::vec((0u32..30, 0u32..3, 0u32..3), 0..60)) {
-            let mut counts = Counts::default();
+        fn returns_are_a_map(
+            sets in proptest::collection::vec((0u32..30, 0u32..3, 0u32..3, 0u64..3), 0..60),
+            with_waits: bool,
+        ) {
+            let mut counts = Returns::default();
             let mut naive = BTreeMap::new();
-            for (key, acquired, failed) in sets {
-                let count = Attempts { acquired, failed };
+            for (key, acquired, failed, until) in sets {
+                let not_before = Timestamp(if with_waits { until } else { 0 });
+                let count = Return { attempts: Attempts { acquired, failed }, not_before };
                 counts.set(key, count);
                 naive.insert(key, count);
             }
@@ -212,14 +247,18 @@ mod tests {
             }
             prop_assert!(counts.runs.windows(2).all(|p| p[0].1 + 1 < p[1].0 || p[0].2 != p[1].2));
             let mut bytes = Vec::new();
-            counts.encode(&mut bytes);
-            prop_assert_eq!(Counts::decode(&mut Reader(&bytes)), Some(counts));
+            let waits: Vec<_> = naive.iter().map(|(&key, with)| (key, with.not_before)).collect();
+            let waits: Vec<_> = waits.into_iter().filter(|(_, until)| *until > Timestamp(0)).collect();
+            prop_assert_eq!(counts.waits().collect::<Vec<_>>(), waits);
+            counts.encode(&mut bytes, with_waits);
+            prop_assert_eq!(Returns::decode(&mut Reader(&bytes), with_waits), Some(counts));
         }
 
         #[test]
         fn no_bytes_make_decoding_panic(bytes: Vec<u8>) {
             let _ = RangeSet::decode(&mut Reader(&bytes));
-            let _ = Counts::decode(&mut Reader(&bytes));
+            let _ = Returns::decode(&mut Reader(&bytes), false);
+            let _ = Returns::decode(&mut Reader(&bytes), true);
         }
     }
 

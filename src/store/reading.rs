@@ -15,7 +15,7 @@ use super::memtable::QueueDelta;
 use super::record::{self, BadRecord};
 use super::run::{Entry, RunKey};
 use super::wire;
-use crate::model::ids::{Position, PositionRange};
+use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{EntryMeta, Fetch, Fetched, StoredEntry, Times, Wants};
 
@@ -84,10 +84,10 @@ pub(super) fn fetch(
 /// Brings what was found to where the queue is by now.
 fn catch_up(found: &mut Vec<Found>, delta: &QueueDelta) {
     found.retain(|found| !delta.settles(found.entry.position));
-    for &(position, attempts) in &delta.requeued {
+    for &(position, with) in &delta.requeued {
         if let Ok(at) = found.binary_search_by_key(&position.0, |found| found.entry.position) {
             let meta = &mut found[at].entry.meta;
-            *meta = EntryMeta { attempts, redelivered: true, ..*meta };
+            *meta = meta.returned(with);
         }
     }
 }
@@ -172,7 +172,8 @@ pub(super) fn meta_now(
     let noted = delta.and_then(|delta| delta.requeued.get(place));
     EntryMeta {
         expires_at: entry.meta.expires_at,
-        attempts: noted.unwrap_or(entry.meta.attempts),
+        attempts: noted.map_or(entry.meta.attempts, |with| with.attempts),
+        not_before: noted.map_or(Timestamp(0), |with| with.not_before),
         redelivered: entry.meta.redelivered || noted.is_some() || key.number < suspect_below,
     }
 }

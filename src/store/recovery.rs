@@ -9,7 +9,7 @@ use super::damage::{Damage, DamageReport, MessageCounts};
 use super::disk::Disk;
 use super::engine::{Garbage, RedbStore};
 use super::error::{OpenError, StoreError};
-use super::format::{FORMAT, RowsOf, meta};
+use super::format::{RowsOf, WITH_WAITS, meta};
 use super::index::{EntrySource, FileRuns, Index};
 use super::inspection::{CheckLevel, Inspection, inspect};
 use super::journal_files::{JournalFiles, journal_name};
@@ -101,9 +101,13 @@ impl Opening {
             manifest.files.push(Listed { file, first_number, sealed_at, held: MessageCounts::default() });
         }
         let spans = index.files.iter().map(|known| (known.file, known.first_number)).collect();
+        let takes_waits = active.meta(meta::FORMAT)?.is_some_and(|format| format >= WITH_WAITS);
         let journal = JournalFiles::new(Arc::clone(&disk), active, spans);
-        let log =
+        let mut log =
             Log::open(&*disk, options.log_bytes, &reconciled.replay, reconciled.high_water, reconciled.last)?;
+        if takes_waits {
+            log.take_waits();
+        }
         // Above whatever is said about numbers, also where nothing is left of what had them.
         index.next_number = index.active_from().max(suspect_below).max(reconciled.next_number);
         let store = RedbStore {
@@ -245,7 +249,7 @@ impl Opening {
         store.log.write_high_water()?;
         Ok(Recovered {
             catalog: store.catalog.records()?,
-            queues: store.index.recovered(),
+            queues: store.index.recovered(&mut store.journal)?,
             clean: self.reconciled.clean,
             messages: store.index.live_messages,
             damaged_runs: self.damaged_runs,
@@ -261,7 +265,7 @@ impl Opening {
         }
         let mut changes = Changes {
             meta: vec![
-                (meta::FORMAT, FORMAT),
+                (meta::FORMAT, store.format()),
                 (meta::CLEAN, 0),
                 (meta::SUSPECT_BELOW, store.suspect_below),
                 (meta::LOGGED, store.log.flushed()),

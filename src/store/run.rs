@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 
-use super::ranges::{Counts, RangeSet};
+use super::ranges::{RangeSet, Returns};
 use super::wire::{self, Reader, put_varint};
 use crate::model::ids::{QueueId, Timestamp};
 use crate::model::op::{Attempts, EntryMeta, Lane};
@@ -14,6 +14,8 @@ pub(super) const MOST_ENTRIES: usize = 8192;
 /// Entries of up to this many bytes lie in the row itself, larger ones in chunks under the run's number.
 const INLINE: usize = 96;
 const FORMAT: u8 = 1;
+/// That of a delta in which messages wait.
+const WITH_WAITS: u8 = 2;
 
 /// Where a run's row is filed. Numbers are never reused; blobs draw from the same numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -207,7 +209,9 @@ pub(super) fn decode_entries(header: &Header, bytes: &[u8]) -> Option<Vec<Entry>
         let failed = if flags & FAILED != 0 { reader.varint32()? } else { 0 };
         let acquired = if flags & ACQUIRED != 0 { reader.varint32()? } else { 0 };
         let redelivered = flags & REDELIVERED != 0;
-        let meta = EntryMeta { expires_at, attempts: Attempts { acquired, failed }, redelivered };
+        let attempts = Attempts { acquired, failed };
+        // Until when it waits is in the delta.
+        let meta = EntryMeta { expires_at, attempts, redelivered, not_before: Timestamp(0) };
         entries.push(Entry { position, offset, len, body_len, meta, durable: flags & DURABLE != 0 });
         end = i64::from(offset) + i64::from(len);
         if end.cast_unsigned() > header.blob_len {
@@ -223,28 +227,36 @@ pub(super) struct RunDelta {
     pub(super) settled: RangeSet,
     /// Bytes of bodies among them.
     pub(super) settled_bytes: u64,
-    /// How often those that came back did.
-    pub(super) requeued: Counts,
+    /// How those that came back did.
+    pub(super) requeued: Returns,
 }
 
 impl RunDelta {
+    /// Whether a message waits that came back.
+    pub(super) fn has_waits(&self) -> bool {
+        self.requeued.has_waits()
+    }
+
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![FORMAT];
+        let has_waits = self.has_waits();
+        let mut out = vec![if has_waits { WITH_WAITS } else { FORMAT }];
         self.settled.encode(&mut out);
         put_varint(&mut out, self.settled_bytes);
-        self.requeued.encode(&mut out);
+        self.requeued.encode(&mut out, has_waits);
         wire::sealed(out)
     }
 
     pub(super) fn decode(row: &[u8]) -> Option<RunDelta> {
         let mut reader = Reader(wire::unsealed(row)?);
-        if reader.byte()? != FORMAT {
-            return None;
-        }
+        let has_waits = match reader.byte()? {
+            FORMAT => false,
+            WITH_WAITS => true,
+            _ => return None,
+        };
         Some(RunDelta {
             settled: RangeSet::decode(&mut reader)?,
             settled_bytes: reader.varint()?,
-            requeued: Counts::decode(&mut reader)?,
+            requeued: Returns::decode(&mut reader, has_waits)?,
         })
     }
 }
@@ -252,6 +264,7 @@ impl RunDelta {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::op::Return;
     use proptest::prelude::*;
 
     fn entries() -> impl Strategy<Value = Vec<Entry>> {
@@ -265,7 +278,7 @@ mod tests {
                     position += step;
                     let expires_at = expiry.checked_sub(1).map(Timestamp);
                     let attempts = Attempts { acquired, failed };
-                    let meta = EntryMeta { expires_at, attempts, redelivered };
+                    let meta = EntryMeta { expires_at, attempts, redelivered, ..EntryMeta::default() };
                     Entry { position, offset, len, body_len: len - 16, meta, durable }
                 })
                 .collect()
@@ -306,7 +319,16 @@ mod tests {
     fn a_delta_comes_back() {
         let mut delta = RunDelta { settled_bytes: 12, ..RunDelta::default() };
         delta.settled.insert(3, 9, |_, _| ());
-        delta.requeued.set(11, Attempts { acquired: 3, failed: 2 });
+        let with = |failed, until| Return {
+            attempts: Attempts { acquired: 3, failed },
+            not_before: Timestamp(until),
+        };
+        delta.requeued.set(11, with(2, 0));
+        assert_eq!(delta.encode()[0], FORMAT, "what older versions read as well");
+        assert_eq!(RunDelta::decode(&delta.encode()), Some(delta.clone()));
+        delta.requeued.set(12, with(2, 1_800_000_000_000));
+        delta.requeued.set(19, with(1, 1_799_999_999_999));
+        assert_eq!(delta.encode()[0], WITH_WAITS);
         assert_eq!(RunDelta::decode(&delta.encode()), Some(delta));
     }
 }

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use leveret_codec::properties::Properties;
 
-use crate::model::ids::{Position, PositionRange, QueueId};
+use crate::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use crate::model::message::{Body, Message, Origin};
-use crate::model::op::{Attempts, EntryMeta, Fetch, Fetched, Lane, Op, Wants};
+use crate::model::op::{Attempts, EntryMeta, Fetch, Fetched, Lane, Op, Return, Wants};
 
 /// What a test counts where it counts something.
 pub(super) const COUNTED: Attempts = Attempts { acquired: 5, failed: 3 };
@@ -40,6 +40,16 @@ pub(super) fn put_in(queue: u64, lane: Lane, position: u64, message: &Arc<Messag
 pub(super) fn range(queue: u64, first: u64, last: u64) -> Op {
     let range = PositionRange { first: Position(first), last: Position(last) };
     Op::Remove { queue: QueueId(queue), range }
+}
+
+pub(super) fn requeue(queue: u64, position: u64, attempts: Attempts) -> Op {
+    requeue_to_wait(queue, position, attempts, 0)
+}
+
+/// It comes back and waits until then.
+pub(super) fn requeue_to_wait(queue: u64, position: u64, attempts: Attempts, until: u64) -> Op {
+    let with = Return { attempts, not_before: Timestamp(until) };
+    Op::Requeue { queue: QueueId(queue), position: Position(position), with }
 }
 
 pub(super) fn fetch(queue: u64, first: u64, last: u64, max_bytes: usize) -> Fetch {

@@ -455,11 +455,10 @@ impl Broker {
             Op::Remove { queue, range } => {
                 self.stored.retain(|(of, _, at), _| of != queue || !range.contains(*at));
             }
-            Op::Requeue { queue, position, attempts } => {
+            Op::Requeue { queue, position, with } => {
                 for ((of, _, at), (_, meta, _)) in &mut self.stored {
                     if of == queue && at == position {
-                        meta.redelivered = true;
-                        meta.attempts = *attempts;
+                        *meta = meta.returned(*with);
                     }
                 }
             }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use leveret::model::ids::{Position, PositionRange, QueueId, Timestamp};
 use leveret::model::message::{Body, Message, Origin};
-use leveret::model::op::{Attempts, CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, StoredTime, Wants};
+use leveret::model::op::{
+    Attempts, CatalogOp, EntryMeta, Fetch, Fetched, Lane, Op, Return, StoredTime, StoredWait, Wants,
+};
 use leveret::store::{Recovered, RedbStore, Store};
 use leveret_codec::properties::Properties;
 
@@ -42,11 +44,10 @@ impl Model {
                     let held = self.queues.entry(*queue).or_default();
                     held.retain(|&position, _| !range.contains(position));
                 }
-                Op::Requeue { queue, position, attempts } => {
+                Op::Requeue { queue, position, with } => {
                     let held = self.queues.entry(*queue).or_default().get_mut(position);
                     if let Some((_, held)) = held {
-                        held.meta.redelivered = true;
-                        held.meta.attempts = *attempts;
+                        held.meta = held.meta.returned(*with);
                     }
                 }
                 Op::DeleteQueue { queue } => drop(self.queues.remove(queue)),
@@ -143,7 +144,12 @@ impl Model {
             return Err(format!("queues {found:?}, expected {expected:?}"));
         }
         for queue in &recovered.queues {
-            let held = &self.queues[&queue.queue];
+            let (held, waiting) = apart(&self.queues[&queue.queue]);
+            let mut found: Vec<_> = queue.waiting.clone();
+            found.sort_unstable_by_key(|wait| wait.position);
+            if found != waiting {
+                return Err(format!("queue {}: waiting {found:?}, expected {waiting:?}", queue.queue));
+            }
             let spans = queue.lanes.iter().flat_map(|(_, spans)| spans);
             let (count, bytes) =
                 spans.fold((0, 0), |(count, bytes), span| (count + span.count, bytes + span.bytes));
@@ -157,7 +163,8 @@ impl Model {
                         .collect::<Vec<_>>()
                 ));
             }
-            if held.keys().next_back().is_some_and(|last| *last >= queue.next_position) {
+            let last = self.queues[&queue.queue].keys().next_back();
+            if last.is_some_and(|last| *last >= queue.next_position) {
                 return Err(format!("queue {}: next position {}", queue.queue, queue.next_position));
             }
             for (lane, spans) in &queue.lanes {
@@ -173,6 +180,20 @@ impl Model {
 }
 
 type InLane = BTreeMap<Position, (Lane, Held)>;
+
+/// What is ready, and what waits as recovery reports it.
+fn apart(held: &InLane) -> (InLane, Vec<StoredWait>) {
+    let (waiting, ready): (InLane, InLane) =
+        held.clone().into_iter().partition(|(_, (_, held))| held.meta.not_before > Timestamp(0));
+    let waiting = waiting.into_iter().map(|(position, (lane, held))| StoredWait {
+        lane,
+        position,
+        not_before: held.meta.not_before,
+        expires_at: held.meta.expires_at,
+        body: held.body.len() as u32,
+    });
+    (ready, waiting.collect())
+}
 
 /// The times of a part of a lane, as far as they are of before some moment; and of what is later, that it is said to be.
 fn compare_times(
@@ -363,7 +384,7 @@ impl Workload {
             lane: (position % (LANES + 1)) as Lane,
             position: Position(position),
             message: Arc::clone(message),
-            meta: EntryMeta { expires_at, attempts, redelivered },
+            meta: EntryMeta { expires_at, attempts, redelivered, ..EntryMeta::default() },
             durable: self.random.percent(85),
         });
     }
@@ -430,7 +451,9 @@ impl Workload {
         let (queue, next) = self.queues[self.random.below(QUEUES)];
         let held = model.queues.get(&queue).map_or(0, BTreeMap::len) as u64;
         let position = Position(next.saturating_sub(self.random.between(0, held * 2 + 2)));
-        ops.push(Op::Requeue { queue, position, attempts: self.attempts() });
+        let waits = self.random.percent(40);
+        let not_before = Timestamp(if waits { self.random.between(1, 1 << 50) } else { 0 });
+        ops.push(Op::Requeue { queue, position, with: Return { attempts: self.attempts(), not_before } });
     }
 
     fn attempts(&mut self) -> Attempts {

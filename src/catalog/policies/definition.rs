@@ -4,8 +4,10 @@ use leveret_codec::table::AMQPValue;
 
 use crate::catalog::arguments::string;
 use crate::catalog::pattern::Pattern;
+use crate::catalog::retries;
 use crate::model::administration::{AdministrationError, PolicyKind, PolicySpec};
 use crate::model::argument::integer;
+use crate::model::retry::Retried;
 
 /// What the value of a key must be.
 enum Check {
@@ -15,7 +17,10 @@ enum Check {
     /// An integer from here to there.
     Within(i64, i64),
     Text,
+    Boolean,
     OneOf(&'static [&'static str]),
+    /// Delays of retries, as a list or what stands for one.
+    Delays,
     /// A number and a unit of time.
     Age,
     /// RabbitMQ refuses the key itself.
@@ -70,6 +75,9 @@ const KEYS: &[DefinitionKey] = &[
         "delayed retry maximum delay. Must be a positive integer",
         Check::AtLeast(1),
     ),
+    operator_key("retry-delays", "list of retry delays such as 1s,30s,5m", Check::Delays),
+    operator_key("retry-jitter", "jitter of retry delays in percent, 0 to 50", Check::Within(0, 50)),
+    operator_key("retry-rejected", "word on retries of what is rejected, true or false", Check::Boolean),
     key("dead-letter-exchange", "dead letter exchange name", Check::Text),
     key("dead-letter-routing-key", "dead letter routing key", Check::Text),
     key("dead-letter-strategy", "dead letter strategy", Check::OneOf(&["at-most-once", "at-least-once"])),
@@ -128,6 +136,17 @@ pub(crate) fn check(
             )));
         }
     }
+    let value = |name: &str| {
+        definition.iter().find(|(key, _)| key.as_str() == name).and_then(|(_, value)| string(value))
+    };
+    if let Some(retried) = value("delayed-retry-type").filter(|word| Retried::parse(word) != Retried::None)
+        && !definition.contains_key("delayed-retry-min")
+        && !definition.contains_key("retry-delays")
+    {
+        return Err(AdministrationError::validation(format!(
+            "delayed-retry-min is required when delayed-retry-type is {retried}"
+        )));
+    }
     Ok(pattern)
 }
 
@@ -149,6 +168,8 @@ fn is_valid(check: &Check, value: &AMQPValue) -> bool {
         Check::Integer => is_integer(&|_| true),
         Check::Within(first, last) => is_integer(&|number| (*first..=*last).contains(&number)),
         Check::Text => is_text(&|_| true),
+        Check::Boolean => matches!(value, AMQPValue::Boolean(_)),
+        Check::Delays => is_text(&retries::is_delays),
         Check::OneOf(words) => is_text(&|text| words.contains(&text)),
         Check::Age => is_text(&|text| {
             let number = text.strip_suffix(['Y', 'M', 'D', 'h', 'm', 's']).unwrap_or_default();

@@ -6,6 +6,7 @@ use leveret_codec::table::{AMQPValue, FieldTable};
 
 use crate::catalog::arguments::string;
 use crate::catalog::encoded_table::EncodedTable;
+use crate::catalog::retries;
 use crate::model::argument::integer;
 use crate::model::ids::Name;
 use crate::model::settings::{DeadLetterTarget, Overflow, QueueSettings, QueueType};
@@ -44,6 +45,16 @@ pub(crate) fn effective(
         let limit = u64::try_from(limit).ok().map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
         settings.delivery_limit =
             if is_given("x-delivery-limit") { least(declared.delivery_limit, limit) } else { limit };
+    }
+    if retries::are_in(definition) {
+        let retries = retries::retries(&arguments, definition);
+        if let Some(count) = retries.as_ref().and_then(|(_, count)| *count)
+            && !is_given("x-delivery-limit")
+            && policy.value("delivery-limit").is_none()
+        {
+            settings.delivery_limit = Some(count);
+        }
+        settings.retry = retries.map(|(retry, _)| retry);
     }
     // Most definitions say nothing about most queues.
     if settings == **declared { Arc::clone(declared) } else { settings.into() }

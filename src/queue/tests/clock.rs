@@ -246,7 +246,8 @@ fn a_recovered_queue_finds_what_is_overdue_in_runs_of_which_it_knows_the_earlies
         earliest_expiry: Some(Timestamp(2000 + from - 1)),
     };
     let lanes = vec![(0, vec![span(1, 4000), span(4001, 8000), span(8001, 9000)])];
-    let found = RecoveredQueue { queue: super::harness::ID.queue, lanes, next_position: Position(9001) };
+    let queue = super::harness::ID.queue;
+    let found = RecoveredQueue { queue, lanes, next_position: Position(9001), ..Default::default() };
     let mut harness = Harness::recover(DURABLE(), found);
     harness.store = first.store;
     harness.now = Timestamp(7_000);

@@ -1,6 +1,7 @@
 //! Random histories: a queue with tiny windows on a slow store, judged after every step.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use proptest::prelude::*;
 
@@ -13,6 +14,7 @@ use crate::model::ids::{
     Timestamp,
 };
 use crate::model::op::{Fetch, Fetched, RecoveredQueue, Wants};
+use crate::model::retry::{Delays, Retried, Retry};
 use crate::model::settings::{DeadLetterTarget, QueueSettings};
 use crate::queue::{FlowControl, Pushed, Queue, QueueEffects};
 
@@ -130,6 +132,20 @@ fn returning_steps() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// No retry waits for longer, in milliseconds.
+const LONGEST_DELAY: u64 = 60;
+
+fn retries() -> impl Strategy<Value = Retry> {
+    let retried =
+        prop_oneof![2 => Just(Retried::All), 1 => Just(Retried::Failed), 1 => Just(Retried::Returned)];
+    let delays = prop_oneof![
+        (1..20u64, 1..LONGEST_DELAY).prop_map(|(least, most)| Delays::Growing { least, most }),
+        prop::collection::vec(0..LONGEST_DELAY / 2, 1..4).prop_map(|list| Delays::List(list.into())),
+    ];
+    (retried, delays, prop_oneof![Just(0u8), Just(50u8)], any::<bool>())
+        .prop_map(|(retried, delays, jitter, rejected)| Retry { retried, delays, jitter, rejected })
+}
+
 /// Without a dead-letter target there is neither TTL nor limit here: their drops would not be seen.
 fn settings() -> impl Strategy<Value = QueueSettings> {
     (
@@ -138,20 +154,24 @@ fn settings() -> impl Strategy<Value = QueueSettings> {
         prop::option::weighted(0.3, 0u64..12),
         prop::option::weighted(0.2, 0u64..200_000),
         prop::option::of(0u32..3),
+        prop::option::weighted(0.4, retries()),
     )
-        .prop_map(|((dead, durable, max_priority, sac), message_ttl, max_length, bytes, limit)| {
-            QueueSettings {
-                durable,
-                dead_letter: dead.then(|| DeadLetterTarget { exchange: "dlx".into(), routing_key: None }),
-                message_ttl: message_ttl.filter(|_| dead),
-                max_length: max_length.filter(|_| dead),
-                max_length_bytes: bytes.filter(|_| dead),
-                max_priority,
-                single_active_consumer: sac && limit == Some(0),
-                delivery_limit: limit,
-                ..QueueSettings::default()
-            }
-        })
+        .prop_map(
+            |((dead, durable, max_priority, sac), message_ttl, max_length, bytes, limit, retry)| {
+                QueueSettings {
+                    durable,
+                    dead_letter: dead.then(|| DeadLetterTarget { exchange: "dlx".into(), routing_key: None }),
+                    message_ttl: message_ttl.filter(|_| dead),
+                    max_length: max_length.filter(|_| dead),
+                    max_length_bytes: bytes.filter(|_| dead),
+                    max_priority,
+                    single_active_consumer: sac && limit == Some(0),
+                    delivery_limit: limit,
+                    retry: retry.map(Arc::new),
+                    ..QueueSettings::default()
+                }
+            },
+        )
 }
 
 const QUEUE: QueueId = QueueId(7);
@@ -255,7 +275,7 @@ impl Run {
             }
             Step::Purge => assert_eq!(queue.purge(now, fx), oracle.purged()),
             Step::Pass(millis) => {
-                oracle.now = now.plus_millis(millis);
+                oracle.pass(millis);
                 if queue.next_deadline().is_some_and(|deadline| deadline <= oracle.now) {
                     queue.tick(oracle.now, fx);
                 }
@@ -289,7 +309,9 @@ impl Run {
             let window = (self.window as u64).max(FLOOR);
             // Of what the store has too, and of what it does not have and was delivered under a wider window.
             let unacked = (self.window as u64 / 2).max(FLOOR) + (self.widest as u64 / 2).max(FLOOR);
-            assert!(self.queue.counts().memory_bytes <= window + unacked);
+            // And of what waits.
+            let waiting = (self.window as u64 / 4).max(FLOOR) + (self.widest as u64 / 4).max(FLOOR);
+            assert!(self.queue.counts().memory_bytes <= window + unacked + waiting);
         }
     }
 
@@ -323,6 +345,7 @@ impl Run {
         let alive = |at: &Position| {
             oracle.ready.contains_key(at)
                 || oracle.unacked.contains_key(at)
+                || oracle.waiting.contains_key(at)
                 || oracle.awaited.contains(at)
                 || oracle.is_dying(*at)
         };
@@ -330,6 +353,7 @@ impl Run {
             assert!(alive(&at), "{at} has left, but not the store");
         }
         let known = oracle.ready.iter().chain(oracle.unacked.iter().map(|(at, (_, known))| (at, known)));
+        let known = known.chain(oracle.waiting.iter().map(|(at, (_, known))| (at, known)));
         for (&at, known) in known {
             assert!(self.store.has(at) || !(known.durable || self.store.was_put(at)), "{at} is lost");
         }
@@ -357,6 +381,7 @@ impl Run {
             self.settle_down();
             self.step(Step::Detach(who));
         }
+        self.step(Step::Pass(LONGEST_DELAY));
         self.settle_down();
         assert_eq!(self.oracle.consumer_count(), 0);
         self.step(Step::Consume(9, ConsumeOptions { no_ack: true, ..ConsumeOptions::default() }));
@@ -365,7 +390,9 @@ impl Run {
             self.step(Step::DeadLettered);
             self.settle_down();
         }
-        assert!(self.oracle.ready.is_empty() && self.oracle.unacked.is_empty());
+        assert!(
+            self.oracle.ready.is_empty() && self.oracle.unacked.is_empty() && self.oracle.waiting.is_empty()
+        );
         assert_eq!(self.store.positions().count(), 0);
         assert_eq!(self.queue.counts().memory_bytes, 0);
     }

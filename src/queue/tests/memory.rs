@@ -106,7 +106,8 @@ fn a_recovered_queue_reads_its_messages_and_forgets_the_quarantined() {
         earliest_expiry: None,
     };
     let lanes = vec![(0, vec![span(1, 600), span(601, 5000)])];
-    let found = RecoveredQueue { queue: ID.queue, lanes, next_position: Position(5003) };
+    let next_position = Position(5003);
+    let found = RecoveredQueue { queue: ID.queue, lanes, next_position, ..Default::default() };
     let mut harness = Harness::recover(QueueSettings { durable: true, ..QueueSettings::default() }, found);
     harness.store = first.store;
     assert_eq!(harness.queue.counts().ready, 5000);

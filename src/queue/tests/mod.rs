@@ -8,6 +8,7 @@ mod masses;
 mod memory;
 mod oracle;
 mod quorum;
+mod retries;
 mod rules;
 mod store;
 pub(super) mod support;

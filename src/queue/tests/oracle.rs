@@ -32,6 +32,8 @@ pub(super) struct Oracle {
     pub(super) settings: QueueSettings,
     pub(super) ready: BTreeMap<Position, Known>,
     pub(super) unacked: BTreeMap<Position, (ConsumerKey, Known)>,
+    /// Until when each waits that came back.
+    pub(super) waiting: BTreeMap<Position, (Timestamp, Known)>,
     pub(super) awaited: BTreeSet<Position>,
     /// In order of registration.
     consumers: Vec<(ConsumerKey, Follower)>,
@@ -91,32 +93,54 @@ impl Oracle {
     pub(super) fn settle(&mut self, key: ConsumerKey, range: PositionRange, settlement: Settlement) {
         for position in self.held(key).into_iter().filter(|&at| range.contains(at)) {
             let (_, mut known) = self.unacked.remove(&position).unwrap();
-            match settlement {
+            let retry = self.settings.retry.clone();
+            let failures = known.attempts.failed;
+            let is_retried = retry.as_ref().is_some_and(|retry| retry.retries_rejected())
+                && self.settings.delivery_limit.is_none_or(|limit| failures < limit);
+            let failed = match settlement {
                 Settlement::Ack => continue,
+                Settlement::Discard if is_retried => true,
                 Settlement::Discard => {
                     self.dies(position, DeathReason::Rejected, known);
                     continue;
                 }
-                Settlement::Release => {}
-                Settlement::Requeue { failed } => {
-                    known.redelivered = true;
-                    if self.settings.counts_deliveries() {
-                        known.attempts.acquired += 1;
-                        known.attempts.failed += u32::from(failed);
-                    }
-                    let failures = known.attempts.failed;
-                    if failed && self.settings.delivery_limit.is_some_and(|limit| failures > limit) {
-                        self.dies(position, DeathReason::DeliveryLimit, known);
-                        continue;
-                    }
+                Settlement::Release => {
+                    self.ready.insert(position, known);
+                    continue;
                 }
+                Settlement::Requeue { failed } => failed,
+            };
+            let counts = retry.as_ref().map_or(failed, |retry| retry.counts(failed));
+            known.redelivered = true;
+            if self.settings.counts_deliveries() {
+                known.attempts.acquired += 1;
+                known.attempts.failed += u32::from(counts);
             }
-            self.ready.insert(position, known);
+            let failures = known.attempts.failed;
+            if counts && self.settings.delivery_limit.is_some_and(|limit| failures > limit) {
+                self.dies(position, DeathReason::DeliveryLimit, known);
+                continue;
+            }
+            match retry.and_then(|retry| retry.delay(position, failed, known.attempts)) {
+                Some(delay) => drop(self.waiting.insert(position, (self.now.plus_millis(delay), known))),
+                None => drop(self.ready.insert(position, known)),
+            }
         }
     }
 
+    /// What has waited for long enough is ready again, as is what has expired meanwhile.
+    pub(super) fn pass(&mut self, millis: u64) {
+        self.now = self.now.plus_millis(millis);
+        let now = self.now;
+        let ended = self.waiting.extract_if(.., |_, (until, known)| {
+            *until <= now || known.expires.is_some_and(|expires| expires <= now)
+        });
+        self.ready.extend(ended.map(|(position, (_, known))| (position, known)));
+    }
+
     pub(super) fn purged(&mut self) -> u32 {
-        u32::try_from(std::mem::take(&mut self.ready).len()).unwrap()
+        let waiting = std::mem::take(&mut self.waiting).len();
+        u32::try_from(std::mem::take(&mut self.ready).len() + waiting).unwrap()
     }
 
     pub(super) fn delivered(&mut self, connection: ConnectionId, delivery: &Delivery) {
@@ -176,6 +200,9 @@ impl Oracle {
     pub(super) fn check_counts(&self, counts: &QueueCounts) {
         assert_eq!(counts.ready, self.ready.len() as u64, "ready");
         assert_eq!(counts.unacked, self.unacked.len() as u64, "unacked");
+        assert_eq!(counts.delayed, self.waiting.len() as u64, "delayed");
+        let waiting: u64 = self.waiting.values().map(|(_, known)| known.body).sum();
+        assert_eq!(counts.delayed_bytes, waiting, "bytes of the delayed");
         assert_eq!(counts.consumers as usize, self.consumers.len(), "consumers");
         assert_eq!(counts.ready_bytes, self.ready.values().map(|known| known.body).sum::<u64>(), "bytes");
     }
@@ -267,9 +294,12 @@ impl Oracle {
     }
 
     fn is_over_limit(&self) -> bool {
-        let bytes: u64 = self.ready.values().map(|known| known.body).sum();
+        let waiting = self.waiting.values().map(|(_, known)| known);
+        let bytes: u64 = self.ready.values().chain(waiting).map(|known| known.body).sum();
+        let count = (self.ready.len() + self.waiting.len()) as u64;
         self.settings.overflow == Overflow::DropHead
-            && (self.settings.max_length.is_some_and(|max| self.ready.len() as u64 > max)
+            && !self.ready.is_empty()
+            && (self.settings.max_length.is_some_and(|max| count > max)
                 || self.settings.max_length_bytes.is_some_and(|max| bytes > max))
     }
 }

@@ -105,7 +105,7 @@ fn what_is_held_for_too_long_is_taken_back_and_the_consumer_is_none_any_more() {
         harness.fx.deliveries.iter().map(|(_, it)| (it.redelivered, it.attempts)).collect();
     let once = Attempts { acquired: 1, failed: 0 };
     assert_eq!(redelivered, [(true, once), (true, once), (false, Attempts::NONE)], "that is no failure");
-    assert!(harness.fx.ops.iter().any(|op| matches!(op, Op::Requeue { attempts, .. } if *attempts == once)));
+    assert!(harness.fx.ops.iter().any(|op| matches!(op, Op::Requeue { with, .. } if with.attempts == once)));
 }
 
 #[test]

@@ -35,10 +35,9 @@ impl FakeStore {
                 assert_eq!(*from, queue);
                 self.kept.retain(|&position, _| !range.contains(position));
             }
-            Op::Requeue { position, attempts, .. } => {
+            Op::Requeue { position, with, .. } => {
                 let kept = self.kept.get_mut(position).expect("only what is stored is requeued");
-                kept.meta.redelivered = true;
-                kept.meta.attempts = *attempts;
+                kept.meta = kept.meta.returned(*with);
             }
             Op::DeleteQueue { .. } => self.kept.clear(),
         }
@@ -54,6 +53,14 @@ impl FakeStore {
 
     pub(super) fn positions(&self) -> impl Iterator<Item = Position> {
         self.kept.keys().copied()
+    }
+
+    pub(super) fn lane_of(&self, position: Position) -> Lane {
+        self.kept[&position].lane
+    }
+
+    pub(super) fn meta_of(&self, position: Position) -> EntryMeta {
+        self.kept[&position].meta
     }
 
     /// Loses a message, as to a bad checksum.

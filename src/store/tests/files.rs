@@ -1,5 +1,6 @@
 //! Files of the store: rotation, removal, copying forward, locks, versions.
 
+use super::super::format::NEWEST;
 use super::*;
 use crate::model::holdings::{Holdings, While};
 use crate::store::changes::Changes;
@@ -59,7 +60,7 @@ fn what_was_noted_of_a_file_outlives_the_file_it_was_noted_in() {
     let (mut store, _) = open(folder.path(), &StoreOptions { quiet_commits: 1 << 40, ..tiny() }).unwrap();
     let one = message(&[1; 1000]);
     store.commit((1..=100).map(|at| put(1, at, &one)).collect::<Vec<_>>(), vec![]).unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(60), attempts: COUNTED };
+    let requeue = requeue(1, 60, COUNTED);
     for at in 0..60 {
         let fill: Vec<_> = (1..=20).map(|more| put(2, at * 20 + more, &message(&[2; 1000]))).collect();
         store.commit(fill.clone(), vec![]).unwrap();
@@ -108,7 +109,7 @@ fn the_last_messages_of_a_file_are_copied_forward() {
     let remove: Vec<_> = (0..10).map(|at| range(1, at * 200 + 2, at * 200 + 200)).collect();
     store.commit(remove, vec![]).unwrap();
     store.commit(vec![range(2, 1, 200), range(3, 1, 98)], vec![]).unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(201), attempts: COUNTED };
+    let requeue = requeue(1, 201, COUNTED);
     store.commit(vec![requeue], vec![]).unwrap();
     for _ in 0..40 {
         store.commit(vec![put(4, 1, &one), range(4, 1, 1)], vec![]).unwrap();
@@ -169,9 +170,9 @@ fn a_newer_format_is_refused() {
     for name in ["catalog.redb", "journal-00000001.redb"] {
         let folder = tempfile::tempdir().unwrap();
         close(start(folder.path()).0);
-        set_format(folder.path(), name, 4);
+        set_format(folder.path(), name, NEWEST + 1);
         let refused = open(folder.path(), &tiny());
-        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 4, known: 3 })), "{refused:?}");
+        assert!(matches!(refused, Err(OpenError::NewerFormat { found: 5, known: 4 })), "{refused:?}");
     }
 }
 
@@ -217,7 +218,7 @@ fn once_everything_is_acked_and_deleted_nothing_is_held_of_it() {
             let puts = (1..=50).map(|at| put_in(queue, u8::from(at % 5 == 0), at, &message(&[1; 3000])));
             store.commit(puts.collect(), vec![]).unwrap();
         }
-        let requeue = |queue| Op::Requeue { queue: QueueId(queue), position: Position(7), attempts: COUNTED };
+        let requeue = |queue| requeue(queue, 7, COUNTED);
         store.commit((1..=20).map(requeue).collect(), vec![]).unwrap();
         assert_eq!(all(&mut store, 3).len(), 40);
         // In no order, so that runs have holes first.

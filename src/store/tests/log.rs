@@ -130,7 +130,7 @@ fn reading_knows_what_is_in_the_log_alone() {
     let one = message(b"one");
     store.commit((1..=9).map(|at| put(1, at, &one)).collect(), vec![]).unwrap();
     store.checkpoint().unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(7), attempts: COUNTED };
+    let requeue = requeue(1, 7, COUNTED);
     store.commit(vec![range(1, 2, 5), requeue, range(1, 9, 9)], vec![]).unwrap();
     let fetched = store.fetch(&fetch(1, 0, u64::MAX, usize::MAX)).unwrap();
     assert!(!store.memtable.is_empty(), "reading did not need a flush");
@@ -151,8 +151,7 @@ fn what_was_counted_is_in_the_log() {
     if let Op::Put { meta, .. } = &mut counted {
         meta.attempts = COUNTED;
     }
-    let requeue =
-        |position, attempts| Op::Requeue { queue: QueueId(1), position: Position(position), attempts };
+    let requeue = |position, attempts| requeue(1, position, attempts);
     let acquired = Attempts { acquired: 200, failed: 0 };
     let ops = vec![put(1, 1, &one), counted, put(1, 3, &one), put(1, 4, &one)];
     store.commit(ops, vec![]).unwrap();

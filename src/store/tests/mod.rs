@@ -9,12 +9,13 @@ mod missing;
 mod pure;
 mod times;
 mod times_faults;
+mod waits;
 mod watched_disk;
 
 use std::path::Path;
 use std::sync::Arc;
 
-use super::testing::{COUNTED, body_of, fetch, message, positions, put, put_in, range};
+use super::testing::{COUNTED, body_of, fetch, message, positions, put, put_in, range, requeue};
 use super::*;
 use crate::model::ids::{Position, QueueId, Timestamp};
 use crate::model::message::Message;
@@ -176,7 +177,7 @@ fn requeued_messages_are_remembered_and_so_is_an_unclean_stop() {
     let (mut store, _) = start(folder.path());
     let one = message(b"one");
     store.commit((1..=5).map(|at| put(1, at, &one)).collect::<Vec<_>>(), vec![]).unwrap();
-    let requeue = Op::Requeue { queue: QueueId(1), position: Position(2), attempts: COUNTED };
+    let requeue = requeue(1, 2, COUNTED);
     store.commit(vec![requeue.clone()], vec![]).unwrap();
     close(store);
 
@@ -307,7 +308,12 @@ fn expiry_and_counts_survive() {
     let folder = tempfile::tempdir().unwrap();
     let (mut store, _) = start(folder.path());
     let one = message(b"one");
-    let meta = EntryMeta { expires_at: Some(Timestamp(77)), attempts: COUNTED, redelivered: true };
+    let meta = EntryMeta {
+        expires_at: Some(Timestamp(77)),
+        attempts: COUNTED,
+        redelivered: true,
+        ..EntryMeta::default()
+    };
     let put =
         Op::Put { queue: QueueId(1), lane: 0, position: Position(1), message: one, meta, durable: true };
     store.commit(vec![put], vec![]).unwrap();
