@@ -81,7 +81,7 @@ const STEPS: usize = 1_500;
 /// Within so many seeds from its first one a planted bug has to be found.
 const SEEDS_PER_FAULT: u64 = 100;
 
-/// Seeds from here on were not looked at when planted bugs were given theirs. So many find 26 of the 31.
+/// Seeds from here on were not looked at when planted bugs were given theirs. So many find 26 of the 32.
 const FIRST_FRESH: u64 = 1_000_000;
 const FRESH_SEEDS: u64 = 8;
 

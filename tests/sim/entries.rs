@@ -12,7 +12,7 @@ use crate::model::{
     Model, Path, Sent, Violation,
 };
 use crate::oracle::require;
-use crate::topology::{Full, QueueNumber};
+use crate::topology::{Full, QueueNumber, QueuePlan};
 
 impl Model {
     /// A number for the next message.
@@ -103,7 +103,10 @@ impl Model {
                     let in_time = !consumer_timeouts;
                     copy.end = Some(End { how, by: channel, sure: false, in_time });
                 }
-                How::Requeue { failed } => copy.failures += u32::from(failed),
+                How::Requeue { failed } => {
+                    copy.failures += u32::from(failed);
+                    wait(copy, &self.topology.queues[holding.copy.1], self.now);
+                }
                 How::Purged => {}
             }
         }
@@ -154,6 +157,7 @@ impl Model {
             if let Some(copy) = copy.filter(|copy| copy.holder == Some(key)) {
                 copy.holder = None;
                 copy.failures += 1;
+                wait(copy, &self.topology.queues[holding.copy.1], self.now);
             }
         }
     }
@@ -227,6 +231,8 @@ impl Model {
                 unsure(copy, plan.dead_letters.is_some());
             }
             let moved_away = plan.dead_letters.is_some() && !persistent;
+            // What was said of it last may not be on disk.
+            copy.not_before = Timestamp(0);
             copy.maybe_gone |= !(on_disk && plan.keeps(persistent)) || moved_away;
             copy.holder = None;
         }
@@ -265,4 +271,11 @@ pub(crate) fn unsure(copy: &mut Copy, dead_letters: bool) {
     let dropped = copy.end.is_some_and(|end| end.how == How::Ack) || !dead_letters;
     copy.maybe_gone |= dropped;
     copy.end = None;
+}
+
+/// A message comes back to a queue that has it wait. How often it has failed the broker may know better, and has it wait longer.
+fn wait(copy: &mut Copy, queue: &QueuePlan, now: Timestamp) {
+    if let Some((least, most)) = queue.retry {
+        copy.not_before = now.plus_millis(least.min(most));
+    }
 }

@@ -82,25 +82,27 @@ pub(crate) enum Fault {
     InventsCredit,
     /// A shard that is to hold back what is not durable delivers it.
     DeliversTooEarly,
+    /// What comes back is ready again at once where it is to wait.
+    IgnoresRetries,
 }
 
 /// Every fault, a seed in which it is known to have been found, and words one of which the ledger has to find for it.
-pub(crate) const FAULTS: [(Fault, u64, &[&str]); 31] = [
+pub(crate) const FAULTS: [(Fault, u64, &[&str]); 32] = [
     (Fault::LosesMessages, 1, &["is lost", "messages and delivered", "leaves"]),
     (Fault::ConfirmsTooEarly, 13, &["is lost"]),
     (Fault::LosesConfirms, 0, &["never confirmed"]),
-    (Fault::DeliversTwice, 0, &["is delivered while channel"]),
-    (Fault::Overtakes, 1, &["out of order", "of a higher priority"]),
+    (Fault::DeliversTwice, 1, &["is delivered while channel"]),
+    (Fault::Overtakes, 7, &["out of order", "of a higher priority"]),
     (Fault::ForgetsRedelivery, 0, &["not marked as redelivered"]),
     (Fault::ForgetsAttempts, 3, &["has count", "was taken"]),
     (Fault::IgnoresPrefetch, 0, &["with a prefetch of"]),
     (Fault::IgnoresSingleActive, 42, &["is the single active one"]),
     (Fault::LosesAcks, 4, &["is delivered after", "is delivered while channel", "messages and delivered"]),
-    (Fault::KeepsSettled, 1, &["is delivered after", "leaves"]),
+    (Fault::KeepsSettled, 2, &["is delivered after", "leaves"]),
     (Fault::DeadLettersAcked, 0, &["claims Rejected, which cannot be", "leaves"]),
     (Fault::LosesDeadLetters, 5, &["is lost"]),
     (Fault::MisleadsDeadLetters, 0, &["is configured", "came by"]),
-    (Fault::SplitsTransactions, 1573, &["half of a transaction"]),
+    (Fault::SplitsTransactions, 700, &["half of a transaction"]),
     (Fault::ForgetsConsumerTimeouts, 0, &["longer than its consumer timeout"]),
     (
         Fault::HurriesTime,
@@ -112,7 +114,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 31] = [
     (Fault::KeepsExclusive, 0, &["though it has to be gone"]),
     (Fault::KeepsUnused, 3, &["though it has to be gone"]),
     (Fault::IgnoresPriorities, 0, &["of a higher priority"]),
-    (Fault::IgnoresMaxLength, 0, &["with a limit of"]),
+    (Fault::IgnoresMaxLength, 7, &["with a limit of"]),
     (
         Fault::KeepsPermits,
         0,
@@ -133,10 +135,10 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 31] = [
         0,
         &["shard: dead letters under way still holds", "dead letters: sent still holds"],
     ),
-    (Fault::KeepsDeleted, 0, &["store: messages still holds"]),
+    (Fault::KeepsDeleted, 1, &["store: messages still holds"]),
     (
         Fault::KeepsCredit,
-        0,
+        2,
         &[
             "credit: ",
             "connection: bytes of permits still holds",
@@ -145,6 +147,7 @@ pub(crate) const FAULTS: [(Fault, u64, &[&str]); 31] = [
     ),
     (Fault::InventsCredit, 0, &["on their way to shard"]),
     (Fault::DeliversTooEarly, 0, &["though it is not durable"]),
+    (Fault::IgnoresRetries, 32, &["before its wait is over", "could take what"]),
 ];
 
 /// Who plants it.
@@ -237,9 +240,6 @@ impl FaultInjector {
             Fault::KeepsDeleted => ops.retain(|op| !matches!(op, Op::DeleteQueue { .. })),
             Fault::KeepsSettled => ops.retain(|op| !matches!(op, Op::Remove { .. })),
             Fault::SplitsTransactions => groups.clear(),
-            Fault::ForgetsHistory => {
-                ops.retain(|op| !matches!(op, Op::Put { queue, .. } if self.histories.contains(queue)));
-            }
             _ => {}
         }
         let mut posts =
@@ -345,6 +345,7 @@ fn misconfigure(fault: Fault, settings: &mut QueueSettings) {
         Fault::ForgetsConsumerTimeouts => settings.consumer_timeout = None,
         Fault::IgnoresPriorities => settings.max_priority = settings.max_priority.map(|_| 0),
         Fault::IgnoresMaxLength => settings.max_length = None,
+        Fault::IgnoresRetries => settings.retry = None,
         Fault::KeepsUnused => {
             settings.auto_delete = false;
             settings.expires = None;

@@ -101,6 +101,8 @@ pub(crate) struct Copy {
     pub(crate) last_channel: ChannelSerial,
     /// Not before this time it was delivered last.
     pub(crate) held_since: Timestamp,
+    /// It came back and waits until then at the least, as long as the broker lives.
+    pub(crate) not_before: Timestamp,
     pub(crate) end: Option<End>,
     /// Some client has rejected it without requeue.
     pub(crate) rejected: bool,
@@ -185,6 +187,8 @@ pub(crate) struct Figures {
     /// Consumer timeouts that were over.
     pub(crate) timeouts: u64,
     pub(crate) delayed: u64,
+    /// Messages that came back and had to wait.
+    pub(crate) retried: u64,
     pub(crate) replies: u64,
     /// Messages that an exchange remembered.
     pub(crate) remembered: u64,
@@ -207,6 +211,7 @@ impl Figures {
         self.deleted += other.deleted;
         self.timeouts += other.timeouts;
         self.delayed += other.delayed;
+        self.retried += other.retried;
         self.replies += other.replies;
         self.remembered += other.remembered;
         self.gone += other.gone;

@@ -54,6 +54,7 @@ impl Model {
             return Ok(());
         }
         checked?;
+        self.check_wait(now, &key)?;
         self.check_priority(&key)?;
         if let Some(consumer) = to.consumer {
             self.check_order(consumer, &key, seen)?;
@@ -76,6 +77,21 @@ impl Model {
             self.holdings.insert((to.channel, to.tag), holding);
         }
         Ok(())
+    }
+
+    /// What came back has waited for as long as its queue has it wait.
+    fn check_wait(&mut self, now: Timestamp, key: &CopyKey) -> Result<(), Violation> {
+        let Some(copy) = self.copies.get(key).filter(|copy| copy.not_before > Timestamp(0)) else {
+            return Ok(());
+        };
+        self.figures.retried += 1;
+        let until = copy.not_before;
+        require(until <= now, || {
+            format!(
+                "message {} of queue {} comes again before its wait is over, which is at {until:?}",
+                key.0, key.1
+            )
+        })
     }
 
     /// Delivery tags have no gaps.

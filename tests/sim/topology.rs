@@ -59,6 +59,8 @@ pub(crate) struct QueuePlan {
     pub(crate) max_priority: Option<u8>,
     pub(crate) single_active: bool,
     pub(crate) delivery_limit: Option<u32>,
+    /// For how long what comes back waits at the least and at the most, in milliseconds.
+    pub(crate) retry: Option<(u64, u64)>,
     /// How long a consumer may hold a message, in milliseconds.
     pub(crate) consumer_timeout: Option<u64>,
     pub(crate) lifetime: Lifetime,
@@ -82,6 +84,7 @@ impl QueuePlan {
             max_priority: None,
             single_active: false,
             delivery_limit: None,
+            retry: None,
             consumer_timeout: None,
             lifetime: Lifetime::Permanent,
             in_fanout: false,
@@ -105,7 +108,7 @@ impl QueuePlan {
 
     /// Whether the broker counts failed deliveries and says how many there were.
     pub(crate) fn counts_deliveries(&self) -> bool {
-        self.quorum || self.delivery_limit.is_some()
+        self.quorum || self.delivery_limit.is_some() || self.retry.is_some()
     }
 
     /// How often a message may fail before it is a dead letter.
@@ -155,6 +158,11 @@ impl QueuePlan {
         }
         if let Lifetime::Expires(millis) = self.lifetime {
             entries.push(("x-expires", number(millis)));
+        }
+        if let Some((least, most)) = self.retry {
+            entries.push(("x-delayed-retry-type", text("all")));
+            entries.push(("x-delayed-retry-min", number(least)));
+            entries.push(("x-delayed-retry-max", number(most)));
         }
         entries.extend(self.delivery_limit.map(|limit| ("x-delivery-limit", number(limit.into()))));
         table(entries)
@@ -231,5 +239,8 @@ fn working_queue(number: usize, working: usize, random: &mut Random) -> QueuePla
     }
     plan.consumer_timeout = random.percent(20).then(|| random.pick(&[150, 3_000]));
     plan.in_fanout = random.percent(60);
+    // Since when something that was held for too long waits, no client knows.
+    let retries = random.percent(30) && plan.consumer_timeout.is_none();
+    plan.retry = retries.then(|| (random.pick(&[1, 20, 150]), random.pick(&[150, 600])));
     plan
 }

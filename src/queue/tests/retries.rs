@@ -231,3 +231,25 @@ fn without_retries_it_is_ready_again_at_once() {
     assert_eq!(harness.take_delivered(), [(1, 1), (1, 1)]);
     assert_eq!(harness.queue.counts().counters[QueueCount::Retried], 0);
 }
+
+#[test]
+fn other_settings_end_no_wait_and_hold_from_the_next_return_on() {
+    let mut harness = Harness::new(growing());
+    harness.push_many(2, PERSISTENT);
+    harness.consume(1, 1, 0);
+    harness.pump();
+    harness.settle(1, 1, 1, REJECTED);
+    harness.pump();
+    assert_eq!(harness.take_delivered(), [(1, 1), (1, 2)]);
+    let without = QueueSettings { retry: None, ..growing() };
+    harness.queue.set_settings(harness.now, without, &mut harness.fx);
+    harness.settle(1, 2, 2, REJECTED);
+    harness.pump();
+    assert_eq!((counted(&harness), harness.take_delivered()), ((0, 1, 1), vec![(1, 2)]), "at once");
+    harness.queue.set_settings(harness.now, growing(), &mut harness.fx);
+    harness.settle(1, 2, 2, REJECTED);
+    harness.pump();
+    assert_eq!(counted(&harness), (0, 0, 2));
+    assert_eq!(pass(&mut harness), Some(300));
+    assert_eq!(harness.take_delivered(), [(1, 1)]);
+}
