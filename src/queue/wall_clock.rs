@@ -1,6 +1,7 @@
 //! Times on disk are the wall clock's, those in memory the broker's, which nobody sets. By how much they differ changes
 //! when the wall clock is set; what is stored and read back goes by what was so when the message came.
 
+use super::on_first_use::{OnFirstUse, Part};
 use crate::model::ids::{Position, Timestamp};
 
 /// How often the wall clock is remembered to have been set, in the life of a process. Beyond that, what came before the
@@ -10,7 +11,14 @@ const MOST: usize = 16;
 /// By how many milliseconds the wall clock is ahead of the broker's time, from which message on. What was there at the
 /// start came when they were the same.
 #[derive(Debug, Default)]
-pub(super) struct WallClock(Vec<(Position, i64)>);
+pub(super) struct WallClock(OnFirstUse<Vec<(Position, i64)>>);
+
+impl Part for Vec<(Position, i64)> {
+    fn none() -> &'static Vec<(Position, i64)> {
+        static NONE: Vec<(Position, i64)> = Vec::new();
+        &NONE
+    }
+}
 
 impl WallClock {
     /// It is so much ahead for the messages from here on.

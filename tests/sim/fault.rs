@@ -240,6 +240,9 @@ impl FaultInjector {
             Fault::KeepsDeleted => ops.retain(|op| !matches!(op, Op::DeleteQueue { .. })),
             Fault::KeepsSettled => ops.retain(|op| !matches!(op, Op::Remove { .. })),
             Fault::SplitsTransactions => groups.clear(),
+            Fault::ForgetsHistory => {
+                ops.retain(|op| !matches!(op, Op::Put { queue, .. } if self.histories.contains(queue)));
+            }
             _ => {}
         }
         let mut posts =
