@@ -42,6 +42,7 @@ mod paging;
 mod pending_dead_letters;
 mod position_map;
 mod ready;
+mod retries;
 mod rotation;
 mod segment;
 mod settle;
