@@ -1,5 +1,5 @@
-//! Delayed retries through a real client: what comes back waits, and goes on waiting when the broker is killed or stopped
-//! meanwhile (semantics 11.10).
+//! Delayed retries and scheduled deliveries through a real client: what waits goes on waiting when the broker is killed or
+//! stopped meanwhile (semantics 11.10).
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
@@ -15,7 +15,9 @@ use lapin::options::{
 };
 use lapin::types::AMQPValue;
 use support::Broker;
-use support::lapin_client::{body, connect, declare, publish, take, take_soon, text, with_broker};
+use support::lapin_client::{
+    arguments, body, connect, declare, persistent, publish, publish_with, take, take_soon, text, with_broker,
+};
 
 /// Longer than any test takes, in milliseconds.
 const AN_HOUR: i32 = 3_600_000;
@@ -136,6 +138,37 @@ fn what_a_framework_rejects_is_retried_by_a_list_of_delays_and_dead_after_the_la
         let headers = dead.properties.headers().clone().unwrap_or_default();
         assert_eq!(headers.inner().get("x-first-death-reason"), Some(&text("rejected")));
         assert!(take(&channel, "jobs").await?.is_none());
+        Ok(())
+    });
+}
+
+#[test]
+fn a_schedule_outlives_a_kill_and_a_time_that_is_over_by_then_is_now() {
+    let mut broker = Broker::start();
+    let delayed = |millis: i32| {
+        let headers = arguments(&[("x-delay", AMQPValue::LongInt(millis))]);
+        persistent().with_headers(headers)
+    };
+    on_a_runtime(async {
+        let channel = connect(&broker).await?.create_channel().await?;
+        channel.confirm_select(ConfirmSelectOptions::default()).await?;
+        declare(&channel, "plans", &[("x-scheduled-delivery", AMQPValue::Boolean(true))]).await?;
+        for (body, millis) in [("in an hour", AN_HOUR), ("soon", 200)] {
+            publish_with(&channel, "", "plans", body, delayed(millis)).await?;
+        }
+        channel.wait_for_confirms().await?;
+        Ok(())
+    });
+    broker.kill_and_restart();
+    on_a_runtime(async {
+        let channel = connect(&broker).await?.create_channel().await?;
+        let soon = take_soon(&channel, "plans").await?;
+        assert_eq!(body(&soon), "soon");
+        let headers = soon.properties.headers().clone().unwrap_or_default();
+        assert_eq!(headers.inner().get("x-delay"), Some(&AMQPValue::LongInt(-200)));
+        assert!(take(&channel, "plans").await?.is_none());
+        let purged = channel.queue_purge("plans".into(), QueuePurgeOptions::default()).await?;
+        assert_eq!(purged, 1);
         Ok(())
     });
 }

@@ -113,6 +113,7 @@ const ARGUMENTS: &[Argument] = &[
     argument("x-retry-delays", Takes::Both, Check::Delays),
     argument("x-retry-jitter", Takes::Both, Check::Jitter),
     argument("x-retry-rejected", Takes::Both, Check::Boolean),
+    argument("x-scheduled-delivery", Takes::Both, Check::Boolean),
     argument("x-max-age", Takes::Neither, Check::Any),
     argument("x-stream-max-segment-size-bytes", Takes::Neither, Check::Any),
     argument("x-stream-filter-size-bytes", Takes::Neither, Check::Any),
@@ -210,6 +211,7 @@ pub(crate) fn complete(settings: &mut QueueSettings, arguments: &FieldTable) {
     let default = (settings.queue_type == QueueType::Quorum).then_some(QUORUM_CONSUMER_TIMEOUT);
     settings.consumer_timeout = arguments.number("x-consumer-timeout").or(default);
     settings.set_dead_letter_strategy(arguments.text("x-dead-letter-strategy").as_deref());
+    settings.scheduled = arguments.is_true("x-scheduled-delivery");
     if let Some((retry, count)) = retries::retries(arguments.0, &FieldTable::default()) {
         settings.retry = Some(retry);
         // A list is for as many returns as it has delays, where nothing else is said.

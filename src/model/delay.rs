@@ -1,14 +1,57 @@
-//! The `x-delay` header: how long an exchange of type x-delayed-message keeps a message (semantics 5.29). Exchanges,
-//! and the queues they keep messages in, read it alike. Who keeps what is theirs.
+//! The headers by which a message asks to be kept: `x-delay`, for how long (semantics 5.29), and `x-deliver-at`, until when.
+//! Exchanges of type x-delayed-message, the queues they keep messages in, and queues with scheduled delivery read them alike.
+//! Who keeps what is theirs.
 
-use leveret_codec::properties::Properties;
-use leveret_codec::table::AMQPValue;
+use bytes::BytesMut;
+use leveret_codec::properties::{Field, Properties};
+use leveret_codec::table::{self, AMQPValue};
 
 use super::argument::integer;
 use super::fault::Fault;
+use super::ids::Timestamp;
+use super::message::Message;
 
-/// The header's name.
-pub const HEADER: &str = "x-delay";
+/// The header that asks for a delay.
+const HEADER: &str = "x-delay";
+/// The header that names a time: an AMQP timestamp, in seconds, or an integer, in milliseconds since 1970.
+const DELIVER_AT: &str = "x-deliver-at";
+/// No queue keeps a message for longer, in milliseconds: ten years.
+const LONGEST: u64 = 315_360_000_000;
+
+/// Until when a message asks a queue with scheduled delivery to keep it, by the wall clock, which says `now`. None where it asks
+/// for nothing, for a time that is over, or in a way that is not understood.
+#[must_use]
+pub fn scheduled(properties: Properties<'_>, now: Timestamp) -> Option<Timestamp> {
+    properties.raw_headers()?;
+    let named = properties.header(DELIVER_AT).and_then(|value| match value {
+        AMQPValue::Timestamp(seconds) => Some(seconds.saturating_mul(1_000)),
+        other => integer(&other).map(|millis| u64::try_from(millis).unwrap_or(0)),
+    });
+    let until = named.map(Timestamp).or_else(|| {
+        let millis = properties.header(HEADER).as_ref().and_then(integer)?;
+        Some(now.plus_millis(u64::try_from(millis).unwrap_or(0)))
+    })?;
+    (until > now).then(|| until.min(now.plus_millis(LONGEST)))
+}
+
+/// The message with its delay negated, as it is once that is over: so clients know it, and nobody delays it again.
+#[must_use]
+pub fn released(message: &Message) -> Message {
+    let properties = message.properties_with_bcc();
+    let millis = properties.header(HEADER).as_ref().and_then(integer).or(delay(properties).map(i64::from));
+    let millis = millis.unwrap_or(0).max(0);
+    let negated = i32::try_from(-millis).map_or(AMQPValue::LongLongInt(-millis), AMQPValue::LongInt);
+    let headers = table::edit(properties.raw_headers().unwrap_or(&[0; 4]), &[(HEADER, Some(negated))]);
+    let raw = properties.with(&[(Field::Headers, Some(headers))]);
+    Message::new(
+        &mut BytesMut::new(),
+        message.exchange(),
+        message.routing_key(),
+        Properties::trusted(&raw),
+        message.body().clone(),
+        message.origin(),
+    )
+}
 
 /// How many milliseconds a message is to be kept; None where it asks for nothing, for less, or for what nobody keeps.
 #[must_use]
@@ -81,7 +124,6 @@ fn cut_off(value: f64) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
-    use leveret_codec::properties::Field;
     use leveret_codec::table::{DecimalValue, FieldTable, encode};
 
     use super::*;
@@ -101,6 +143,38 @@ mod tests {
 
     fn decimal(value: u32, scale: u8) -> AMQPValue {
         AMQPValue::DecimalValue(DecimalValue { scale, value })
+    }
+
+    #[test]
+    fn a_schedule_is_a_time_or_a_delay_and_never_beyond_ten_years() {
+        let now = Timestamp(1_800_000_000_000);
+        let until = |headers: &[(&'static str, AMQPValue)]| {
+            let mut table = FieldTable::default();
+            for (name, value) in headers {
+                table.insert((*name).into(), value.clone());
+            }
+            let raw = Properties::default().with(&[(Field::Headers, Some(encode(&table)))]);
+            scheduled(Properties::trusted(&raw), now).map(|at| at.0 - now.0)
+        };
+        let in_seconds = |seconds: u64| (DELIVER_AT, AMQPValue::Timestamp(now.0 / 1_000 + seconds));
+        let delay = |millis| (HEADER, AMQPValue::LongLongInt(millis));
+        assert_eq!(until(&[delay(5_000)]), Some(5_000));
+        assert_eq!(until(&[in_seconds(60)]), Some(60_000));
+        assert_eq!(until(&[(DELIVER_AT, AMQPValue::LongLongInt(1_800_000_000_007))]), Some(7));
+        assert_eq!(until(&[in_seconds(60), delay(5)]), Some(60_000), "the time goes before the delay");
+        assert_eq!(until(&[delay(i64::MAX)]), Some(LONGEST));
+        assert_eq!(until(&[(DELIVER_AT, AMQPValue::Timestamp(u64::MAX))]), Some(LONGEST));
+        for none in [
+            vec![],
+            vec![delay(0)],
+            vec![delay(-5)],
+            vec![in_seconds(0)],
+            vec![(DELIVER_AT, AMQPValue::LongLongInt(-1))],
+            vec![(HEADER, text("5000"))],
+            vec![(DELIVER_AT, text("tomorrow"))],
+        ] {
+            assert_eq!(until(&none), None, "{none:?}");
+        }
     }
 
     #[test]

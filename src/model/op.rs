@@ -24,12 +24,21 @@ impl Attempts {
     pub const NONE: Attempts = Attempts { acquired: 0, failed: 0 };
 }
 
-/// What a message that came back has to be remembered by.
+/// What a message that came back, or waits, has to be remembered by.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Return {
     pub attempts: Attempts,
     /// It waits until then, by the wall clock, before it is ready again; 0: it does not wait.
     pub not_before: Timestamp,
+}
+
+impl Return {
+    /// Whether it has been delivered: what waits before its first delivery is noted alike, and queues that have what they have
+    /// delivered wait count how often that was.
+    #[must_use]
+    pub fn was_delivered(self) -> bool {
+        self.not_before == Timestamp(0) || self.attempts != Attempts::NONE
+    }
 }
 
 /// What a queue knows of a message besides the message itself.

@@ -121,6 +121,9 @@ pub struct QueueSettings {
     pub consumer_timeout: Option<u64>,
     /// How often a message may come back as failed before it is dead-lettered; None: without limit.
     pub delivery_limit: Option<u32>,
+    /// What clients publish may ask to be kept until later. Not recorded: the arguments say it.
+    #[serde(skip)]
+    pub scheduled: bool,
     /// For how long what comes back waits; None: it is ready again at once. Not recorded: the arguments say it.
     #[serde(skip)]
     pub retry: Option<Arc<Retry>>,

@@ -20,7 +20,7 @@ use crate::model::ids::{ConsumerKey, Position, QueueRef, Timestamp};
 use crate::model::message::Message;
 use crate::model::op::{self, Op, RecoveredQueue};
 use crate::model::request::clipped;
-use crate::model::settings::{Overflow, QueueRole, QueueSettings, QueueType};
+use crate::model::settings::{Overflow, QueueSettings, QueueType};
 
 mod arrivals;
 mod clock;
@@ -44,9 +44,11 @@ mod position_map;
 mod ready;
 mod retries;
 mod rotation;
+mod scheduling;
 mod segment;
 mod settle;
 mod spans;
+mod storing;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -305,6 +307,11 @@ impl Queue {
 
     #[inline(always)]
     fn take_in(&mut self, now: Timestamp, message: Arc<Message>, fx: &mut QueueEffects) -> Pushed {
+        if self.settings.scheduled
+            && let Some(until) = self.scheduled(now, &message)
+        {
+            return self.take_in_for_later(&message, until, fx);
+        }
         let durable = self.must_survive(&message);
         let lane = self.lane_of(&message);
         let entry = Entry {
@@ -459,25 +466,6 @@ impl Queue {
             self.gone = true;
             fx.to_delete.push(self.id.queue);
         }
-    }
-
-    /// Emits the Put of an entry that is marked as stored.
-    fn put(&mut self, lane: op::Lane, entry: &Entry, fx: &mut QueueEffects) {
-        self.stored = true;
-        fx.ops.push(Op::Put {
-            queue: self.id.queue,
-            lane,
-            position: entry.position,
-            message: Arc::clone(&entry.message),
-            meta: entry.meta(&self.wall_clock),
-            durable: entry.stored == Stored::Durable,
-        });
-    }
-
-    /// Whether a message has to outlive the process here.
-    fn must_survive(&self, message: &Message) -> bool {
-        let all = self.settings.queue_type == QueueType::Quorum || self.settings.role == QueueRole::Delays;
-        self.settings.durable && (all || message.is_persistent())
     }
 
     /// Who gets deliveries (semantics 10.15).

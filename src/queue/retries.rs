@@ -1,5 +1,6 @@
-//! What a queue does with messages that wait before they are retried (semantics 11.10): it has one wait, and ends waits that
-//! are over. Which messages wait, and until when, is known to `waiting.rs`; that one has to, `settle.rs` says.
+//! What a queue does with messages that wait, before they are retried (semantics 11.10) or delivered for the first time: it has
+//! one wait, and ends waits that are over. Which messages wait, and until when, is known to `waiting.rs`; that one has to,
+//! `settle.rs` and `scheduling.rs` say.
 
 use std::sync::Arc;
 
@@ -8,14 +9,13 @@ use super::entry::{Entry, Stored};
 use super::held::{Content, Held};
 use super::paging::FLOOR;
 use super::{PIECE, Queue};
-use crate::model::counters::QueueCount;
 use crate::model::ids::{Position, Timestamp};
 
 /// What waits may hold this part of its queue's window in memory, besides the ready: a quarter.
 const SHARE: usize = 4;
 
 impl Queue {
-    /// A message that came back waits. Its content stays in memory where there is room.
+    /// A message waits from now on. Its content stays in memory where there is room.
     pub(super) fn wait(
         &mut self,
         position: Position,
@@ -23,7 +23,6 @@ impl Queue {
         until: Timestamp,
         fx: &mut QueueEffects,
     ) {
-        self.tally.add(QueueCount::Retried, 1);
         if let Content::Here(message) = &held.content
             && !self.has_room_for_waiting(message.footprint(), held.stored)
         {

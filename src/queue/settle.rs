@@ -222,7 +222,10 @@ impl Queue {
         }
         self.tally.add(QueueCount::Requeued, 1);
         match until {
-            Some(until) => self.wait(at, held, until, fx),
+            Some(until) => {
+                self.tally.add(QueueCount::Retried, 1);
+                self.wait(at, held, until, fx);
+            }
             None => self.put_back(at, held),
         }
     }

@@ -1,6 +1,6 @@
-//! Messages that came back and wait before they are ready again: delayed retries (semantics 11.10). A place of its own
-//! beside ready, unacked and the pending dead letters: what waits is held by nobody, is passed by others, and comes back to
-//! its place when its time has come. For how long a message waits is `model/retry.rs`'s to say.
+//! Messages that wait before they are ready: delayed retries (semantics 11.10) and scheduled deliveries. A place of its own
+//! beside ready, unacked and the pending dead letters: what waits is held by nobody, is passed by others, and comes to its
+//! place when its time has come. For how long a message waits is said by `model/retry.rs` and `model/delay.rs`.
 //!
 //! All that waits is known here by position, whether its content is in memory or not: 100 bytes a message, about. The
 //! store remembers until when each waits, by the wall clock, so a restart ends no wait.

@@ -9,9 +9,9 @@ use smallvec::SmallVec;
 
 use super::confirms::Waiter;
 use super::dead_letter::{self, Dead, Death};
-use super::delayed;
 use super::{QueueSlot, Shard};
 use crate::model::command::{AwaitedDeadLetter, ShardCommand};
+use crate::model::delay;
 use crate::model::ids::{Position, QueueId, QueueRef, Timestamp};
 use crate::model::maps::Map;
 use crate::model::message::Message;
@@ -235,9 +235,7 @@ impl Shard {
         let death =
             Death { queue: &slot.label.name, reason: dead_letter.reason, at: self.view.wall_time(now) };
         let Dead { message, deaths } = match slot.queue.settings().role {
-            QueueRole::Delays => {
-                Dead { message: delayed::released(&dead_letter.message), deaths: Vec::new() }
-            }
+            QueueRole::Delays => Dead { message: delay::released(&dead_letter.message), deaths: Vec::new() },
             QueueRole::Clients | QueueRole::Remembers => {
                 dead_letter::edit(&dead_letter.message, &death, target)
             }

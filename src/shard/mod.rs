@@ -8,7 +8,6 @@ mod confirms;
 mod credit;
 mod dead_letter;
 mod dead_letters;
-mod delayed;
 mod effects;
 mod forwarding;
 mod history;

@@ -348,6 +348,7 @@ impl Index {
             let Ok(at) = entries.binary_search_by_key(&position.0, |entry| entry.position) else { continue };
             let delta = self.run_deltas.entry(number).or_default();
             if !delta.settled.contains(at as u64) {
+                debug_assert!(with.was_delivered(), "whoever has it wait counts how often it came back");
                 delta.requeued.set(wire::fitted(at), with);
                 self.changed.run_deltas.insert(number);
             }

@@ -28,6 +28,8 @@ const SAME: u8 = 4;
 const DEAD_LETTERED: u8 = 8;
 const COUNTED: u8 = 16;
 const READDRESSED: u8 = 32;
+/// The message waits.
+const WAITS: u8 = 64;
 
 /// Appends the operations to `out`. False, with some of them, as soon as `out` is longer than `most`, or a message waits that
 /// may not. What is only spilled to bound memory is left out: it does not outlive the process.
@@ -44,6 +46,10 @@ pub(super) fn encode(
             Op::Put { durable: false, .. } => {}
             Op::Put { queue, lane, position, message, meta, durable: true } => {
                 let same = before.is_some_and(|before| Arc::ptr_eq(before, message));
+                let waits = meta.not_before > Timestamp(0);
+                if waits && !may_wait {
+                    return false;
+                }
                 out.push(PUT);
                 out.push(flags(message, *meta, same));
                 put_varint(out, queue.0);
@@ -54,6 +60,9 @@ pub(super) fn encode(
                 }
                 if let Some(expires_at) = meta.expires_at {
                     put_varint(out, expires_at.0);
+                }
+                if waits {
+                    put_varint(out, meta.not_before.0);
                 }
                 if !same {
                     put_message(out, message);
@@ -114,6 +123,7 @@ fn flags(message: &Message, meta: EntryMeta, same: bool) -> u8 {
         | flag(meta.attempts != Attempts::NONE, COUNTED)
         | flag(message.origin() != Origin::Client, DEAD_LETTERED)
         | flag(message.origin() == Origin::Readdressed, READDRESSED)
+        | flag(meta.not_before > Timestamp(0), WAITS)
 }
 
 fn put_attempts(out: &mut Vec<u8>, attempts: Attempts) {
@@ -171,7 +181,8 @@ fn put(bytes: &mut Bytes, before: &mut Option<Arc<Message>>) -> Option<Op> {
     let attempts = if flags & COUNTED != 0 { attempts(bytes)? } else { Attempts::NONE };
     let expires_at = if flags & EXPIRES != 0 { Some(Timestamp(number(bytes)?)) } else { None };
     let redelivered = flags & REDELIVERED != 0;
-    let meta = EntryMeta { expires_at, attempts, redelivered, not_before: Timestamp(0) };
+    let not_before = Timestamp(if flags & WAITS != 0 { number(bytes)? } else { 0 });
+    let meta = EntryMeta { expires_at, attempts, redelivered, not_before };
     if flags & SAME == 0 {
         let origin = Origin::of(flags & DEAD_LETTERED != 0, flags & READDRESSED != 0);
         *before = Some(Arc::new(message(bytes, origin)?));

@@ -174,7 +174,9 @@ pub(super) fn meta_now(
         expires_at: entry.meta.expires_at,
         attempts: noted.map_or(entry.meta.attempts, |with| with.attempts),
         not_before: noted.map_or(Timestamp(0), |with| with.not_before),
-        redelivered: entry.meta.redelivered || noted.is_some() || key.number < suspect_below,
+        redelivered: entry.meta.redelivered
+            || noted.is_some_and(|with| with.was_delivered())
+            || key.number < suspect_below,
     }
 }
 

@@ -378,13 +378,15 @@ impl Workload {
         let expires_at = self.random.percent(10).then(|| Timestamp(self.random.between(0, 999)));
         let redelivered = self.random.percent(5);
         let attempts = if redelivered { self.attempts() } else { Attempts::NONE };
+        let waits = self.random.percent(8);
+        let not_before = self.not_before(waits);
         ops.push(Op::Put {
             queue,
             // Positions belong to one lane each, so that a late one is of the lane it would have had.
             lane: (position % (LANES + 1)) as Lane,
             position: Position(position),
             message: Arc::clone(message),
-            meta: EntryMeta { expires_at, attempts, redelivered, ..EntryMeta::default() },
+            meta: EntryMeta { expires_at, attempts, redelivered, not_before },
             durable: self.random.percent(85),
         });
     }
@@ -451,9 +453,15 @@ impl Workload {
         let (queue, next) = self.queues[self.random.below(QUEUES)];
         let held = model.queues.get(&queue).map_or(0, BTreeMap::len) as u64;
         let position = Position(next.saturating_sub(self.random.between(0, held * 2 + 2)));
-        let waits = self.random.percent(40);
-        let not_before = Timestamp(if waits { self.random.between(1, 1 << 50) } else { 0 });
-        ops.push(Op::Requeue { queue, position, with: Return { attempts: self.attempts(), not_before } });
+        let attempts = self.attempts();
+        // Whatever waits after a delivery is counted.
+        let waits = attempts != Attempts::NONE && self.random.percent(40);
+        let with = Return { attempts, not_before: self.not_before(waits) };
+        ops.push(Op::Requeue { queue, position, with });
+    }
+
+    fn not_before(&mut self, waits: bool) -> Timestamp {
+        Timestamp(if waits { self.random.between(1, 1 << 50) } else { 0 })
     }
 
     fn attempts(&mut self) -> Attempts {

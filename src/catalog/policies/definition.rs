@@ -78,6 +78,7 @@ const KEYS: &[DefinitionKey] = &[
     operator_key("retry-delays", "list of retry delays such as 1s,30s,5m", Check::Delays),
     operator_key("retry-jitter", "jitter of retry delays in percent, 0 to 50", Check::Within(0, 50)),
     operator_key("retry-rejected", "word on retries of what is rejected, true or false", Check::Boolean),
+    operator_key("scheduled-delivery", "word on scheduled delivery, true or false", Check::Boolean),
     key("dead-letter-exchange", "dead letter exchange name", Check::Text),
     key("dead-letter-routing-key", "dead letter routing key", Check::Text),
     key("dead-letter-strategy", "dead letter strategy", Check::OneOf(&["at-most-once", "at-least-once"])),

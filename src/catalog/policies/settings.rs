@@ -46,6 +46,9 @@ pub(crate) fn effective(
         settings.delivery_limit =
             if is_given("x-delivery-limit") { least(declared.delivery_limit, limit) } else { limit };
     }
+    if let Some(AMQPValue::Boolean(scheduled)) = policy.value("scheduled-delivery") {
+        settings.scheduled = *scheduled;
+    }
     if retries::are_in(definition) {
         let retries = retries::retries(&arguments, definition);
         if let Some(count) = retries.as_ref().and_then(|(_, count)| *count)

@@ -10,6 +10,7 @@ mod oracle;
 mod quorum;
 mod retries;
 mod rules;
+mod scheduling;
 mod store;
 pub(super) mod support;
 mod waits;

@@ -105,3 +105,55 @@ fn what_is_copied_forward_goes_on_waiting() {
     let (_, recovered) = open(folder.path(), &tiny()).unwrap();
     assert_eq!((waiting(&recovered), ready(&recovered)), (vec![(50, UNTIL)], 1));
 }
+
+/// A put of one that waits before its first delivery.
+fn put_for_later(position: u64, until: u64) -> Op {
+    let mut put = put(1, position, &message(b"later"));
+    if let Op::Put { meta, .. } = &mut put {
+        meta.not_before = Timestamp(until);
+    }
+    put
+}
+
+#[test]
+fn what_waits_before_its_first_delivery_has_not_been_delivered() {
+    for checkpoint in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        let (mut store, _) = open(folder.path(), &StoreOptions::default()).unwrap();
+        store.commit(vec![put_for_later(1, UNTIL)], vec![]).unwrap();
+        assert_eq!(format_of(&store), WITH_WAITS);
+        store.commit(vec![put_for_later(2, UNTIL), put(1, 3, &message(b"now"))], vec![]).unwrap();
+        if checkpoint {
+            store.checkpoint().unwrap();
+        }
+        close(store);
+        let (mut store, recovered) = open(folder.path(), &StoreOptions::default()).unwrap();
+        assert_eq!((waiting(&recovered), ready(&recovered)), (vec![(1, UNTIL), (2, UNTIL)], 1));
+        for entry in store.fetch(&fetch(1, 1, 3, usize::MAX)).unwrap().entries {
+            let until = if entry.position == Position(3) { 0 } else { UNTIL };
+            assert_eq!((entry.meta.redelivered, entry.meta.not_before), (false, Timestamp(until)));
+        }
+        store.commit(vec![requeue(1, 2, Attempts::NONE)], vec![]).unwrap();
+        drop(store);
+        let (mut store, recovered) = open(folder.path(), &StoreOptions::default()).unwrap();
+        assert_eq!(waiting(&recovered), [(1, UNTIL)], "it came back, and is ready");
+        assert!(store.fetch(&fetch(1, 2, 2, 1)).unwrap().entries[0].meta.redelivered);
+    }
+}
+
+#[test]
+fn a_kill_forgets_no_schedule_that_the_log_alone_has() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(folder.path(), &StoreOptions::default()).unwrap();
+    store.commit(vec![put_for_later(1, UNTIL)], vec![]).unwrap();
+    let flushed = store.log.flushed();
+    store.commit(vec![put_for_later(2, UNTIL + 1)], vec![]).unwrap();
+    assert_eq!(store.log.flushed(), flushed, "the second one is in the log alone");
+    drop(store);
+    let (_, recovered) = open(folder.path(), &StoreOptions::default()).unwrap();
+    assert_eq!((waiting(&recovered), spans_of(&recovered)), (vec![(1, UNTIL), (2, UNTIL + 1)], 0));
+}
+
+fn spans_of(recovered: &Recovered) -> usize {
+    recovered.queues.iter().map(|queue| queue.lanes.len()).sum()
+}
