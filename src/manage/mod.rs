@@ -52,6 +52,7 @@ mod path;
 mod percent;
 mod permissions;
 mod policies;
+mod policy_preview;
 mod properties;
 mod queue_changes;
 mod queue_json;
