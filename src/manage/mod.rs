@@ -60,6 +60,7 @@ mod queue_order;
 mod queues;
 mod rates;
 mod reception;
+mod reset;
 mod routes;
 mod samples;
 mod sort;

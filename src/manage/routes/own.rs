@@ -1,7 +1,7 @@
 //! What is Leveret's own: what its command needs and RabbitMQ's API has not.
 
 use super::table::routes;
-use crate::manage::{channels, connections, log, node, policy_preview, reception, thresholds, users};
+use crate::manage::{channels, connections, log, node, policy_preview, reception, reset, thresholds, users};
 
 routes! {
     ["leveret", "node-limits"], "Limits of the whole broker.":
@@ -26,6 +26,8 @@ routes! {
         POST Administrator |call| reception::stop_app(call);
     ["leveret", "app", "start"], "Lets clients in again.":
         POST Administrator |call| reception::start_app(call);
+    ["leveret", "reset"], "Deletes everything, once no clients are let in (app/stop).":
+        POST Administrator |call| reset::post(call);
     ["leveret", "stop"], "Stops the broker, in order.":
         POST Administrator |call| reception::stop(call);
 
