@@ -354,3 +354,30 @@ fn a_reset_broker_is_as_a_new_one_and_is_reset_only_without_clients() {
     let (_connection, channel) = runtime.block_on(connected(&broker));
     runtime.block_on(declare(&channel, "q"));
 }
+
+#[test]
+fn the_memory_of_messages_is_told_by_the_type_of_their_queues() {
+    let broker = Broker::start();
+    let data = broker.data();
+    let quorum = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}});
+    assert_eq!(change(data, "PUT", "queues/%2F/classic", &json!({"durable": true})), 201);
+    assert_eq!(change(data, "PUT", "queues/%2F/quorum", &quorum), 201);
+    let publish = |queue: &str, bytes: usize| {
+        let message = json!({
+            "properties": {}, "routing_key": queue, "payload": "x".repeat(bytes), "payload_encoding": "string",
+        });
+        assert_eq!(
+            ask(data, "POST", "exchanges/%2F/amq.default/publish", &message).body,
+            json!({"routed": true})
+        );
+    };
+    publish("classic", 10_000);
+    publish("quorum", 40_000);
+    let memory = found(data, "leveret/memory");
+    let part = |name: &str| memory["parts"][name].as_u64().unwrap();
+    assert!((10_000..20_000).contains(&part("classic_queue_messages")), "{memory}");
+    assert!((40_000..50_000).contains(&part("quorum_queue_messages")), "{memory}");
+    assert_eq!((part("output_to_clients"), part("unfinished_publishes")), (0, 0));
+    let parts = memory["parts"].as_object().unwrap().values().filter_map(Value::as_u64);
+    assert_eq!(parts.sum::<u64>(), memory["total"].as_u64().unwrap());
+}

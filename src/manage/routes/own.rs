@@ -1,7 +1,9 @@
 //! What is Leveret's own: what its command needs and RabbitMQ's API has not.
 
 use super::table::routes;
-use crate::manage::{channels, connections, log, node, policy_preview, reception, reset, thresholds, users};
+use crate::manage::{
+    channels, connections, log, memory, node, policy_preview, reception, reset, thresholds, users,
+};
 
 routes! {
     ["leveret", "node-limits"], "Limits of the whole broker.":
@@ -15,6 +17,9 @@ routes! {
     ["leveret", "alarms", alarm], "Says that memory or disk run short; DELETE, that they do not.":
         PUT Administrator |call| thresholds::set_alarm(call, alarm, true),
         DELETE Administrator |call| thresholds::set_alarm(call, alarm, false);
+
+    ["leveret", "memory"], "What of the memory of the process is known by what it is for, in bytes.":
+        GET Monitoring |call| memory::get(call);
 
     ["leveret", "listeners"], "What is listened on, and whether clients come in.":
         GET Monitoring |call| reception::listeners(call);
