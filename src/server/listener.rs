@@ -1,6 +1,7 @@
 //! Listening: addresses bound, clients accepted until the broker stops, and sent away where there are enough.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,6 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use super::client_listeners::ClientListeners;
 use super::connection_task::{Connection, ServerContext};
 use super::log_limit::LogLimit;
 use crate::config::ListenAddress;
@@ -66,7 +68,7 @@ pub(super) fn bind(hosts: &[ListenAddress]) -> Result<Vec<TcpListener>, (String,
 }
 
 /// `all`: what else is bound, as far as that matters.
-fn bind_one(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+pub(super) fn bind_one(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
@@ -84,18 +86,28 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// Accepts until the broker stops; every connection is a task of `connections`. One for which there is no `room` is
-/// closed at once: it must not take the descriptors that those who are connected and the store need.
+/// Accepts until the broker stops, while the listener is open; every connection is a task of `connections`. One for which there is
+/// no `room` is closed at once: it must not take the descriptors that those who are connected and the store need.
 pub(super) async fn accept(
-    listener: TcpListener,
+    (listeners, at): (Arc<ClientListeners>, usize),
     context: Arc<ServerContext>,
     connections: TaskTracker,
     room: Arc<Semaphore>,
 ) {
+    let mut door = listeners.door(at);
     loop {
+        let listening = door.borrow_and_update().clone();
+        let arrival = async {
+            match &listening {
+                Some(listening) => listening.listener.accept().await,
+                None => pending().await,
+            }
+        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = context.stop.cancelled() => return,
+            accepted = arrival => accepted,
+            // It was opened, or is to be closed.
+            Ok(()) = door.changed() => continue,
+            () = context.stop.cancelled() => return listeners.give_up(at),
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -132,7 +144,14 @@ pub(super) async fn accept(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use tokio::net::TcpStream;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::server::run::tests::served;
 
     fn hosts(texts: &[&str]) -> Vec<ListenAddress> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -155,6 +174,27 @@ mod tests {
         let (named, _) = bind(&hosts(&[&name])).unwrap_err();
         assert!(named.starts_with(&format!("{name} (")), "{named}");
         assert_eq!(bind(&hosts(&["no-such-host.invalid:1"])).unwrap_err().0, "no-such-host.invalid:1");
+    }
+
+    #[test]
+    fn nobody_comes_in_any_more_once_the_broker_stops() {
+        let data = tempfile::tempdir().unwrap();
+        let (refused, is_refused) = mpsc::channel();
+        let served = served(data.path(), |context, connections| {
+            let (stop, address) = (context.stop.clone(), context.address);
+            // Until it ends the broker goes on stopping.
+            connections.spawn(async move {
+                stop.cancelled().await;
+                let closing = async {
+                    while TcpStream::connect(address).await.is_ok() {
+                        yield_now().await;
+                    }
+                };
+                let _ = refused.send(timeout(Duration::from_secs(20), closing).await.is_ok());
+            });
+            context.stop.cancel();
+        });
+        assert!(served.is_ok() && is_refused.recv().unwrap(), "{served:?}");
     }
 
     #[tokio::test]
