@@ -1,6 +1,5 @@
 //! One request of somebody who was let in: what it is about, and the way to the broker.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,8 @@ use super::auth::Caller;
 use super::fields::Fields;
 use super::guests::Guest;
 use super::hosts::Hosts;
+use super::log::Followers;
+use super::origin::Origin;
 use super::totals::Samples;
 use super::turns::Turns;
 use crate::catalog::clients::Clients;
@@ -37,13 +38,6 @@ const MOST_DISCARDED: usize = 16 << 20;
 const PATIENCE: Duration = Duration::from_secs(15);
 const DISCARDING: Duration = Duration::from_secs(2);
 
-/// Where a connection comes from, and whether it came to a loopback address.
-#[derive(Clone, Copy)]
-pub(super) struct Ends {
-    pub(super) peer: IpAddr,
-    pub(super) is_local: bool,
-}
-
 /// What all requests share.
 pub(super) struct Context {
     pub(super) administrator: Administrator,
@@ -51,6 +45,8 @@ pub(super) struct Context {
     pub(super) samples: Arc<Samples>,
     /// Logins to this API.
     pub(super) attempts: Attempts,
+    /// Those who follow the log.
+    pub(super) followers: Followers,
     /// By which names it may be asked for.
     pub(super) hosts: Hosts,
     /// For those whose listings are to be put in order.
@@ -66,8 +62,7 @@ pub(super) struct Call<'a> {
     /// The query of the path.
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    /// Where the request comes from.
-    pub(super) peer: IpAddr,
+    pub(super) origin: Origin,
     pub(super) body: &'a mut Incoming,
 }
 

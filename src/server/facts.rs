@@ -7,7 +7,7 @@ use std::{fs, process, thread};
 
 use super::clock::Clock;
 use super::descriptors;
-use super::memory::OwnMemory;
+use super::memory::{self, OwnMemory};
 use crate::model::ids::Timestamp;
 
 /// What a running broker is.
@@ -21,6 +21,8 @@ pub struct Facts {
     pub listeners: Vec<SocketAddr>,
     pub management: Vec<SocketAddr>,
     pub metrics: Vec<SocketAddr>,
+    /// The socket of whoever administers it from this machine.
+    pub control: Option<PathBuf>,
     /// How many clients may be connected.
     pub most_connections: u64,
     /// Says which broker this is, also after a restart: those with the same data are the same.
@@ -44,6 +46,12 @@ impl Facts {
     #[must_use]
     pub fn memory_used(&self) -> u64 {
         self.memory.resident().unwrap_or(0)
+    }
+
+    /// Bytes of memory that the machine or its control group lets the process have; None where nothing is known of it.
+    #[must_use]
+    pub fn memory_total(&self) -> Option<u64> {
+        memory::available()
     }
 
     /// Bytes that are free on the disk of the data; 0 where that cannot be looked up.
