@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, InVhost, OfVhost, argument};
 use crate::broker::{Broker, Failure, Kind, Path};
 use crate::output::{self, Column, column, further};
@@ -26,7 +26,7 @@ enum Verb {
         #[command(flatten)]
         of: OfVhost,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Binds a queue, or another exchange, to an exchange.
     #[command(after_help = "Example:\n  leveret binding declare events orders --key 'order.#'")]

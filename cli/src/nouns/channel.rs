@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, OfVhost};
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Kind, column, further};
@@ -25,7 +25,7 @@ enum ChannelVerb {
         #[command(flatten)]
         of: OfVhost,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
 }
 
@@ -45,7 +45,7 @@ enum ConsumerVerb {
         #[command(flatten)]
         of: OfVhost,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Ends a consumer: its client is told, and what it holds goes on being its.
     #[command(

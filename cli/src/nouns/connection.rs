@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::Value;
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, OfVhost, Shape};
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Kind, column, further};
@@ -28,7 +28,7 @@ enum Verb {
         #[command(flatten)]
         of: OfVhost,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Shows a connection.
     #[command(after_help = "Example:\n  leveret connection show '127.0.0.1:51234 -> 127.0.0.1:5672'")]

@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, InVhost, OfVhost, Shape, argument};
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Kind, column, further};
@@ -26,7 +26,7 @@ enum Verb {
         #[command(flatten)]
         of: OfVhost,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Shows an exchange.
     #[command(after_help = "Example:\n  leveret exchange show events")]

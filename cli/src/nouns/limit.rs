@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::Connect;
 use crate::broker::{Broker, Failure, Path};
 use crate::output::{Column, Kind, column};
@@ -27,7 +27,7 @@ enum Verb {
     #[command(after_help = "Example:\n  leveret limit list --sort of")]
     List {
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Sets a limit: max-connections and max-queues of a vhost, max-connections and max-channels of a user.
     #[command(

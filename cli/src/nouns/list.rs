@@ -20,7 +20,7 @@ const TOGETHER: usize = 64 << 10;
 /// What every list takes.
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Output")]
-pub(super) struct List {
+pub(super) struct ListOptions {
     #[command(flatten)]
     pub(super) shape: Shape,
     /// By which column they are in order; with a minus before it the other way round.
@@ -48,7 +48,7 @@ struct Order {
     is_reversed: bool,
 }
 
-impl List {
+impl ListOptions {
     pub(super) fn run(
         &self,
         connect: &Connect,

@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, InVhost, OfVhost};
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Kind, column};
@@ -29,7 +29,7 @@ enum Verb {
         #[arg(long, conflicts_with = "vhost")]
         global: bool,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Sets a parameter.
     #[command(after_help = "Example:\n  leveret parameter set cluster_tags '{\"region\": \"north\"}'")]

@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::json;
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, InVhost, OfVhost};
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Kind, column};
@@ -34,7 +34,7 @@ enum Verb {
         #[arg(long)]
         topic: bool,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Says what a user may configure, write to and read from in a vhost, each as an expression for names.
     #[command(after_help = "Example:\n  leveret permission set billing '' '^orders$' '^orders\\.' -p shop")]

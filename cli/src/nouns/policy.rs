@@ -7,7 +7,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, InVhost, OfVhost, Shape, object};
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Format, Kind, Rows, column};
@@ -30,7 +30,7 @@ enum Verb {
         #[command(flatten)]
         which: Operators,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Sets a policy, or says which queues and exchanges it would change and how.
     #[command(

@@ -9,7 +9,7 @@ use hyper::Method;
 use serde_json::{Map, Value, json};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, InVhost, OfVhost, Shape, argument, seconds};
 use super::progress::Progress;
 use crate::broker::{Broker, Failure, Path};
@@ -32,7 +32,7 @@ enum Verb {
         #[command(flatten)]
         of: OfVhost,
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Shows a queue.
     #[command(after_help = "Example:\n  leveret queue show orders")]

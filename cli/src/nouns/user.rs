@@ -8,7 +8,7 @@ use hyper::Method;
 use serde_json::{Value, json};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, warn_of_argument};
 use crate::broker::{Broker, Failure, Path, credentials};
 use crate::output::{Column, Kind, column, further};
@@ -30,7 +30,7 @@ enum Verb {
     #[command(after_help = "Example:\n  leveret user list --format csv")]
     List {
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Adds a user. It may do nothing in any vhost yet: see `leveret permission set`.
     #[command(

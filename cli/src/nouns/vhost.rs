@@ -5,7 +5,7 @@ use hyper::Method;
 use serde_json::{Map, Value};
 
 use super::Done;
-use super::list::{List, Source};
+use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, Shape};
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Kind, column, find, further};
@@ -24,7 +24,7 @@ enum Verb {
     #[command(after_help = "Example:\n  leveret vhost list --sort -messages")]
     List {
         #[command(flatten)]
-        list: List,
+        list: ListOptions,
     },
     /// Shows a vhost.
     #[command(after_help = "Example:\n  leveret vhost show shop")]
