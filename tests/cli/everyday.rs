@@ -1,13 +1,13 @@
 //! The session of docs/cli.md is what happens: each command of its blocks is typed into a shell, and what it says is what the page says. On the
 //! page three dots on a line of their own stand for any lines, and … within a line for anything.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
 use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
-use lapin::{Channel, Connection, ConnectionProperties};
-use std::os::unix::fs::symlink;
+use lapin::{Connection, ConnectionProperties, Consumer};
 
 use crate::support::{Broker, free_port};
 
@@ -59,16 +59,17 @@ fn each_line_of_the_page_is_what_happens() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// A client that has got messages of the queue and acknowledges none.
-async fn hold_messages(broker: &Broker) -> (Connection, Channel) {
+/// A client that has got messages of the queue and acknowledges none, for as long as this is kept.
+async fn hold_messages(broker: &Broker) -> (Connection, Consumer) {
     let uri = format!("amqp://billing:correct%20horse@127.0.0.1:{}/%2f", broker.port());
     let properties = ConnectionProperties::default().with_connection_name("billing-worker".into());
     let connection = Connection::connect(&uri, properties).await.unwrap();
     let channel = connection.create_channel().await.unwrap();
     channel.basic_qos(2, BasicQosOptions::default()).await.unwrap();
     let options = BasicConsumeOptions::default();
-    channel.basic_consume("orders".into(), "billing".into(), options, FieldTable::default()).await.unwrap();
-    (connection, channel)
+    let consumer =
+        channel.basic_consume("orders".into(), "billing".into(), options, FieldTable::default()).await;
+    (connection, consumer.unwrap())
 }
 
 /// The commands of the console blocks in a part of the page that has so many lines before it.
