@@ -44,7 +44,7 @@ impl Api {
         let mut answer = broker.open(method, &*self.path, body)?.accepted()?;
         let mut out = io::stdout().lock();
         let mut last = None;
-        while let Some(piece) = answer.next()? {
+        while let Some(piece) = answer.next_piece()? {
             out.write_all(&piece).map_err(failed)?;
             last = piece.last().copied();
         }

@@ -240,7 +240,7 @@ impl Names {
         let mut items = broker.list(path.query("columns", "name"))?;
         let mut names = Vec::new();
         while names.len() < MOST
-            && let Some(item) = items.next()?
+            && let Some(item) = items.next_item()?
         {
             let name = item["name"].as_str().unwrap_or_default();
             if !name.is_empty() && name.starts_with(typed.word) {

@@ -65,7 +65,7 @@ impl ListOptions {
             match source {
                 Source::Listed(path) => {
                     let mut items = broker.list(self.path(path, &chosen, order.as_ref()))?;
-                    self.write(connect, &chosen, || items.next())?;
+                    self.write(connect, &chosen, || items.next_item())?;
                 }
                 Source::Made(make) => {
                     let mut items = make(&broker)?;
