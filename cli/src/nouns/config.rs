@@ -42,7 +42,7 @@ impl Config {
                     .broker()?
                     .send(Method::GET, Path::api("config/effective"), None)?
                     .accepted()?;
-                io::stdout().write_all(&reply.body).map_err(|error| Failure::output(&error))?;
+                io::stdout().write_all(&reply.body).map_err(Failure::output)?;
             }
             Verb::Check { arguments } => {
                 let line = ["leveret", "serve"].map(OsString::from).into_iter().chain(arguments);

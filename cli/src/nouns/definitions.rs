@@ -179,7 +179,7 @@ fn rows(
     let style = shape.style(connect.quiet, Format::Tsv);
     let mut rows = Rows::new(io::stdout().lock(), style, shape.chosen(columns)?, shape.is_whole());
     let written = items.try_for_each(|item| rows.push(&item)).and_then(|()| rows.finish());
-    written.map_err(|error| Failure::output(&error))
+    written.map_err(Failure::output)
 }
 
 /// What went wrong with a copy: reading of the broker, or writing.
@@ -191,7 +191,7 @@ enum Failed {
 fn flattened(failed: Failed) -> Failure {
     match failed {
         Failed::Asked(failure) => failure,
-        Failed::Written(error) => Failure::output(&error),
+        Failed::Written(error) => Failure::output(error),
     }
 }
 

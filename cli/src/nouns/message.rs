@@ -131,7 +131,7 @@ impl Message {
                     Rows::new(io::stdout().lock(), style, shape.chosen(COLUMNS)?, shape.is_whole());
                 let written =
                     got.iter().try_for_each(|message| rows.push(message)).and_then(|()| rows.finish());
-                written.map_err(|error| Failure::output(&error))?;
+                written.map_err(Failure::output)?;
                 Ok(if got.is_empty() { Done::No } else { Done::Yes })
             }
         }
