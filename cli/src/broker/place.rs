@@ -236,6 +236,7 @@ mod tests {
             ("localhost:7", uri("localhost", 7, None, None)),
             ("http://a%40b:p%3Aw@h:1/", uri("h", 1, Some("a@b"), Some("p:w"))),
             ("http://u@[::1]:1", uri("::1", 1, Some("u"), None)),
+            ("http://u:p@w@h", uri("h", 15672, Some("u"), Some("p@w"))),
             ("http://u:@[::1]", uri("::1", 15672, Some("u"), Some(""))),
         ] {
             assert_eq!(Uri::parse(text).unwrap(), expected, "{text}");
