@@ -19,6 +19,8 @@ mod passwords;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;
+#[path = "cli/verbs.rs"]
+mod verbs;
 
 use std::ffi::OsStr;
 use std::path::Path;
