@@ -1,0 +1,100 @@
+//! The tables of verbs, one file per group, and what several groups need. How a line becomes a verb is told above.
+
+mod access;
+mod columns;
+mod limits;
+mod parameters;
+mod policies;
+mod users;
+mod vhosts;
+
+use std::io::{self, BufRead, Write};
+
+use serde_json::Value;
+
+use super::call::Call;
+use super::output::Rows;
+use super::term::Term;
+use super::verb::Verb;
+use super::wrong::{DATA_ERROR, Invalid, NO_USER, UNAVAILABLE, Wrong};
+use crate::broker::{Failure, Path};
+
+/// All verbs, by the headings under which `help` lists them.
+pub(super) const SECTIONS: &[(&str, &[&[Verb]])] = &[
+    ("Users", &[users::VERBS]),
+    ("Access Control", &[access::VERBS, vhosts::LISTING]),
+    ("Parameters", &[parameters::VERBS]),
+    ("Policies", &[policies::VERBS]),
+    ("Virtual hosts", &[vhosts::VERBS]),
+    ("Other", &[users::HASHING]),
+];
+
+/// Rows of what is listed, by columns and the names of the fields that are in them.
+fn rows(items: &Value, columns: &[(&str, &str)]) -> Rows {
+    let row = |item: &Value| columns.iter().map(|(_, field)| Term::of(&item[*field])).collect();
+    Rows {
+        columns: columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
+        rows: items.as_array().into_iter().flatten().map(row).collect(),
+        ..Rows::default()
+    }
+}
+
+/// An argument that is JSON.
+fn json_argument(text: &str) -> Result<Value, Wrong> {
+    serde_json::from_str(text).map_err(|_| {
+        let shown = Term::from(text).erlang();
+        Wrong::error(UNAVAILABLE, format!("Could not parse JSON document: {{error,{{failed_to_decode_json,{shown}}}}}"))
+    })
+}
+
+/// A password that is an argument, or is read from standard input where it is missing.
+fn password(call: &Call<'_>, place: usize) -> Result<String, Wrong> {
+    if let Some(password) = call.arguments().get(place) {
+        return Ok(password.clone());
+    }
+    let wrong = |error: io::Error| Wrong::error(DATA_ERROR, format!("the password cannot be read from standard input: {error}"));
+    let mut out = io::stdout();
+    write!(out, "Password: ").and_then(|()| out.flush()).map_err(wrong)?;
+    let mut line = String::new();
+    let read = io::stdin().lock().read_line(&mut line).map_err(wrong)?;
+    println!();
+    if read == 0 {
+        return Err(Invalid::usage("not enough arguments.").into());
+    }
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// What most verbs answer where there is no such vhost.
+fn no_such_vhost(vhost: &str) -> Wrong {
+    Wrong::bare(DATA_ERROR, format!("Virtual host '{vhost}' does not exist"))
+}
+
+/// What is answered where there is nothing to be cleared.
+fn no_such_parameter() -> Wrong {
+    Wrong::error(UNAVAILABLE, "Parameter does not exist")
+}
+
+/// What is answered where there is no such user, by verbs that say it as Erlang does.
+fn no_such_user(user: &str) -> Wrong {
+    Wrong::error(UNAVAILABLE, format!("{{:no_such_user, {user:?}}}"))
+}
+
+fn user_path(user: &str) -> Path {
+    Path::api("users").segment(user)
+}
+
+/// A failure of what concerns a user in a vhost: says which of them is not there.
+fn of_user_in_vhost(call: &Call<'_>, failure: Failure, user: &str) -> Wrong {
+    if !matches!(failure.status, Some(400 | 404)) {
+        return failure.into();
+    }
+    let is_missing = |path: Path| call.get(path).is_err_and(|failure| failure.status == Some(404));
+    if is_missing(user_path(user)) {
+        return Wrong::error(NO_USER, format!("User {user} does not exist"));
+    }
+    let vhost = call.vhost();
+    if is_missing(Path::api("vhosts").segment(vhost)) {
+        return Wrong::error(UNAVAILABLE, format!("Virtual host {vhost} does not exist"));
+    }
+    failure.into()
+}
