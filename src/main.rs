@@ -1,5 +1,8 @@
 //! The program: arguments to a verb, a verb to its room, an error to one line and a non-zero exit.
 
+use std::env;
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -9,14 +12,42 @@ use leveret::{logging, manage, server};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
+/// The name of RabbitMQ's server, under which the broker itself may be started.
+const SERVER: &str = "rabbitmq-server";
+
 fn main() -> ExitCode {
+    let mut arguments = env::args_os();
+    let called = arguments.next().map(PathBuf::from).unwrap_or_default();
+    let called = called.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    if let Some(code) = leveret_cli::rabbitmq::run(called, arguments.collect()) {
+        return code;
+    }
     let outcome = match CommandLine::parse().verb() {
         Verb::Serve(config) => serve(&config),
         Verb::Verify(config) => verify(&config),
+        Verb::Noun(noun) => return noun.run(),
+        Verb::As { tool, arguments } => act_as(&tool, arguments),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("leveret: {error}");
         ExitCode::FAILURE
+    })
+}
+
+/// A tool of RabbitMQ's, by its name. Its server is this broker, which takes none of that one's arguments.
+fn act_as(tool: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
+    if tool == SERVER {
+        let own = [OsString::from("leveret")].into_iter().chain(arguments);
+        let Verb::Serve(config) = CommandLine::parse_from(own).verb() else {
+            anyhow::bail!("{SERVER} takes the arguments of `leveret serve` alone");
+        };
+        return serve(&config);
+    }
+    leveret_cli::rabbitmq::run(tool, arguments).ok_or_else(|| {
+        let tools = leveret_cli::rabbitmq::TOOLS.join(", ");
+        anyhow::anyhow!(
+            "'{tool}' is no tool of RabbitMQ's that this program knows; it knows {tools} and {SERVER}"
+        )
     })
 }
 

@@ -32,6 +32,13 @@ pub(crate) fn layers(path: &str, source: &Source<'_>) -> Vec<Violation> {
             "the codec knows nothing of ours",
         );
     }
+    if path.starts_with("cli/") {
+        return found(
+            &source.paths(&source.code),
+            |path| path.trim_start_matches("use ").split("::").next() == Some("leveret"),
+            "the command line knows a broker by the management API alone",
+        );
+    }
     let Some(module) = module(path) else { return Vec::new() };
     let layer = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer);
     let Some(own) = layer(module) else {
@@ -143,6 +150,7 @@ fn a_sibling_or_a_higher_layer_is_found_however_it_is_imported() {
     assert_eq!(lines(layers, "src/queue/ready/lane.rs", "use super::super::super::store::S;"), [1]);
     assert_eq!(lines(layers, "src/attic/mod.rs", "//! a module nobody knows"), [1]);
     assert_eq!(lines(layers, "codec/src/frame.rs", "\nuse leveret::model::ids::Name;"), [2]);
+    assert_eq!(lines(layers, "cli/src/nouns/queue.rs", "\nuse leveret::config::CommandLine;"), [2]);
 }
 
 #[test]
