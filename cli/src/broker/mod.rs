@@ -78,12 +78,32 @@ impl Broker {
         self.open(method, path, body)?.whole()
     }
 
+    /// The same with headers of its own and without a body.
+    pub fn send_with(
+        &self,
+        method: Method,
+        path: impl Into<Path>,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Reply, Failure> {
+        self.open_with(method, path, headers, Vec::new())?.whole()
+    }
+
     /// Sends a request, and hands out the answer as it comes.
     pub fn open(&self, method: Method, path: impl Into<Path>, body: Vec<u8>) -> Result<Body<'_>, Failure> {
+        self.open_with(method, path, &[], body)
+    }
+
+    fn open_with(
+        &self,
+        method: Method,
+        path: impl Into<Path>,
+        headers: &[(&'static str, &str)],
+        body: Vec<u8>,
+    ) -> Result<Body<'_>, Failure> {
         let body = Bytes::from(body);
         let path = path.into();
         let is_repeatable = [Method::GET, Method::PUT, Method::DELETE].contains(&method);
-        let request = || self.request(method.clone(), &path, body.clone());
+        let request = || self.request(method.clone(), &path, headers, body.clone());
         let kept = self.connection.take();
         let was_kept = kept.is_some();
         let mut connection = kept.map_or_else(|| self.connect(), Ok)?;
@@ -109,12 +129,16 @@ impl Broker {
         &self,
         method: Method,
         path: &Path,
+        headers: &[(&'static str, &str)],
         body: Bytes,
     ) -> Result<Request<connection::RequestBody>, Failure> {
         let mut request =
             Request::builder().method(method).uri(path.as_str()).header(HOST, self.target.host());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
+        }
+        for (name, value) in headers {
+            request = request.header(*name, value.as_bytes());
         }
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");

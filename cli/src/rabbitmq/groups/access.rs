@@ -13,11 +13,16 @@ use crate::broker::Path;
 const LISTED: super::super::verb::Tools = CTL.and(DIAGNOSTICS);
 
 pub(super) const VERBS: &[Verb] = &[
-    verb("clear_permissions", "[--vhost <vhost>] <username>", "Takes a user's permissions in a vhost away", clear)
-        .takes(1, 1)
-        .says(|call| {
-            format!("Clearing permissions for user \"{}\" in vhost \"{}\" ...", call.argument(0), call.vhost())
-        }),
+    verb(
+        "clear_permissions",
+        "[--vhost <vhost>] <username>",
+        "Takes a user's permissions in a vhost away",
+        clear,
+    )
+    .takes(1, 1)
+    .says(|call| {
+        format!("Clearing permissions for user \"{}\" in vhost \"{}\" ...", call.argument(0), call.vhost())
+    }),
     verb(
         "clear_topic_permissions",
         "[--vhost <vhost>] <username> [<exchange>]",
@@ -27,10 +32,17 @@ pub(super) const VERBS: &[Verb] = &[
     .takes(1, 2)
     .says(|call| match call.arguments() {
         [user, exchange] => {
-            format!("Clearing topic permissions on \"{exchange}\" for user \"{user}\" in vhost \"{}\" ...", call.vhost())
+            format!(
+                "Clearing topic permissions on \"{exchange}\" for user \"{user}\" in vhost \"{}\" ...",
+                call.vhost()
+            )
         }
         _ => {
-            format!("Clearing topic permissions for user \"{}\" in vhost \"{}\" ...", call.argument(0), call.vhost())
+            format!(
+                "Clearing topic permissions for user \"{}\" in vhost \"{}\" ...",
+                call.argument(0),
+                call.vhost()
+            )
         }
     }),
     verb(
@@ -78,7 +90,9 @@ pub(super) const VERBS: &[Verb] = &[
         set,
     )
     .takes(4, 4)
-    .says(|call| format!("Setting permissions for user \"{}\" in vhost \"{}\" ...", call.argument(0), call.vhost())),
+    .says(|call| {
+        format!("Setting permissions for user \"{}\" in vhost \"{}\" ...", call.argument(0), call.vhost())
+    }),
     verb(
         "set_permissions_globally",
         "<username> <conf> <write> <read>",
@@ -96,7 +110,10 @@ pub(super) const VERBS: &[Verb] = &[
     .takes(4, 4)
     .says(|call| {
         let (user, exchange) = (call.argument(0), call.argument(1));
-        format!("Setting topic permissions on \"{exchange}\" for user \"{user}\" in vhost \"{}\" ...", call.vhost())
+        format!(
+            "Setting topic permissions on \"{exchange}\" for user \"{user}\" in vhost \"{}\" ...",
+            call.vhost()
+        )
     }),
 ];
 

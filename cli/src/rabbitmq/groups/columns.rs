@@ -3,9 +3,11 @@
 use serde_json::Value;
 
 use super::super::call::Call;
-use super::super::output::Rows;
+use super::super::output::{Output, Rows};
 use super::super::term::Term;
+use super::super::verb::Answer;
 use super::super::wrong::Invalid;
+use crate::broker::Path;
 
 pub(super) struct Column {
     pub(super) name: &'static str,
@@ -57,14 +59,17 @@ pub(super) fn fields_of(columns: &[&Column]) -> String {
 }
 
 pub(super) fn rows(columns: &[&Column], items: &Value) -> Rows {
-    Rows {
-        columns: columns.iter().map(|column| column.name.to_owned()).collect(),
-        rows: items
-            .as_array()
-            .into_iter()
-            .flatten()
-            .map(|item| columns.iter().map(|column| (column.cell)(item)).collect())
-            .collect(),
-        ..Rows::default()
+    let row = |item: &Value| columns.iter().map(|column| (column.cell)(item)).collect();
+    let rows = items.as_array().into_iter().flatten().map(row).collect();
+    Rows::new(columns.iter().map(|column| column.name), rows)
+}
+
+/// What there is of a kind in a vhost; nothing where there is no such vhost.
+pub(super) fn list_of_vhost(call: &Call<'_>, kind: &str, columns: &[&Column]) -> Answer {
+    let path = Path::api(kind).segment(call.vhost()).query("columns", &fields_of(columns));
+    match call.get(path) {
+        Ok(items) => Ok(Output::Rows(rows(columns, &items))),
+        Err(failure) if failure.status == Some(404) => Ok(Output::Rows(rows(columns, &Value::Null))),
+        Err(failure) => Err(failure.into()),
     }
 }

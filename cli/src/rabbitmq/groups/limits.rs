@@ -11,13 +11,18 @@ pub(super) fn checked<'a>(
     known: &[&str],
     what: &str,
 ) -> Result<Vec<(&'a str, &'a Value)>, String> {
-    let limits = limits
-        .as_object()
-        .ok_or_else(|| format!("{what} should be a JSON object, as in {{\"{}\": 10}}", known.first().copied().unwrap_or_default()))?;
+    let limits = limits.as_object().ok_or_else(|| {
+        format!(
+            "{what} should be a JSON object, as in {{\"{}\": 10}}",
+            known.first().copied().unwrap_or_default()
+        )
+    })?;
     let unknown: Vec<String> = limits
         .iter()
         .filter(|(name, _)| !known.contains(&name.as_str()))
-        .map(|(name, value)| format!("{{{},{}}}", Term::from(name.as_str()).erlang(), Term::of(value).erlang()))
+        .map(|(name, value)| {
+            format!("{{{},{}}}", Term::from(name.as_str()).erlang(), Term::of(value).erlang())
+        })
         .collect();
     if !unknown.is_empty() {
         return Err(format!("Unrecognised terms [{}] in {what}", unknown.join(",")));
@@ -31,11 +36,7 @@ pub(super) fn checked<'a>(
 /// Those of several, each with its owner: a vhost or a user.
 pub(super) fn rows(owner: &str, limits: &Value) -> Rows {
     let row = |of: &Value| vec![Term::of(&of[owner]), Term::Text(sorted(&of["value"]).to_string())];
-    Rows {
-        columns: vec![owner.to_owned(), "limits".to_owned()],
-        rows: limits.as_array().into_iter().flatten().map(row).collect(),
-        ..Rows::default()
-    }
+    Rows::new([owner, "limits"], limits.as_array().into_iter().flatten().map(row).collect())
 }
 
 /// With names in order.

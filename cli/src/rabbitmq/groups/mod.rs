@@ -2,15 +2,22 @@
 
 mod access;
 mod columns;
+mod connections;
 mod limits;
+mod node;
+mod objects;
 mod parameters;
+mod pids;
 mod policies;
+mod queues;
 mod users;
 mod vhosts;
 
 use std::io::{self, BufRead, Write};
 
 use serde_json::Value;
+
+pub(super) use node::VERSION;
 
 use super::call::Call;
 use super::output::Rows;
@@ -21,29 +28,47 @@ use crate::broker::{Failure, Path};
 
 /// All verbs, by the headings under which `help` lists them.
 pub(super) const SECTIONS: &[(&str, &[&[Verb]])] = &[
+    ("Help", &[node::HELP]),
+    ("Nodes", &[node::VERBS]),
+    ("Cluster", &[node::CLUSTER]),
     ("Users", &[users::VERBS]),
     ("Access Control", &[access::VERBS, vhosts::LISTING]),
+    (
+        "Monitoring, observability and health checks",
+        &[node::PING, queues::LISTING, objects::VERBS, connections::LISTING],
+    ),
     ("Parameters", &[parameters::VERBS]),
     ("Policies", &[policies::VERBS]),
     ("Virtual hosts", &[vhosts::VERBS]),
+    ("Queues", &[queues::VERBS]),
+    ("Upgrade", &[node::MAINTENANCE]),
+    ("Operations", &[connections::CLOSING, node::LISTENERS]),
+    ("Configuration and Environment", &[parameters::NAMING]),
+    ("Management plugin", &[node::STATISTICS]),
     ("Other", &[users::HASHING]),
+    ("Deprecated", &[node::DEPRECATED]),
 ];
+
+/// What is answered where an object is not there.
+const NOT_FOUND: &str = "Object (queue, stream, exchange, etc) was not found";
 
 /// Rows of what is listed, by columns and the names of the fields that are in them.
 fn rows(items: &Value, columns: &[(&str, &str)]) -> Rows {
     let row = |item: &Value| columns.iter().map(|(_, field)| Term::of(&item[*field])).collect();
-    Rows {
-        columns: columns.iter().map(|(name, _)| (*name).to_owned()).collect(),
-        rows: items.as_array().into_iter().flatten().map(row).collect(),
-        ..Rows::default()
-    }
+    Rows::new(
+        columns.iter().map(|(name, _)| *name),
+        items.as_array().into_iter().flatten().map(row).collect(),
+    )
 }
 
 /// An argument that is JSON.
 fn json_argument(text: &str) -> Result<Value, Wrong> {
     serde_json::from_str(text).map_err(|_| {
         let shown = Term::from(text).erlang();
-        Wrong::error(UNAVAILABLE, format!("Could not parse JSON document: {{error,{{failed_to_decode_json,{shown}}}}}"))
+        Wrong::error(
+            UNAVAILABLE,
+            format!("Could not parse JSON document: {{error,{{failed_to_decode_json,{shown}}}}}"),
+        )
     })
 }
 
@@ -52,7 +77,9 @@ fn password(call: &Call<'_>, place: usize) -> Result<String, Wrong> {
     if let Some(password) = call.arguments().get(place) {
         return Ok(password.clone());
     }
-    let wrong = |error: io::Error| Wrong::error(DATA_ERROR, format!("the password cannot be read from standard input: {error}"));
+    let wrong = |error: io::Error| {
+        Wrong::error(DATA_ERROR, format!("the password cannot be read from standard input: {error}"))
+    };
     let mut out = io::stdout();
     write!(out, "Password: ").and_then(|()| out.flush()).map_err(wrong)?;
     let mut line = String::new();

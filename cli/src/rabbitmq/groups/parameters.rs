@@ -106,8 +106,7 @@ fn list(call: &Call<'_>) -> Answer {
         ]
     };
     let rows = listed.as_array().into_iter().flatten().filter(in_vhost).map(row).collect();
-    let columns = ["component", "name", "value"].map(str::to_owned).to_vec();
-    Ok(Output::Rows(Rows { columns, rows, ..Rows::default() }.as_a_list()))
+    Ok(Output::Rows(Rows::new(["component", "name", "value"], rows).as_a_list()))
 }
 
 fn set_global(call: &Call<'_>) -> Answer {
@@ -123,10 +122,10 @@ fn clear_global(call: &Call<'_>) -> Answer {
 
 fn list_global(call: &Call<'_>) -> Answer {
     let listed = call.get(Path::api("global-parameters"))?;
-    let row = |parameter: &Value| vec![Term::of(&parameter["name"]), Term::Text(parameter["value"].to_string())];
+    let row =
+        |parameter: &Value| vec![Term::of(&parameter["name"]), Term::Text(parameter["value"].to_string())];
     let rows = listed.as_array().into_iter().flatten().map(row).collect();
-    let columns = ["name", "value"].map(str::to_owned).to_vec();
-    Ok(Output::Rows(Rows { columns, rows, ..Rows::default() }.as_a_list()))
+    Ok(Output::Rows(Rows::new(["name", "value"], rows).as_a_list()))
 }
 
 fn name_cluster(call: &Call<'_>) -> Answer {

@@ -1,15 +1,16 @@
 //! Policies and operator policies, which differ in their path and in how they are called.
 
+use fancy_regex::Regex;
 use serde_json::{Value, json};
 
 use super::super::call::{Call, missing};
 use super::super::options::{Switch, flag, integer, text};
 use super::super::output::{Output, Rows};
+use super::super::pretty;
 use super::super::term::Term;
 use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::DATA_ERROR;
-use super::super::wrong::Wrong;
-use super::{json_argument, no_such_parameter, no_such_vhost};
+use super::super::wrong::{DATA_ERROR, Wrong};
+use super::{NOT_FOUND, json_argument, no_such_parameter, no_such_vhost};
 use crate::broker::Path;
 
 const DEFINED: &[Switch] = &[integer("priority"), text("apply-to")];
@@ -21,7 +22,9 @@ pub(super) const VERBS: &[Verb] = &[
         clear(call, OPERATOR_POLICY)
     })
     .takes(1, 1)
-    .says(|call| format!("Clearing operator policy \"{}\" on vhost \"{}\" ...", call.argument(0), call.vhost())),
+    .says(|call| {
+        format!("Clearing operator policy \"{}\" on vhost \"{}\" ...", call.argument(0), call.vhost())
+    }),
     verb("clear_policy", "[--vhost <vhost>] <name>", "Deletes a policy", |call| clear(call, POLICY))
         .takes(1, 1)
         .says(|call| format!("Clearing policy \"{}\" on vhost \"{}\" ...", call.argument(0), call.vhost())),
@@ -53,7 +56,12 @@ pub(super) const VERBS: &[Verb] = &[
     .takes(1, 1)
     .with(&[text("object-type")])
     .says(|call| {
-        format!("Listing policies that match {} '{}' in vhost '{}' ...", kind(call), call.argument(0), call.vhost())
+        format!(
+            "Listing policies that match {} '{}' in vhost '{}' ...",
+            kind(call),
+            call.argument(0),
+            call.vhost()
+        )
     }),
     verb(
         "set_operator_policy",
@@ -127,10 +135,42 @@ fn rows<'a>(policies: impl Iterator<Item = &'a Value>, definition: fn(&Value) ->
             Term::of(&policy["priority"]),
         ]
     };
-    let columns = ["vhost", "name", "pattern", "apply-to", "definition", "priority"].map(str::to_owned).to_vec();
-    Rows { columns, rows: policies.map(row).collect(), ..Rows::default() }
+    let columns = ["vhost", "name", "pattern", "apply-to", "definition", "priority"];
+    Rows::new(columns, policies.map(row).collect())
 }
 
 fn kind<'a>(call: &Call<'a>) -> &'a str {
     call.words.text("object-type").unwrap_or("queue")
+}
+
+/// Where the object is, and the kinds of policies that concern it.
+fn list_matching(call: &Call<'_>) -> Answer {
+    let (kind, name, vhost) = (kind(call), call.argument(0), call.vhost());
+    let (plural, kinds): (_, &[&str]) = match kind {
+        "exchange" => ("exchanges", &["all", "exchanges"]),
+        _ => ("queues", &["all", "queues", "classic_queues", "quorum_queues"]),
+    };
+    let object = call.get(Path::api(plural).segment(vhost).segment(name));
+    object.map_err(|failure| missing(failure, || Wrong::bare(DATA_ERROR, NOT_FOUND)))?;
+    let policies = call.get(Path::api(POLICY).segment(vhost))?;
+    let concerns = |policy: &&Value| {
+        let pattern = policy["pattern"].as_str().unwrap_or_default();
+        // The broker took the pattern, so it is one; a match that takes too long is none there either.
+        let matches = Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(name).unwrap_or(false));
+        matches && kinds.iter().any(|kind| policy["apply-to"] == **kind)
+    };
+    let mut matching: Vec<&Value> = policies.as_array().into_iter().flatten().filter(concerns).collect();
+    matching.sort_by_key(|policy| std::cmp::Reverse(policy["priority"].as_i64()));
+    let term = Term::Fields(vec![
+        ("policies".to_owned(), Term::List(matching.iter().map(|policy| Term::of(policy)).collect())),
+        ("result".to_owned(), Term::atom("ok")),
+    ]);
+    let rows = rows(matching.into_iter(), |policy| {
+        let pairs = policy["definition"].as_object().into_iter().flatten();
+        let pair = |(name, value): (&String, &Value)| {
+            format!("{{{},{}}}", Term::from(name.as_str()).erlang(), Term::of(value).erlang())
+        };
+        Term::Text(pairs.map(pair).collect::<Vec<_>>().concat())
+    });
+    Ok(Output::Document { text: pretty::table(&rows.columns, &rows.rows), term })
 }

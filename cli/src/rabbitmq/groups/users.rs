@@ -20,20 +20,35 @@ const SALT: usize = 4;
 const LIMITS: [&str; 2] = ["max-connections", "max-channels"];
 
 pub(super) const VERBS: &[Verb] = &[
-    verb("add_user", "<username> [<password>] [<password_hash> --pre-hashed-password]", "Makes a user, who may do nothing yet", add)
-        .takes(1, 2)
-        .with(&[flag("pre-hashed-password")])
-        .checks(is_addable)
-        .says(|call| format!("Adding user \"{}\" ...", call.argument(0))),
-    verb("authenticate_user", "<username> <password>", "Says whether this is a user's password", authenticate)
-        .takes(1, 2)
-        .says(|call| format!("Authenticating user \"{}\" ...", call.argument(0))),
+    verb(
+        "add_user",
+        "<username> [<password>] [<password_hash> --pre-hashed-password]",
+        "Makes a user, who may do nothing yet",
+        add,
+    )
+    .takes(1, 2)
+    .with(&[flag("pre-hashed-password")])
+    .checks(is_addable)
+    .says(|call| format!("Adding user \"{}\" ...", call.argument(0))),
+    verb(
+        "authenticate_user",
+        "<username> <password>",
+        "Says whether this is a user's password",
+        authenticate,
+    )
+    .takes(1, 2)
+    .says(|call| format!("Authenticating user \"{}\" ...", call.argument(0))),
     verb("change_password", "<username> <password>", "Gives a user another password", change_password)
         .takes(1, 2)
         .says(|call| format!("Changing password for user \"{}\" ...", call.argument(0))),
-    verb("clear_password", "<username>", "Takes a user's password away: nobody logs in with one", clear_password)
-        .takes(1, 1)
-        .says(|call| format!("Clearing password for user \"{}\" ...", call.argument(0))),
+    verb(
+        "clear_password",
+        "<username>",
+        "Takes a user's password away: nobody logs in with one",
+        clear_password,
+    )
+    .takes(1, 1)
+    .says(|call| format!("Clearing password for user \"{}\" ...", call.argument(0))),
     verb("clear_user_limits", "<username> <limit_type> | all", "Takes a user's limits away", clear_limits)
         .takes(2, 2)
         .says(|call| match call.argument(1) {
@@ -43,20 +58,32 @@ pub(super) const VERBS: &[Verb] = &[
     verb("delete_user", "<username>", "Deletes a user, and closes the connections of it", delete)
         .takes(1, 1)
         .says(|call| format!("Deleting user \"{}\" ...", call.argument(0))),
-    verb("list_user_limits", "[--user <username>] [--global]", "Lists limits of a user, or of all", list_limits)
-        .of(CTL.and(DIAGNOSTICS))
-        .with(&[text("user"), flag("global")])
-        .says(|call| match call.words.is("global") {
-            true => "Listing limits for all users ...".to_owned(),
-            false => format!("Listing limits for user \"{}\" ...", limited_user(call)),
-        }),
+    verb(
+        "list_user_limits",
+        "[--user <username>] [--global]",
+        "Lists limits of a user, or of all",
+        list_limits,
+    )
+    .of(CTL.and(DIAGNOSTICS))
+    .with(&[text("user"), flag("global")])
+    .says(|call| match call.words.is("global") {
+        true => "Listing limits for all users ...".to_owned(),
+        false => format!("Listing limits for user \"{}\" ...", limited_user(call)),
+    }),
     verb("list_users", "[--no-table-headers] [--timeout <timeout>]", "Lists users and their tags", list)
         .of(CTL.and(DIAGNOSTICS))
         .with(&[flag("table-headers")])
         .says(|_| "Listing users ...".to_owned()),
-    verb("set_user_limits", "<username> <definition>", "Limits a user's connections and channels", set_limits)
-        .takes(2, 2)
-        .says(|call| format!("Setting user limits to \"{}\" for user \"{}\" ...", call.argument(1), call.argument(0))),
+    verb(
+        "set_user_limits",
+        "<username> <definition>",
+        "Limits a user's connections and channels",
+        set_limits,
+    )
+    .takes(2, 2)
+    .says(|call| {
+        format!("Setting user limits to \"{}\" for user \"{}\" ...", call.argument(1), call.argument(0))
+    }),
     verb("set_user_tags", "<username> <tag> [...]", "Gives a user these tags and no others", set_tags)
         .takes(1, ANY)
         .says(|call| {
@@ -123,8 +150,9 @@ fn authenticate(call: &Call<'_>) -> Answer {
 
 /// A user as the broker has it, to be changed and given back.
 fn user(call: &Call<'_>, name: &str) -> Result<Value, Wrong> {
-    call.get(user_path(name))
-        .map_err(|failure| missing(failure, || Wrong::error(NO_USER, format!("User \"{name}\" does not exist"))))
+    call.get(user_path(name)).map_err(|failure| {
+        missing(failure, || Wrong::error(NO_USER, format!("User \"{name}\" does not exist")))
+    })
 }
 
 fn change_password(call: &Call<'_>) -> Answer {
@@ -169,7 +197,7 @@ fn list(call: &Call<'_>) -> Answer {
         vec![Term::of(&user["name"]), Term::List(tags.map(Term::atom).collect())]
     };
     let rows = users.as_array().into_iter().flatten().map(row).collect();
-    Ok(Output::Rows(Rows { columns: vec!["user".to_owned(), "tags".to_owned()], rows, ..Rows::default() }))
+    Ok(Output::Rows(Rows::new(["user", "tags"], rows)))
 }
 
 /// Whose limits are listed where nobody says it.

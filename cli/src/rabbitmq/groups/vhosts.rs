@@ -20,22 +20,26 @@ const LIMITS: [&str; 2] = ["max-connections", "max-queues"];
 
 /// What `list_vhosts` can say.
 const COLUMNS: &[&[Column]] = &[
-    fields!["name", "tracing", "cluster_state", "description", "default_queue_type", "protected_from_deletion", "metadata"],
+    fields![
+        "name",
+        "tracing",
+        "cluster_state",
+        "description",
+        "default_queue_type",
+        "protected_from_deletion",
+        "metadata"
+    ],
     &[Column { name: "tags", field: "tags", cell: |vhost| atoms(&vhost["tags"]) }],
 ];
 
 /// Those under the heading of who may do what.
-pub(super) const LISTING: &[Verb] = &[verb(
-    "list_vhosts",
-    "[--no-table-headers] [<column> ...] [--timeout <timeout>]",
-    "Lists vhosts",
-    list,
-)
-.of(CTL.and(DIAGNOSTICS))
-.takes(0, ANY)
-.with(&[flag("table-headers")])
-.checks(|call| columns::check(call, COLUMNS))
-.says(|_| "Listing vhosts ...".to_owned())];
+pub(super) const LISTING: &[Verb] =
+    &[verb("list_vhosts", "[--no-table-headers] [<column> ...] [--timeout <timeout>]", "Lists vhosts", list)
+        .of(CTL.and(DIAGNOSTICS))
+        .takes(0, ANY)
+        .with(&[flag("table-headers")])
+        .checks(|call| columns::check(call, COLUMNS))
+        .says(|_| "Listing vhosts ...".to_owned())];
 
 pub(super) const VERBS: &[Verb] = &[
     verb(
@@ -170,7 +174,8 @@ fn update(call: &Call<'_>) -> Answer {
 fn change(call: &Call<'_>, name: &str, vhost: Value, changes: Map<String, Value>) -> Answer {
     let kept = ["description", "tags", "default_queue_type", "tracing", "protected_from_deletion"];
     let kept = kept.iter().filter(|field| !vhost[**field].is_null() && vhost[**field] != "undefined");
-    let mut body: Map<String, Value> = kept.map(|field| ((*field).to_owned(), vhost[*field].clone())).collect();
+    let mut body: Map<String, Value> =
+        kept.map(|field| ((*field).to_owned(), vhost[*field].clone())).collect();
     body.extend(changes);
     call.put(path(name), &Value::Object(body))?;
     Ok(Output::Nothing)
@@ -226,7 +231,9 @@ fn restart(call: &Call<'_>) -> Answer {
     let (name, node) = (call.vhost(), call.node());
     call.get(path(name)).map_err(|failure| {
         missing(failure, || {
-            let what = format!("Failed to start vhost '{name}' on node '{node}'Reason: {{:no_such_vhost, {name:?}}}");
+            let what = format!(
+                "Failed to start vhost '{name}' on node '{node}'Reason: {{:no_such_vhost, {name:?}}}"
+            );
             Wrong::error(SOFTWARE, what)
         })
     })?;
