@@ -75,9 +75,13 @@ pub struct ServeConfig {
     #[arg(long, env = "LEVERET_METRICS_LISTEN", value_name = "HOST:PORT", value_delimiter = ',',
           value_parser = parse_metrics_address)]
     pub metrics_listen: Option<Vec<MetricsAddress>>,
-    /// Serves no management API.
+    /// Serves no management API but on the socket `control.sock` in the data directory.
     #[arg(long, env = "LEVERET_NO_MANAGEMENT", conflicts_with = "management_listen")]
     pub no_management: bool,
+    /// A group of this machine, by name or number, whose members may administer the broker without a password over the socket
+    /// `control.sock` in the data directory, as the broker's own user and root may.
+    #[arg(long, env = "LEVERET_CONTROL_GROUP", value_name = "GROUP")]
+    pub control_group: Option<String>,
     /// A further name by which the management API is asked for on a loopback address, that of a proxy say. Names that are not
     /// this machine's are refused there.
     #[arg(long, env = "LEVERET_MANAGEMENT_HOST", value_name = "NAME", value_delimiter = ',')]

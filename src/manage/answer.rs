@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http_body_util::{Either, Full};
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -128,6 +128,14 @@ impl From<NoTurn> for Refusal {
     fn from(NoTurn: NoTurn) -> Refusal {
         Refusal::Busy
     }
+}
+
+/// 403, and the connection ends: to whoever may not come in at all.
+pub(super) fn sent_away() -> Response<Body> {
+    let reason = "you are neither the broker's user nor root, nor in the group of its --control-group; the management API over \
+                  HTTP lets in who has a user's name and password";
+    let response = json_response(StatusCode::FORBIDDEN, &json!({"error": "forbidden", "reason": reason}));
+    with(response, CONNECTION, "close")
 }
 
 /// Writes it down.

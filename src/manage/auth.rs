@@ -18,11 +18,14 @@ use crate::server::LogLimit;
 /// Who guesses passwords fills no disk with it.
 static REFUSED: LogLimit = LogLimit::new(20);
 
-/// A user who has logged in.
+/// A user who has logged in, or whoever may do everything without.
 #[derive(Debug)]
 pub(super) struct Caller {
+    /// Empty where it is no user of the broker.
     pub(super) name: Name,
     pub(super) tags: Vec<Name>,
+    /// The user of this machine who administers the broker by its control socket.
+    pub(super) uid: Option<u32>,
 }
 
 /// What a resource asks of whoever uses it.
@@ -43,7 +46,12 @@ pub(super) enum Right<'a> {
 impl Caller {
     /// Whoever asks for what everybody may see.
     pub(super) fn nobody() -> Caller {
-        Caller { name: Name::default(), tags: Vec::new() }
+        Caller { name: Name::default(), tags: Vec::new(), uid: None }
+    }
+
+    /// Whoever came by the control socket and was let in.
+    pub(super) fn of_this_machine(uid: u32) -> Caller {
+        Caller { name: Name::default(), tags: vec!["administrator".into()], uid: Some(uid) }
     }
 
     /// Reads the credentials and looks the user up.
@@ -63,7 +71,7 @@ impl Caller {
         let state = view.read();
         let credentials = Credentials { user: name, password: Some(password) };
         match credentials.check(&state, peer.to_canonical().is_loopback()) {
-            Ok(user) => Ok(Caller { name: user.name.clone(), tags: user.tags.clone() }),
+            Ok(user) => Ok(Caller { name: user.name.clone(), tags: user.tags.clone(), uid: None }),
             Err(wrong) => {
                 drop(state);
                 let why = wrong.explained(&credentials.user);
@@ -134,7 +142,7 @@ mod tests {
 
     fn may(tags: &[&str], right: Right<'_>) -> bool {
         let tags = tags.iter().map(|&tag| tag.into()).collect();
-        Caller { name: "me".into(), tags }.check(right).is_ok()
+        Caller { name: "me".into(), tags, uid: None }.check(right).is_ok()
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! One request of somebody who was let in: what it is about, and the way to the broker.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +16,7 @@ use super::auth::Caller;
 use super::fields::Fields;
 use super::guests::Guest;
 use super::hosts::Hosts;
+use super::origin::Origin;
 use super::totals::Samples;
 use super::turns::Turns;
 use crate::catalog::clients::Clients;
@@ -36,13 +36,6 @@ const MOST_DISCARDED: usize = 16 << 20;
 /// How long a client may take to send a body, and one of no use.
 const PATIENCE: Duration = Duration::from_secs(15);
 const DISCARDING: Duration = Duration::from_secs(2);
-
-/// Where a connection comes from, and whether it came to a loopback address.
-#[derive(Clone, Copy)]
-pub(super) struct Ends {
-    pub(super) peer: IpAddr,
-    pub(super) is_local: bool,
-}
 
 /// What all requests share.
 pub(super) struct Context {
@@ -66,8 +59,7 @@ pub(super) struct Call<'a> {
     /// The query of the path.
     pub(super) query: Option<&'a str>,
     pub(super) headers: &'a HeaderMap,
-    /// Where the request comes from.
-    pub(super) peer: IpAddr,
+    pub(super) origin: Origin,
     pub(super) body: &'a mut Incoming,
 }
 

@@ -5,12 +5,17 @@ use super::answer::Refusal;
 use super::call::Call;
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::Name;
+use crate::model::peer::Entrant;
 use crate::model::request::{Reply, Request};
 use crate::server::{LocalClient, LocalError};
 
 /// A client of the caller. Whoever may see a vhost, but has no permissions in it, is refused as if by each thing in it.
 pub(super) fn client(call: &Call<'_>, vhost: &Name) -> Result<LocalClient, Refusal> {
-    call.context.administrator.client(&call.caller.name, vhost).map_err(|error| match error {
+    let who = match call.caller.uid {
+        Some(_) => Entrant::Administrator,
+        None => Entrant::User(&call.caller.name),
+    };
+    call.context.administrator.client(who, vhost).map_err(|error| match error {
         LocalError::Fault(Fault { code: ReplyCode::NotAllowed, .. }) => access_refused(),
         error => declared(error),
     })

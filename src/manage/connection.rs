@@ -1,34 +1,37 @@
-//! Connections of administrators: accepted up to a number, served by hyper, and given up where the other side is too
-//! slow. What a request means is not seen here.
+//! Connections of administrators, over TCP or by the control socket: accepted up to a number, served by hyper, and given up where the
+//! other side is too slow. What a request means is not seen here.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
-use std::net::IpAddr;
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{self, Poll};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
+use super::answer;
 use super::arranged::AT_A_TIME;
 use super::attempts::Attempts;
-use super::call::{Context, Ends, LARGE_BODIES};
+use super::call::{Context, LARGE_BODIES};
 use super::guests::{Guest, Guests};
 use super::hosts::Hosts;
 use super::metrics_server;
+use super::origin::Origin;
 use super::routes;
 use super::totals::Samples;
 use super::turns::Turns;
-use crate::server::{Administrator, LogLimit, ManagementListeners};
+use crate::server::{Administrator, ControlClient, ControlSocket, LogLimit, ManagementListeners};
 
 /// Bytes of a request's head.
 const MOST_HEAD: usize = 64 << 10;
@@ -44,6 +47,13 @@ const GOODBYE: Duration = Duration::from_secs(3);
 const AFTER_FAILURE: Duration = Duration::from_millis(100);
 
 static FAILED: LogLimit = LogLimit::new(5);
+static SENT_AWAY: LogLimit = LogLimit::new(5);
+
+/// Somebody who has connected.
+enum Arrival {
+    Network(TcpStream, Origin),
+    Control(ControlClient),
+}
 
 /// Accepts until `stop`; returns once all connections have ended.
 pub(super) async fn accept(
@@ -51,7 +61,7 @@ pub(super) async fn accept(
     administrator: Administrator,
     stop: CancellationToken,
 ) {
-    let ManagementListeners { listeners, metrics, hosts, most } = listeners;
+    let ManagementListeners { listeners, control, metrics, hosts, most } = listeners;
     let guests = Arc::new(Guests::new(most, PATIENCE));
     let samples = Arc::new(Samples::default());
     let (sampled, sampling) = (Arc::clone(&samples), (administrator.clone(), stop.clone()));
@@ -72,20 +82,25 @@ pub(super) async fn accept(
     });
     let connections = TaskTracker::new();
     loop {
-        let arrival = poll_fn(|context| {
-            let arrived = listeners.iter().map(|listener| listener.poll_accept(context));
-            arrived.into_iter().find(Poll::is_ready).unwrap_or(Poll::Pending)
-        });
+        let arrival = poll_fn(|context| poll_arrival(&listeners, control.as_ref(), context));
         let accepted = tokio::select! {
             accepted = arrival => accepted,
             () = stop.cancelled() => break,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok(arrival) => {
                 let guest = guests.admit();
                 let (guests, context, stop) = (Arc::clone(&guests), Arc::clone(&context), stop.clone());
                 connections.spawn(async move {
-                    serve(stream, peer.ip(), &context, &guest, &stop).await;
+                    match arrival {
+                        Arrival::Network(stream, origin) => {
+                            serve(stream, origin, &context, &guest, &stop).await;
+                        }
+                        Arrival::Control(ControlClient { stream, uid, is_admitted }) => {
+                            let origin = Origin::Control { uid, is_admitted };
+                            serve(stream, origin, &context, &guest, &stop).await;
+                        }
+                    }
                     guests.leave(&guest);
                 });
             }
@@ -103,17 +118,50 @@ pub(super) async fn accept(
     let _ = tokio::join!(sampler, metrics);
 }
 
+/// Ready once somebody has connected somewhere.
+fn poll_arrival(
+    listeners: &[TcpListener],
+    control: Option<&ControlSocket>,
+    context: &mut task::Context<'_>,
+) -> Poll<io::Result<Arrival>> {
+    for listener in listeners {
+        if let Poll::Ready(accepted) = listener.poll_accept(context) {
+            return Poll::Ready(accepted.map(|(stream, peer)| {
+                let local = stream.local_addr();
+                let is_local = local.is_ok_and(|address| address.ip().to_canonical().is_loopback());
+                Arrival::Network(stream, Origin::Network { peer: peer.ip(), is_local })
+            }));
+        }
+    }
+    match control {
+        Some(control) => control.poll_accept(context).map_ok(Arrival::Control),
+        None => Poll::Pending,
+    }
+}
+
 async fn serve(
-    stream: TcpStream,
-    peer: IpAddr,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    origin: Origin,
     context: &Context,
     guest: &Arc<Guest>,
     stop: &CancellationToken,
 ) {
-    let is_local = stream.local_addr().is_ok_and(|address| address.ip().to_canonical().is_loopback());
+    let peer = origin;
     let service = service_fn(async |request| {
         guest.wait_for(LEISURE);
-        let response = routes::answer(request, Ends { peer, is_local }, context, guest).await;
+        let response = match origin {
+            Origin::Control { uid, is_admitted: false } => {
+                if let Some(kept_back) = SENT_AWAY.permit() {
+                    warn!(
+                        uid,
+                        kept_back,
+                        "somebody who may not administer the broker came to control.sock (see --control-group)"
+                    );
+                }
+                answer::sent_away()
+            }
+            _ => routes::answer(request, origin, context, guest).await,
+        };
         guest.wait_for(LEISURE);
         Ok::<_, Infallible>(response)
     });

@@ -43,6 +43,7 @@ mod node_info;
 mod object_columns;
 mod object_metrics;
 mod of_connections;
+mod origin;
 mod overview;
 mod page;
 mod parameters;

@@ -18,8 +18,13 @@ use crate::model::ids::Name;
 pub(super) const GUEST: &str = "guest";
 
 pub(super) async fn whoami(call: &Call<'_>) -> Outcome {
-    let tags: Vec<&str> = call.caller.tags.iter().map(|tag| &**tag).collect();
-    Ok(Answer::Found(json!({"name": *call.caller.name, "tags": tags, "is_internal_user": true})))
+    let Caller { name, tags, uid } = &call.caller;
+    let tags: Vec<&str> = tags.iter().map(|tag| &**tag).collect();
+    Ok(Answer::Found(match uid {
+        // No user of the broker.
+        Some(uid) => json!({"name": null, "tags": tags, "is_internal_user": false, "uid": uid}),
+        None => json!({"name": **name, "tags": tags, "is_internal_user": true}),
+    }))
 }
 
 pub(super) async fn list(call: &Call<'_>) -> Outcome {
@@ -69,7 +74,7 @@ pub(super) async fn login(call: &mut Call<'_>) -> Outcome {
     };
     let (name, password) = field("username").zip(field("password")).ok_or(Refusal::NotAuthenticated)?;
     let token = BASE64_STANDARD.encode(format!("{name}:{password}"));
-    let caller = Caller::login(name, password.into_bytes(), call.peer, call.view())?;
+    let caller = Caller::login(name, password.into_bytes(), call.origin.address(), call.view())?;
     caller.check(Right::Management)?;
     let user = json!({"name": *caller.name, "tags": caller.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), "is_internal_user": true});
     Ok(Answer::Found(json!({"user": user, "token": {"type": "basic", "value": token}})))

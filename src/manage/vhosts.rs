@@ -55,7 +55,8 @@ pub(super) async fn put(call: &mut Call<'_>, name: &str) -> Outcome {
     let (tracing, protected) = (fields.flag("tracing")?, fields.flag("protected_from_deletion")?);
     let name: Name = name.into();
     let applied = call.apply(Change::PutVhost { name: name.clone(), metadata }).await?;
-    if applied == Applied::Created {
+    // Whoever is no user needs no permissions.
+    if applied == Applied::Created && call.caller.uid.is_none() {
         let all: Name = ".*".into();
         let permissions = PermissionSpec { configure: all.clone(), write: all.clone(), read: all };
         let (vhost, user) = (name.clone(), call.caller.name.clone());

@@ -7,6 +7,8 @@ use std::sync::Arc;
 
 use leveret_codec::table::FieldTable;
 
+use super::ids::Name;
+
 /// The two addresses of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ends {
@@ -40,6 +42,15 @@ pub struct Introduction {
     pub frame_max: u32,
     /// 0: none.
     pub heartbeat_seconds: u16,
+}
+
+/// Who comes in without a connection of their own.
+#[derive(Clone, Copy, Debug)]
+pub enum Entrant<'a> {
+    /// With the permissions that the user has.
+    User(&'a Name),
+    /// No user of the broker, and one who may do everything.
+    Administrator,
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@ use crate::model::ids::{
 use crate::model::message::Message;
 use crate::model::names::{NameSource, Seed};
 use crate::model::op::Group;
-use crate::model::peer::{Ends, Introduction};
+use crate::model::peer::{Ends, Entrant, Introduction};
 use crate::model::port::{BrokerPort, LoginRefused, Progress, RoutedPublish};
 use crate::model::question::ConnectionTotals;
 use crate::model::request::{Reply, Request};
@@ -75,7 +75,10 @@ pub struct Port {
     ends: Option<Ends>,
     /// Who those are that log in without a name.
     anonymous: Option<Name>,
+    /// Empty where nobody has logged in, and of an administrator who is no user.
     user: Name,
+    /// Permissions are not asked about.
+    may_everything: bool,
     /// How the user logged in.
     mechanism: Name,
     client: Introduction,
@@ -111,6 +114,7 @@ impl Port {
             ends: None,
             anonymous: None,
             user: "".into(),
+            may_everything: false,
             mechanism: "".into(),
             client: Introduction::default(),
             vhost: "".into(),
@@ -139,19 +143,23 @@ impl Port {
         self
     }
 
-    /// Lets a user in who has logged in by other means than SASL, to a vhost, without an open connection that others would see.
-    /// 530 where there is no such vhost or the user has no permissions in it.
-    pub fn enter(&mut self, user: &Name, vhost: &Name) -> Result<(), Fault> {
+    /// Lets somebody in who has logged in by other means than SASL, to a vhost, without an open connection that others would see.
+    /// 530 where there is no such vhost or a user has no permissions in it.
+    pub fn enter(&mut self, who: Entrant<'_>, vhost: &Name) -> Result<(), Fault> {
         let state = self.view.read();
         let refused = |text| Err(Fault::new(ReplyCode::NotAllowed, text));
         if state.vhost(vhost).is_none() {
             return refused(format!("vhost {vhost} not found"));
         }
-        if state.permissions(vhost, user).is_none() {
-            return refused(format!("access to vhost '{vhost}' refused for user '{user}'"));
+        if let Entrant::User(user) = who {
+            if state.permissions(vhost, user).is_none() {
+                return refused(format!("access to vhost '{vhost}' refused for user '{user}'"));
+            }
+            self.user = user.clone();
         }
         drop(state);
-        (self.user, self.vhost, self.name) = (user.clone(), vhost.clone(), "the management API".into());
+        self.may_everything = matches!(who, Entrant::Administrator);
+        (self.vhost, self.name) = (vhost.clone(), "the management API".into());
         Ok(())
     }
 
@@ -166,6 +174,7 @@ impl Port {
             ends: _,
             anonymous: _,
             user: _,
+            may_everything: _,
             mechanism: _,
             client: _,
             vhost: _,

@@ -22,6 +22,7 @@ use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{ConnectionId, Name, QueueRef};
 use crate::model::names::NameSource;
+use crate::model::peer::Entrant;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
 use crate::port::SharedByPorts;
 use crate::session::SessionLimits;
@@ -149,11 +150,11 @@ impl Administrator {
         (created - self.0.queues_found, deleted)
     }
 
-    /// A client within the process, with a user's permissions in a vhost: for what clients do and administrators do not,
+    /// A client within the process, with a user's permissions in a vhost, or with all: for what clients do and administrators do not,
     /// declaring and publishing. A fault (530) where the user has no permissions there.
-    pub fn client(&self, user: &Name, vhost: &Name) -> Result<LocalClient, LocalError> {
+    pub fn client(&self, who: Entrant<'_>, vhost: &Name) -> Result<LocalClient, LocalError> {
         let Handles { mailboxes, ports, facts, stop, .. } = &*self.0;
-        LocalClient::new(Arc::clone(mailboxes), Arc::clone(ports), facts.clock, stop.clone(), user, vhost)
+        LocalClient::new(Arc::clone(mailboxes), Arc::clone(ports), facts.clock, stop.clone(), who, vhost)
     }
 
     /// The hash of a password, with a new salt.

@@ -21,6 +21,8 @@ pub struct Facts {
     pub listeners: Vec<SocketAddr>,
     pub management: Vec<SocketAddr>,
     pub metrics: Vec<SocketAddr>,
+    /// The socket of whoever administers it from this machine.
+    pub control: Option<PathBuf>,
     /// How many clients may be connected.
     pub most_connections: u64,
     /// Says which broker this is, also after a restart: those with the same data are the same.

@@ -24,6 +24,7 @@ use crate::model::ids::{
     ChannelNumber, ConnectionId, ConsumerNumber, Name, Position, PositionRange, QueueRef,
 };
 use crate::model::message::Message;
+use crate::model::peer::Entrant;
 use crate::model::port::{BrokerPort, Progress};
 use crate::model::request::{Reply, Request};
 use crate::port::{Port, SharedByPorts};
@@ -100,13 +101,13 @@ pub struct LocalClient {
 }
 
 impl LocalClient {
-    /// A client of a user in a vhost. 530 where the user has no permissions there.
+    /// A client in a vhost, of a user or of an administrator. 530 where the user has no permissions there.
     pub(super) fn new(
         mailboxes: Arc<Mailboxes>,
         ports: Arc<SharedByPorts>,
         clock: Clock,
         stop: CancellationToken,
-        user: &Name,
+        who: Entrant<'_>,
         vhost: &Name,
     ) -> Result<LocalClient, LocalError> {
         let (id, inbox) = mailboxes.connections().register();
@@ -126,7 +127,7 @@ impl LocalClient {
             published: 0,
             ended: None,
         };
-        client.port.enter(user, vhost)?;
+        client.port.enter(who, vhost)?;
         Ok(client)
     }
 

@@ -1,6 +1,7 @@
 //! L5, where the pure modules meet the world: sockets, tasks, threads, timers, signals. Nothing here decides what a
 //! message or a method means; it carries commands and events between owners, in order and in batches.
 
+mod accounts;
 mod administrator;
 mod allocator;
 mod asking;
@@ -9,6 +10,7 @@ mod clock;
 mod connection_log;
 mod connection_task;
 mod connections;
+mod control_socket;
 mod descriptors;
 mod facts;
 mod in_flight;
@@ -38,6 +40,7 @@ mod unwritten;
 pub(crate) use log_limit::LogLimit;
 
 pub use administrator::Administrator;
+pub use control_socket::{ControlClient, ControlError, ControlSocket};
 pub use facts::Facts;
 pub use inspect::{DecisionError, decide, verify};
 pub use local_client::{LocalClient, LocalError, Published, Unsettled};

@@ -23,6 +23,7 @@ use super::administrator::Administrator;
 use super::catalog_task;
 use super::clock::{self, Clock};
 use super::connection_task::ServerContext;
+use super::control_socket::ControlSocket;
 use super::descriptors;
 use super::facts::Facts;
 use super::in_flight::WorkBegun;
@@ -71,6 +72,8 @@ pub struct Management {
 #[derive(Debug)]
 pub struct ManagementListeners {
     pub listeners: Vec<TcpListener>,
+    /// Where whoever may administer the broker from this machine comes in without a password.
+    pub control: Option<ControlSocket>,
     /// Where metrics are read.
     pub metrics: Vec<TcpListener>,
     /// By which names, besides this machine's own, they may ask on loopback addresses.
@@ -193,7 +196,7 @@ impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
         let Plan { config, management: Management { serve: serve_management, load }, by_default, shards } =
             self;
-        let managed = services::is_managed(config, by_default);
+        let managed = by_default || services::is_managed(config, by_default);
         let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
             .map_err(ServeError::Start)?;
         let directory = config.data_dir.display().to_string();
@@ -209,6 +212,7 @@ impl Plan<'_> {
             .map_err(|(address, source)| ServeError::Listen { address, source })?;
         let management = services::management(config, by_default)?;
         let metrics = services::metrics(config, by_default)?;
+        let control = services::control(config, by_default)?;
 
         let clock = Clock::new();
         let memory_limit = match config.memory_limit {
@@ -251,6 +255,7 @@ impl Plan<'_> {
             listeners: addresses(&listeners).map_err(ServeError::Start)?,
             management: addresses(&management).map_err(ServeError::Start)?,
             metrics: addresses(&metrics).map_err(ServeError::Start)?,
+            control: control.as_ref().map(|socket| socket.path().to_owned()),
             identity: identity(&config.data_dir),
             most_connections: shares.clients as u64,
         };
@@ -284,7 +289,7 @@ impl Plan<'_> {
                 accepting.await;
             });
         }
-        if !management.is_empty() || !metrics.is_empty() {
+        if !management.is_empty() || !metrics.is_empty() || control.is_some() {
             for (listeners, what) in [(&management, "the management API is"), (&metrics, "metrics are")] {
                 let served_at = addresses(listeners).map_err(ServeError::Start)?;
                 if !served_at.is_empty() {
@@ -293,6 +298,7 @@ impl Plan<'_> {
             }
             let listeners = ManagementListeners {
                 listeners: management,
+                control,
                 metrics,
                 hosts: config.management_host.clone(),
                 most: shares.administrators,

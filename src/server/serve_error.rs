@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::control_socket::ControlError;
 use super::store_thread::StoreEnd;
 use super::supervisor::TaskEnd;
 use crate::store::OpenError;
@@ -21,6 +22,8 @@ pub enum ServeError {
     ListenManagement { address: String, source: io::Error },
     #[error("cannot listen on {address} for metrics: {source}; give another address with --metrics-listen")]
     ListenMetrics { address: String, source: io::Error },
+    #[error("cannot serve control.sock in the data directory: {0}")]
+    Control(#[source] ControlError),
     #[error("cannot load the definitions of {file}: {why}")]
     Definitions { file: String, why: String },
     #[error("cannot start: {0}")]

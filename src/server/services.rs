@@ -1,5 +1,5 @@
-//! What is listened for besides clients: the management API and metrics. Asked for, an address must be had; otherwise the usual
-//! one is taken if it is free. Who answers there is the layer above.
+//! What is listened for besides clients: the management API, also on a socket in the data directory, and metrics. Asked for, an
+//! address must be had; otherwise the usual one is taken if it is free. Who answers there is the layer above.
 
 use std::io;
 use std::net::SocketAddr;
@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tracing::warn;
 
+use super::control_socket::ControlSocket;
 use super::listener;
 use super::serve_error::ServeError;
 use crate::config::{ListenAddress, ServeConfig};
@@ -42,6 +43,22 @@ pub(super) fn metrics(config: &ServeConfig, by_default: bool) -> Result<Vec<TcpL
         error: |address, source| ServeError::ListenMetrics { address, source },
     };
     service.bind()
+}
+
+/// The socket of whoever administers the broker from this machine. Must be called with the data directory locked.
+pub(super) fn control(config: &ServeConfig, by_default: bool) -> Result<Option<ControlSocket>, ServeError> {
+    let group = config.control_group.as_deref();
+    if !by_default && group.is_none() {
+        return Ok(None);
+    }
+    match ControlSocket::bind(&config.data_dir, group) {
+        Ok(socket) => Ok(Some(socket)),
+        Err(why) if group.is_some() => Err(ServeError::Control(why)),
+        Err(why) => {
+            warn!(%why, "there is no control.sock in the data directory: commands on this machine cannot reach the broker by it");
+            Ok(None)
+        }
+    }
 }
 
 /// What is listened for besides clients.

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
-use rustix::fs::{AtFlags, Dir, Mode, OFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 /// An open file.
@@ -69,6 +69,8 @@ const FOLDER_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
 /// What the group and all others may do.
 const OTHERS: u32 = 0o077;
+/// The group passes through the folder to what is in it, and sees nothing of the folder itself.
+const PASS_OF_GROUP: u32 = 0o010;
 
 impl Folder {
     /// The folder at `path`, which is made where it is missing. Says so where others may use one that is there.
@@ -109,14 +111,15 @@ impl Folder {
         }
     }
 
-    /// Whether users other than the folder's owner may use it or a file in it.
+    /// Whether users other than the folder's owner may use it or a file in it. Whoever serves a socket sees who comes.
     fn is_exposed(&self) -> io::Result<bool> {
-        if self.directory.metadata()?.mode() & OTHERS != 0 {
+        if self.directory.metadata()?.mode() & OTHERS & !PASS_OF_GROUP != 0 {
             return Ok(true);
         }
         for name in self.list()? {
             let found = rustix::fs::statat(&self.directory, &name, AtFlags::empty());
-            if found.is_ok_and(|found| found.st_mode & OTHERS != 0) {
+            let is_socket = |mode| FileType::from_raw_mode(mode) == FileType::Socket;
+            if found.is_ok_and(|found| found.st_mode & OTHERS != 0 && !is_socket(found.st_mode)) {
                 return Ok(true);
             }
         }
@@ -309,6 +312,8 @@ mod tests {
         fs::write(&file, "").unwrap();
         for (of_folder, of_file, exposed) in [
             (0o700, 0o600, false),
+            (0o710, 0o600, false),
+            (0o710, 0o640, true),
             (0o750, 0o600, true),
             (0o701, 0o600, true),
             (0o700, 0o640, true),

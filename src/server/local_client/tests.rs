@@ -75,7 +75,9 @@ impl Broker {
 
     fn client_of(&self, user: &str, vhost: &str) -> Result<LocalClient, LocalError> {
         let (mailboxes, ports) = (Arc::clone(&self.mailboxes), Arc::clone(&self.ports));
-        LocalClient::new(mailboxes, ports, self.clock, self.stop.clone(), &user.into(), &vhost.into())
+        let user = user.into();
+        let who = Entrant::User(&user);
+        LocalClient::new(mailboxes, ports, self.clock, self.stop.clone(), who, &vhost.into())
     }
 
     /// Lets everybody have a turn.
