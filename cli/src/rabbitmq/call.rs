@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::env;
+use std::rc::Rc;
 
 use hyper::Method;
 use serde_json::Value;
@@ -20,12 +21,17 @@ pub(super) struct Call<'a> {
     pub(super) tool: &'a str,
     pub(super) verb: &'a Verb,
     pub(super) words: &'a Words,
-    broker: OnceCell<Broker>,
+    broker: Rc<OnceCell<Broker>>,
 }
 
 impl<'a> Call<'a> {
     pub(super) fn new(tool: &'a str, verb: &'a Verb, words: &'a Words) -> Call<'a> {
-        Call { tool, verb, words, broker: OnceCell::new() }
+        Call { tool, verb, words, broker: Rc::default() }
+    }
+
+    /// Another verb, asked of the same broker.
+    pub(super) fn instead<'b>(&'b self, verb: &'b Verb, words: &'b Words) -> Call<'b> {
+        Call { tool: self.tool, verb, words, broker: Rc::clone(&self.broker) }
     }
 
     /// The arguments behind the verb.
@@ -58,7 +64,7 @@ impl<'a> Call<'a> {
     }
 
     /// Where the broker is: as `leveret` finds it, or by what RabbitMQ's scripts say of its data.
-    fn place(&self) -> Where {
+    pub(super) fn place(&self) -> Where {
         let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let is_told = given("LEVERET_URI").is_some() || given("LEVERET_DATA_DIR").is_some();
         let theirs = || given("RABBITMQ_MNESIA_DIR").or_else(|| given("RABBITMQ_MNESIA_BASE"));

@@ -24,6 +24,12 @@ pub(super) fn of_tool(tool: &str, tools: Tools) -> String {
     )
 }
 
+/// The verbs of this tool.
+pub(super) fn verbs(tools: Tools) -> impl Iterator<Item = &'static Verb> {
+    let tables = SECTIONS.iter().flat_map(|(_, tables)| tables.iter());
+    tables.flat_map(|table| table.iter()).filter(move |verb| verb.tools.have(tools))
+}
+
 /// The verbs below their headings, with what they do beside them.
 pub(super) fn commands(tools: Tools) -> String {
     let of_section = |tables: &[&'static [Verb]]| -> Vec<&'static Verb> {

@@ -47,13 +47,7 @@ pub fn run(tool: &str, arguments: Vec<OsString>) -> Option<ExitCode> {
 
 /// A verb of this tool, by its name.
 fn find(tools: Tools, name: &str) -> Option<&'static Verb> {
-    verbs(tools).find(|verb| verb.name == name)
-}
-
-/// The verbs of this tool.
-fn verbs(tools: Tools) -> impl Iterator<Item = &'static Verb> {
-    let tables = groups::SECTIONS.iter().flat_map(|(_, tables)| tables.iter());
-    tables.flat_map(|table| table.iter()).filter(move |verb| verb.tools.have(tools))
+    help::verbs(tools).find(|verb| verb.name == name)
 }
 
 /// The exit code.
@@ -73,7 +67,7 @@ fn carry_out(tool: &str, tools: Tools, line: &[String]) -> u8 {
         Err(wrong) => {
             let (code, text) = explained(wrong, &call, line);
             // There is nobody left to be told where this cannot be written.
-            let _ = writeln!(io::stderr(), "{}", text.trim_end_matches('\n'));
+            let _ = writeln!(io::stderr(), "{text}");
             code
         }
     }
@@ -146,12 +140,12 @@ fn unknown(tool: &str, tools: Tools, line: &[String], named: &str) -> u8 {
         return said(&format!("{}\n", groups::VERSION));
     }
     let not_found = format!("\nCommand '{named}' not found. \n");
-    let text = match (named, similar::to(named, verbs(tools).map(|verb| verb.name))) {
+    let text = match (named, similar::to(named, help::verbs(tools).map(|verb| verb.name))) {
         ("", _) => help::of_tool(tool, tools),
         (_, Some(verb)) => format!("{not_found}Did you mean '{verb}'? \n"),
         (_, None) => not_found + &help::of_tool(tool, tools),
     };
     // There is nobody left to be told where this cannot be written.
-    let _ = io::stderr().write_all(text.as_bytes());
+    let _ = writeln!(io::stderr(), "{text}");
     USAGE
 }

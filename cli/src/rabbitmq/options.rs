@@ -41,6 +41,9 @@ impl Switch {
     }
 }
 
+/// What listings take besides: `--no-table-headers`.
+pub(super) const HEADERS: &[Switch] = &[flag("table-headers")];
+
 /// What every verb takes. `longnames`, `erlang-cookie` and what concerns files of Erlang are without effect.
 const OF_ALL: [Switch; 18] = [
     text("node").or('n'),
@@ -130,6 +133,15 @@ impl Words {
             }
             value => self.invalid.push((name.to_owned(), value.unwrap_or_default())),
         }
+    }
+
+    /// The same words for another verb and vhost, without arguments.
+    pub(super) fn instead(&self, verb: &str, vhost: Option<&str>) -> Words {
+        let mut switches = self.switches.clone();
+        if let Some(vhost) = vhost {
+            switches.insert("vhost", vhost.to_owned());
+        }
+        Words { arguments: vec![verb.to_owned()], switches, invalid: Vec::new() }
     }
 
     pub(super) fn is(&self, flag: &str) -> bool {

@@ -13,8 +13,6 @@ use super::term::Term;
 #[derive(Debug)]
 pub(super) enum Output {
     Nothing,
-    /// Has been printed already, piece by piece.
-    Printed,
     Line(String),
     Rows(Rows),
     /// A table for people whatever the format, where the format is not one for programs.
@@ -87,7 +85,7 @@ impl Output {
     pub(super) fn text(self, words: &Words) -> String {
         let format = Format::of(words);
         match self {
-            Output::Nothing | Output::Printed => String::new(),
+            Output::Nothing => String::new(),
             Output::Line(text) => match format {
                 Some(Format::Json) => line(&json!({ "message": text }).to_string()),
                 Some(Format::Erlang) => line(&Term::Text(text).erlang()),
@@ -117,7 +115,7 @@ impl Rows {
             Format::PrettyTable if self.rows.is_empty() => String::new(),
             Format::PrettyTable => pretty::table(&self.columns, &self.rows),
             Format::Json => self.json(),
-            Format::Csv => self.csv(has_header),
+            Format::Csv => self.csv(!words.is_not("table-headers")),
             Format::Erlang => self.erlang(),
         }
     }

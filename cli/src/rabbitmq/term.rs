@@ -150,16 +150,13 @@ fn triple(name: &str, value: &Value) -> Value {
     json!([name, amqp_type(value), shown])
 }
 
-/// The type of an AMQP value, as Erlang names it; of integers the JSON does not tell which.
+/// The type of an AMQP value, as Erlang names it; the JSON does not tell how wide an integer was.
 fn amqp_type(value: &Value) -> &'static str {
     match value {
         Value::Null => "void",
         Value::Bool(_) => "bool",
-        Value::Number(number) => match number.as_i64() {
-            Some(integer) if i32::try_from(integer).is_ok() => "signedint",
-            Some(_) => "long",
-            None => "double",
-        },
+        Value::Number(number) if number.is_i64() || number.is_u64() => "long",
+        Value::Number(_) => "double",
         Value::String(_) => "longstr",
         Value::Array(_) => "array",
         Value::Object(_) => "table",
@@ -224,13 +221,13 @@ mod tests {
             arguments.json(),
             json!([
                 ["x-queue-type", "longstr", "quorum"],
-                ["x-delivery-limit", "signedint", 5],
+                ["x-delivery-limit", "long", 5],
                 ["big", "long", 5_000_000_000_i64]
             ])
         );
         assert_eq!(
             arguments.erlang(),
-            "[{<<\"x-queue-type\">>,longstr,<<\"quorum\">>},{<<\"x-delivery-limit\">>,signedint,5},{<<\"big\">>,long,5000000000}]"
+            "[{<<\"x-queue-type\">>,longstr,<<\"quorum\">>},{<<\"x-delivery-limit\">>,long,5},{<<\"big\">>,long,5000000000}]"
         );
     }
 

@@ -56,6 +56,10 @@ pub(super) struct Verb {
     /// What is said before it is begun, unless that is to be quiet; empty: nothing.
     pub(super) banner: fn(&Call<'_>) -> String,
     pub(super) act: fn(&Call<'_>) -> Answer,
+    /// What a check says that a node which answers passes.
+    pub(super) passes: Option<fn(&Call<'_>) -> String>,
+    /// Why a verb that is always refused makes no sense here.
+    pub(super) why: &'static str,
 }
 
 /// A verb of rabbitmqctl without arguments that says nothing first.
@@ -75,6 +79,8 @@ pub(super) const fn verb(
         check: |_| Ok(()),
         banner: |_| String::new(),
         act,
+        passes: None,
+        why: "",
     }
 }
 

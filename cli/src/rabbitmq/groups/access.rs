@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::call::{Call, missing};
-use super::super::options::flag;
+use super::super::options::HEADERS;
 use super::super::output::Output;
 use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
 use super::super::wrong::{NO_USER, UNAVAILABLE, Wrong};
@@ -52,7 +52,7 @@ pub(super) const VERBS: &[Verb] = &[
         list,
     )
     .of(LISTED)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|call| format!("Listing permissions for vhost \"{}\" ...", call.vhost())),
     verb(
         "list_topic_permissions",
@@ -61,7 +61,7 @@ pub(super) const VERBS: &[Verb] = &[
         list_of_topics,
     )
     .of(LISTED)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|call| format!("Listing topic permissions for vhost \"{}\" ...", call.vhost())),
     verb(
         "list_user_permissions",
@@ -71,7 +71,7 @@ pub(super) const VERBS: &[Verb] = &[
     )
     .of(LISTED)
     .takes(1, 1)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|call| format!("Listing permissions for user \"{}\" ...", call.argument(0))),
     verb(
         "list_user_topic_permissions",
@@ -81,7 +81,7 @@ pub(super) const VERBS: &[Verb] = &[
     )
     .of(LISTED)
     .takes(1, 1)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|call| format!("Listing topic permissions for user \"{}\" ...", call.argument(0))),
     verb(
         "set_permissions",

@@ -36,7 +36,9 @@ fn wanted<'a>(call: &Call<'a>) -> impl Iterator<Item = &'a str> {
 /// Refuses columns that there are not.
 pub(super) fn check(call: &Call<'_>, columns: &[&[Column]]) -> Result<(), Invalid> {
     let known = |name: &str| columns.iter().copied().flatten().any(|column| column.name == name);
-    let unknown: Vec<&str> = wanted(call).filter(|name| !known(name)).collect();
+    let mut unknown: Vec<&str> = wanted(call).filter(|name| !known(name)).collect();
+    // The last comes first there.
+    unknown.reverse();
     if unknown.is_empty() {
         return Ok(());
     }

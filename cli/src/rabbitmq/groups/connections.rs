@@ -4,7 +4,7 @@ use hyper::Method;
 use serde_json::Value;
 
 use super::super::call::Call;
-use super::super::options::{flag, integer};
+use super::super::options::{HEADERS, flag, integer};
 use super::super::output::Output;
 use super::super::term::Term;
 use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
@@ -88,7 +88,7 @@ pub(super) const LISTING: &[Verb] = &[
     })
     .of(CTL.and(DIAGNOSTICS))
     .takes(0, ANY)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .checks(|call| columns::check(call, CHANNELS))
     .says(|_| "Listing channels ...".to_owned()),
     verb(
@@ -102,7 +102,7 @@ pub(super) const LISTING: &[Verb] = &[
     )
     .of(CTL.and(DIAGNOSTICS))
     .takes(0, ANY)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .checks(|call| columns::check(call, CONNECTIONS))
     .says(|_| "Listing connections ...".to_owned()),
 ];

@@ -1,15 +1,27 @@
 //! The tables of verbs, one file per group, and what several groups need. How a line becomes a verb is told above.
 
 mod access;
+mod checks;
 mod columns;
 mod connections;
+mod definitions;
+mod erlang;
+mod flags;
+mod help;
 mod limits;
+mod listeners;
+mod memory;
 mod node;
 mod objects;
 mod parameters;
 mod pids;
+mod plugins;
 mod policies;
 mod queues;
+mod replication;
+mod runtime;
+mod status;
+mod thresholds;
 mod users;
 mod vhosts;
 
@@ -28,26 +40,63 @@ use crate::broker::{Failure, Path};
 
 /// All verbs, by the headings under which `help` lists them.
 pub(super) const SECTIONS: &[(&str, &[&[Verb]])] = &[
-    ("Help", &[node::HELP]),
+    ("Help", &[node::HELP, help::VERBS]),
     ("Nodes", &[node::VERBS]),
-    ("Cluster", &[node::CLUSTER]),
+    ("Cluster", &[node::CLUSTER, status::CLUSTER, replication::CLUSTER, erlang::CLUSTER]),
+    ("Replication", &[replication::VERBS]),
     ("Users", &[users::VERBS]),
     ("Access Control", &[access::VERBS, vhosts::LISTING]),
     (
         "Monitoring, observability and health checks",
-        &[node::PING, queues::LISTING, objects::VERBS, connections::LISTING],
+        &[
+            node::PING,
+            status::VERBS,
+            checks::VERBS,
+            runtime::VERBS,
+            memory::VERBS,
+            queues::LISTING,
+            objects::VERBS,
+            connections::LISTING,
+            thresholds::MONITORING,
+            replication::STATUS,
+            plugins::HEALTH,
+            erlang::MONITORING,
+            erlang::DIAGNOSING,
+        ],
     ),
+    ("Plugin Management", &[plugins::VERBS]),
     ("Parameters", &[parameters::VERBS]),
     ("Policies", &[policies::VERBS]),
     ("Virtual hosts", &[vhosts::VERBS]),
     ("Queues", &[queues::VERBS]),
-    ("Upgrade", &[node::MAINTENANCE]),
-    ("Operations", &[connections::CLOSING, node::LISTENERS]),
-    ("Configuration and Environment", &[parameters::NAMING]),
+    ("Upgrade", &[node::MAINTENANCE, checks::UPGRADING, replication::UPGRADING]),
+    ("Operations", &[connections::CLOSING, node::LISTENERS, replication::OPERATIONS, erlang::OPERATIONS]),
+    ("Feature flags", &[flags::VERBS]),
+    (
+        "Configuration and Environment",
+        &[
+            thresholds::VERBS,
+            parameters::NAMING,
+            status::CONFIGURATION,
+            runtime::CONFIGURATION,
+            erlang::CONFIGURATION,
+        ],
+    ),
+    ("Definitions", &[definitions::VERBS]),
     ("Management plugin", &[node::STATISTICS]),
+    ("Consistent Hash Exchange plugin", &[plugins::EXCHANGES]),
     ("Other", &[users::HASHING]),
-    ("Deprecated", &[node::DEPRECATED]),
+    ("Deprecated", &[node::DEPRECATED, checks::DEPRECATED, erlang::DEPRECATED]),
 ];
+
+/// The verb of this name, whatever tool has it.
+fn named(name: &str) -> Option<&'static Verb> {
+    SECTIONS
+        .iter()
+        .flat_map(|(_, tables)| tables.iter())
+        .flat_map(|table| table.iter())
+        .find(|verb| verb.name == name)
+}
 
 /// What is answered where an object is not there.
 const NOT_FOUND: &str = "Object (queue, stream, exchange, etc) was not found";

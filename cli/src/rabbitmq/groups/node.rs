@@ -19,7 +19,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// How long is waited where nobody says: for the node, and for its process to end.
 const PATIENCE: Duration = Duration::from_secs(300);
 /// The version of RabbitMQ whose tools these are.
-pub(in super::super) const VERSION: &str = "4.3.6";
+pub(in super::super) const VERSION: &str = "4.3.0";
 
 pub(super) const HELP: &[Verb] =
     &[verb("version", "", "Says which RabbitMQ's tools these are as", |_| Ok(Output::line(VERSION)))

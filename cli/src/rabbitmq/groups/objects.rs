@@ -1,6 +1,6 @@
 //! What is listed of exchanges, bindings and consumers.
 
-use super::super::options::flag;
+use super::super::options::HEADERS;
 use super::super::term::Term;
 use super::super::verb::{ANY, CTL, DIAGNOSTICS, Verb, verb};
 use super::columns::{self, Column, fields, list_of_vhost};
@@ -61,7 +61,7 @@ pub(super) const VERBS: &[Verb] = &[
     })
     .of(CTL.and(DIAGNOSTICS))
     .takes(0, ANY)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .checks(|call| columns::check(call, BINDINGS))
     .says(|call| format!("Listing bindings for vhost {}...", call.vhost())),
     verb("list_consumers", USAGE, "Lists who consumes in a vhost", |call| {
@@ -78,7 +78,7 @@ pub(super) const VERBS: &[Verb] = &[
     })
     .of(CTL.and(DIAGNOSTICS))
     .takes(0, ANY)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .checks(|call| columns::check(call, CONSUMERS))
     .says(|call| format!("Listing consumers in vhost {} ...", call.vhost())),
     verb("list_exchanges", USAGE, "Lists the exchanges of a vhost", |call| {
@@ -86,7 +86,7 @@ pub(super) const VERBS: &[Verb] = &[
     })
     .of(CTL.and(DIAGNOSTICS))
     .takes(0, ANY)
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .checks(|call| columns::check(call, EXCHANGES))
     .says(|call| format!("Listing exchanges for vhost {} ...", call.vhost())),
 ];

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::super::call::{Call, missing};
-use super::super::options::flag;
+use super::super::options::HEADERS;
 use super::super::output::{Output, Rows};
 use super::super::term::Term;
 use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
@@ -32,7 +32,7 @@ pub(super) const VERBS: &[Verb] = &[
         list_global,
     )
     .of(CTL.and(DIAGNOSTICS))
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|_| "Listing global runtime parameters ...".to_owned()),
     verb(
         "list_parameters",
@@ -41,7 +41,7 @@ pub(super) const VERBS: &[Verb] = &[
         list,
     )
     .of(CTL.and(DIAGNOSTICS))
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|call| format!("Listing runtime parameters for vhost \"{}\" ...", call.vhost())),
     verb("set_global_parameter", "<name> <value>", "Sets a parameter of the whole broker", set_global)
         .takes(2, 2)

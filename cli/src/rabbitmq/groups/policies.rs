@@ -4,7 +4,7 @@ use fancy_regex::Regex;
 use serde_json::{Value, json};
 
 use super::super::call::{Call, missing};
-use super::super::options::{Switch, flag, integer, text};
+use super::super::options::{HEADERS, Switch, integer, text};
 use super::super::output::{Output, Rows};
 use super::super::pretty;
 use super::super::term::Term;
@@ -35,7 +35,7 @@ pub(super) const VERBS: &[Verb] = &[
         |call| list(call, OPERATOR_POLICY),
     )
     .of(CTL.and(DIAGNOSTICS))
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|call| format!("Listing operator policy overrides for vhost \"{}\" ...", call.vhost())),
     verb(
         "list_policies",
@@ -44,7 +44,7 @@ pub(super) const VERBS: &[Verb] = &[
         |call| list(call, POLICY),
     )
     .of(CTL.and(DIAGNOSTICS))
-    .with(&[flag("table-headers")])
+    .with(HEADERS)
     .says(|call| format!("Listing policies for vhost \"{}\" ...", call.vhost())),
     verb(
         "list_policies_that_match",

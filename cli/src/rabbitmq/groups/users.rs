@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha512};
 
 use super::super::call::{Call, missing};
-use super::super::options::{flag, text};
+use super::super::options::{HEADERS, flag, text};
 use super::super::output::{Output, Rows};
 use super::super::term::Term;
 use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
@@ -72,7 +72,7 @@ pub(super) const VERBS: &[Verb] = &[
     }),
     verb("list_users", "[--no-table-headers] [--timeout <timeout>]", "Lists users and their tags", list)
         .of(CTL.and(DIAGNOSTICS))
-        .with(&[flag("table-headers")])
+        .with(HEADERS)
         .says(|_| "Listing users ...".to_owned()),
     verb(
         "set_user_limits",

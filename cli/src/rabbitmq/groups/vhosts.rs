@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::super::call::{Call, missing};
-use super::super::options::{flag, text};
+use super::super::options::{HEADERS, flag, text};
 use super::super::output::{Output, Rows};
 use super::super::term::Term;
 use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
@@ -37,7 +37,7 @@ pub(super) const LISTING: &[Verb] =
     &[verb("list_vhosts", "[--no-table-headers] [<column> ...] [--timeout <timeout>]", "Lists vhosts", list)
         .of(CTL.and(DIAGNOSTICS))
         .takes(0, ANY)
-        .with(&[flag("table-headers")])
+        .with(HEADERS)
         .checks(|call| columns::check(call, COLUMNS))
         .says(|_| "Listing vhosts ...".to_owned())];
 
