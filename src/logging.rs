@@ -1,29 +1,40 @@
-//! How log lines are written to standard error: one line for each event, whatever its fields hold. What is logged is
-//! not known here.
+//! How log lines are written, to standard error and among the last lines that administrators may read: one line for each event,
+//! whatever its fields hold. What is logged is not known here.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::{self, Write};
 use std::io::{self, IsTerminal};
 use std::panic;
+use std::sync::Arc;
 
+use tracing::level_filters::LevelFilter;
 use tracing::{Subscriber, error};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt;
-use tracing_subscriber::filter::ParseError;
-use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::fmt::format;
+use tracing_subscriber::fmt::{MakeWriter, format};
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer, reload};
 
 use crate::config::LogFormat;
-use crate::server::panic_text;
+use crate::server::{ProcessLog, RecentLines, panic_text};
 
-/// Begins to log what `filter` lets through, panics among it. To be called once, at the start.
-pub fn init(filter: &str, format: LogFormat) -> Result<(), ParseError> {
-    let filter = EnvFilter::try_new(filter)?;
+/// Begins to log what `filter` lets through, panics among it. To be called once, at the start. Returns the log, or what is wrong
+/// with the filter.
+pub fn init(filter: &str, format: LogFormat) -> Result<ProcessLog, String> {
+    let (reloadable, handle) = reload::Layer::new(parse(filter)?);
+    let recent = Arc::new(RecentLines::default());
+    let lines = Arc::clone(&recent);
+    let kept = move || Keeping(Arc::clone(&lines));
+    let logged = tracing_subscriber::registry().with(reloadable);
     match format {
-        LogFormat::Text => text(filter, io::stderr().is_terminal(), io::stderr).init(),
-        LogFormat::Json => json(filter, io::stderr).init(),
+        LogFormat::Text => {
+            let colours = io::stderr().is_terminal();
+            logged.with(text(colours, io::stderr)).with(text(false, kept)).init();
+        }
+        LogFormat::Json => logged.with(json(io::stderr)).with(json(kept)).init(),
     }
+    let set = move |filter: &str| handle.reload(parse(filter)?).map_err(|error| error.to_string());
     let with_backtrace = panic::take_hook();
     panic::set_hook(Box::new(move |panicked| {
         let thread = std::thread::current();
@@ -35,11 +46,34 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), ParseError> {
             with_backtrace(panicked);
         }
     }));
-    Ok(())
+    Ok(ProcessLog::new(recent, filter, set))
 }
 
-fn text<W>(filter: EnvFilter, colours: bool, writer: W) -> impl Subscriber + Send + Sync
+/// A word that is no level would be the name of a part of the program, and let through nothing but what that logs.
+fn parse(filter: &str) -> Result<EnvFilter, String> {
+    if filter.bytes().all(|byte| byte.is_ascii_alphanumeric()) && filter.parse::<LevelFilter>().is_err() {
+        return Err("levels are off, error, warn, info, debug and trace".to_owned());
+    }
+    EnvFilter::try_new(filter).map_err(|error| error.to_string())
+}
+
+/// Takes whole lines to those that are kept.
+struct Keeping(Arc<RecentLines>);
+
+impl io::Write for Keeping {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.add(&String::from_utf8_lossy(bytes));
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn text<S, W>(colours: bool, writer: W) -> impl Layer<S> + Send + Sync
 where
+    S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     // The default escapes what a terminal obeys, but not line feeds. Numbers and texts come here as well as what is
@@ -50,19 +84,15 @@ where
         }
         write!(OneLine(writer), "{value:?}")
     });
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .fmt_fields(fields.delimited(" "))
-        .with_writer(writer)
-        .finish()
+    tracing_subscriber::fmt::layer().with_ansi(colours).fmt_fields(fields.delimited(" ")).with_writer(writer)
 }
 
-fn json<W>(filter: EnvFilter, writer: W) -> impl Subscriber + Send + Sync
+fn json<S, W>(writer: W) -> impl Layer<S> + Send + Sync
 where
+    S: Subscriber + for<'a> LookupSpan<'a>,
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).json().finish()
+    tracing_subscriber::fmt::layer().json().with_writer(writer)
 }
 
 /// Writes on what would end a line, or what a terminal would obey, as an escape sequence of Rust.
@@ -114,11 +144,12 @@ mod tests {
     /// What is written when these events are logged in this format.
     fn written(format: LogFormat, events: impl FnOnce()) -> String {
         let lines = Lines::default();
-        let (filter, writer) = (EnvFilter::new("info"), lines.clone());
+        let writer = lines.clone();
         let writer = move || writer.clone();
+        let logged = tracing_subscriber::registry().with(parse("info").unwrap());
         match format {
-            LogFormat::Text => subscriber::with_default(text(filter, false, writer), events),
-            LogFormat::Json => subscriber::with_default(json(filter, writer), events),
+            LogFormat::Text => subscriber::with_default(logged.with(text(false, writer)), events),
+            LogFormat::Json => subscriber::with_default(logged.with(json(writer)), events),
         }
         let bytes = lines.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
@@ -143,6 +174,16 @@ mod tests {
                 assert!(log.lines().all(|line| line.contains(escaped)), "{log}");
                 assert_eq!(log.matches('ü').count(), 4, "letters stay as they are: {log}");
             }
+        }
+    }
+
+    #[test]
+    fn a_filter_is_a_level_or_says_of_what_it_is_one() {
+        for filter in ["info", "DEBUG", "off", "3", "info,leveret::store=debug", "leveret::store=trace"] {
+            assert!(parse(filter).is_ok(), "{filter}");
+        }
+        for filter in ["loud", "debugg", "", "leveret=loud", "info,=,"] {
+            assert!(parse(filter).is_err(), "{filter}");
         }
     }
 

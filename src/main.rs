@@ -52,9 +52,9 @@ fn act_as(tool: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
 }
 
 fn serve(config: &ServeConfig) -> anyhow::Result<ExitCode> {
-    logging::init(&config.log, config.log_format)
+    let log = logging::init(&config.log, config.log_format)
         .map_err(|error| anyhow::anyhow!("--log {:?} is not a level or filter: {error}", config.log))?;
-    server::serve(config, manage::MANAGEMENT)?;
+    server::serve(config, manage::MANAGEMENT, log)?;
     Ok(ExitCode::SUCCESS)
 }
 

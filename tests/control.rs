@@ -1,8 +1,10 @@
 //! The socket in the data directory by which a broker is administered from its machine without a password: who is let in, what
-//! they may do, what the log says of it, and what becomes of the socket.
+//! they may do, what the log says of it, what becomes of the socket, and what is done by it to a running broker.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "control/operation.rs"]
+mod operation;
 #[path = "control/socket.rs"]
 mod socket;
 #[path = "support/mod.rs"]

@@ -14,6 +14,8 @@ use super::page::NoPage;
 use super::turns::NoTurn;
 use crate::model::administration::{AdministrationError, Applied};
 
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
 /// A body: known as a whole, or made while the client takes it.
 pub(super) type Body = Either<Full<Bytes>, Listing>;
 
@@ -26,6 +28,8 @@ pub(super) enum Answer {
     Found(Value),
     /// 200.
     Listed(Listing),
+    /// 200: text, of which more may come while the client takes it.
+    Followed(Listing),
     /// 201: it was not there before.
     Created,
     /// 201, with where it is now, seen from where it was posted to.
@@ -65,6 +69,8 @@ pub(super) enum Refusal {
     NotFound,
     /// 404 within something that was named; the text says what is missing, or nothing where it is kept from the caller.
     Missing(Cow<'static, str>),
+    /// 409, with what has to be done before.
+    Conflict(String),
     /// 412, with why it must not be done.
     Precondition(String),
     /// 503: what was asked about is not well; the body says how.
@@ -153,13 +159,12 @@ fn answered(answer: Answer) -> Response<Body> {
             let body = listing.whole().map_or_else(Either::Right, |whole| Either::Left(Full::new(whole)));
             with(Response::new(body), CONTENT_TYPE, "application/json")
         }
+        Answer::Followed(text) => with(Response::new(Either::Right(text)), CONTENT_TYPE, PLAIN_TEXT),
         Answer::Created => empty(StatusCode::CREATED),
         Answer::CreatedAt(location) => with(empty(StatusCode::CREATED), LOCATION, &location),
         Answer::Done => empty(StatusCode::NO_CONTENT),
         Answer::Allow(methods) => with(empty(StatusCode::OK), ALLOW, &methods),
-        Answer::Plain(text) => {
-            with(Response::new(Either::Left(Full::from(text))), CONTENT_TYPE, "text/plain; charset=utf-8")
-        }
+        Answer::Plain(text) => with(Response::new(Either::Left(Full::from(text))), CONTENT_TYPE, PLAIN_TEXT),
         Answer::Page(page) => {
             with(Response::new(Either::Left(Full::from(page))), CONTENT_TYPE, "text/html; charset=utf-8")
         }
@@ -182,6 +187,7 @@ fn refused(refusal: Refusal) -> Response<Body> {
         }
         Refusal::NotFound => (StatusCode::NOT_FOUND, "Object Not Found", "Not Found".into()),
         Refusal::Missing(what) => (StatusCode::NOT_FOUND, "not_found", (*what).into()),
+        Refusal::Conflict(why) => (StatusCode::CONFLICT, "conflict", why.into()),
         Refusal::Precondition(why) => (StatusCode::PRECONDITION_FAILED, "precondition_failed", why.into()),
         Refusal::Unwell(said) => return json_response(StatusCode::SERVICE_UNAVAILABLE, &said),
         Refusal::Blocked(why) => (StatusCode::SERVICE_UNAVAILABLE, "service_unavailable", why.into()),

@@ -16,6 +16,7 @@ use super::auth::Caller;
 use super::fields::Fields;
 use super::guests::Guest;
 use super::hosts::Hosts;
+use super::log::Followers;
 use super::origin::Origin;
 use super::totals::Samples;
 use super::turns::Turns;
@@ -44,6 +45,8 @@ pub(super) struct Context {
     pub(super) samples: Arc<Samples>,
     /// Logins to this API.
     pub(super) attempts: Attempts,
+    /// Those who follow the log.
+    pub(super) followers: Followers,
     /// By which names it may be asked for.
     pub(super) hosts: Hosts,
     /// For those whose listings are to be put in order.

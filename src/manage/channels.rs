@@ -8,7 +8,7 @@ use super::call::Call;
 use super::connections;
 use super::listing;
 use super::of_connections::{Describer, Kind, OfConnections, by_exchange_and_queue};
-use crate::model::ids::{ChannelNumber, ConnectionId, Name};
+use crate::model::ids::{ChannelNumber, ConnectionId, ConsumerKey, Name};
 use crate::model::question::{ChannelCounts, ConnectionAnswer, ConnectionQuestion, ConsumerDescription};
 
 /// Those of the caller's connections, to one vhost or to all; who monitors sees those of others, too.
@@ -97,6 +97,34 @@ async fn consumers_of(
     match answers.pop() {
         Some(Some(ConnectionAnswer::Consumers { consumers, .. })) => Ok(consumers),
         _ => Ok(Vec::new()),
+    }
+}
+
+/// Takes a consumer from its queue, and its client is told. Direct replies have none.
+pub(super) async fn cancel_consumer(call: &Call<'_>, channel: &str, tag: &str) -> Outcome {
+    let (connection, number) = split(channel).ok_or(Refusal::NotFound)?;
+    let (id, _) = connections::find(call, connection)?;
+    let mut after = None;
+    loop {
+        let question = ConnectionQuestion::Consumers { of: Some(number), after };
+        let mut answers = call.context.administrator.ask_connections(vec![(id, question)]).await?;
+        let Some(Some(ConnectionAnswer::Consumers { consumers, is_all })) = answers.pop() else {
+            return Err(Refusal::NotFound);
+        };
+        if let Some(consumer) = consumers.iter().find(|consumer| *consumer.tag == *tag) {
+            let queue = consumer.queue.ok_or_else(|| {
+                Refusal::bad(
+                    "this consumer takes direct replies, and has no queue that it could be taken from",
+                )
+            })?;
+            let key = ConsumerKey { connection: id, number: consumer.number };
+            call.context.administrator.cancel_consumer(queue, key);
+            return Ok(Answer::Done);
+        }
+        after = consumers.last().filter(|_| !is_all).map(|last| (last.channel, last.tag.clone()));
+        if after.is_none() {
+            return Err(Refusal::NotFound);
+        }
     }
 }
 

@@ -26,6 +26,7 @@ use super::attempts::Attempts;
 use super::call::{Context, LARGE_BODIES};
 use super::guests::{Guest, Guests};
 use super::hosts::Hosts;
+use super::log::Followers;
 use super::metrics_server;
 use super::origin::Origin;
 use super::routes;
@@ -76,6 +77,7 @@ pub(super) async fn accept(
         turns: Turns::new(TURN),
         samples,
         attempts: Attempts::default(),
+        followers: Followers::default(),
         hosts: Hosts::new(hosts),
         arranging: Arc::new(Semaphore::new(AT_A_TIME)),
         large_bodies: Arc::new(Semaphore::new(LARGE_BODIES)),

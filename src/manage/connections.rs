@@ -9,7 +9,7 @@ use super::auth::Right;
 use super::call::Call;
 use super::listing;
 use super::of_connections::{Describer, Kind, OfConnections};
-use super::page::{Found, Page};
+use super::page::{self, Found, Page};
 use crate::catalog::clients::Client;
 use crate::catalog::view::View;
 use crate::model::ids::{ConnectionId, Name};
@@ -93,6 +93,20 @@ pub(super) async fn delete_of_user(call: &Call<'_>, user: &str) -> Outcome {
         call.context.administrator.close_connection(connection, reason(call));
     }
     Ok(Answer::Done)
+}
+
+/// All, or those to a vhost, of a user, or both. Says how many were told.
+pub(super) async fn delete_those(call: &Call<'_>) -> Outcome {
+    let asked = |name| page::value(call.query.unwrap_or_default(), name).flatten();
+    let (vhost, user) = (asked("vhost"), asked("user"));
+    let is_wanted =
+        |name: &Name, wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| **name == **wanted);
+    let those =
+        call.clients().those(|client| is_wanted(&client.vhost, &vhost) && is_wanted(&client.user, &user));
+    for &connection in &those {
+        call.context.administrator.close_connection(connection, reason(call));
+    }
+    Ok(Answer::Found(json!({"closed": those.len()})))
 }
 
 fn name_of(call: &Call<'_>, connection: ConnectionId) -> Option<Name> {

@@ -148,6 +148,21 @@ pub(super) fn integer(name: &str, value: &Value) -> Result<i64, String> {
     })
 }
 
+/// What a limit is.
+pub(super) const A_NUMBER: &str = "a whole number that is not negative";
+
+/// The value of a field that is a limit.
+pub(super) fn number(name: &str, value: &Value) -> Result<u64, Refusal> {
+    let number = json::integer(value).and_then(|number| u64::try_from(number).ok());
+    number.ok_or_else(|| wrong(name, A_NUMBER, value))
+}
+
+/// 400 of a field that is not among those that are known.
+pub(super) fn unknown<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Refusal {
+    let known: Vec<&str> = known.into_iter().collect();
+    Refusal::bad(format!("there is no field {name}; there are {}", known.join(", ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

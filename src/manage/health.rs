@@ -13,9 +13,25 @@ use leveret_codec::table::FieldTable;
 
 use crate::model::message::{Body, Message, Origin};
 use crate::model::names::NODE;
+use crate::server::Reception;
 
 pub(super) async fn well() -> Outcome {
     Ok(Answer::Found(json!({"status": "ok"})))
+}
+
+/// 503 where no clients are let in.
+pub(super) async fn in_service(call: &Call<'_>) -> Outcome {
+    match call.context.administrator.reception() {
+        Reception::Running => well().await,
+        Reception::Suspended => {
+            out_of_service("the node lets no new clients in: its listeners are suspended")
+        }
+        Reception::Stopped => out_of_service("the node lets no clients in: its listeners are stopped"),
+    }
+}
+
+fn out_of_service(reason: &str) -> Outcome {
+    Err(Refusal::Unwell(json!({"status": "failed", "reason": reason})))
 }
 
 /// 503 where memory or disk run short and publishers are blocked.
@@ -73,8 +89,9 @@ pub(super) async fn protocol(call: &Call<'_>, wanted: &str) -> Outcome {
 }
 
 fn listeners(call: &Call<'_>) -> Vec<(&'static str, u16)> {
-    let listened = call.context.administrator.facts();
-    let amqp = listened.listeners.iter().map(|address| ("amqp", address.port()));
+    let administrator = &call.context.administrator;
+    let (clients, listened) = (administrator.open_listeners(), administrator.facts());
+    let amqp = clients.iter().map(|address| ("amqp", address.port()));
     amqp.chain(listened.management.iter().map(|address| ("http", address.port()))).collect()
 }
 

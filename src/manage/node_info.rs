@@ -67,9 +67,10 @@ pub(super) fn exchange_types() -> Value {
     types.collect()
 }
 
-/// What is listened on.
-pub(super) fn listeners(facts: &Facts) -> Value {
-    let all = [(&facts.listeners, "amqp"), (&facts.management, "http"), (&facts.metrics, "http/prometheus")];
+/// What is listened on, for AMQP at `open`.
+pub(super) fn listeners(open: &[SocketAddr], facts: &Facts) -> Value {
+    let (http, metrics) = (&*facts.management, &*facts.metrics);
+    let all = [(open, "amqp"), (http, "http"), (metrics, "http/prometheus")];
     let all =
         all.into_iter().flat_map(|(addresses, protocol)| addresses.iter().map(move |at| (at, protocol)));
     all.map(|(address, protocol)| {

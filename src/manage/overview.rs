@@ -52,7 +52,8 @@ pub(super) async fn get(call: &Call<'_>) -> Outcome {
         });
         described.insert("object_totals".to_owned(), object_totals);
         let facts = administrator.facts();
-        described.insert("listeners".to_owned(), node_info::listeners(facts));
+        described
+            .insert("listeners".to_owned(), node_info::listeners(&administrator.open_listeners(), facts));
         described.insert("contexts".to_owned(), node_info::contexts(facts, true));
     } else {
         described.extend(of_seen_vhosts(call, &sum.vhosts, &windows));

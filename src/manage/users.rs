@@ -10,6 +10,7 @@ use super::auth::{Caller, Right};
 use super::call::Call;
 use super::fields::{Fields, wrong};
 use super::{limits, listing, percent};
+use crate::catalog::login::Credentials;
 use crate::catalog::view::{User, View, ViewState};
 use crate::model::administration::{AdministrationError, Change, HashingAlgorithm, Password, UserSpec};
 use crate::model::ids::Name;
@@ -78,6 +79,20 @@ pub(super) async fn login(call: &mut Call<'_>) -> Outcome {
     caller.check(Right::Management)?;
     let user = json!({"name": *caller.name, "tags": caller.tags.iter().map(|tag| &**tag).collect::<Vec<_>>(), "is_internal_user": true});
     Ok(Answer::Found(json!({"user": user, "token": {"type": "basic", "value": token}})))
+}
+
+/// Whether somebody is who they say, without having them log in: it counts for no attempt, and from everywhere.
+pub(super) async fn authenticate(call: &mut Call<'_>) -> Outcome {
+    let fields = call.fields().await?;
+    fields.require(&["user", "password"])?;
+    let text = |name| fields.text(name).map(Option::unwrap_or_default);
+    let (user, password) = (text("user")?.to_owned(), text("password")?.as_bytes().to_vec());
+    let credentials = Credentials { user, password: Some(password) };
+    let checked = credentials.check(&call.view().read(), true).map(|_| ());
+    Ok(Answer::Found(match checked {
+        Ok(()) => json!({"authenticated": true}),
+        Err(wrong) => json!({"authenticated": false, "reason": wrong.explained(&credentials.user)}),
+    }))
 }
 
 /// The hash of a password with a salt of its own, as a user's `password_hash`.

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::client_listeners::ClientListeners;
 use super::facts::Facts;
 use super::local_client::{LocalClient, LocalError};
 use super::mailboxes::Mailboxes;
 use super::owners::{Asker, CatalogInput, ShardInput};
+use super::process_log::ProcessLog;
 use super::random::random_seed;
 use super::resource_monitor::Thresholds;
 use crate::catalog::Imported;
@@ -18,9 +20,10 @@ use crate::catalog::clients::Clients;
 use crate::catalog::password::PasswordHash;
 use crate::catalog::view::View;
 use crate::model::administration::{AdministrationError, Applied, Change, ImportItem};
+use crate::model::command::{Origin, ShardCommand};
 use crate::model::event::{Alarms, SessionEvent};
 use crate::model::fault::{Fault, ReplyCode};
-use crate::model::ids::{ConnectionId, Name, QueueRef};
+use crate::model::ids::{ConnectionId, ConsumerKey, Name, QueueRef};
 use crate::model::names::NameSource;
 use crate::model::peer::Entrant;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
@@ -35,46 +38,37 @@ const MOST_QUESTIONS: usize = 4;
 #[derive(Clone)]
 pub struct Administrator(Arc<Handles>);
 
-/// What it reaches.
 struct Handles {
-    mailboxes: Arc<Mailboxes>,
-    view: Arc<View>,
-    ports: Arc<SharedByPorts>,
-    thresholds: Arc<Thresholds>,
+    broker: Reached,
     questions: Arc<Semaphore>,
-    stop: CancellationToken,
     /// Queues that were found at the start.
     queues_found: u64,
-    facts: Facts,
+}
+
+/// What of a broker it reaches.
+pub(super) struct Reached {
+    pub(super) mailboxes: Arc<Mailboxes>,
+    pub(super) view: Arc<View>,
+    pub(super) ports: Arc<SharedByPorts>,
+    pub(super) thresholds: Arc<Thresholds>,
+    pub(super) listeners: Arc<ClientListeners>,
+    /// None where the log is that of another program, which the broker is a part of.
+    pub(super) log: Option<Arc<ProcessLog>>,
+    pub(super) stop: CancellationToken,
+    pub(super) facts: Facts,
 }
 
 impl Administrator {
-    pub(super) fn new(
-        mailboxes: Arc<Mailboxes>,
-        view: Arc<View>,
-        ports: Arc<SharedByPorts>,
-        thresholds: Arc<Thresholds>,
-        facts: Facts,
-        stop: CancellationToken,
-    ) -> Administrator {
+    pub(super) fn new(broker: Reached) -> Administrator {
         let questions = Arc::new(Semaphore::new(MOST_QUESTIONS));
-        let (queues_found, _) = view.read().queue_churn();
-        Administrator(Arc::new(Handles {
-            mailboxes,
-            view,
-            ports,
-            thresholds,
-            questions,
-            stop,
-            queues_found,
-            facts,
-        }))
+        let (queues_found, _) = broker.view.read().queue_churn();
+        Administrator(Arc::new(Handles { broker, questions, queues_found }))
     }
 
     /// Makes a change; returns once it is durable.
     pub async fn apply(&self, change: Change) -> Result<Applied, AdministrationError> {
         let (answer, answered) = oneshot::channel();
-        self.0.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
+        self.0.broker.mailboxes.catalog().post(CatalogInput::Administer { change: Box::new(change), answer });
         answered.await.unwrap_or(Err(AdministrationError::Stopping))
     }
 
@@ -86,7 +80,7 @@ impl Administrator {
         strict: bool,
     ) -> Result<Imported, AdministrationError> {
         let (answer, answered) = oneshot::channel();
-        self.0.mailboxes.catalog().post(CatalogInput::Import { items, strict, answer });
+        self.0.broker.mailboxes.catalog().post(CatalogInput::Import { items, strict, answer });
         answered.await.map_err(|_| AdministrationError::Stopping)
     }
 
@@ -98,7 +92,7 @@ impl Administrator {
         for queues in queues.chunks(MOST_ASKED) {
             tokio::select! {
                 counted = self.count(queues) => counts.extend(counted?),
-                () = self.0.stop.cancelled() => return Err(AdministrationError::Stopping),
+                () = self.0.broker.stop.cancelled() => return Err(AdministrationError::Stopping),
             }
         }
         Ok(counts)
@@ -108,7 +102,7 @@ impl Administrator {
     async fn count(&self, queues: &[QueueRef]) -> Result<Vec<Option<QueueCounts>>, AdministrationError> {
         let place = self.place().await?;
         let mut asked: Vec<(Vec<usize>, oneshot::Receiver<Answer>)> = Vec::new();
-        for shard in self.0.mailboxes.shard_indices() {
+        for shard in self.0.broker.mailboxes.shard_indices() {
             let here: Vec<usize> = (0..queues.len()).filter(|&at| queues[at].shard == shard).collect();
             if here.is_empty() {
                 continue;
@@ -116,7 +110,7 @@ impl Administrator {
             let question = Question::Counts { queues: here.iter().map(|&at| queues[at].queue).collect() };
             let (answer, answered) = oneshot::channel();
             let asker = Asker { answer, place: Some(Arc::clone(&place)) };
-            self.0.mailboxes.shard(shard).post(ShardInput::Ask { question, asker });
+            self.0.broker.mailboxes.shard(shard).post(ShardInput::Ask { question, asker });
             asked.push((here, answered));
         }
         let mut counts = vec![None; queues.len()];
@@ -132,7 +126,11 @@ impl Administrator {
     }
 
     pub(super) fn mailboxes(&self) -> &Mailboxes {
-        &self.0.mailboxes
+        &self.0.broker.mailboxes
+    }
+
+    pub(super) fn listeners(&self) -> &ClientListeners {
+        &self.0.broker.listeners
     }
 
     pub(super) fn questions(&self) -> &Arc<Semaphore> {
@@ -140,20 +138,20 @@ impl Administrator {
     }
 
     pub(super) fn stop(&self) -> &CancellationToken {
-        &self.0.stop
+        &self.0.broker.stop
     }
 
     /// How many queues were created and deleted since the broker has started.
     #[must_use]
     pub fn queue_churn(&self) -> (u64, u64) {
-        let (created, deleted) = self.0.view.read().queue_churn();
+        let (created, deleted) = self.0.broker.view.read().queue_churn();
         (created - self.0.queues_found, deleted)
     }
 
     /// A client within the process, with a user's permissions in a vhost, or with all: for what clients do and administrators do not,
     /// declaring and publishing. A fault (530) where the user has no permissions there.
     pub fn client(&self, who: Entrant<'_>, vhost: &Name) -> Result<LocalClient, LocalError> {
-        let Handles { mailboxes, ports, facts, stop, .. } = &*self.0;
+        let Reached { mailboxes, ports, facts, stop, .. } = &self.0.broker;
         LocalClient::new(Arc::clone(mailboxes), Arc::clone(ports), facts.clock, stop.clone(), who, vhost)
     }
 
@@ -174,36 +172,51 @@ impl Administrator {
     pub fn close_connection(&self, connection: ConnectionId, reason: String) {
         let fault = Fault::new(ReplyCode::ConnectionForced, reason);
         let close = SessionEvent::Close(fault);
-        self.0.mailboxes.connections().with(connection, |inbox| inbox.mailbox.post(close));
+        self.0.broker.mailboxes.connections().with(connection, |inbox| inbox.mailbox.post(close));
+    }
+
+    /// Takes the consumer from its queue and tells its client so; what it holds unacked stays with its channel. One that has gone
+    /// already is passed over.
+    pub fn cancel_consumer(&self, queue: QueueRef, consumer: ConsumerKey) {
+        let revoke = ShardCommand::Revoke { queue: queue.queue, consumer: consumer.number };
+        let origin = Origin::Connection(consumer.connection);
+        let input = ShardInput::Commands { origin, commands: vec![revoke], permit: None };
+        self.0.broker.mailboxes.shard(queue.shard).post(input);
     }
 
     /// What the broker runs short of.
     #[must_use]
     pub fn alarms(&self) -> Alarms {
-        self.0.mailboxes.connections().alarms()
+        self.0.broker.mailboxes.connections().alarms()
+    }
+
+    /// The log of the process; None where that is another program's.
+    #[must_use]
+    pub fn log(&self) -> Option<&ProcessLog> {
+        self.0.broker.log.as_deref()
     }
 
     /// What is so of the process.
     #[must_use]
     pub fn facts(&self) -> &Facts {
-        &self.0.facts
+        &self.0.broker.facts
     }
 
     /// What there is, for reading.
     #[must_use]
     pub fn view(&self) -> &View {
-        &self.0.view
+        &self.0.broker.view
     }
 
     /// Who is connected.
     #[must_use]
     pub fn clients(&self) -> &Arc<Clients> {
-        self.0.ports.clients()
+        self.0.broker.ports.clients()
     }
 
     /// When publishers are blocked, to read and to change.
     #[must_use]
     pub fn thresholds(&self) -> &Thresholds {
-        &self.0.thresholds
+        &self.0.broker.thresholds
     }
 }

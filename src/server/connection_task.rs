@@ -48,6 +48,11 @@ pub(crate) struct ServerContext {
     pub(crate) stop: CancellationToken,
 }
 
+/// What clients are told where the broker goes, or is to serve nobody any more.
+pub(super) fn shutdown() -> Fault {
+    Fault::new(ReplyCode::ConnectionForced, "broker forced connection closure with reason 'shutdown'")
+}
+
 pub(crate) struct Connection<S> {
     wire: Wire<S>,
     peer: SocketAddr,
@@ -114,10 +119,7 @@ impl<S: Transport> Connection<S> {
             }
             if goodbye.is_none() && self.context.mailboxes.connections().is_stopping() {
                 goodbye = Some(now.plus_millis(GOODBYE));
-                self.session().shut_down(Fault::new(
-                    ReplyCode::ConnectionForced,
-                    "broker forced connection closure with reason 'shutdown'",
-                ));
+                self.session().shut_down(shutdown());
                 continue;
             }
             if goodbye.is_some_and(|end| end <= self.context.clock.now()) {

@@ -2,15 +2,17 @@
 //! tasks come and go here; what is sent to them comes through the router.
 
 use std::collections::{HashMap, VecDeque};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, oneshot};
 
 use super::mailbox::Mailbox;
 use super::unwritten::{Backlog, Unwritten};
 use crate::model::event::{Alarms, SessionEvent};
+use crate::model::fault::Fault;
 use crate::model::ids::{ConnectionId, NodeNumber};
 use crate::model::question::{ConnectionAnswer, ConnectionQuestion};
 use crate::model::sparse::ShrinkIfSparse;
@@ -74,6 +76,8 @@ struct Part(RwLock<Table>);
 pub(crate) struct Connections {
     parts: [Part; PARTS],
     open: AtomicUsize,
+    /// Somebody was the last one.
+    emptied: Notify,
     unwritten: Arc<Unwritten>,
     alarms: Mutex<Alarms>,
     next: AtomicU64,
@@ -85,6 +89,7 @@ impl Connections {
         Connections {
             parts: std::array::from_fn(|_| Part::default()),
             open: AtomicUsize::new(0),
+            emptied: Notify::new(),
             unwritten: Arc::default(),
             alarms: Mutex::default(),
             next: AtomicU64::new(1),
@@ -114,9 +119,27 @@ impl Connections {
         let inbox = table.remove(&id);
         table.shrink_if_sparse();
         drop(table);
-        if inbox.is_some() {
-            self.open.fetch_sub(1, Ordering::Relaxed);
+        if inbox.is_some() && self.open.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.emptied.notify_waiters();
         }
+    }
+
+    /// Returns once no connection is open.
+    pub(super) async fn emptied(&self) {
+        loop {
+            let mut emptied = pin!(self.emptied.notified());
+            // Who leaves from here on is heard of.
+            emptied.as_mut().enable();
+            if self.open.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            emptied.await;
+        }
+    }
+
+    /// Has all close that are open now.
+    pub(super) fn close_all(&self, fault: &Fault) {
+        self.for_each(|inbox| inbox.mailbox.post(SessionEvent::Close(fault.clone())));
     }
 
     /// Does something with what a connection hears by. Not with one that is gone.
@@ -179,7 +202,7 @@ mod tests {
 
     impl Connections {
         fn holdings(&self, into: &mut Holdings) {
-            let Connections { parts, open, unwritten, alarms: _, next: _, stopping: _ } = self;
+            let Connections { parts, open, unwritten, emptied: _, alarms: _, next: _, stopping: _ } = self;
             for part in parts {
                 let table = part.0.read();
                 into.in_use("connections: a part of the table", &*table);

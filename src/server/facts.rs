@@ -7,7 +7,7 @@ use std::{fs, process, thread};
 
 use super::clock::Clock;
 use super::descriptors;
-use super::memory::OwnMemory;
+use super::memory::{self, OwnMemory};
 use crate::model::ids::Timestamp;
 
 /// What a running broker is.
@@ -46,6 +46,12 @@ impl Facts {
     #[must_use]
     pub fn memory_used(&self) -> u64 {
         self.memory.resident().unwrap_or(0)
+    }
+
+    /// Bytes of memory that the machine or its control group lets the process have; None where nothing is known of it.
+    #[must_use]
+    pub fn memory_total(&self) -> Option<u64> {
+        memory::available()
     }
 
     /// Bytes that are free on the disk of the data; 0 where that cannot be looked up.

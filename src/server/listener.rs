@@ -1,6 +1,7 @@
 //! Listening: addresses bound, clients accepted until the broker stops, and sent away where there are enough.
 
 use std::collections::BTreeSet;
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -8,10 +9,11 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
+use super::client_listeners::Listening;
 use super::connection_task::{Connection, ServerContext};
 use super::log_limit::LogLimit;
 use crate::config::ListenAddress;
@@ -66,7 +68,7 @@ pub(super) fn bind(hosts: &[ListenAddress]) -> Result<Vec<TcpListener>, (String,
 }
 
 /// `all`: what else is bound, as far as that matters.
-fn bind_one(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
+pub(super) fn bind_one(address: SocketAddr, all: &[SocketAddr]) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.set_reuse_address(true)?;
@@ -84,17 +86,26 @@ fn is_absent(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
 }
 
-/// Accepts until the broker stops; every connection is a task of `connections`. One for which there is no `room` is
-/// closed at once: it must not take the descriptors that those who are connected and the store need.
+/// Accepts until the broker stops, while the listener is open; every connection is a task of `connections`. One for which there is
+/// no `room` is closed at once: it must not take the descriptors that those who are connected and the store need.
 pub(super) async fn accept(
-    listener: TcpListener,
+    mut door: watch::Receiver<Option<Arc<Listening>>>,
     context: Arc<ServerContext>,
     connections: TaskTracker,
     room: Arc<Semaphore>,
 ) {
     loop {
+        let listening = door.borrow_and_update().clone();
+        let arrival = async {
+            match &listening {
+                Some(listening) => listening.listener.accept().await,
+                None => pending().await,
+            }
+        };
         let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
+            accepted = arrival => accepted,
+            // Opened or closed; nobody says so any more only when the broker stops.
+            Ok(()) = door.changed() => continue,
             () = context.stop.cancelled() => return,
         };
         match accepted {

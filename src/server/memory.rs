@@ -37,10 +37,14 @@ impl OwnMemory {
 
 /// The bound where none is given, in bytes; None where nothing is known of the machine.
 pub(super) fn default_limit() -> Option<u64> {
+    Some(available()? / 100 * WATERMARK_PERCENT)
+}
+
+/// Bytes that the machine or its control group lets the process have; None where nothing is known of the machine.
+pub(super) fn available() -> Option<u64> {
     let machine = fs::read_to_string("/proc/meminfo").ok().and_then(|text| total(&text));
     let container = fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| container(&text));
-    let all = [machine, container].into_iter().flatten().min()?;
-    Some(all / 100 * WATERMARK_PERCENT)
+    [machine, container].into_iter().flatten().min()
 }
 
 /// MemTotal of /proc/meminfo, in bytes.

@@ -6,6 +6,7 @@ mod administrator;
 mod allocator;
 mod asking;
 mod catalog_task;
+mod client_listeners;
 mod clock;
 mod connection_log;
 mod connection_task;
@@ -23,6 +24,7 @@ mod mailboxes;
 mod memory;
 mod message_memory;
 pub mod owners;
+mod process_log;
 mod random;
 mod resource_monitor;
 mod router;
@@ -40,10 +42,12 @@ mod unwritten;
 pub(crate) use log_limit::LogLimit;
 
 pub use administrator::Administrator;
+pub use client_listeners::{ListenersError, Reception};
 pub use control_socket::{ControlClient, ControlError, ControlSocket};
 pub use facts::Facts;
 pub use inspect::{DecisionError, decide, verify};
 pub use local_client::{LocalClient, LocalError, Published, Unsettled};
+pub use process_log::{ProcessLog, RecentLines, SomeLines};
 pub use resource_monitor::{Thresholds, UNLIMITED};
 pub use run::{
     DefinitionsLoader, Management, ManagementListeners, ManagementServer, RunningBroker, serve, start,

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -23,12 +23,14 @@ const LEISURE: Duration = Duration::from_secs(1);
 static NO_DISK: LogLimit = LogLimit::new(2);
 static NO_MEMORY: LogLimit = LogLimit::new(2);
 
-/// How much of the disk is to be free and how much memory may be used, in bytes. An administrator may change both while
-/// the broker runs; the next start goes by its configuration again.
+/// How much of the disk is to be free and how much memory may be used, in bytes; and which of the two is said to run short, whatever
+/// there is. An administrator may change all of it while the broker runs; the next start goes by its configuration again.
 #[derive(Debug)]
 pub struct Thresholds {
     disk: AtomicU64,
     memory: AtomicU64,
+    disk_by_hand: AtomicBool,
+    memory_by_hand: AtomicBool,
 }
 
 /// A threshold of memory that nothing exceeds.
@@ -36,7 +38,9 @@ pub const UNLIMITED: u64 = u64::MAX;
 
 impl Thresholds {
     pub(super) fn new(disk: u64, memory: u64) -> Arc<Thresholds> {
-        Arc::new(Thresholds { disk: AtomicU64::new(disk), memory: AtomicU64::new(memory) })
+        let (disk_by_hand, memory_by_hand) = Default::default();
+        let (disk, memory) = (AtomicU64::new(disk), AtomicU64::new(memory));
+        Arc::new(Thresholds { disk, memory, disk_by_hand, memory_by_hand })
     }
 
     /// Bytes that are to be free. 0: it does not matter.
@@ -59,6 +63,19 @@ impl Thresholds {
     /// The same of memory.
     pub fn set_memory(&self, bytes: u64) {
         self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// What somebody has said to run short.
+    #[must_use]
+    pub fn by_hand(&self) -> Alarms {
+        let on = |alarm: &AtomicBool| alarm.load(Ordering::Relaxed);
+        Alarms { memory: on(&self.memory_by_hand), disk: on(&self.disk_by_hand) }
+    }
+
+    /// Says so, and publishers are blocked within a second until it is not so any more.
+    pub fn set_by_hand(&self, alarms: Alarms) {
+        self.memory_by_hand.store(alarms.memory, Ordering::Relaxed);
+        self.disk_by_hand.store(alarms.disk, Ordering::Relaxed);
     }
 }
 
@@ -131,11 +148,13 @@ impl ResourceMonitor {
             }
         };
         let limit = self.thresholds.disk();
-        let low = free < limit;
+        let by_hand = self.thresholds.by_hand().disk;
+        let low = free < limit || by_hand;
         match (self.alarms.disk, low) {
             (false, true) => warn!(
                 free_mib = free >> 20,
                 limit_mib = limit >> 20,
+                by_hand,
                 "disk space is low: publishers are blocked until some is free again (see --disk-free-limit)"
             ),
             (true, false) => info!(free_mib = free >> 20, "there is disk space again: publishers go on"),
@@ -155,11 +174,13 @@ impl ResourceMonitor {
             used = self.used_memory().unwrap_or(used);
         }
         found.message_memory = self.message_memory.follow(Instant::now(), used, limit);
-        let low = used > limit;
+        let by_hand = self.thresholds.by_hand().memory;
+        let low = used > limit || by_hand;
         match (self.alarms.memory, low) {
             (false, true) => warn!(
                 used_mib = used >> 20,
                 limit_mib = limit >> 20,
+                by_hand,
                 "memory is low: publishers are blocked until less is used (see --memory-limit)"
             ),
             (true, false) => info!(used_mib = used >> 20, "there is memory again: publishers go on"),
@@ -213,6 +234,22 @@ mod tests {
         thresholds.set_disk(u64::MAX);
         monitor.looked = None;
         assert_eq!(monitor.look().alarms, Some(Alarms { memory: false, disk: true }));
+    }
+
+    #[test]
+    fn what_somebody_says_to_be_low_is_low_until_it_is_not_said_any_more() {
+        let thresholds = Thresholds::new(0, UNLIMITED);
+        let mut monitor = monitor(&thresholds);
+        for by_hand in [
+            Alarms { memory: true, disk: false },
+            Alarms { memory: true, disk: true },
+            Alarms { memory: false, disk: true },
+            Alarms::default(),
+        ] {
+            thresholds.set_by_hand(by_hand);
+            monitor.looked = None;
+            assert_eq!(monitor.look().alarms, Some(by_hand));
+        }
     }
 
     #[test]

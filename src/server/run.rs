@@ -19,8 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::info;
 
-use super::administrator::Administrator;
+use super::administrator::{Administrator, Reached};
 use super::catalog_task;
+use super::client_listeners::ClientListeners;
 use super::clock::{self, Clock};
 use super::connection_task::ServerContext;
 use super::control_socket::ControlSocket;
@@ -34,6 +35,7 @@ use super::memory;
 use super::memory::OwnMemory;
 use super::message_memory::MessageMemory;
 use super::owners::{self, CatalogInput, ShardInput, ShardLayout, StoreRequest};
+use super::process_log::ProcessLog;
 use super::random::random_number;
 use super::resource_monitor::{ResourceMonitor, Thresholds, UNLIMITED};
 use super::serve_error::ServeError;
@@ -82,10 +84,10 @@ pub struct ManagementListeners {
     pub most: usize,
 }
 
-/// Runs the broker until a signal says stop, or until it cannot go on.
-pub fn serve(config: &ServeConfig, management: Management) -> Result<(), ServeError> {
+/// Runs the broker until a signal says stop, or until it cannot go on. `log` is what it logs.
+pub fn serve(config: &ServeConfig, management: Management, log: ProcessLog) -> Result<(), ServeError> {
     descriptors::raise();
-    run(config, management, true, |broker| {
+    run(config, management, Some(Arc::new(log)), |broker| {
         // Whoever reads that the startup is complete may send a signal at once.
         let signals = Signals::catch().map_err(ServeError::Start)?;
         let mut broker = broker.start()?;
@@ -119,7 +121,7 @@ impl RunningBroker {
 pub fn start(config: ServeConfig, management: Management) -> Result<RunningBroker, ServeError> {
     let (ready, is_ready) = mpsc::channel();
     let serving = move || {
-        run(&config, management, false, |broker| {
+        run(&config, management, None, |broker| {
             let broker = broker.start()?;
             // The caller waits for it below.
             let _ = ready.send((broker.administrator.clone(), broker.context.stop.clone()));
@@ -141,7 +143,7 @@ pub fn start(config: ServeConfig, management: Management) -> Result<RunningBroke
 fn run(
     config: &ServeConfig,
     management: Management,
-    by_default: bool,
+    log: Option<Arc<ProcessLog>>,
     start: impl FnOnce(Plan<'_>) -> Result<Broker, ServeError>,
 ) -> Result<(), ServeError> {
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -152,8 +154,7 @@ fn run(
         .build()
         .map_err(ServeError::Start)?;
     let shards = config.shards.unwrap_or_else(|| u16::try_from(threads).unwrap_or(u16::MAX));
-    let outcome =
-        runtime.block_on(async { start(Plan { config, management, by_default, shards })?.run().await });
+    let outcome = runtime.block_on(async { start(Plan { config, management, log, shards })?.run().await });
     if outcome.is_err() {
         // Whatever hangs is not waited for.
         runtime.shutdown_background();
@@ -165,8 +166,8 @@ fn run(
 struct Plan<'a> {
     config: &'a ServeConfig,
     management: Management,
-    /// The management API and metrics are served where nobody asks for them.
-    by_default: bool,
+    /// The log of a process of its own, which serves the management API and metrics where nobody asks for them.
+    log: Option<Arc<ProcessLog>>,
     shards: u16,
 }
 
@@ -194,8 +195,8 @@ struct Load {
 
 impl Plan<'_> {
     fn start(self) -> Result<Broker, ServeError> {
-        let Plan { config, management: Management { serve: serve_management, load }, by_default, shards } =
-            self;
+        let Plan { config, management: Management { serve: serve_management, load }, log, shards } = self;
+        let by_default = log.is_some();
         let managed = by_default || services::is_managed(config, by_default);
         let shares = descriptors::share(descriptors::limit(), config.max_connections, managed)
             .map_err(ServeError::Start)?;
@@ -247,12 +248,13 @@ impl Plan<'_> {
         let send_timeout_ms = u64::from(config.send_timeout) * 1000;
         let limits = Arc::new(SessionLimits { send_timeout_ms, ..SessionLimits::default() });
         let (view, ports) = (owned.view, owned.ports);
+        let listeners = Arc::new(ClientListeners::new(listeners).map_err(ServeError::Start)?);
         let facts = Facts {
             clock,
             started: clock.now(),
             memory: OwnMemory::open(),
             data_dir: config.data_dir.clone(),
-            listeners: addresses(&listeners).map_err(ServeError::Start)?,
+            listeners: listeners.addresses(),
             management: addresses(&management).map_err(ServeError::Start)?,
             metrics: addresses(&metrics).map_err(ServeError::Start)?,
             control: control.as_ref().map(|socket| socket.path().to_owned()),
@@ -260,14 +262,16 @@ impl Plan<'_> {
             most_connections: shares.clients as u64,
         };
         let client_addresses = facts.listeners.clone();
-        let administrator = Administrator::new(
-            Arc::clone(&mailboxes),
-            Arc::clone(&view),
-            Arc::clone(&ports),
+        let administrator = Administrator::new(Reached {
+            mailboxes: Arc::clone(&mailboxes),
+            view: Arc::clone(&view),
+            ports: Arc::clone(&ports),
             thresholds,
+            listeners: Arc::clone(&listeners),
+            log,
+            stop: stop.clone(),
             facts,
-            stop.clone(),
-        );
+        });
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let address = client_addresses[0];
         let begun = WorkBegun::within(memory_limit);
@@ -278,10 +282,10 @@ impl Plan<'_> {
         tasks.spawn(Role::Service, "the look at the wall clock", following);
         let room = Arc::new(Semaphore::new(shares.clients));
         let ready = CancellationToken::new();
-        for (listener, address) in listeners.into_iter().zip(&client_addresses) {
+        for (at, address) in client_addresses.iter().enumerate() {
             let (context, connections, room) = (Arc::clone(&context), connections.clone(), Arc::clone(&room));
             let name = format!("the listener on {address}");
-            let accepting = listener::accept(listener, context, connections, room);
+            let accepting = listener::accept(listeners.door(at), context, connections, room);
             let ready = ready.clone();
             tasks.spawn(Role::Service, name, async move {
                 // Clients that come before wait to be accepted.
@@ -431,7 +435,7 @@ pub(super) mod tests {
         run(
             &config,
             Management { serve: |_, _, _| Box::pin(async {}), load: |_, _, _| Box::pin(async { Ok(()) }) },
-            false,
+            None,
             |plan| {
                 let mut broker = plan.start()?;
                 act(&mut broker);

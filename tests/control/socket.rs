@@ -70,7 +70,7 @@ fn try_to_ask(data: &Path, method: &str, path: &str, body: &Value) -> io::Result
 }
 
 /// By the directory where the path is too long for an address.
-fn connect(data: &Path) -> io::Result<UnixStream> {
+pub(crate) fn connect(data: &Path) -> io::Result<UnixStream> {
     let path = data.join(SOCKET);
     if path.as_os_str().len() < 100 {
         return UnixStream::connect(path);

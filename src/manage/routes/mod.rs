@@ -6,6 +6,7 @@ mod connections;
 mod index;
 mod node;
 mod objects;
+mod own;
 mod table;
 
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use super::path;
 
 /// All of it. The first route that fits is it, so fixed names come before those of anything.
 pub(super) const TABLES: &[&[Route]] =
-    &[node::ROUTES, access::ROUTES, connections::ROUTES, objects::ROUTES, index::ROUTES];
+    &[node::ROUTES, access::ROUTES, connections::ROUTES, objects::ROUTES, own::ROUTES, index::ROUTES];
 
 /// Answers a request. Whatever is in it, there is an answer.
 pub(super) async fn answer(

@@ -1,4 +1,4 @@
-//! The node: its health, what it can do, definitions of all of it, and what is Leveret's own.
+//! The node: its health, what it can do, definitions of all of it.
 
 use super::table::routes;
 use crate::manage::answer::{Answer, Outcome};
@@ -69,10 +69,10 @@ routes! {
         GET Management |_call| health::well();
     ["health", "checks", "node-is-quorum-critical"], "Of a cluster.":
         GET Management |_call| health::quorum();
-    ["health", "checks", "is-in-service"], "The node serves clients.":
-        GET Management |_call| health::well();
-    ["health", "checks", "ready-to-serve-clients"], "The node serves clients.":
-        GET Management |_call| health::well();
+    ["health", "checks", "is-in-service"], "503 where the node lets no clients in.":
+        GET Management |call| health::in_service(call);
+    ["health", "checks", "ready-to-serve-clients"], "The same.":
+        GET Management |call| health::in_service(call);
     ["health", "checks", "below-node-connection-limit"], "503 where no more connections may come.":
         GET Management |call| health::connection_limit(call);
     ["health", "checks", "reached-target-cluster-size"], "Of a cluster.":
@@ -116,13 +116,6 @@ routes! {
         GET Management |_call| none();
     ["stream", "publishers"], "Publishers of the stream protocol, which there are none.":
         GET Management |_call| none();
-
-    ["leveret", "node-limits"], "Limits of the whole broker. Leveret's own.":
-        GET Administrator |call| node::limits(call),
-        PUT Administrator |call| node::put_limits(call);
-    ["leveret", "thresholds"], "When memory and disk block publishers, until the next start. Leveret's own.":
-        GET Administrator |call| node::thresholds(call),
-        PUT Administrator |call| node::put_thresholds(call);
 }
 
 async fn version() -> Outcome {

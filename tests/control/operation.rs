@@ -1,0 +1,312 @@
+//! What is done to a running broker by the control socket: clients let in or not, the log, alarms, consumers cancelled, the end.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpStream;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use lapin::message::DeliveryResult;
+use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Channel, Connection, ConnectionProperties};
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+
+use crate::socket::{ask, change, connect, found};
+use crate::support::Broker;
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn connected(broker: &Broker) -> (Connection, Channel) {
+    let connection = Connection::connect(&broker.uri(), ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    (connection, channel)
+}
+
+async fn declare(channel: &Channel, queue: &str) {
+    channel.queue_declare(queue.into(), QueueDeclareOptions::default(), FieldTable::default()).await.unwrap();
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !is_so() {
+        assert!(since.elapsed() < SOON, "{what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn is_listened_on(broker: &Broker) -> bool {
+    TcpStream::connect(("127.0.0.1", broker.port())).is_ok()
+}
+
+/// Whether the health checks say that clients can come.
+fn is_well(broker: &Broker) -> [u16; 2] {
+    let check = |name: &str| ask(broker.data(), "GET", &format!("health/checks/{name}"), &Value::Null).status;
+    [check("ready-to-serve-clients"), check(&format!("port-listener/{}", broker.port()))]
+}
+
+#[test]
+fn suspended_listeners_let_nobody_in_and_keep_who_is_in() {
+    let (broker, runtime) = (Broker::start(), Runtime::new().unwrap());
+    let data = broker.data();
+    let (_connection, channel) = runtime.block_on(connected(&broker));
+    let amqp = |state: &str, accepting: bool| {
+        let listeners = found(data, "leveret/listeners");
+        let amqp = json!({"protocol": "amqp", "address": "127.0.0.1", "port": broker.port(), "accepting": accepting});
+        assert_eq!((&listeners["state"], &listeners["listeners"][0]), (&json!(state), &amqp));
+        assert_eq!(listeners["listeners"][1]["protocol"], "http/control");
+    };
+    amqp("running", true);
+    for _ in 0..2 {
+        assert_eq!(change(data, "POST", "leveret/listeners/suspend", &Value::Null), 204);
+        assert!(!is_listened_on(&broker), "the port is closed");
+        amqp("suspended", false);
+        assert_eq!(is_well(&broker), [503, 503]);
+    }
+    runtime.block_on(declare(&channel, "q"));
+    for _ in 0..2 {
+        assert_eq!(change(data, "POST", "leveret/listeners/resume", &json!({})), 204);
+        amqp("running", true);
+        assert_eq!(is_well(&broker), [200, 200]);
+        let (_connection, channel) = runtime.block_on(connected(&broker));
+        runtime.block_on(declare(&channel, "q"));
+    }
+    assert_eq!(change(data, "POST", "leveret/listeners/suspend", &json!("nonsense")), 400);
+    amqp("running", true);
+}
+
+#[test]
+fn a_port_that_somebody_else_took_meanwhile_is_named() {
+    let broker = Broker::start();
+    let data = broker.data();
+    assert_eq!(change(data, "POST", "leveret/listeners/suspend", &Value::Null), 204);
+    let taken = std::net::TcpListener::bind(("127.0.0.1", broker.port())).unwrap();
+    let refused = ask(data, "POST", "leveret/listeners/resume", &Value::Null);
+    let reason = refused.body["reason"].as_str().unwrap_or_default();
+    assert!(refused.status == 503 && reason.contains(&broker.port().to_string()), "{refused:?}");
+    assert_eq!(found(data, "leveret/listeners")["state"], "suspended");
+    drop(taken);
+    assert_eq!(change(data, "POST", "leveret/listeners/resume", &Value::Null), 204);
+    assert!(is_listened_on(&broker));
+}
+
+#[test]
+fn a_stopped_app_has_no_clients_until_it_is_started_and_its_queues_stay() {
+    let (broker, runtime) = (Broker::start(), Runtime::new().unwrap());
+    let data = broker.data();
+    let (connection, channel) = runtime.block_on(connected(&broker));
+    runtime.block_on(declare(&channel, "q"));
+    assert_eq!(change(data, "POST", "leveret/app/stop", &Value::Null), 204);
+    assert_eq!(found(data, "connections"), json!([]), "they are gone once it is answered");
+    assert!(!is_listened_on(&broker));
+    wait_until("the client was told", || !connection.status().connected());
+    for path in ["suspend", "resume"] {
+        let refused = ask(data, "POST", &format!("leveret/listeners/{path}"), &Value::Null);
+        let reason = refused.body["reason"].as_str().unwrap_or_default();
+        assert!(refused.status == 409 && reason.contains("start_app"), "{refused:?}");
+    }
+    assert_eq!(found(data, "leveret/listeners")["state"], "stopped");
+    assert_eq!(is_well(&broker), [503, 503]);
+    assert_eq!(change(data, "POST", "leveret/app/start", &Value::Null), 204);
+    let (_connection, channel) = runtime.block_on(connected(&broker));
+    let passive = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+    runtime.block_on(channel.queue_declare("q".into(), passive, FieldTable::default())).unwrap();
+}
+
+#[test]
+fn the_broker_stops_in_order_when_it_is_told_to() {
+    let mut broker = Broker::start();
+    assert_eq!(change(broker.data(), "POST", "leveret/stop", &json!({})), 204);
+    assert!(broker.ended().is_some_and(|status| status.success()));
+    broker.logged("the store is closed");
+}
+
+#[test]
+fn connections_are_closed_by_vhost_and_user() {
+    let (broker, runtime) = (Broker::start(), Runtime::new().unwrap());
+    let data = broker.data();
+    let (one, _channel) = runtime.block_on(connected(&broker));
+    let (two, _channel) = runtime.block_on(connected(&broker));
+    let closed = |query: &str| ask(data, "DELETE", &format!("leveret/connections{query}"), &Value::Null).body;
+    assert_eq!(closed("?vhost=other"), json!({"closed": 0}));
+    assert_eq!(closed("?vhost=%2F&user=nobody"), json!({"closed": 0}));
+    assert_eq!(closed("?vhost=%2F&user=guest"), json!({"closed": 2}));
+    wait_until("both are told", || !one.status().connected() && !two.status().connected());
+}
+
+#[test]
+fn a_consumer_that_is_cancelled_hears_of_it_and_its_queue_has_none() {
+    let (broker, runtime) = (Broker::start(), Runtime::new().unwrap());
+    let data = broker.data();
+    let (_connection, channel) = runtime.block_on(connected(&broker));
+    let (told, hears) = std::sync::mpsc::channel();
+    runtime.block_on(async {
+        declare(&channel, "q").await;
+        let options = BasicConsumeOptions::default();
+        let tag = "a tag/with ü";
+        let consumer = channel.basic_consume("q".into(), tag.into(), options, FieldTable::default()).await;
+        consumer.unwrap().set_delegate(move |delivery: DeliveryResult| {
+            // None: cancelled.
+            let _ = told.send(matches!(delivery, Ok(None)));
+            async {}
+        });
+    });
+    let consumers = found(data, "consumers");
+    let channel_name = consumers[0]["channel_details"]["name"].as_str().unwrap();
+    let encoded: String = channel_name.bytes().map(|byte| format!("%{byte:02X}")).collect();
+    let path = |tag: &str| format!("leveret/consumers/{encoded}/{tag}");
+    for absent in [path("other"), "leveret/consumers/nobody%20%281%29/t".to_owned()] {
+        assert_eq!(change(data, "DELETE", &absent, &Value::Null), 404, "{absent}");
+    }
+    assert_eq!(change(data, "DELETE", &path("a%20tag%2Fwith%20%C3%BC"), &Value::Null), 204);
+    assert_eq!(hears.recv_timeout(SOON), Ok(true));
+    wait_until("nobody consumes", || found(data, "queues/%2F/q")["consumers"] == 0);
+    assert_eq!(found(data, "consumers"), json!([]));
+}
+
+#[test]
+fn an_alarm_that_is_set_by_hand_blocks_publishers_until_it_is_cleared() {
+    let broker = Broker::start();
+    let data = broker.data();
+    let alarms = |memory: bool, disk: bool| {
+        let of = |on: bool| json!({"in_effect": on, "by_hand": on});
+        assert_eq!(found(data, "leveret/alarms"), json!({"memory": of(memory), "disk": of(disk)}));
+        let local = ask(data, "GET", "health/checks/local-alarms", &Value::Null).status;
+        assert_eq!(local, if memory || disk { 503 } else { 200 });
+    };
+    alarms(false, false);
+    for (method, alarm, memory, disk) in [
+        ("PUT", "memory", true, false),
+        ("PUT", "disk", true, true),
+        ("PUT", "disk", true, true),
+        ("DELETE", "memory", false, true),
+        ("DELETE", "disk", false, false),
+    ] {
+        assert_eq!(change(data, method, &format!("leveret/alarms/{alarm}"), &Value::Null), 204);
+        alarms(memory, disk);
+    }
+    assert_eq!(change(data, "PUT", "leveret/alarms/files", &Value::Null), 404);
+    // One that is so stays, whoever clears it.
+    assert_eq!(change(data, "PUT", "leveret/thresholds", &json!({"memory_limit_relative": 0.0})), 204);
+    wait_until("it is noticed", || found(data, "leveret/alarms")["memory"]["in_effect"] == true);
+    assert_eq!(change(data, "DELETE", "leveret/alarms/memory", &Value::Null), 204);
+    assert_eq!(found(data, "leveret/alarms")["memory"], json!({"in_effect": true, "by_hand": false}));
+}
+
+#[test]
+fn thresholds_are_given_in_bytes_and_as_a_share_too() {
+    let broker = Broker::start();
+    let data = broker.data();
+    let set = |body: &Value| change(data, "PUT", "leveret/thresholds", body);
+    assert_eq!(set(&json!({"memory_limit_bytes": 5_000_000_000u64, "disk_free_limit_bytes": 1_000})), 204);
+    let thresholds = found(data, "leveret/thresholds");
+    assert_eq!(thresholds["memory_limit_bytes"], 5_000_000_000u64);
+    assert_eq!(
+        (&thresholds["memory_limit_mib"], &thresholds["disk_free_limit_bytes"]),
+        (&json!(4768), &json!(1000))
+    );
+    assert_eq!(set(&json!({"memory_limit_relative": 0.5, "disk_free_limit_relative": 0})), 204);
+    let thresholds = found(data, "leveret/thresholds");
+    let total = thresholds["memory_total_bytes"].as_u64().unwrap();
+    assert_eq!(thresholds["memory_limit_bytes"].as_u64().unwrap(), total / 2);
+    assert_eq!(thresholds["disk_free_limit_bytes"], 0);
+    assert_eq!(set(&json!({"memory_limit_mib": 0})), 204);
+    assert_eq!(found(data, "leveret/thresholds")["memory_limit_bytes"], Value::Null);
+    for wrong in [
+        json!({"memory_limit_relative": -1}),
+        json!({"memory_limit_relative": "0.5"}),
+        json!({"memory_limit": 1}),
+        json!({"disk_free_limit_gb": 1}),
+        json!({"memory_limit_bytes": 1.5}),
+    ] {
+        assert_eq!(set(&wrong), 400, "{wrong}");
+    }
+}
+
+#[test]
+fn a_password_is_tried_without_a_login() {
+    let broker = Broker::start();
+    let data = broker.data();
+    let attempts = found(data, "auth/attempts/leveret@localhost");
+    let tried = |user: &str, password: &str| {
+        let said = ask(data, "POST", "leveret/authenticate", &json!({"user": user, "password": password}));
+        assert_eq!(said.status, 200);
+        said.body
+    };
+    assert_eq!(tried("guest", "guest"), json!({"authenticated": true}));
+    for (user, password) in [("guest", "other"), ("nobody", "guest")] {
+        let said = tried(user, password);
+        assert_eq!(said["authenticated"], false);
+        assert!(said["reason"].as_str().unwrap().contains(user), "{said}");
+    }
+    assert_eq!(change(data, "POST", "leveret/authenticate", &json!({"user": "guest"})), 400);
+    assert_eq!(found(data, "auth/attempts/leveret@localhost"), attempts);
+}
+
+#[test]
+fn the_log_is_read_and_followed_and_its_filter_changed() {
+    let broker = Broker::start();
+    let data = broker.data();
+    let last = |count: u32| ask_text(&broker, &format!("leveret/log?lines={count}"));
+    assert!(last(1000).contains("Server startup complete"));
+    assert_eq!(change(data, "DELETE", "vhosts/first", &Value::Null), 404);
+    let lines = last(1);
+    assert!(lines.lines().count() == 1 && lines.contains("/api/vhosts/first"), "{lines}");
+    assert!(!lines.contains('\u{1b}'));
+
+    let mut following = BufReader::new(connect(data).unwrap());
+    following.get_mut().set_read_timeout(Some(SOON)).unwrap();
+    following
+        .get_mut()
+        .write_all(b"GET /api/leveret/log?lines=1&follow=true HTTP/1.1\r\nhost: h\r\n\r\n")
+        .unwrap();
+    let mut heard = |text: &str| {
+        let mut line = String::new();
+        while !line.contains(text) {
+            line.clear();
+            assert!(following.read_line(&mut line).unwrap() > 0, "it ended without {text}");
+        }
+    };
+    heard("text/plain");
+    heard("/api/vhosts/first");
+    for later in ["/api/vhosts/second", "/api/vhosts/third"] {
+        assert_eq!(change(data, "DELETE", &later[5..], &Value::Null), 404);
+        heard(later);
+    }
+
+    assert_eq!(found(data, "leveret/log-filter"), json!({"filter": "info"}));
+    for wrong in [json!({"filter": "loud"}), json!({}), json!({"filter": 1})] {
+        assert_eq!(change(data, "PUT", "leveret/log-filter", &wrong), 400, "{wrong}");
+    }
+    assert_eq!(change(data, "PUT", "leveret/log-filter", &json!({"filter": "off"})), 204);
+    assert_eq!(change(data, "DELETE", "vhosts/unheard", &Value::Null), 404);
+    assert_eq!(change(data, "PUT", "leveret/log-filter", &json!({"filter": "info"})), 204);
+    assert_eq!(change(data, "DELETE", "vhosts/heard", &Value::Null), 404);
+    let lines = last(1000);
+    assert!(!lines.contains("unheard") && lines.contains("/api/vhosts/heard"), "{lines}");
+    broker.logged("/api/vhosts/heard");
+}
+
+#[test]
+fn a_stop_waits_for_nobody_who_follows_the_log() {
+    let mut broker = Broker::start();
+    let mut following = BufReader::new(connect(broker.data()).unwrap());
+    following.get_mut().set_read_timeout(Some(SOON)).unwrap();
+    following.get_mut().write_all(b"GET /api/leveret/log?follow=true HTTP/1.1\r\nhost: h\r\n\r\n").unwrap();
+    let mut line = String::new();
+    following.read_line(&mut line).unwrap();
+    assert!(line.contains("200"), "{line}");
+    broker.signal("TERM");
+    // The end of a chunked body.
+    let ended = following.lines().map_while(Result::ok).any(|line| line == "0");
+    assert!(ended && broker.ended().is_some_and(|status| status.success()));
+}
+
+/// A body that is no JSON.
+fn ask_text(broker: &Broker, path: &str) -> String {
+    let mut stream = BufReader::new(connect(broker.data()).unwrap());
+    let request = format!("GET /api/{path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    stream.get_mut().write_all(request.as_bytes()).unwrap();
+    let text = std::io::read_to_string(stream).unwrap();
+    text.split_once("\r\n\r\n").unwrap().1.to_owned()
+}
