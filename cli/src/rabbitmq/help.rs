@@ -7,19 +7,19 @@ use super::verb::{Tools, Verb};
 pub(super) fn usage(tool: &str, verb: &Verb) -> String {
     let words =
         if verb.usage.is_empty() { verb.name.to_owned() } else { format!("{} {}", verb.name, verb.usage) };
-    format!("Usage\n\n{tool} [--node <node>] [--longnames] [--quiet] {words}\n")
+    format!("Usage\n\n{tool} [--node <node>] [--longnames] [--quiet] {words}")
 }
 
 /// What a verb does and how it is called.
 pub(super) fn of_verb(tool: &str, verb: &Verb) -> String {
-    format!("\n{}\n{}.\n", usage(tool, verb), verb.about)
+    format!("\n{}\n\n{}.\n", usage(tool, verb), verb.about)
 }
 
 /// All verbs of a tool.
 pub(super) fn of_tool(tool: &str, tools: Tools) -> String {
     format!(
         "\nUsage\n\n{tool} [--node <node>] [--timeout <timeout>] [--longnames] [--quiet] <command> [<command options>]\n\n\
-         Available commands:\n\n{}Use '{tool} help <command>' to learn more about a specific command\n",
+         Available commands:\n\n{}Use '{tool} help <command>' to learn more about a specific command",
         commands(tools)
     )
 }

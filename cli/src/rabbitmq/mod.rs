@@ -38,11 +38,20 @@ pub fn run(tool: &str, arguments: Vec<OsString>) -> Option<ExitCode> {
     let tool = *TOOLS.iter().find(|name| **name == tool)?;
     let line: Vec<String> =
         arguments.into_iter().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let line = completing(line);
     let code = match Tools::named(tool) {
         Some(tools) => carry_out(tool, tools, &line),
         None => 64,
     };
     Some(ExitCode::from(code))
+}
+
+/// Shells that complete ask by a switch for what is a verb.
+fn completing(mut line: Vec<String>) -> Vec<String> {
+    if let Some(first) = line.first_mut().filter(|first| *first == "--auto-complete") {
+        "autocomplete".clone_into(first);
+    }
+    line
 }
 
 /// A verb of this tool, by its name.
@@ -97,6 +106,7 @@ fn answer(call: &Call<'_>) -> Result<String, Wrong> {
     if many != ANY && count > many {
         return Err(Invalid::usage("too many arguments.").into());
     }
+    output::check(words)?;
     (verb.check)(call)?;
     let banner = (verb.banner)(call);
     let is_quiet = words.is("quiet") || words.is("silent") || is_for_programs(words);
@@ -120,7 +130,7 @@ fn said(text: &str) -> u8 {
 fn explained(wrong: Wrong, call: &Call<'_>, line: &[String]) -> (u8, String) {
     match wrong {
         Wrong::Said(code, text) => (code, text),
-        Wrong::Failed(failure) => wrong::failed(&failure, call.verb.name, &call.node()),
+        Wrong::Failed(failure) => wrong::failed(&failure, call.verb.name, &call.node(), patience(call)),
         Wrong::Invalid(invalid) => {
             let what = if invalid.is_of_node { "Error" } else { "Error (argument validation)" };
             let usage = help::usage(call.tool, call.verb);
@@ -130,11 +140,16 @@ fn explained(wrong: Wrong, call: &Call<'_>, line: &[String]) -> (u8, String) {
     }
 }
 
+/// How long an answer might have taken, in milliseconds.
+fn patience(call: &Call<'_>) -> u128 {
+    call.words.timeout().unwrap_or(crate::broker::PATIENCE).as_millis()
+}
+
 /// There is no such verb: one that is nearly called so, or all that there are.
 fn unknown(tool: &str, tools: Tools, line: &[String], named: &str) -> u8 {
     let words = Words::read(line, &[]);
     if named.is_empty() && (words.is("help") || line.iter().any(|word| word == "--help")) {
-        return said(&help::of_tool(tool, tools));
+        return said(&format!("{}\n", help::of_tool(tool, tools)));
     }
     if named.is_empty() && line.iter().any(|word| word == "--version") {
         return said(&format!("{}\n", groups::VERSION));

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::options::Words;
 use super::pretty;
 use super::term::Term;
+use super::wrong::Invalid;
 
 /// What is printed where all goes well.
 #[derive(Debug)]
@@ -71,6 +72,18 @@ impl Format {
     }
 }
 
+/// Refuses a format that nothing is written in.
+pub(super) fn check(words: &Words) -> Result<(), Invalid> {
+    match words.text("formatter") {
+        // These are the formats of single verbs, which have no other one.
+        None | Some("string" | "report" | "plugins") => Ok(()),
+        Some(_) if Format::of(words).is_some() => Ok(()),
+        Some(other) => Err(Invalid::argument(&format!(
+            "there is no formatter '{other}': use table, pretty_table, json, csv or erlang"
+        ))),
+    }
+}
+
 /// Whether what comes is for programs, which want no word before it.
 pub(super) fn is_for_programs(words: &Words) -> bool {
     matches!(Format::of(words), Some(Format::Json | Format::Csv))
@@ -112,7 +125,7 @@ impl Rows {
         let has_header = !words.is("silent") && !words.is_not("table-headers");
         match format {
             Format::Table => self.with_tabs(has_header),
-            Format::PrettyTable if self.rows.is_empty() => String::new(),
+            Format::PrettyTable if self.rows.is_empty() && !self.says_that_it_is_empty => String::new(),
             Format::PrettyTable => pretty::table(&self.columns, &self.rows),
             Format::Json => self.json(),
             Format::Csv => self.csv(!words.is_not("table-headers")),

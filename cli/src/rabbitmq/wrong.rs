@@ -64,10 +64,13 @@ impl From<Invalid> for Wrong {
     }
 }
 
-/// The exit code and the text of a failure: of the verb, and on the node, by these names.
-pub(super) fn failed(failure: &Failure, verb: &str, node: &str) -> (u8, String) {
+/// The exit code and the text of a failure: of the verb, and on the node, by these names, and after so many milliseconds at the most.
+pub(super) fn failed(failure: &Failure, verb: &str, node: &str, patience: u128) -> (u8, String) {
     match failure.kind {
-        Kind::TimedOut => (TEMPORARY, format!("Error: operation {verb} on node {node} timed out. {failure}")),
+        Kind::TimedOut => (
+            TEMPORARY,
+            format!("Error: operation {verb} on node {node} timed out. Timeout value used: {patience}"),
+        ),
         Kind::Unreachable => {
             (UNAVAILABLE, format!("Error: unable to perform an operation on node '{node}': {failure}"))
         }

@@ -114,7 +114,14 @@ fn import(call: &Call<'_>) -> Answer {
             format!("Failed to deserialise input (format: JSON) (error: {error})"),
         ));
     }
-    call.broker()?.send_bytes(Method::POST, Path::api("definitions"), definitions)?.accepted()?;
+    let reply = call.broker()?.send_bytes(Method::POST, Path::api("definitions"), definitions)?.accepted()?;
+    let left_out = if reply.body.is_empty() { Value::Null } else { reply.json()? };
+    let left_out: Vec<&str> =
+        left_out["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    if !left_out.is_empty() {
+        let what = format!("Imported, but for what cannot be here:\n{}", left_out.join("\n"));
+        return Err(Wrong::error(UNAVAILABLE, what));
+    }
     if call.words.is("quiet") || call.words.is("silent") {
         return Ok(Output::Nothing);
     }

@@ -5,7 +5,7 @@ use hyper::Method;
 
 use super::super::call::Call;
 use super::super::options::{HEADERS, Switch, flag, integer, text};
-use super::super::output::Output;
+use super::super::output::{Output, Rows};
 use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Tools, Verb, verb};
 use super::super::wrong::{DATA_ERROR, Invalid, SOFTWARE, Wrong};
 use crate::broker::Path;
@@ -101,13 +101,15 @@ pub(super) const CONFIGURATION: &[Verb] = &[
 const BOTH: Tools = CTL.and(DIAGNOSTICS);
 
 pub(super) const MONITORING: &[Verb] = &[
-    refused(
+    verb(
         "list_channel_interceptors",
         "[--no-table-headers] [--timeout <timeout>]",
-        "lists plugins that change what channels carry, and there are none here",
+        "Lists nothing: no plugins change what channels carry",
+        |_| Ok(Output::Rows(Rows::default().as_a_list())),
     )
     .of(BOTH)
-    .with(HEADERS),
+    .with(HEADERS)
+    .says(|_| "Listing channel interceptors ...".to_owned()),
     refused("list_ciphers", "", NO_SECRETS).of(BOTH),
     refused("list_hashes", "", NO_SECRETS).of(BOTH),
 ];

@@ -31,13 +31,13 @@ fn complete(call: &Call<'_>) -> Answer {
 fn of_what(call: &Call<'_>) -> Answer {
     let tools = tools(call);
     if call.words.is("list-commands") {
-        return Ok(Output::line(help::commands(tools).trim_end_matches('\n')));
+        return Ok(Output::line(help::commands(tools).trim_end_matches('\n').to_owned() + "\n"));
     }
     let Some(name) = call.arguments().first() else {
         return Ok(Output::line(help::of_tool(call.tool, tools)));
     };
     match help::verbs(tools).find(|verb| verb.name == name) {
         Some(verb) => Ok(Output::line(help::of_verb(call.tool, verb))),
-        None => Err(Wrong::error(USAGE, format!("Command '{name}' not found."))),
+        None => Err(Wrong::error(USAGE, format!("\nCommand '{name}' not found."))),
     }
 }

@@ -333,14 +333,14 @@ fn wait(call: &Call<'_>) -> Answer {
     );
     say(format!("Waiting for erlang distribution on node '{node}' while OS process '{shown}' is running"));
     loop {
+        if !pid.is_some_and(|pid| test_kill_process(pid).is_ok()) {
+            return Err(Wrong::error(UNAVAILABLE, "process_not_running"));
+        }
         match is_running(call) {
             Ok(true) => break,
             Ok(false) => {}
             Err(failure) if failure.kind == Kind::Unreachable => {}
             Err(failure) => return Err(failure.into()),
-        }
-        if !pid.is_some_and(|pid| test_kill_process(pid).is_ok()) {
-            return Err(Wrong::error(UNAVAILABLE, "process_not_running"));
         }
         if Instant::now() > deadline {
             return Err(late());

@@ -14,6 +14,7 @@ use super::super::output::{Output, Rows};
 use super::super::term::Term;
 use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
 use super::super::wrong::{DATA_ERROR, Invalid, UNAVAILABLE, Wrong};
+use super::listeners;
 use crate::broker::{Broker, Failure, Path, Where};
 
 const TIMEOUT: &str = "[--timeout <timeout>]";
@@ -54,6 +55,16 @@ pub(super) const VERBS: &[Verb] = &[
     .of(CTL.and(DIAGNOSTICS))
     .with(&[flag("by-source")])
     .says(|call| format!("Listing authentication\n attempts for node \"{}\" ...", call.node())),
+    verb("listeners", TIMEOUT, "Lists what the broker listens on", |call| {
+        let overview = call.get(Path::api("overview"))?;
+        let text: String = listeners::lines(&overview).into_iter().map(|line| line + "\n").collect();
+        let term = Term::of(
+            &json!({ "result": "ok", "node": call.node(), "listeners": listeners::json(&overview) }),
+        );
+        Ok(Output::Document { text, term })
+    })
+    .of(DIAGNOSTICS)
+    .says(|call| format!("Asking node {} to report its protocol listeners ...", call.node())),
     verb(
         "log_tail",
         "[--number|-N <number>] [--timeout <timeout>]",
