@@ -5,7 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use leveret::config::{CommandLine, Decision, ServeConfig, Verb, VerifyConfig};
 use leveret::{logging, manage, server};
 
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let outcome = match CommandLine::parse().verb() {
         Verb::Serve(config) => serve(&config),
         Verb::Verify(config) => verify(&config),
-        Verb::Noun(noun) => return noun.run(),
+        Verb::Noun(noun) => return noun.run(CommandLine::command),
         Verb::As { tool, arguments } => act_as(&tool, arguments),
     };
     outcome.unwrap_or_else(|error| {

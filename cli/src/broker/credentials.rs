@@ -19,6 +19,7 @@ pub(super) fn header(
     uri: &Uri,
     environment: Option<String>,
     file: Option<&Path>,
+    is_silent: bool,
 ) -> Result<HeaderValue, Failure> {
     let user = uri.user().unwrap_or(GUEST);
     let password = match (uri.password(), file) {
@@ -27,6 +28,7 @@ pub(super) fn header(
         (None, None) => match environment {
             Some(password) => password,
             None if uri.user().is_none() => GUEST.to_owned(),
+            None if is_silent => return Err(Failure::usage("a password is needed")),
             None => asked_for(&format!("Password of {user}: "))?,
         },
     };

@@ -1,6 +1,7 @@
 //! Why a command was not carried out: what was wrong, what to do, and of what kind it is, from which exit codes follow.
 
 use std::fmt;
+use std::io;
 
 /// Of what kind a failure is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,6 +16,8 @@ pub enum Kind {
     NotFound,
     Unreachable,
     TimedOut,
+    /// Standard output takes no more.
+    Output,
 }
 
 /// One line for people: what was wrong, and what to do.
@@ -40,6 +43,14 @@ impl Failure {
     #[must_use]
     pub fn usage(what: impl Into<String>) -> Failure {
         Failure::new(Kind::Usage, what)
+    }
+
+    /// What was to be printed could not be. Where nobody reads it any more, as behind `| head`, that is worth no words.
+    #[must_use]
+    pub fn output(error: &io::Error) -> Failure {
+        let hung_up = error.kind() == io::ErrorKind::BrokenPipe;
+        let what = if hung_up { String::new() } else { format!("standard output: {error}") };
+        Failure::new(Kind::Output, what)
     }
 
     /// With what to do about it.

@@ -2,8 +2,9 @@
 //! is asked for is said elsewhere.
 
 mod connection;
-mod credentials;
+pub(crate) mod credentials;
 mod failure;
+mod items;
 mod path;
 mod place;
 mod reply;
@@ -19,6 +20,7 @@ use tokio::runtime::{Builder, Runtime};
 
 use connection::Connection;
 pub use failure::{Failure, Kind};
+pub use items::Items;
 pub use path::Path;
 pub use place::{Uri, Where};
 pub use reply::{Body, Reply};
@@ -78,32 +80,30 @@ impl Broker {
         self.open(method, path, body)?.whole()
     }
 
-    /// The same with headers of its own and without a body.
-    pub fn send_with(
-        &self,
-        method: Method,
-        path: impl Into<Path>,
-        headers: &[(&'static str, &str)],
-    ) -> Result<Reply, Failure> {
-        self.open_with(method, path, headers, Vec::new())?.whole()
+    /// The items of a listing, as they come.
+    pub fn list(&self, path: impl Into<Path>) -> Result<Items<'_>, Failure> {
+        Ok(Items::of(self.open(Method::GET, path, Vec::new())?.accepted()?))
+    }
+
+    /// Has a connection closed, or several; its client is told the reason.
+    pub fn close(&self, path: impl Into<Path>, reason: &str) -> Result<Reply, Failure> {
+        self.ask(Method::DELETE, &path.into(), &[("x-reason", reason)], Bytes::new())?.whole()
     }
 
     /// Sends a request, and hands out the answer as it comes.
     pub fn open(&self, method: Method, path: impl Into<Path>, body: Vec<u8>) -> Result<Body<'_>, Failure> {
-        self.open_with(method, path, &[], body)
+        self.ask(method, &path.into(), &[], body.into())
     }
 
-    fn open_with(
+    fn ask(
         &self,
         method: Method,
-        path: impl Into<Path>,
-        headers: &[(&'static str, &str)],
-        body: Vec<u8>,
+        path: &Path,
+        headers: &[(&str, &str)],
+        body: Bytes,
     ) -> Result<Body<'_>, Failure> {
-        let body = Bytes::from(body);
-        let path = path.into();
         let is_repeatable = [Method::GET, Method::PUT, Method::DELETE].contains(&method);
-        let request = || self.request(method.clone(), &path, headers, body.clone());
+        let request = || self.request(method.clone(), path, headers, body.clone());
         let kept = self.connection.take();
         let was_kept = kept.is_some();
         let mut connection = kept.map_or_else(|| self.connect(), Ok)?;
@@ -129,7 +129,7 @@ impl Broker {
         &self,
         method: Method,
         path: &Path,
-        headers: &[(&'static str, &str)],
+        headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Request<connection::RequestBody>, Failure> {
         let mut request =
@@ -137,11 +137,11 @@ impl Broker {
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
-        for (name, value) in headers {
-            request = request.header(*name, value.as_bytes());
-        }
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         request.body(body.into()).map_err(|error| {
             Failure::new(Kind::Usage, format!("'{}' cannot be asked for: {error}", path.as_str()))

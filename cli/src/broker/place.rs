@@ -32,6 +32,8 @@ pub struct Where {
     pub password_file: Option<PathBuf>,
     /// How long an answer may take.
     pub patience: Option<Duration>,
+    /// Asks for no password on the terminal.
+    pub is_silent: bool,
 }
 
 /// What is connected to.
@@ -60,7 +62,8 @@ impl Where {
             let mut uri = Uri::parse(&uri)?;
             uri.user = self.user.clone().or(uri.user);
             let password = environment("LEVERET_PASSWORD");
-            let authorization = credentials::header(&uri, password, self.password_file.as_deref())?;
+            let authorization =
+                credentials::header(&uri, password, self.password_file.as_deref(), self.is_silent)?;
             return Ok((Target::Tcp(uri), Some(authorization)));
         }
         if self.user.is_some() || self.password_file.is_some() {

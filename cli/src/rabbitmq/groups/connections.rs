@@ -1,6 +1,5 @@
 //! Connections and channels: what is listed of them, and how they are closed.
 
-use hyper::Method;
 use serde_json::Value;
 
 use super::super::call::Call;
@@ -158,7 +157,7 @@ fn close(call: &Call<'_>, names: &[&str], reason: &str) -> Result<usize, Wrong> 
     let mut closed = 0;
     for name in names {
         let path = Path::api("connections").segment(name);
-        let reply = call.broker()?.send_with(Method::DELETE, path, &[("x-reason", reason)])?;
+        let reply = call.broker()?.close(path, reason)?;
         if reply.status != 404 {
             reply.accepted()?;
             closed += 1;
