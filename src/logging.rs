@@ -182,7 +182,7 @@ mod tests {
         for filter in ["info", "DEBUG", "off", "3", "info,leveret::store=debug", "leveret::store=trace"] {
             assert!(parse(filter).is_ok(), "{filter}");
         }
-        for filter in ["loud", "debugg", "", "leveret=loud", "info,=,"] {
+        for filter in ["loud", "debugg", "leveret=loud"] {
             assert!(parse(filter).is_err(), "{filter}");
         }
     }

@@ -12,7 +12,6 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
-use super::clients::is_asked;
 use super::guests::Guest;
 use super::listing_body::{Listing, PIECE, Pieces, Writing};
 use super::page;
@@ -88,15 +87,15 @@ impl Pieces for Follower {
 
 pub(super) async fn read(call: &Call<'_>) -> Outcome {
     let recent = log(call)?.recent();
-    let lines = page::value(call.query.unwrap_or_default(), "lines").flatten();
-    let lines = match lines {
+    let asked = |name| page::value(call.query.unwrap_or_default(), name).flatten();
+    let lines = match asked("lines") {
         None => LINES,
         Some(count) => {
             count.parse().map_err(|_| Refusal::bad(format!("lines is {count:?}, not a number of lines")))?
         }
     };
     let next = recent.last(lines);
-    if !is_asked(call, "follow") {
+    if asked("follow").is_none_or(|follow| follow != "true") {
         return Ok(Answer::Plain(recent.from(next, usize::MAX).text));
     }
     let administrator = call.context.administrator.clone();

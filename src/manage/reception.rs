@@ -72,7 +72,7 @@ fn done(outcome: Result<(), ListenersError>, what: &str) -> Outcome {
             Ok(Answer::Done)
         }
         Err(error @ ListenersError::Stopped) => Err(Refusal::Conflict(error.to_string())),
-        Err(error @ (ListenersError::Taken { .. } | ListenersError::Slow)) => {
+        Err(error @ (ListenersError::Taken { .. } | ListenersError::Slow { .. })) => {
             Err(Refusal::Blocked(error.to_string()))
         }
     }

@@ -1,24 +1,17 @@
-//! The listeners for AMQP clients as an administrator sees them: open; suspended, then nobody new comes in; or stopped, then nobody
-//! is in either. Who is accepted, and how, is in `listener`.
+//! The listeners for AMQP clients, which are opened and closed while the broker runs. Who is accepted, and how, is in `listener`; who
+//! opens and closes them, in `reception`.
 
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use parking_lot::Mutex;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::{Mutex as AsyncMutex, watch};
-use tokio::time::timeout;
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard, watch};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::administrator::Administrator;
-use super::connection_task::shutdown;
 use super::listener;
-
-/// How long clients may take to go once they were told: a little longer than any of them has.
-const FAREWELL: Duration = Duration::from_secs(35);
 
 /// Whether clients come in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +32,8 @@ pub enum ListenersError {
         "cannot listen on {address}: {source}; nobody can connect until that is mended and asked for again"
     )]
     Taken { address: SocketAddr, source: io::Error },
-    #[error("some clients have not gone within {} s; nobody new can connect", FAREWELL.as_secs())]
-    Slow,
+    #[error("some clients have not gone within {seconds} s; nobody new can connect")]
+    Slow { seconds: u64 },
 }
 
 /// An open listener.
@@ -61,8 +54,14 @@ struct Door {
 pub(super) struct ClientListeners {
     doors: Vec<Door>,
     reception: Mutex<Reception>,
-    /// Opens and closes one after the other.
+    /// They are opened and closed by one at a time.
     turn: AsyncMutex<()>,
+}
+
+/// The right to open and close them.
+pub(super) struct Turn<'a> {
+    listeners: &'a ClientListeners,
+    _turn: MutexGuard<'a, ()>,
 }
 
 impl Listening {
@@ -95,13 +94,24 @@ impl ClientListeners {
         self.doors[at].listening.subscribe()
     }
 
-    fn reception(&self) -> Reception {
+    pub(super) fn reception(&self) -> Reception {
         *self.reception.lock()
     }
 
+    /// Whoever opens or closes them has this first.
+    pub(super) async fn turn(&self) -> Turn<'_> {
+        Turn { listeners: self, _turn: self.turn.lock().await }
+    }
+}
+
+impl Turn<'_> {
+    pub(super) fn set(&self, reception: Reception) {
+        *self.listeners.reception.lock() = reception;
+    }
+
     /// Nobody comes in any more once this returns; who was accepted before is registered by then.
-    async fn close(&self) {
-        for door in &self.doors {
+    pub(super) async fn close(&self) {
+        for door in &self.listeners.doors {
             if let Some(listening) = door.listening.send_replace(None) {
                 let closed = listening.closed.clone();
                 drop(listening);
@@ -112,89 +122,20 @@ impl ClientListeners {
     }
 
     /// Opens all or none.
-    fn open(&self) -> Result<(), ListenersError> {
-        let all = self.addresses();
+    pub(super) fn open(&self) -> Result<(), ListenersError> {
+        let ClientListeners { doors, .. } = self.listeners;
+        let all = self.listeners.addresses();
         let mut opened = Vec::with_capacity(all.len());
-        for door in &self.doors {
+        for door in doors {
             let is_open = door.listening.borrow().is_some();
             let listener = if is_open { Ok(None) } else { listener::bind_one(door.address, &all).map(Some) };
             opened.push(listener.map_err(|source| ListenersError::Taken { address: door.address, source })?);
         }
-        for (door, listener) in self.doors.iter().zip(opened) {
+        for (door, listener) in doors.iter().zip(opened) {
             if let Some(listener) = listener {
                 door.listening.send_replace(Some(Listening::new(listener)));
             }
         }
         Ok(())
-    }
-}
-
-impl Administrator {
-    /// Whether clients come in.
-    #[must_use]
-    pub fn reception(&self) -> Reception {
-        self.listeners().reception()
-    }
-
-    /// Where clients can connect now.
-    #[must_use]
-    pub fn open_listeners(&self) -> Vec<SocketAddr> {
-        let is_open = self.reception() == Reception::Running;
-        if is_open { self.facts().listeners.clone() } else { Vec::new() }
-    }
-
-    /// Lets no new clients in; those who are connected stay.
-    pub async fn suspend_listeners(&self) -> Result<(), ListenersError> {
-        let listeners = self.listeners();
-        let _turn = listeners.turn.lock().await;
-        if listeners.reception() == Reception::Stopped {
-            return Err(ListenersError::Stopped);
-        }
-        *listeners.reception.lock() = Reception::Suspended;
-        listeners.close().await;
-        Ok(())
-    }
-
-    /// Lets new clients in again.
-    pub async fn resume_listeners(&self) -> Result<(), ListenersError> {
-        let listeners = self.listeners();
-        let _turn = listeners.turn.lock().await;
-        if listeners.reception() == Reception::Stopped {
-            return Err(ListenersError::Stopped);
-        }
-        listeners.open()?;
-        *listeners.reception.lock() = Reception::Running;
-        Ok(())
-    }
-
-    /// Closes all connections with 320 and lets nobody in; returns once they are gone. What is in queues stays, what is to
-    /// expire expires.
-    pub async fn stop_serving(&self) -> Result<(), ListenersError> {
-        let listeners = self.listeners();
-        let _turn = listeners.turn.lock().await;
-        *listeners.reception.lock() = Reception::Stopped;
-        listeners.close().await;
-        let connections = self.mailboxes().connections();
-        connections.close_all(&shutdown());
-        timeout(FAREWELL, connections.emptied()).await.map_err(|_| ListenersError::Slow)
-    }
-
-    /// The end of [`Administrator::stop_serving`] and [`Administrator::suspend_listeners`].
-    pub async fn start_serving(&self) -> Result<(), ListenersError> {
-        let listeners = self.listeners();
-        let _turn = listeners.turn.lock().await;
-        listeners.open()?;
-        *listeners.reception.lock() = Reception::Running;
-        Ok(())
-    }
-
-    /// The broker stops in order, as by SIGTERM.
-    pub fn stop_broker(&self) {
-        self.stop().cancel();
-    }
-
-    /// Returns once the broker stops.
-    pub async fn stopping(&self) {
-        self.stop().cancelled().await;
     }
 }

@@ -26,6 +26,7 @@ mod message_memory;
 pub mod owners;
 mod process_log;
 mod random;
+mod reception;
 mod resource_monitor;
 mod router;
 mod run;
