@@ -78,6 +78,7 @@ pub(super) fn failed(failure: &Failure, verb: &str, node: &str, patience: u128) 
             (NOT_PERMITTED, format!("Error: unable to perform an operation on node '{node}': {failure}"))
         }
         Kind::NotAllowed => (NOT_PERMITTED, format!("Error:\n{failure}")),
+        Kind::Output => (SOFTWARE, format!("Error:\n{failure}")),
         Kind::Usage => (USAGE, format!("Error:\n{failure}")),
         Kind::Refused | Kind::NotFound => {
             let said = failure.reason.clone().unwrap_or_else(|| failure.to_string());

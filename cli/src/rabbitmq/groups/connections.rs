@@ -120,9 +120,7 @@ pub(super) const CLOSING: &[Verb] = &[
         false => format!("Closing all connections in vhost {}, reason: {}...", call.vhost(), call.argument(0)),
     }),
     verb("close_all_user_connections", "<username> <explanation>", "Closes the connections of a user", |call| {
-        let of_user = call.get(Path::api("connections").query("columns", "name,user"))?;
-        let names = names(&of_user, |connection| connection["user"] == call.argument(0));
-        close(call, &names, call.argument(1))?;
+        close_many(call, Some(("user", call.argument(0))), call.argument(1))?;
         Ok(Output::Nothing)
     })
     .takes(2, 2)
@@ -166,26 +164,38 @@ fn close(call: &Call<'_>, names: &[&str], reason: &str) -> Result<usize, Wrong> 
     Ok(closed)
 }
 
-fn close_all(call: &Call<'_>) -> Answer {
-    let connections = call.get(Path::api("connections").query("columns", "name,vhost"))?;
-    let (is_global, vhost) = (call.words.is("global"), call.vhost());
-    let mut names = names(&connections, |connection| is_global || connection["vhost"] == vhost);
-    if let Some(limit) =
-        call.words.integer("limit").and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0)
-    {
-        names.truncate(limit);
+/// Those that a query picks, in one go; how many there were.
+fn close_many(call: &Call<'_>, query: Option<(&str, &str)>, reason: &str) -> Result<u64, Wrong> {
+    let mut path = Path::api("leveret/connections");
+    if let Some((name, value)) = query {
+        path = path.query(name, value);
     }
-    let delay = call
-        .words
-        .integer("per-connection-delay")
-        .and_then(|delay| u64::try_from(delay).ok())
-        .unwrap_or_default();
+    let answer = call.broker()?.close(path, reason)?.accepted()?.json()?;
+    Ok(answer["closed"].as_u64().unwrap_or_default())
+}
+
+fn close_all(call: &Call<'_>) -> Answer {
+    let (is_global, vhost, reason) = (call.words.is("global"), call.vhost(), call.argument(0));
+    let number = |switch| {
+        let given = call.words.integer(switch).and_then(|number| u64::try_from(number).ok());
+        given.unwrap_or_default()
+    };
+    let (limit, delay) = (number("limit"), number("per-connection-delay"));
+    if limit == 0 && delay == 0 {
+        let closed = close_many(call, (!is_global).then_some(("vhost", vhost)), reason)?;
+        return Ok(Output::line(format!("Closed {closed} connections")));
+    }
+    let connections = call.get(Path::api("connections").query("columns", "name,vhost"))?;
+    let mut names = names(&connections, |connection| is_global || connection["vhost"] == vhost);
+    if limit > 0 {
+        names.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    }
     let mut closed = 0;
     for name in names {
         if closed > 0 {
             std::thread::sleep(std::time::Duration::from_millis(delay));
         }
-        closed += close(call, &[name], call.argument(0))?;
+        closed += close(call, &[name], reason)?;
     }
     Ok(Output::line(format!("Closed {closed} connections")))
 }
