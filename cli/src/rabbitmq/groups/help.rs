@@ -31,7 +31,7 @@ fn complete(call: &Call<'_>) -> Answer {
 fn of_what(call: &Call<'_>) -> Answer {
     let tools = tools(call);
     if call.words.is("list-commands") {
-        return Ok(Output::line(help::commands(tools).trim_end_matches('\n').to_owned() + "\n"));
+        return Ok(Output::line(help::commands(tools) + "\n"));
     }
     let Some(name) = call.arguments().first() else {
         return Ok(Output::line(help::of_tool(call.tool, tools)));

@@ -188,7 +188,7 @@ pub(super) const UPGRADING: &[Verb] =
     &[verb("post_upgrade", "", "Does nothing: there is nothing to be moved", |call| {
         let count = quorum_queues(call)?.len();
         let node = call.node();
-        println!("Executing post upgrade tasks...\n\nRebalancing queue masters...");
+        println!("Executing post upgrade tasks...\nRebalancing queue masters...");
         Ok(Output::line(format!("[{{\"Node name\", :{node}}}, {{\"Number of quorum queues\", {count}}}]")))
     })
     .of(UPGRADE)];
