@@ -1,6 +1,7 @@
 //! The tools that people script, by RabbitMQ's names. Their verbs, options, output and exit codes are RabbitMQ's. A line becomes a
 //! verb here; what each verb does is in `groups`.
 
+mod admin;
 mod call;
 mod groups;
 mod help;
@@ -41,7 +42,7 @@ pub fn run(tool: &str, arguments: Vec<OsString>) -> Option<ExitCode> {
     let line = completing(line);
     let code = match Tools::named(tool) {
         Some(tools) => carry_out(tool, tools, &line),
-        None => 64,
+        None => admin::run(&line),
     };
     Some(ExitCode::from(code))
 }

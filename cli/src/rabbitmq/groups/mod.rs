@@ -30,6 +30,7 @@ use std::io::{self, BufRead, Write};
 use serde_json::Value;
 
 pub(super) use node::VERSION;
+pub(super) use users::hashed;
 
 use super::call::Call;
 use super::output::Rows;

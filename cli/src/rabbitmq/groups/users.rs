@@ -245,17 +245,22 @@ fn clear_limits(call: &Call<'_>) -> Answer {
 
 fn hash_password(call: &Call<'_>) -> Answer {
     let password = password(call, 0)?;
+    let hash = hashed(&password, call.words.text("hashing-algorithm"));
+    hash.map(Output::line).map_err(|what| Wrong::error(DATA_ERROR, what))
+}
+
+/// A password's hash with its salt, as definitions hold it; or why there is none.
+pub(in crate::rabbitmq) fn hashed(password: &str, algorithm: Option<&str>) -> Result<String, String> {
     let mut salt = [0; SALT];
-    let failed = |error| Wrong::error(SOFTWARE, format!("there is no randomness for a salt: {error}"));
-    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty()).map_err(failed)?;
+    rustix::rand::getrandom(&mut salt, rustix::rand::GetRandomFlags::empty())
+        .map_err(|error| format!("there is no randomness for a salt: {error}"))?;
     let salted = [&salt, password.as_bytes()].concat();
-    let hash = match call.words.text("hashing-algorithm") {
+    let hash = match algorithm {
         None | Some("rabbit_password_hashing_sha256" | "sha256") => Sha256::digest(salted).to_vec(),
         Some("rabbit_password_hashing_sha512" | "sha512") => Sha512::digest(salted).to_vec(),
         Some(other) => {
-            let what = format!("'{other}' is no way to hash that is known. Use sha256 or sha512.");
-            return Err(Wrong::error(DATA_ERROR, what));
+            return Err(format!("'{other}' is no way to hash that is known. Use sha256 or sha512."));
         }
     };
-    Ok(Output::line(STANDARD.encode([&salt[..], &hash].concat())))
+    Ok(STANDARD.encode([&salt[..], &hash].concat()))
 }
