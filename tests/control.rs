@@ -1,10 +1,13 @@
 //! The socket in the data directory by which a broker is administered from its machine without a password: who is let in, what
-//! they may do, what the log says of it, what becomes of the socket, and what is done by it to a running broker.
+//! they may do, what the log says of it, what becomes of the socket, and what is done by it to a running broker or said of what would
+//! be.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
 #[path = "control/operation.rs"]
 mod operation;
+#[path = "control/preview.rs"]
+mod preview;
 #[path = "control/socket.rs"]
 mod socket;
 #[path = "support/mod.rs"]

@@ -15,13 +15,13 @@ use super::work::Task;
 use super::{Catalog, CatalogEffects};
 
 /// What one step does: so many items of some ten microseconds each, or as much of what takes longer.
-const MOST_COST: usize = 64;
+pub(crate) const MOST_COST: usize = 64;
 /// What a vhost counts as, with its predeclared exchanges.
 const COST_OF_VHOST: usize = 8;
 /// Items that are given back in one step.
 const GIVEN_BACK: usize = 1024;
 /// Nobody's connection: they begin at 1.
-const NOBODY: ConnectionId = ConnectionId(0);
+pub(super) const NOBODY: ConnectionId = ConnectionId(0);
 
 impl Catalog {
     /// Begins an import; the end of it comes with [`CatalogEffects::imported`].
@@ -93,10 +93,7 @@ impl Catalog {
         {
             import.next += 1;
             let Some(item) = place else { continue };
-            cost += match item {
-                ImportItem::Change(change) => cost_of_change(change),
-                ImportItem::Exchange { .. } | ImportItem::Queue { .. } | ImportItem::Binding { .. } => 1,
-            };
+            cost += cost_of_check(item);
             if let Err(why) = import.made.check(&state, item) {
                 import.failed.push(why);
                 *place = None;
@@ -166,6 +163,14 @@ impl Catalog {
         // What policies are to be applied to comes as further works.
         self.begun = 0;
         outcome
+    }
+}
+
+/// What to check an item counts as.
+pub(super) fn cost_of_check(item: &ImportItem) -> usize {
+    match item {
+        ImportItem::Change(change) => cost_of_change(change),
+        ImportItem::Exchange { .. } | ImportItem::Queue { .. } | ImportItem::Binding { .. } => 1,
     }
 }
 

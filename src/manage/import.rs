@@ -8,13 +8,16 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use tokio::task::spawn_blocking;
+use tokio::task::{spawn_blocking, yield_now};
 use tracing::{info, warn};
 
 use super::answer::{Answer, Outcome, Refusal};
 use super::call::Call;
 use super::clients::is_asked;
 use super::definitions_file::Definitions;
+use crate::catalog::MOST_COST_OF_IMPORT;
+use crate::catalog::import_preview::{ImportPreview, Named};
+use crate::catalog::view::View;
 use crate::model::administration::{Change, ImportItem, LeftOut};
 use crate::server::Administrator;
 
@@ -23,7 +26,8 @@ const HASH: &str = "imported_definition_hash_value";
 /// Lines of the log about what one import leaves out.
 const MOST_LOGGED: usize = 100;
 
-/// Imports what the body says, or a part `file` of a form. With `strict=true` nothing is imported where something cannot be.
+/// Imports what the body says, or a part `file` of a form. With `strict=true` nothing is imported where something cannot be; with
+/// `dry_run=true` nothing in any case, and it is told what would become of it.
 pub(super) async fn post(call: &mut Call<'_>, vhost: Option<&str>) -> Outcome {
     let vhost = match vhost {
         None => None,
@@ -43,12 +47,60 @@ pub(super) async fn post(call: &mut Call<'_>, vhost: Option<&str>) -> Outcome {
         Definitions::read(file, vhost.as_ref())
     });
     let read = reading.await.map_err(|_| Refusal::Stopping)??;
+    if is_asked(call, "dry_run") {
+        let foreseen = foresee(call.context.administrator.view(), read).await;
+        drop(turn);
+        return Ok(Answer::Found(foreseen));
+    }
     let left_out = carry_out(&call.context.administrator, read, strict).await?;
     drop(turn);
     if left_out.is_empty() {
         return Ok(Answer::Done);
     }
     Ok(Answer::Found(json!({"left_out": left_out})))
+}
+
+/// What an import would do. What others change meanwhile is as it is found.
+async fn foresee(view: &View, read: Definitions) -> Value {
+    let Definitions { items, left_out: mut refused } = read;
+    let mut preview = ImportPreview::default();
+    let mut items = items.iter();
+    while look_at_some(&mut preview, &mut items, view) {
+        yield_now().await;
+    }
+    refused.append(preview.left_out);
+    json!({
+        "made": named(&preview.made),
+        "changed": named(&preview.changed),
+        "left_alone": preview.left_alone,
+        "left_out": refused.into_lines(),
+    })
+}
+
+/// As many as a step of an import checks; whether there are more.
+fn look_at_some<'a>(
+    preview: &mut ImportPreview,
+    items: &mut impl Iterator<Item = &'a ImportItem>,
+    view: &View,
+) -> bool {
+    let state = view.read();
+    let mut cost = 0;
+    while cost < MOST_COST_OF_IMPORT {
+        let Some(item) = items.next() else { return false };
+        cost += preview.look_at(&state, item);
+    }
+    true
+}
+
+fn named(named: &Named) -> Value {
+    let things = named.things.iter().map(|thing| {
+        let mut described = json!({"kind": thing.kind, "name": thing.name});
+        if let Some(vhost) = &thing.vhost {
+            described["vhost"] = (**vhost).into();
+        }
+        described
+    });
+    json!({"total": named.total, "things": things.collect::<Vec<_>>()})
 }
 
 /// Loads a file at the start of the broker. With `skip_if_unchanged` not where the same was loaded before.

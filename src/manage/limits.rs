@@ -14,10 +14,8 @@ use crate::model::administration::{
 };
 use crate::model::ids::Name;
 
-const VHOST_LIMITS: [(&str, VhostLimit); 2] =
-    [("max-connections", VhostLimit::MaxConnections), ("max-queues", VhostLimit::MaxQueues)];
-const USER_LIMITS: [(&str, UserLimit); 2] =
-    [("max-connections", UserLimit::MaxConnections), ("max-channels", UserLimit::MaxChannels)];
+const VHOST_LIMITS: [VhostLimit; 2] = [VhostLimit::MaxConnections, VhostLimit::MaxQueues];
+const USER_LIMITS: [UserLimit; 2] = [UserLimit::MaxConnections, UserLimit::MaxChannels];
 
 /// Of vhosts that have any: of one, or of all that the caller sees. Who monitors sees all.
 pub(super) async fn of_vhosts(call: &Call<'_>, only: Option<&str>) -> Outcome {
@@ -59,7 +57,7 @@ pub(super) async fn put_vhost(call: &mut Call<'_>, vhost: &str, name: &str) -> O
     let vhost = call.vhost_to_change(vhost)?;
     let value = value(&call.fields().await?)?;
     let invalid = |text: String| Refusal::from(AdministrationError::validation(text));
-    let limit = find(&VHOST_LIMITS, name).ok_or_else(|| invalid(unknown(name, &value, "limits")))?;
+    let limit = vhost_limit_of(name).ok_or_else(|| invalid(unknown(name, &value, "limits")))?;
     let value = Some(integer(name, &value).map_err(invalid)?);
     call.apply(Change::SetVhostLimit { vhost, limit, value }).await?;
     Ok(Answer::Done)
@@ -68,7 +66,7 @@ pub(super) async fn put_vhost(call: &mut Call<'_>, vhost: &str, name: &str) -> O
 /// One that is not set, or is none at all, is no matter.
 pub(super) async fn delete_vhost(call: &Call<'_>, vhost: &str, name: &str) -> Outcome {
     let vhost = call.vhost(vhost)?;
-    if let Some(limit) = find(&VHOST_LIMITS, name) {
+    if let Some(limit) = vhost_limit_of(name) {
         call.apply(Change::SetVhostLimit { vhost, limit, value: None }).await?;
     }
     Ok(Answer::Done)
@@ -89,7 +87,7 @@ pub(super) async fn put_user(call: &mut Call<'_>, user: &str, name: &str) -> Out
 /// One that is not set, or is none at all, is no matter.
 pub(super) async fn delete_user(call: &Call<'_>, user: &str, name: &str) -> Outcome {
     call.user(user)?;
-    if let Some(limit) = find(&USER_LIMITS, name) {
+    if let Some(limit) = user_limit_of(name) {
         call.apply(Change::SetUserLimit { user: user.into(), limit, value: None }).await?;
     }
     Ok(Answer::Done)
@@ -103,10 +101,11 @@ pub(super) fn of_vhost(limits: &VhostLimits) -> Value {
 /// What sets all limits of a vhost to those given, and takes the others away.
 pub(super) fn changes_of_vhost(vhost: &Name, given: &Map<String, Value>) -> Result<Vec<Change>, Refusal> {
     let invalid = |text: String| Refusal::from(AdministrationError::validation(text));
-    if let Some((name, value)) = given.iter().find(|(name, _)| find(&VHOST_LIMITS, name).is_none()) {
+    if let Some((name, value)) = given.iter().find(|(name, _)| vhost_limit_of(name).is_none()) {
         return Err(invalid(unknown(name, value, "limits")));
     }
-    let set = |(name, limit): (&str, VhostLimit)| {
+    let set = |limit: VhostLimit| {
+        let name = limit.as_str();
         let value = given.get(name).map(|value| integer(name, value)).transpose().map_err(invalid)?;
         Ok(Change::SetVhostLimit { vhost: vhost.clone(), limit, value })
     };
@@ -115,11 +114,7 @@ pub(super) fn changes_of_vhost(vhost: &Name, given: &Map<String, Value>) -> Resu
 
 /// What takes all limits of a vhost away.
 pub(super) fn clearing_of_vhost(vhost: &Name) -> impl Iterator<Item = Change> {
-    VHOST_LIMITS.into_iter().map(|(_, limit)| Change::SetVhostLimit {
-        vhost: vhost.clone(),
-        limit,
-        value: None,
-    })
+    VHOST_LIMITS.into_iter().map(|limit| Change::SetVhostLimit { vhost: vhost.clone(), limit, value: None })
 }
 
 /// The limits of a user as an object.
@@ -137,12 +132,16 @@ pub(super) fn given_to_user(fields: &Fields) -> Result<Vec<(UserLimit, i64)>, Re
 }
 
 fn user_limit(name: &str, value: &Value) -> Result<(UserLimit, i64), Refusal> {
-    let limit = find(&USER_LIMITS, name).ok_or_else(|| Refusal::bad(unknown(name, value, "user-limits")))?;
+    let limit = user_limit_of(name).ok_or_else(|| Refusal::bad(unknown(name, value, "user-limits")))?;
     Ok((limit, integer(name, value).map_err(Refusal::bad)?))
 }
 
-fn find<L: Copy>(limits: &[(&str, L)], name: &str) -> Option<L> {
-    limits.iter().find(|(known, _)| *known == name).map(|(_, limit)| *limit)
+fn vhost_limit_of(name: &str) -> Option<VhostLimit> {
+    VHOST_LIMITS.into_iter().find(|limit| limit.as_str() == name)
+}
+
+fn user_limit_of(name: &str) -> Option<UserLimit> {
+    USER_LIMITS.into_iter().find(|limit| limit.as_str() == name)
 }
 
 fn value(fields: &Fields) -> Result<Value, Refusal> {

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::client_listeners::ClientListeners;
 use super::facts::Facts;
+use super::in_flight::WorkBegun;
 use super::local_client::{LocalClient, LocalError};
 use super::mailboxes::Mailboxes;
 use super::owners::{Asker, CatalogInput, ShardInput};
@@ -51,6 +52,7 @@ pub(super) struct Reached {
     pub(super) view: Arc<View>,
     pub(super) ports: Arc<SharedByPorts>,
     pub(super) thresholds: Arc<Thresholds>,
+    pub(super) begun: Arc<WorkBegun>,
     pub(super) listeners: Arc<ClientListeners>,
     /// None where the log is that of another program, which the broker is a part of.
     pub(super) log: Option<Arc<ProcessLog>>,
@@ -194,6 +196,18 @@ impl Administrator {
     #[must_use]
     pub fn log(&self) -> Option<&ProcessLog> {
         self.0.broker.log.as_deref()
+    }
+
+    /// Bytes that wait for clients to take them.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.0.broker.mailboxes.connections().unwritten()
+    }
+
+    /// Bytes of messages and transactions that clients have begun and not ended.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.0.broker.begun.bytes()
     }
 
     /// What is so of the process.

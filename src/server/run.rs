@@ -262,11 +262,13 @@ impl Plan<'_> {
             most_connections: shares.clients as u64,
         };
         let client_addresses = facts.listeners.clone();
+        let begun = WorkBegun::within(memory_limit);
         let administrator = Administrator::new(Reached {
             mailboxes: Arc::clone(&mailboxes),
             view: Arc::clone(&view),
             ports: Arc::clone(&ports),
             thresholds,
+            begun: Arc::clone(&begun),
             listeners: Arc::clone(&listeners),
             log,
             stop: stop.clone(),
@@ -274,7 +276,6 @@ impl Plan<'_> {
         });
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let address = client_addresses[0];
-        let begun = WorkBegun::within(memory_limit);
         let context =
             Arc::new(ServerContext { mailboxes, ports, clock, limits, begun, address, anonymous_user, stop });
         let connections = TaskTracker::new();

@@ -310,3 +310,74 @@ fn ask_text(broker: &Broker, path: &str) -> String {
     let text = std::io::read_to_string(stream).unwrap();
     text.split_once("\r\n\r\n").unwrap().1.to_owned()
 }
+
+#[test]
+fn a_reset_broker_is_as_a_new_one_and_is_reset_only_without_clients() {
+    let (mut broker, runtime) = (Broker::start(), Runtime::new().unwrap());
+    let fresh = Broker::start();
+    let data = broker.data().to_owned();
+    for (path, body) in [
+        ("vhosts/v", json!({})),
+        ("users/u", json!({"password": "p", "tags": "administrator"})),
+        ("permissions/%2F/u", json!({"configure": "", "write": "", "read": ""})),
+        ("policies/%2F/p", json!({"pattern": "", "definition": {"max-length": 1}})),
+        ("queues/%2F/q", json!({"durable": true})),
+        ("global-parameters/g", json!({"value": 1})),
+    ] {
+        assert_eq!(change(&data, "PUT", path, &body), 201, "{path}");
+    }
+    assert_eq!(change(&data, "POST", "vhosts/v/deletion/protection", &Value::Null), 204);
+    assert_eq!(change(&data, "PUT", "leveret/node-limits", &json!({"vhosts": 2})), 204);
+    assert_eq!(change(&data, "DELETE", "users/guest", &Value::Null), 204);
+    let before = found(&data, "definitions");
+    let refused = ask(&data, "POST", "leveret/reset", &Value::Null);
+    assert!(
+        refused.status == 409 && refused.body["reason"].as_str().unwrap().contains("stop_app"),
+        "{refused:?}"
+    );
+    assert_eq!(found(&data, "definitions"), before);
+    assert_eq!(change(&data, "POST", "leveret/app/stop", &Value::Null), 204);
+    assert_eq!(change(&data, "POST", "leveret/reset", &Value::Null), 204);
+    let is_as_new = || {
+        let (mut own, mut new) = (found(&data, "definitions"), found(fresh.data(), "definitions"));
+        // Salt is never the same.
+        for users in [&mut own, &mut new] {
+            users["users"][0]["password_hash"] = Value::Null;
+        }
+        assert_eq!(own, new);
+        assert_eq!(found(&data, "leveret/node-limits"), found(fresh.data(), "leveret/node-limits"));
+    };
+    is_as_new();
+    assert!(broker.terminate());
+    broker.restart();
+    is_as_new();
+    let (_connection, channel) = runtime.block_on(connected(&broker));
+    runtime.block_on(declare(&channel, "q"));
+}
+
+#[test]
+fn the_memory_of_messages_is_told_by_the_type_of_their_queues() {
+    let broker = Broker::start();
+    let data = broker.data();
+    let quorum = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}});
+    assert_eq!(change(data, "PUT", "queues/%2F/classic", &json!({"durable": true})), 201);
+    assert_eq!(change(data, "PUT", "queues/%2F/quorum", &quorum), 201);
+    let publish = |queue: &str, bytes: usize| {
+        let message = json!({
+            "properties": {}, "routing_key": queue, "payload": "x".repeat(bytes), "payload_encoding": "string",
+        });
+        assert_eq!(
+            ask(data, "POST", "exchanges/%2F/amq.default/publish", &message).body,
+            json!({"routed": true})
+        );
+    };
+    publish("classic", 10_000);
+    publish("quorum", 40_000);
+    let memory = found(data, "leveret/memory");
+    let part = |name: &str| memory["parts"][name].as_u64().unwrap();
+    assert!((10_000..20_000).contains(&part("classic_queue_messages")), "{memory}");
+    assert!((40_000..50_000).contains(&part("quorum_queue_messages")), "{memory}");
+    assert_eq!((part("output_to_clients"), part("unfinished_publishes")), (0, 0));
+    let parts = memory["parts"].as_object().unwrap().values().filter_map(Value::as_u64);
+    assert_eq!(parts.sum::<u64>(), memory["total"].as_u64().unwrap());
+}

@@ -62,14 +62,10 @@ impl Catalog {
             UserLimit::MaxChannels => known.limits.max_channels = value,
         }
         fx.ops.push(Record::UserLimits { user: known.name.clone(), limits: known.limits }.put());
-        let limit = match limit {
-            UserLimit::MaxConnections => "max-connections",
-            UserLimit::MaxChannels => "max-channels",
-        };
         let key = if value.is_some() { "user.limits.set" } else { "user.limits.cleared" };
         fx.event(state, key, || {
             let mut fields = vec![("name", text(LIMITS)), ("username", text(&**user))];
-            fields.extend(value.map(|value| (limit, number(value))));
+            fields.extend(value.map(|value| (limit.as_str(), number(value))));
             fields
         });
         Ok(Applied::Changed)

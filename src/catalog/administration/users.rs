@@ -2,7 +2,7 @@
 
 use crate::model::administration::{
     AdministrationError, Applied, Password, PermissionSpec, TopicPermissionSpec, UserLimits, UserSpec,
-    VhostMetadata,
+    of_new_broker,
 };
 use crate::model::event::SessionEvent;
 use crate::model::fault::{Fault, ReplyCode};
@@ -12,6 +12,7 @@ use super::{applied, check_expression, check_name, known_vhost};
 use crate::catalog::access::{Permissions, TopicPermissions};
 use crate::catalog::events::{Fields, text, texts};
 use crate::catalog::password::{MOST_PASSWORD, PasswordHash};
+use crate::catalog::pattern::Pattern;
 use crate::catalog::records::{self, Record};
 use crate::catalog::view::{User, ViewState};
 use crate::catalog::{Catalog, CatalogEffects};
@@ -19,18 +20,10 @@ use crate::catalog::{Catalog, CatalogEffects};
 impl Catalog {
     /// The vhost `/` and the user guest, as a new broker has them.
     pub(in crate::catalog) fn first_start(&mut self, state: &mut ViewState, fx: &mut CatalogEffects) {
-        let (vhost, guest): (Name, Name) = ("/".into(), "guest".into());
-        let user = UserSpec {
-            password: Password::Plain("guest".into()),
-            tags: vec!["administrator".into()],
-            loopback_only: true,
-        };
-        let all = PermissionSpec { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
-        let made = self
-            .put_vhost(state, &vhost, VhostMetadata::default(), fx)
-            .and_then(|_| self.put_user(state, guest.clone(), user, fx))
-            .and_then(|_| Catalog::put_permissions(state, &vhost, &guest, &all, fx));
-        debug_assert!(made.is_ok(), "names and expressions are sound: {made:?}");
+        for change in of_new_broker() {
+            let made = self.apply(state, change, Ok(Pattern::Nothing), fx);
+            debug_assert!(made.is_ok(), "names and expressions are sound: {made:?}");
+        }
     }
 
     pub(in crate::catalog) fn put_user(

@@ -1,8 +1,9 @@
 //! Policies and operator policies: what administrators ask of queues and exchanges by name (semantics section 17).
 //! Which of them apply, and what they say together. What a definition may hold is in `definition`, what it makes of a
-//! queue's own settings in `settings`; when they are applied anew is the catalog's.
+//! queue's own settings in `settings`, what a change would lead to in `preview`; when they are applied anew is the catalog's.
 
 mod definition;
+mod preview;
 mod settings;
 
 use std::cmp::Reverse;
@@ -20,6 +21,7 @@ use crate::model::settings::QueueType;
 
 pub(crate) use definition::check;
 pub use definition::{has_meaning, printed};
+pub use preview::Preview;
 pub(crate) use settings::effective;
 
 /// The argument of an exchange, and the key of a policy.
@@ -109,26 +111,31 @@ impl Ranked {
         true
     }
 
-    /// The one of the highest priority that matches, of the first name among equals.
-    fn strongest(
-        &self,
-        subject: Subject,
-        name: &str,
-        budget: &mut MatchBudget,
-        has_news: &AtomicBool,
-    ) -> Option<&Policy> {
-        self.ranks.iter().filter_map(|(_, policy)| self.by_name.get(policy)).find(|policy| {
-            let is_meant = subject.is_meant(policy.spec.apply_to);
-            is_meant
-                && policy.pattern.search(name, budget).unwrap_or_else(|GaveUp| {
-                    let (old, new, order) = (NEVER, UNTOLD, Ordering::Relaxed);
-                    if policy.given_up.compare_exchange(old, new, order, order).is_ok() {
-                        has_news.store(true, Ordering::Relaxed);
-                    }
-                    false
-                })
-        })
+    /// The one that applies before all others first.
+    fn in_order(&self) -> impl Iterator<Item = &Policy> {
+        self.ranks.iter().filter_map(|(_, policy)| self.by_name.get(policy))
     }
+}
+
+/// The first one that matches, of policies in order of their ranks.
+fn strongest<'a>(
+    mut policies: impl Iterator<Item = &'a Policy>,
+    subject: Subject,
+    name: &str,
+    budget: &mut MatchBudget,
+    has_news: &AtomicBool,
+) -> Option<&'a Policy> {
+    policies.find(|policy| {
+        let is_meant = subject.is_meant(policy.spec.apply_to);
+        is_meant
+            && policy.pattern.search(name, budget).unwrap_or_else(|GaveUp| {
+                let (old, new, order) = (NEVER, UNTOLD, Ordering::Relaxed);
+                if policy.given_up.compare_exchange(old, new, order, order).is_ok() {
+                    has_news.store(true, Ordering::Relaxed);
+                }
+                false
+            })
+    })
 }
 
 /// The policies that apply to a queue or exchange, and what they say together (semantics 17.5).
@@ -186,8 +193,13 @@ impl Policies {
     pub(crate) fn applying(&self, subject: Subject, name: &str) -> Applying {
         // Those of operators come first: nobody else's may use up what there is to be spent on a name.
         let mut budget = MatchBudget::default();
-        let operator = self.operator.strongest(subject, name, &mut budget, &self.has_news);
-        let regular = self.regular.strongest(subject, name, &mut budget, &self.has_news);
+        let operator = strongest(self.operator.in_order(), subject, name, &mut budget, &self.has_news);
+        let regular = strongest(self.regular.in_order(), subject, name, &mut budget, &self.has_news);
+        self.together(regular, operator)
+    }
+
+    /// What two of them say, of which either may be none.
+    fn together(&self, regular: Option<&Policy>, operator: Option<&Policy>) -> Applying {
         let definition = match (regular, operator) {
             (None, None) => Arc::clone(&self.nothing),
             (Some(only), None) | (None, Some(only)) => Arc::clone(&only.definition),

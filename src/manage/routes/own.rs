@@ -1,7 +1,9 @@
 //! What is Leveret's own: what its command needs and RabbitMQ's API has not.
 
 use super::table::routes;
-use crate::manage::{channels, connections, log, node, reception, thresholds, users};
+use crate::manage::{
+    channels, connections, log, memory, node, policy_preview, reception, reset, thresholds, users,
+};
 
 routes! {
     ["leveret", "node-limits"], "Limits of the whole broker.":
@@ -16,6 +18,9 @@ routes! {
         PUT Administrator |call| thresholds::set_alarm(call, alarm, true),
         DELETE Administrator |call| thresholds::set_alarm(call, alarm, false);
 
+    ["leveret", "memory"], "What of the memory of the process is known by what it is for, in bytes.":
+        GET Monitoring |call| memory::get(call);
+
     ["leveret", "listeners"], "What is listened on, and whether clients come in.":
         GET Monitoring |call| reception::listeners(call);
     ["leveret", "listeners", "suspend"], "Lets no new clients in.":
@@ -26,6 +31,8 @@ routes! {
         POST Administrator |call| reception::stop_app(call);
     ["leveret", "app", "start"], "Lets clients in again.":
         POST Administrator |call| reception::start_app(call);
+    ["leveret", "reset"], "Deletes everything, once no clients are let in (app/stop).":
+        POST Administrator |call| reset::post(call);
     ["leveret", "stop"], "Stops the broker, in order.":
         POST Administrator |call| reception::stop(call);
 
@@ -35,6 +42,8 @@ routes! {
         GET Administrator |call| log::filter(call),
         PUT Administrator |call| log::put_filter(call);
 
+    ["leveret", "policy-preview", vhost, policy], "What would change if a policy was put (its body), or deleted ({\"delete\":true}).":
+        POST Policymaker |call| policy_preview::post(call, vhost, policy);
     ["leveret", "authenticate"], "Whether a password is a user's: {\"user\":\"a\",\"password\":\"b\"}.":
         POST Administrator |call| users::authenticate(call);
     ["leveret", "connections"], "DELETE closes all connections, or those to a vhost (vhost=) or of a user (user=).":

@@ -9,6 +9,17 @@ pub enum VhostLimit {
     MaxQueues,
 }
 
+impl VhostLimit {
+    /// What it is called where it is set.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            VhostLimit::MaxConnections => "max-connections",
+            VhostLimit::MaxQueues => "max-queues",
+        }
+    }
+}
+
 /// The limits of a vhost (semantics section 18), as they were given: a negative one is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VhostLimits {
@@ -20,6 +31,17 @@ pub struct VhostLimits {
 pub enum UserLimit {
     MaxConnections,
     MaxChannels,
+}
+
+impl UserLimit {
+    /// What it is called where it is set.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            UserLimit::MaxConnections => "max-connections",
+            UserLimit::MaxChannels => "max-channels",
+        }
+    }
 }
 
 /// The limits of a user (semantics section 18), as they were given: a negative one is none.

@@ -106,6 +106,24 @@ pub enum Change {
     },
 }
 
+/// What makes of nothing what a new broker has: the vhost `/`, and the user guest, who may do everything there from this machine
+/// (semantics 1.16).
+#[must_use]
+pub fn of_new_broker() -> [Change; 3] {
+    let (vhost, guest): (Name, Name) = ("/".into(), "guest".into());
+    let user = UserSpec {
+        password: Password::Plain("guest".into()),
+        tags: vec!["administrator".into()],
+        loopback_only: true,
+    };
+    let permissions = PermissionSpec { configure: ".*".into(), write: ".*".into(), read: ".*".into() };
+    [
+        Change::PutVhost { name: vhost.clone(), metadata: VhostMetadata::default() },
+        Change::PutUser { name: guest.clone(), user },
+        Change::PutPermissions { vhost, user: guest, permissions },
+    ]
+}
+
 /// How a change went that was carried out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
