@@ -43,12 +43,13 @@ fn act_as(tool: &str, arguments: Vec<OsString>) -> anyhow::Result<ExitCode> {
         };
         return serve(&config);
     }
-    leveret_cli::rabbitmq::run(tool, arguments).ok_or_else(|| {
+    Ok(leveret_cli::rabbitmq::run(tool, arguments).unwrap_or_else(|| {
         let tools = leveret_cli::rabbitmq::TOOLS.join(", ");
-        anyhow::anyhow!(
-            "'{tool}' is no tool of RabbitMQ's that this program knows; it knows {tools} and {SERVER}"
-        )
-    })
+        eprintln!(
+            "leveret: '{tool}' is no tool of RabbitMQ's that this program knows; it knows {tools} and {SERVER}"
+        );
+        ExitCode::from(2)
+    }))
 }
 
 fn serve(config: &ServeConfig) -> anyhow::Result<ExitCode> {

@@ -14,6 +14,9 @@ use super::{Failure, Kind};
 /// Who logs in where nobody says; the user of a fresh broker.
 const GUEST: &str = "guest";
 
+/// What Ctrl-C types where it does not interrupt.
+const INTERRUPTION: char = '\u{3}';
+
 /// The header `authorization`.
 pub(super) fn header(
     uri: &Uri,
@@ -58,15 +61,18 @@ pub(crate) fn asked_for(prompt: &str) -> Result<String, Failure> {
         |error: io::Error| Failure::new(Kind::Usage, format!("the password cannot be read: {error}"));
     let before = tcgetattr(&input).map_err(|error| failed(error.into()))?;
     let mut silent = before.clone();
-    silent.local_modes.remove(LocalModes::ECHO);
+    // Whoever interrupts in the middle would be left with a terminal that shows nothing: Ctrl-C is a letter meanwhile.
+    silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
     silent.local_modes.insert(LocalModes::ECHONL);
-    eprint!("{prompt}");
-    io::stderr().flush().map_err(failed)?;
     tcsetattr(&input, OptionalActions::Now, &silent).map_err(|error| failed(error.into()))?;
+    eprint!("{prompt}");
     let mut line = String::new();
-    let read = input.lock().read_line(&mut line);
+    let read = io::stderr().flush().and_then(|()| input.lock().read_line(&mut line));
     let restored = tcsetattr(&input, OptionalActions::Now, &before);
     read.map_err(failed)?;
     restored.map_err(|error| failed(error.into()))?;
+    if line.contains(INTERRUPTION) {
+        return Err(Failure::usage("nothing was done"));
+    }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

@@ -56,7 +56,7 @@ impl Reply {
             None => format!("the broker answered {}", status_text.trim_end()),
         };
         let advice = match self.status {
-            401 => "Check the user and the password: --user, LEVERET_PASSWORD or --password-file.",
+            401 => "Check the user and the password: --username, LEVERET_PASSWORD or --password-file.",
             403 => "Ask as a user who may, or over the control socket on the broker's machine.",
             _ => "",
         };

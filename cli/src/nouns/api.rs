@@ -7,7 +7,7 @@ use hyper::Method;
 
 use super::Done;
 use super::options::Connect;
-use crate::broker::{Failure, Kind};
+use crate::broker::Failure;
 
 #[derive(Debug, Args)]
 #[command(
@@ -33,12 +33,12 @@ impl Api {
             return Err(Failure::usage(format!("the path '{}' does not begin with a slash", self.path))
                 .advise("Give it from /api/ on."));
         }
-        let failed =
-            |error: io::Error| Failure::new(Kind::Refused, format!("standard input or output: {error}"));
+        let failed = |error: io::Error| Failure::output(&error);
         let mut body = self.body.unwrap_or_default().into_bytes();
         if body == b"-" {
             body.clear();
-            io::stdin().read_to_end(&mut body).map_err(failed)?;
+            let read = io::stdin().read_to_end(&mut body);
+            read.map_err(|error| Failure::usage(format!("standard input cannot be read: {error}")))?;
         }
         let broker = self.connect.broker()?;
         let mut answer = broker.open(method, &*self.path, body)?.accepted()?;

@@ -39,13 +39,18 @@ pub struct Complete {
     words: Vec<String>,
 }
 
+/// Bash takes colons and equal signs for the ends of words, which they are not: the words are cut anew, and of what a word may become the
+/// part is left out that Bash leaves standing.
 const BASH: &str = r#"_leveret() {
-  local word line words=("${COMP_WORDS[@]:1:COMP_CWORD}")
-  # Bash takes colons and equal signs for the ends of words, which they are not.
-  line=${COMP_LINE:0:COMP_POINT}
-  word=${words[-1]}
+  local words candidate typed=${COMP_LINE:0:COMP_POINT}
+  read -a words <<<"$typed"
+  [[ $typed == *[[:space:]] ]] && words+=("")
+  local word=${words[-1]} program=${words[0]}
+  local standing=${word%"${word##*[:=]}"}
   COMPREPLY=()
-  while IFS= read -r line; do COMPREPLY+=("$(printf %q "$line")"); done < <("${COMP_WORDS[0]}" complete -- "${words[@]}" 2>/dev/null)
+  while IFS= read -r candidate; do
+    COMPREPLY+=("$(printf %q "${candidate#"$standing"}")")
+  done < <("$program" complete -- "${words[@]:1}" 2>/dev/null)
 }
 complete -o default -F _leveret leveret
 "#;

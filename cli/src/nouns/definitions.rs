@@ -12,6 +12,7 @@ use serde_json::Value;
 use super::Done;
 use super::difference::{self, Difference};
 use super::options::{Connect, OfVhost, Shape};
+use super::status;
 use crate::broker::{Failure, Path};
 use crate::output::{Column, Format, Kind, Rows, column};
 
@@ -107,8 +108,15 @@ impl Definitions {
             }
             Verb::Import { file, of, dry_run: true, shape, .. } => {
                 let text = read(&file)?;
+                let broker = connect.broker()?;
+                let product = status::product(&broker.get(Path::api("overview"))?);
+                if !product.starts_with("Leveret") {
+                    // It would leave out what it does not understand, and import them.
+                    return Err(Failure::usage(format!("{product} has no dry run of imports"))
+                        .advise("`leveret definitions diff` shows what differs."));
+                }
                 let path = path(&of).query("dry_run", "true");
-                let reply = connect.broker()?.send_bytes(Method::POST, path, text)?.accepted();
+                let reply = broker.send_bytes(Method::POST, path, text)?.accepted();
                 let preview = reply.map_err(|failure| failure.about(described(&of)))?.json()?;
                 preview_rows(connect, &shape, &preview)
             }

@@ -83,7 +83,7 @@ impl Limit {
                     let reply = broker.send(Method::PUT, of.path(&limit), Some(&json!({"value": value})))?;
                     reply.accepted().map_err(|failure| failure.about(of.described()))?;
                 }
-                connect.say(&format!("{limit} of {} is {value}.", of.described()))?;
+                connect.say(&format!("The {limit} of {} is {value}.", of.described()))?;
             }
             Verb::Clear { limit, of } => {
                 let broker = connect.broker()?;
@@ -93,7 +93,7 @@ impl Limit {
                     let reply = broker.send(Method::DELETE, of.path(&limit), None)?;
                     reply.accepted().map_err(|failure| failure.about(of.described()))?;
                 }
-                connect.say(&format!("{} has no {limit} any more.", of.described()))?;
+                connect.say(&format!("There is no {limit} of {} any more.", of.described()))?;
             }
         }
         Ok(Done::Yes)

@@ -137,3 +137,70 @@ fn exit_code(kind: Kind) -> u8 {
         Kind::TimedOut => 6,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Program {
+        #[command(subcommand)]
+        _noun: Noun,
+    }
+
+    /// What is typed for each verb, and the verb.
+    fn verbs<'a>(before: &str, command: &'a Command, found: &mut Vec<(String, &'a Command)>) {
+        for verb in command.get_subcommands().filter(|verb| verb.get_name() != "help" && !verb.is_hide_set())
+        {
+            let typed = format!("{before} {}", verb.get_name());
+            if !verb.has_subcommands() {
+                found.push((typed.clone(), verb));
+            }
+            verbs(&typed, verb, found);
+        }
+    }
+
+    #[test]
+    fn the_help_of_each_verb_has_examples_that_are_understood() {
+        let mut program = Program::command();
+        program.build();
+        let mut found = Vec::new();
+        verbs("leveret", &program, &mut found);
+        assert!(found.len() > 50, "{}", found.len());
+        for (typed, verb) in found {
+            let help = verb.get_after_help().map(ToString::to_string).unwrap_or_default();
+            let examples: Vec<&str> =
+                help.lines().map(str::trim).filter(|line| line.contains("leveret ")).collect();
+            assert!(!examples.is_empty(), "`{typed} --help` has no example");
+            for example in examples {
+                assert!(example.contains(&typed), "`{example}` is no example of `{typed}`");
+                let words = words(&example[example.find("leveret").unwrap()..]);
+                if let Err(error) = Program::command().try_get_matches_from(&words) {
+                    panic!("`{example}`: {words:?}: {error}");
+                }
+            }
+        }
+    }
+
+    /// The words of an example as a shell cuts them, up to a redirection or a remark.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let (mut in_text, mut before) = (false, ' ');
+        for c in line.chars() {
+            match c {
+                '\'' => in_text = !in_text,
+                '<' | '>' | ')' | '(' if !in_text => break,
+                ' ' if !in_text && before == ' ' => {}
+                ' ' if !in_text => words.push(String::new()),
+                c => words.last_mut().unwrap().push(c),
+            }
+            before = c;
+        }
+        if words.last().is_some_and(|word| word.is_empty() && !line.ends_with('\'')) {
+            words.pop();
+        }
+        words
+    }
+}

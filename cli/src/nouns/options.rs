@@ -17,10 +17,11 @@ use crate::output::{Column, Format, Style, Terminal, write_one};
 pub(super) struct Connect {
     /// The broker's data directory, whose control socket is for its user and root. By default LEVERET_DATA_DIR, then
     /// ./leveret-data, then /var/lib/leveret.
-    #[arg(long, global = true, value_name = "DIRECTORY")]
+    // An id of its own: that of `serve`, which the environment sets, would be taken for this one.
+    #[arg(id = "broker_data_dir", long = "data-dir", global = true, value_name = "DIRECTORY")]
     data_dir: Option<PathBuf>,
     /// The management API over TCP, instead (LEVERET_URI does the same).
-    #[arg(long, global = true, value_name = "http://USER@HOST:PORT", conflicts_with = "data_dir")]
+    #[arg(long, global = true, value_name = "http://USER@HOST:PORT", conflicts_with = "broker_data_dir")]
     uri: Option<String>,
     /// Who logs in, with --uri; guest by default.
     #[arg(long, global = true, value_name = "NAME")]

@@ -61,7 +61,7 @@ pub(super) fn of(broker: &Broker) -> Result<Value, Failure> {
     let listeners: Vec<String> =
         overview["listeners"].as_array().into_iter().flatten().map(listener).collect();
     Ok(json!({
-        "version": overview["product_version"],
+        "version": product(&overview),
         "at": broker.place(),
         "uptime_seconds": node["uptime"].as_u64().map(|milliseconds| milliseconds / 1000),
         "connections": totals["connections"],
@@ -83,6 +83,15 @@ pub(super) fn of(broker: &Broker) -> Result<Value, Failure> {
         "files_limit": node["fd_total"],
         "listeners": listeners,
     }))
+}
+
+/// What the broker is. Leveret says it where RabbitMQ says on what it runs: everything else there is what tools ask RabbitMQ for.
+pub(super) fn product(overview: &Value) -> String {
+    let text = |name: &str| overview[name].as_str().unwrap_or_default();
+    match text("erlang_full_version").strip_prefix("none: ") {
+        Some(own) => own.to_owned(),
+        None => format!("{} {}", text("product_name"), text("product_version")),
+    }
 }
 
 /// As `amqp://127.0.0.1:5672`.
