@@ -131,7 +131,9 @@ pub(super) fn run(options: &Options) -> u8 {
     match carried_out(options) {
         Ok(text) => said(&text),
         Err((code, text)) => {
-            eprintln!("{text}");
+            if !text.is_empty() {
+                eprintln!("{text}");
+            }
             code
         }
     }
@@ -149,7 +151,7 @@ fn refused(failure: &Failure) -> (u8, String) {
 }
 
 fn misunderstood(text: &str, usage: &str) -> (u8, String) {
-    (USAGE, format!("error: {text}\n\nUsage: rabbitmqadmin {usage}\n\nFor more information, try '--help'.\n"))
+    (USAGE, format!("error: {text}\n\nUsage: rabbitmqadmin {usage}\n\nFor more information, try '--help'."))
 }
 
 fn carried_out(options: &Options) -> Outcome {
@@ -205,10 +207,11 @@ fn carried_out(options: &Options) -> Outcome {
         }
         ("overview", "show", _) | ("show", "overview", _) => overview(options, &connect()?),
         (_, "list", _) => list(options, &connect()?, object),
-        _ => Err(misunderstood(
-            &format!("unrecognized subcommand '{action}'"),
-            &format!("{object} [OPTIONS] <COMMAND>"),
-        )),
+        _ => {
+            let rest = known.map_or("<COMMAND>".to_owned(), |kind| format!("[{}]", kind.name));
+            let usage = format!("{object} [OPTIONS] {rest}");
+            Err(misunderstood(&format!("unrecognized subcommand '{action}'"), &usage))
+        }
     }
 }
 
@@ -443,9 +446,8 @@ fn shown(value: &Value) -> String {
         Value::String(text) => text.clone(),
         Value::Array(items) => items.iter().map(shown).collect::<Vec<_>>().join(","),
         Value::Object(fields) => {
-            let fields: Vec<String> =
-                fields.iter().map(|(name, value)| format!("{name}: {}", shown(value))).collect();
-            fields.join(", ")
+            let field = |(name, value)| format!("{name}: {},", shown(value));
+            fields.iter().map(field).collect::<Vec<_>>().join(" ")
         }
         other => other.to_string(),
     }

@@ -44,8 +44,32 @@ const SHORT: [(char, &str); 12] = [
     ('t', "request-timeout"),
 ];
 
-/// A line: its words, and its switches by their long names. Those before the first word say where the broker is; the new
-/// tool has switches behind its words that are about what is asked for.
+/// Switches that say where the broker is, who asks, and how it is told, wherever they stand.
+const OF_ALL: [&str; 20] = [
+    "config",
+    "node",
+    "host",
+    "vhost",
+    "username",
+    "base-uri",
+    "format",
+    "sort",
+    "sort-reverse",
+    "depth",
+    "request-timeout",
+    "quiet",
+    "ssl",
+    "ssl-insecure",
+    "path-prefix",
+    "non-interactive",
+    "table-style",
+    "use-tls",
+    "version",
+    "help",
+];
+
+/// A line: its words, and its switches by their long names. The new tool has switches behind its words that are about what is
+/// asked for.
 #[derive(Debug, Default)]
 pub(super) struct Options {
     pub(super) words: Vec<String>,
@@ -75,11 +99,22 @@ impl Options {
                 None if is_flag => "true".to_owned(),
                 None => rest.next().cloned().ok_or_else(|| format!("--{name} requires an argument"))?,
             };
-            let is_before = options.words.is_empty();
-            let known = if is_before { &mut options.before } else { &mut options.behind };
-            known.insert(name.replace('_', "-"), value);
+            let name = name.replace('_', "-");
+            let is_object = !options.words.is_empty() && options.is_of_object(&name);
+            let known = if is_object { &mut options.behind } else { &mut options.before };
+            known.insert(name, value);
         }
         Ok(options)
+    }
+
+    /// Whether a switch behind the words so far is about what they ask for, and not about the broker or how it is told.
+    fn is_of_object(&self, switch: &str) -> bool {
+        let asks_for = |words: &[&str]| self.words.iter().any(|word| words.contains(&word.as_str()));
+        match switch {
+            "password" => asks_for(&["user", "users"]),
+            "port" => asks_for(&["port_listener"]),
+            _ => !OF_ALL.contains(&switch),
+        }
     }
 
     /// A switch, wherever it stands.
@@ -114,8 +149,7 @@ impl Options {
 
     /// By the address and the login where one of them is said, and else as the other tools find the broker.
     pub(super) fn broker(&self) -> Result<Broker, Failure> {
-        let said =
-            |name: &str| self.before.get(name).or_else(|| self.behind.get(name).filter(|_| name != "port"));
+        let said = |name: &str| self.before.get(name);
         let text = |name: &str, default: &'static str| said(name).map_or(default, String::as_str).to_owned();
         let is_said = ["host", "port", "username", "password"].iter().any(|name| said(name).is_some());
         let login = format!("{}:{}", encoded(&text("username", GUEST)), encoded(&text("password", GUEST)));

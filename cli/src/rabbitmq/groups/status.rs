@@ -158,7 +158,7 @@ fn status_text(
             format!("Crypto library: {}", text_of(&node["crypto_lib_version"])),
         ],
     );
-    let enabled = vec!["Enabled plugins:\n".to_owned()];
+    let enabled = vec!["Enabled plugin file: none".to_owned(), "Enabled plugins:\n".to_owned()];
     sections.add("Plugins", enabled.into_iter().chain(plugins).collect());
     sections.add("Data directory", vec![format!("Node data directory: {}", text_of(&node["db_dir"]))]);
     sections.add("Config files", bulleted(&node["config_files"]));
