@@ -2,6 +2,7 @@
 //! a few expressions by sight.
 
 use hyper::Method;
+use serde_json::json;
 
 use super::super::call::Call;
 use super::super::options::{HEADERS, Switch, flag, integer, text};
@@ -176,22 +177,42 @@ pub(super) const DEPRECATED: &[Verb] = &[refused("update_cluster_nodes", "<seed_
 enum Known {
     SetAlarm(&'static str),
     ClearAlarm(&'static str),
+    ChannelMax(u16),
+    LoopbackUsers(Vec<String>),
 }
 
 /// Blanks do not count.
 fn known(expression: &str) -> Option<Known> {
     let expression: String = expression.split_whitespace().collect();
+    let variable = |name: &str| {
+        let start = format!("application:set_env(rabbit,{name},");
+        expression.strip_prefix(&*start).and_then(|rest| rest.strip_suffix(")."))
+    };
+    if let Some(most) = variable("channel_max") {
+        return most.parse().ok().map(Known::ChannelMax);
+    }
+    if let Some(users) = variable("loopback_users") {
+        return binaries(users).map(Known::LoopbackUsers);
+    }
     ["memory", "disk"].into_iter().find_map(|resource| {
         let set = format!("rabbit_alarm:set_alarm({{{{resource_limit,{resource},node()}},[]}}).");
         let clear = format!("rabbit_alarm:clear_alarm({{resource_limit,{resource},node()}}).");
         if expression == set {
             Some(Known::SetAlarm(resource))
-        } else if expression == clear {
-            Some(Known::ClearAlarm(resource))
         } else {
-            None
+            (expression == clear).then_some(Known::ClearAlarm(resource))
         }
     })
+}
+
+/// A list of binaries, as in `[<<"guest">>]`.
+fn binaries(list: &str) -> Option<Vec<String>> {
+    let inner = list.strip_prefix('[')?.strip_suffix(']')?;
+    if inner.is_empty() {
+        return Some(Vec::new());
+    }
+    let binary = |text: &str| Some(text.strip_prefix("<<\"")?.strip_suffix("\">>")?.to_owned());
+    inner.split(',').map(binary).collect()
 }
 
 fn eval(call: &Call<'_>) -> Answer {
@@ -202,10 +223,16 @@ fn eval(call: &Call<'_>) -> Answer {
     match known(expression) {
         Some(Known::SetAlarm(resource)) => call.change(Method::PUT, alarm(resource), None)?,
         Some(Known::ClearAlarm(resource)) => call.delete(alarm(resource))?,
+        Some(Known::ChannelMax(most)) => {
+            call.put(Path::api("leveret/channel-max"), &json!({ "channel_max": most }))?;
+        }
+        Some(Known::LoopbackUsers(users)) => {
+            call.put(Path::api("leveret/loopback-users"), &json!({ "users": users }))?;
+        }
         None => {
             let what = format!(
-                "eval {NO_ERLANG}. Known are rabbit_alarm:set_alarm({{{{resource_limit, memory, node()}}, []}}) and its \
-                 clear_alarm, of memory and disk"
+                "eval {NO_ERLANG}. Known by sight are rabbit_alarm:set_alarm and clear_alarm of memory and disk, and \
+                 application:set_env of rabbit's channel_max and loopback_users"
             );
             return Err(Wrong::error(SOFTWARE, what));
         }
@@ -223,7 +250,28 @@ mod tests {
         assert_eq!(known(set), Some(Known::SetAlarm("memory")));
         let clear = "rabbit_alarm:clear_alarm({resource_limit,disk, node()}) .";
         assert_eq!(known(clear), Some(Known::ClearAlarm("disk")));
-        assert_eq!(known("rabbit_alarm:set_alarm({{resource_limit, cpu, node()}, []})."), None);
-        assert_eq!(known("1 + 1."), None);
+        assert_eq!(known("application:set_env(rabbit, channel_max, 500)."), Some(Known::ChannelMax(500)));
+        let users = |expression| match known(expression) {
+            Some(Known::LoopbackUsers(users)) => users,
+            other => panic!("{other:?}"),
+        };
+        assert!(users("application:set_env(rabbit, loopback_users, []).").is_empty());
+        assert_eq!(
+            users("application:set_env(rabbit, loopback_users, [<<\"guest\">>, <<\"b\">>])."),
+            ["guest", "b"]
+        );
+    }
+
+    #[test]
+    fn other_expressions_are_not() {
+        for expression in [
+            "1 + 1.",
+            "rabbit_alarm:set_alarm({{resource_limit, cpu, node()}, []}).",
+            "application:set_env(rabbit, channel_max, 70000).",
+            "application:set_env(rabbit, loopback_users, [guest]).",
+            "application:set_env(rabbit, channel_max, 5)",
+        ] {
+            assert_eq!(known(expression), None, "{expression}");
+        }
     }
 }
