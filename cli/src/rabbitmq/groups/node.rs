@@ -249,7 +249,7 @@ fn reset(call: &Call<'_>) -> Answer {
 fn process(call: &Call<'_>) -> Result<Option<Pid>, Failure> {
     let nodes = call.get(Path::api("nodes").query("columns", "os_pid"))?;
     let number = |text: &Value| text.as_str()?.parse().ok().and_then(Pid::from_raw);
-    Ok(number(&nodes[0]["os_pid"]).filter(|pid| test_kill_process(*pid).is_ok()))
+    Ok(number(&nodes[0]["os_pid"]).filter(|pid| is_alive(*pid)))
 }
 
 fn stop(call: &Call<'_>) -> Answer {
@@ -283,7 +283,7 @@ fn shutdown(call: &Call<'_>) -> Answer {
 
 fn await_end(call: &Call<'_>, process: Option<Pid>) -> Result<(), Wrong> {
     let deadline = Instant::now() + call.words.timeout().unwrap_or(PATIENCE);
-    while process.is_some_and(|pid| test_kill_process(pid).is_ok()) {
+    while process.is_some_and(|pid| is_alive(pid)) {
         if Instant::now() > deadline {
             return Err(Wrong::bare(
                 TEMPORARY,
@@ -333,7 +333,7 @@ fn wait(call: &Call<'_>) -> Answer {
     );
     say(format!("Waiting for erlang distribution on node '{node}' while OS process '{shown}' is running"));
     loop {
-        if !pid.is_some_and(|pid| test_kill_process(pid).is_ok()) {
+        if !pid.is_some_and(|pid| is_alive(pid)) {
             return Err(Wrong::error(UNAVAILABLE, "process_not_running"));
         }
         match is_running(call) {
@@ -350,6 +350,14 @@ fn wait(call: &Call<'_>) -> Answer {
     say(format!("Waiting for applications 'rabbit_and_plugins' to start on node '{node}'"));
     say(format!("Applications 'rabbit_and_plugins' are running on node '{node}'"));
     Ok(Output::Nothing)
+}
+
+/// Whether a process goes on. One that has ended and that its parent has not taken notice of does not.
+fn is_alive(pid: Pid) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())).unwrap_or_default();
+    // Behind the name, which may hold anything, in parentheses.
+    let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+    test_kill_process(pid).is_ok() && !matches!(state, Some('Z' | 'X'))
 }
 
 /// The number in a file, once there is one.
