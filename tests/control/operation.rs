@@ -381,3 +381,40 @@ fn the_memory_of_messages_is_told_by_the_type_of_their_queues() {
     let parts = memory["parts"].as_object().unwrap().values().filter_map(Value::as_u64);
     assert_eq!(parts.sum::<u64>(), memory["total"].as_u64().unwrap());
 }
+
+#[test]
+fn new_connections_are_offered_as_many_channels_as_was_said() {
+    let (broker, runtime) = (Broker::start(), Runtime::new().unwrap());
+    let data = broker.data();
+    assert_eq!(found(data, "leveret/channel-max"), json!({"channel_max": 2047}));
+    let (before, _channel) = runtime.block_on(connected(&broker));
+    assert_eq!(change(data, "PUT", "leveret/channel-max", &json!({"channel_max": 3})), 204);
+    let (after, _channel) = runtime.block_on(connected(&broker));
+    assert_eq!((before.configuration().channel_max(), after.configuration().channel_max()), (2047, 3));
+    for wrong in
+        [json!({}), json!({"channel_max": 65_536}), json!({"channel_max": -1}), json!({"channels": 1})]
+    {
+        assert_eq!(change(data, "PUT", "leveret/channel-max", &wrong), 400, "{wrong}");
+    }
+    assert_eq!(found(data, "leveret/channel-max"), json!({"channel_max": 3}));
+}
+
+#[test]
+fn who_may_log_in_from_this_machine_alone_is_said_at_once() {
+    let mut broker = Broker::start();
+    let data = broker.data().to_owned();
+    assert_eq!(change(&data, "PUT", "users/u", &json!({"password": "p", "tags": "monitoring"})), 201);
+    let users = || found(&data, "leveret/loopback-users")["users"].clone();
+    assert_eq!(users(), json!(["guest"]));
+    let before = found(&data, "users");
+    for wanted in [json!([]), json!(["guest", "u"]), json!(["u"])] {
+        assert_eq!(change(&data, "PUT", "leveret/loopback-users", &json!({"users": wanted})), 204);
+        assert_eq!(users(), wanted);
+    }
+    assert_eq!(change(&data, "PUT", "leveret/loopback-users", &json!({"users": ["nobody"]})), 404);
+    assert_eq!(change(&data, "PUT", "leveret/loopback-users", &json!({})), 400);
+    assert_eq!(found(&data, "users"), before, "passwords and tags are as they were");
+    assert!(broker.terminate());
+    broker.restart();
+    assert_eq!(users(), json!(["u"]));
+}

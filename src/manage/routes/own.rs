@@ -9,6 +9,9 @@ routes! {
     ["leveret", "node-limits"], "Limits of the whole broker.":
         GET Administrator |call| node::limits(call),
         PUT Administrator |call| node::put_limits(call);
+    ["leveret", "channel-max"], "How many channels new connections are offered, until the next start: {\"channel_max\":2047}.":
+        GET Administrator |call| node::channel_max(call),
+        PUT Administrator |call| node::put_channel_max(call);
     ["leveret", "thresholds"], "When memory and disk block publishers, until the next start: {\"memory_limit_mib\":4096}.":
         GET Administrator |call| thresholds::get(call),
         PUT Administrator |call| thresholds::put(call);
@@ -46,6 +49,9 @@ routes! {
         POST Policymaker |call| policy_preview::post(call, vhost, policy);
     ["leveret", "authenticate"], "Whether a password is a user's: {\"user\":\"a\",\"password\":\"b\"}.":
         POST Administrator |call| users::authenticate(call);
+    ["leveret", "loopback-users"], "Users who may log in from this machine alone; PUT says which these are: {\"users\":[\"guest\"]}.":
+        GET Administrator |call| users::loopback_users(call),
+        PUT Administrator |call| users::put_loopback_users(call);
     ["leveret", "connections"], "DELETE closes all connections, or those to a vhost (vhost=) or of a user (user=).":
         DELETE Administrator |call| connections::delete_those(call);
     ["leveret", "consumers", channel, tag], "Cancels a consumer, by its channel and its tag.":
