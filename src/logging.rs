@@ -27,12 +27,13 @@ pub fn init(filter: &str, format: LogFormat) -> Result<ProcessLog, String> {
     let lines = Arc::clone(&recent);
     let kept = move || Keeping(Arc::clone(&lines));
     let logged = tracing_subscriber::registry().with(reloadable);
+    // Whoever has read a line finds it among those that are kept, so these come first.
     match format {
         LogFormat::Text => {
             let colours = io::stderr().is_terminal();
-            logged.with(text(colours, io::stderr)).with(text(false, kept)).init();
+            logged.with(text(false, kept)).with(text(colours, io::stderr)).init();
         }
-        LogFormat::Json => logged.with(json(io::stderr)).with(json(kept)).init(),
+        LogFormat::Json => logged.with(json(kept)).with(json(io::stderr)).init(),
     }
     let set = move |filter: &str| handle.reload(parse(filter)?).map_err(|error| error.to_string());
     let with_backtrace = panic::take_hook();

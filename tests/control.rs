@@ -14,7 +14,7 @@ mod socket;
 mod support;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt, chown};
 use std::path::Path;
 
 use rustix::process::geteuid;
@@ -78,6 +78,26 @@ fn another_user_is_refused_and_members_of_the_group_are_let_in() {
     set_mode(&data, 0o711);
     set_mode(&data.join(SOCKET), 0o666);
     assert_eq!(ask_as(SOMEBODY, SOMEBODY, &data, "whoami").unwrap().status, 403);
+}
+
+#[test]
+fn root_and_whoever_runs_the_broker_are_let_in() {
+    let program = Path::new(env!("CARGO_BIN_EXE_leveret"));
+    let anybody_reaches_it = program.ancestors().all(|above| mode(above) & 0o001 != 0);
+    if !geteuid().is_root() || !anybody_reaches_it {
+        eprintln!(
+            "only root can run it as somebody else, who has to reach the program: nothing is tested here"
+        );
+        return;
+    }
+    const OWNER: u32 = 54_321;
+    let directory = TempDir::new().unwrap();
+    chown(directory.path(), Some(OWNER), Some(OWNER)).unwrap();
+    let data = directory.path().join("data");
+    let _broker = Broker::start_as(OWNER, &data);
+    assert_eq!(ask_as(OWNER, OWNER, &data, "whoami").unwrap().body["uid"], OWNER);
+    assert_eq!(found(&data, "whoami")["uid"], 0);
+    assert!(ask_as(OWNER + 1, OWNER, &data, "whoami").is_err(), "the group is none that was named");
 }
 
 #[test]

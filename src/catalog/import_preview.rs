@@ -79,10 +79,10 @@ impl Named {
 
 /// What comes of a value that is to be set, where nothing is what was never set.
 fn set<T: PartialEq>(before: Option<T>, after: Option<T>) -> Effect {
-    match before {
-        before if before == after => Effect::Leaves,
-        None => Effect::Makes,
-        Some(_) => Effect::Changes,
+    match (before, after) {
+        (before, after) if before == after => Effect::Leaves,
+        (None, _) => Effect::Makes,
+        (Some(_), _) => Effect::Changes,
     }
 }
 

@@ -33,6 +33,7 @@ mod limits;
 mod listing;
 mod listing_body;
 mod log;
+mod memory;
 mod messages;
 mod metric_text;
 mod metrics;

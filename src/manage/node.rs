@@ -3,9 +3,11 @@
 
 use std::net::SocketAddr;
 
+use serde_json::json;
+
 use super::answer::{Answer, Outcome};
 use super::call::Call;
-use super::fields::{number, unknown};
+use super::fields::{number, unknown, wrong};
 use super::vhosts::check_node;
 use crate::model::administration::{Change, NodeLimits};
 use crate::server::UNLIMITED;
@@ -30,6 +32,10 @@ pub(super) async fn effective_config(call: &Call<'_>) -> Outcome {
         ("listen", addresses(&facts.listeners)),
         ("management-listen", addresses(&facts.management)),
         ("metrics-listen", addresses(&facts.metrics)),
+        (
+            "control-socket",
+            facts.control.as_ref().map_or("off".to_owned(), |path| path.display().to_string()),
+        ),
         ("max-connections", facts.most_connections.to_string()),
         ("memory-limit", megabytes(thresholds.memory())),
         ("disk-free-limit", megabytes(thresholds.disk())),
@@ -60,6 +66,27 @@ pub(super) async fn put_limits(call: &mut Call<'_>) -> Outcome {
         **limit = if value.is_null() { None } else { Some(number(name, value)?) };
     }
     call.apply(Change::SetNodeLimits(limits)).await?;
+    Ok(Answer::Done)
+}
+
+pub(super) async fn channel_max(call: &Call<'_>) -> Outcome {
+    Ok(Answer::Found(json!({CHANNEL_MAX: call.context.administrator.channel_max()})))
+}
+
+const CHANNEL_MAX: &str = "channel_max";
+
+/// For connections that come from now on; 0 is no limit.
+pub(super) async fn put_channel_max(call: &mut Call<'_>) -> Outcome {
+    let fields = call.fields().await?;
+    fields.require(&[CHANNEL_MAX])?;
+    for (name, value) in fields.iter() {
+        if name != CHANNEL_MAX {
+            return Err(unknown(name, [CHANNEL_MAX]));
+        }
+        let most = u16::try_from(number(name, value)?);
+        let most = most.map_err(|_| wrong(name, "a whole number from 0 to 65535", value))?;
+        call.context.administrator.set_channel_max(most);
+    }
     Ok(Answer::Done)
 }
 

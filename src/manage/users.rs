@@ -95,6 +95,41 @@ pub(super) async fn authenticate(call: &mut Call<'_>) -> Outcome {
     }))
 }
 
+/// Those who may log in from loopback addresses alone.
+pub(super) async fn loopback_users(call: &Call<'_>) -> Outcome {
+    let state = call.view().read();
+    let mut names: Vec<&str> =
+        state.users().filter(|user| user.loopback_only).map(|user| &*user.name).collect();
+    names.sort_unstable();
+    Ok(Answer::Found(json!({"users": names})))
+}
+
+/// Says who they are: all others may log in from everywhere. It outlives a restart, as all of a user does.
+pub(super) async fn put_loopback_users(call: &mut Call<'_>) -> Outcome {
+    let fields = call.fields().await?;
+    fields.require(&["users"])?;
+    let wanted: HashSet<Name> = fields.words("users")?.unwrap_or_default().into_iter().collect();
+    for name in &wanted {
+        if call.view().read().user(name).is_none() {
+            return Err(Refusal::Missing(format!("user '{name}' does not exist").into()));
+        }
+    }
+    let others: Vec<(Name, UserSpec)> = {
+        let state = call.view().read();
+        let changed = state.users().filter(|user| user.loopback_only != wanted.contains(&user.name));
+        let spec = |user: &User| UserSpec {
+            password: Password::Hash(user.password_hash().to_vec()),
+            tags: user.tags.clone(),
+            loopback_only: !user.loopback_only,
+        };
+        changed.map(|user| (user.name.clone(), spec(user))).collect()
+    };
+    for (name, user) in others {
+        call.apply(Change::PutUser { name, user }).await?;
+    }
+    Ok(Answer::Done)
+}
+
 /// The hash of a password with a salt of its own, as a user's `password_hash`.
 pub(super) async fn hash_password(call: &Call<'_>, password: &str) -> Outcome {
     let hash = call.context.administrator.hash_password(password);

@@ -8,7 +8,9 @@ use tokio::sync::{Semaphore, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::client_listeners::ClientListeners;
+use super::current_limits::CurrentLimits;
 use super::facts::Facts;
+use super::in_flight::WorkBegun;
 use super::local_client::{LocalClient, LocalError};
 use super::mailboxes::Mailboxes;
 use super::owners::{Asker, CatalogInput, ShardInput};
@@ -28,7 +30,6 @@ use crate::model::names::NameSource;
 use crate::model::peer::Entrant;
 use crate::model::question::{Answer, MOST_ASKED, Question, QueueCounts};
 use crate::port::SharedByPorts;
-use crate::session::SessionLimits;
 
 /// Questions that are under way at a moment, each of which goes to as many shards as it concerns. The others wait for their
 /// turn.
@@ -51,6 +52,8 @@ pub(super) struct Reached {
     pub(super) view: Arc<View>,
     pub(super) ports: Arc<SharedByPorts>,
     pub(super) thresholds: Arc<Thresholds>,
+    pub(super) begun: Arc<WorkBegun>,
+    pub(super) limits: Arc<CurrentLimits>,
     pub(super) listeners: Arc<ClientListeners>,
     /// None where the log is that of another program, which the broker is a part of.
     pub(super) log: Option<Arc<ProcessLog>>,
@@ -165,7 +168,18 @@ impl Administrator {
     /// How many bytes a message may have (semantics 9.2).
     #[must_use]
     pub fn max_message_size(&self) -> u64 {
-        SessionLimits::default().max_message_size
+        self.0.broker.limits.get().max_message_size
+    }
+
+    /// How many channels a connection may have, as new ones are offered; 0: as many as there are numbers (semantics 1.17).
+    #[must_use]
+    pub fn channel_max(&self) -> u16 {
+        self.0.broker.limits.get().channel_max
+    }
+
+    /// Offers so many to connections that come from now on, until the next start.
+    pub fn set_channel_max(&self, channel_max: u16) {
+        self.0.broker.limits.set_channel_max(channel_max);
     }
 
     /// Closes a connection with 320 and this reason (semantics 16.8). One that has gone already is passed over.
@@ -194,6 +208,18 @@ impl Administrator {
     #[must_use]
     pub fn log(&self) -> Option<&ProcessLog> {
         self.0.broker.log.as_deref()
+    }
+
+    /// Bytes that wait for clients to take them.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.0.broker.mailboxes.connections().unwritten()
+    }
+
+    /// Bytes of messages and transactions that clients have begun and not ended.
+    #[must_use]
+    pub fn begun(&self) -> usize {
+        self.0.broker.begun.bytes()
     }
 
     /// What is so of the process.

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::clock::Clock;
 use super::connection_log::{self, Ended};
 use super::connections::Inbox;
+use super::current_limits::CurrentLimits;
 use super::in_flight::WorkBegun;
 use super::mailboxes::Mailboxes;
 use super::owners::ConnectionActor;
@@ -26,7 +27,7 @@ use crate::model::fault::{Fault, ReplyCode};
 use crate::model::ids::{Name, Timestamp};
 use crate::model::peer::Ends;
 use crate::port::{Port, SharedByPorts};
-use crate::session::{End, PeerInfo, Session, SessionLimits};
+use crate::session::{End, PeerInfo, Session};
 
 /// How much is read of a client that has too much waiting for it, so that its heartbeats are heard.
 const READ_AHEAD: usize = 64 << 10;
@@ -38,7 +39,7 @@ pub(crate) struct ServerContext {
     pub(crate) mailboxes: Arc<Mailboxes>,
     pub(crate) ports: Arc<SharedByPorts>,
     pub(crate) clock: Clock,
-    pub(crate) limits: Arc<SessionLimits>,
+    pub(crate) limits: Arc<CurrentLimits>,
     /// What all connections have begun.
     pub(crate) begun: Arc<WorkBegun>,
     /// What is listened on.
@@ -73,7 +74,7 @@ impl<S: Transport> Connection<S> {
             .between(ends)
             .with_anonymous(context.anonymous_user.clone());
         let info = PeerInfo { loopback: peer.ip().to_canonical().is_loopback(), seed: random_seed() };
-        let session = Session::new(context.clock.now(), Arc::clone(&context.limits), info, port);
+        let session = Session::new(context.clock.now(), context.limits.get(), info, port);
         Connection {
             wire: Wire::new(stream),
             peer,

@@ -157,6 +157,11 @@ impl Connections {
         self.for_each(|inbox| inbox.mailbox.post(SessionEvent::Alarm(alarms)));
     }
 
+    /// Bytes that wait for clients to take them.
+    pub(super) fn unwritten(&self) -> usize {
+        self.unwritten.bytes()
+    }
+
     /// What the broker runs short of.
     pub(crate) fn alarms(&self) -> Alarms {
         *self.alarms.lock()

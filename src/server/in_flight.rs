@@ -31,6 +31,11 @@ impl WorkBegun {
         let most = (memory / HELD_SHARE).clamp(LEAST_HELD_BY_ALL, MOST_HELD_BY_ALL);
         Arc::new(WorkBegun { bytes: AtomicUsize::new(0), most: usize::try_from(most).unwrap_or(usize::MAX) })
     }
+
+    /// How many bytes it is.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes.load(Ordering::Relaxed)
+    }
 }
 
 /// A connection's part of it.

@@ -12,6 +12,7 @@ mod connection_log;
 mod connection_task;
 mod connections;
 mod control_socket;
+mod current_limits;
 mod descriptors;
 mod facts;
 mod in_flight;

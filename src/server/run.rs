@@ -25,6 +25,7 @@ use super::client_listeners::ClientListeners;
 use super::clock::{self, Clock};
 use super::connection_task::ServerContext;
 use super::control_socket::ControlSocket;
+use super::current_limits::CurrentLimits;
 use super::descriptors;
 use super::facts::Facts;
 use super::in_flight::WorkBegun;
@@ -246,7 +247,8 @@ impl Plan<'_> {
         tasks.spawn(Role::Catalog, "the task of the catalog", catalog);
 
         let send_timeout_ms = u64::from(config.send_timeout) * 1000;
-        let limits = Arc::new(SessionLimits { send_timeout_ms, ..SessionLimits::default() });
+        let limits = SessionLimits { send_timeout_ms, ..SessionLimits::default() };
+        let limits = Arc::new(CurrentLimits::new(limits));
         let (view, ports) = (owned.view, owned.ports);
         let listeners = Arc::new(ClientListeners::new(listeners).map_err(ServeError::Start)?);
         let facts = Facts {
@@ -262,11 +264,14 @@ impl Plan<'_> {
             most_connections: shares.clients as u64,
         };
         let client_addresses = facts.listeners.clone();
+        let begun = WorkBegun::within(memory_limit);
         let administrator = Administrator::new(Reached {
             mailboxes: Arc::clone(&mailboxes),
             view: Arc::clone(&view),
             ports: Arc::clone(&ports),
             thresholds,
+            begun: Arc::clone(&begun),
+            limits: Arc::clone(&limits),
             listeners: Arc::clone(&listeners),
             log,
             stop: stop.clone(),
@@ -274,7 +279,6 @@ impl Plan<'_> {
         });
         let anonymous_user = config.anonymous_user.as_deref().map(Into::into);
         let address = client_addresses[0];
-        let begun = WorkBegun::within(memory_limit);
         let context =
             Arc::new(ServerContext { mailboxes, ports, clock, limits, begun, address, anonymous_user, stop });
         let connections = TaskTracker::new();

@@ -20,6 +20,11 @@ const LEAST: usize = 64 << 10;
 pub(crate) struct Unwritten(AtomicUsize);
 
 impl Unwritten {
+    /// How many bytes they are.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
     fn share(&self, part: usize) -> usize {
         (POOL.saturating_sub(self.0.load(Ordering::Relaxed)) / part).max(LEAST)
     }
@@ -91,13 +96,6 @@ impl Drop for Backlog {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    impl Unwritten {
-        /// How many bytes they are.
-        pub(in crate::server) fn bytes(&self) -> usize {
-            self.0.load(Ordering::Relaxed)
-        }
-    }
 
     const MESSAGE: usize = 1 << 20;
 

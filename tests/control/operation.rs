@@ -354,3 +354,67 @@ fn a_reset_broker_is_as_a_new_one_and_is_reset_only_without_clients() {
     let (_connection, channel) = runtime.block_on(connected(&broker));
     runtime.block_on(declare(&channel, "q"));
 }
+
+#[test]
+fn the_memory_of_messages_is_told_by_the_type_of_their_queues() {
+    let broker = Broker::start();
+    let data = broker.data();
+    let quorum = json!({"durable": true, "arguments": {"x-queue-type": "quorum"}});
+    assert_eq!(change(data, "PUT", "queues/%2F/classic", &json!({"durable": true})), 201);
+    assert_eq!(change(data, "PUT", "queues/%2F/quorum", &quorum), 201);
+    let publish = |queue: &str, bytes: usize| {
+        let message = json!({
+            "properties": {}, "routing_key": queue, "payload": "x".repeat(bytes), "payload_encoding": "string",
+        });
+        assert_eq!(
+            ask(data, "POST", "exchanges/%2F/amq.default/publish", &message).body,
+            json!({"routed": true})
+        );
+    };
+    publish("classic", 10_000);
+    publish("quorum", 40_000);
+    let memory = found(data, "leveret/memory");
+    let part = |name: &str| memory["parts"][name].as_u64().unwrap();
+    assert!((10_000..20_000).contains(&part("classic_queue_messages")), "{memory}");
+    assert!((40_000..50_000).contains(&part("quorum_queue_messages")), "{memory}");
+    assert_eq!((part("output_to_clients"), part("unfinished_publishes")), (0, 0));
+    let parts = memory["parts"].as_object().unwrap().values().filter_map(Value::as_u64);
+    assert_eq!(parts.sum::<u64>(), memory["total"].as_u64().unwrap());
+}
+
+#[test]
+fn new_connections_are_offered_as_many_channels_as_was_said() {
+    let (broker, runtime) = (Broker::start(), Runtime::new().unwrap());
+    let data = broker.data();
+    assert_eq!(found(data, "leveret/channel-max"), json!({"channel_max": 2047}));
+    let (before, _channel) = runtime.block_on(connected(&broker));
+    assert_eq!(change(data, "PUT", "leveret/channel-max", &json!({"channel_max": 3})), 204);
+    let (after, _channel) = runtime.block_on(connected(&broker));
+    assert_eq!((before.configuration().channel_max(), after.configuration().channel_max()), (2047, 3));
+    for wrong in
+        [json!({}), json!({"channel_max": 65_536}), json!({"channel_max": -1}), json!({"channels": 1})]
+    {
+        assert_eq!(change(data, "PUT", "leveret/channel-max", &wrong), 400, "{wrong}");
+    }
+    assert_eq!(found(data, "leveret/channel-max"), json!({"channel_max": 3}));
+}
+
+#[test]
+fn who_may_log_in_from_this_machine_alone_is_said_at_once() {
+    let mut broker = Broker::start();
+    let data = broker.data().to_owned();
+    assert_eq!(change(&data, "PUT", "users/u", &json!({"password": "p", "tags": "monitoring"})), 201);
+    let users = || found(&data, "leveret/loopback-users")["users"].clone();
+    assert_eq!(users(), json!(["guest"]));
+    let before = found(&data, "users");
+    for wanted in [json!([]), json!(["guest", "u"]), json!(["u"])] {
+        assert_eq!(change(&data, "PUT", "leveret/loopback-users", &json!({"users": wanted})), 204);
+        assert_eq!(users(), wanted);
+    }
+    assert_eq!(change(&data, "PUT", "leveret/loopback-users", &json!({"users": ["nobody"]})), 404);
+    assert_eq!(change(&data, "PUT", "leveret/loopback-users", &json!({})), 400);
+    assert_eq!(found(&data, "users"), before, "passwords and tags are as they were");
+    assert!(broker.terminate());
+    broker.restart();
+    assert_eq!(users(), json!(["u"]));
+}

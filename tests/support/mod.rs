@@ -8,6 +8,7 @@ pub(crate) mod lapin_client;
 
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -77,6 +78,13 @@ impl Broker {
         let mut broker = Broker::spawned(command, &directory.path().join("data"), free_port(), arguments);
         broker._directory = Some(directory);
         broker
+    }
+
+    /// A broker on this data directory, which stays, run as another user. Only root can.
+    pub(crate) fn start_as(uid: u32, data: &Path) -> Broker {
+        let mut command = leveret();
+        command.uid(uid).gid(uid);
+        Broker::spawned(command, data, free_port(), Vec::new())
     }
 
     pub(crate) fn port(&self) -> u16 {

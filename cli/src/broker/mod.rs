@@ -21,7 +21,7 @@ use tokio::runtime::{Builder, Runtime};
 use connection::Connection;
 pub use failure::{Failure, Kind};
 pub use items::Items;
-pub use path::Path;
+pub use path::{Path, encoded};
 pub use place::{Uri, Where};
 pub use reply::{Body, Reply};
 

@@ -55,6 +55,14 @@ impl From<&str> for Path {
     }
 }
 
+/// A name, percent-encoded as in a path.
+#[must_use]
+pub fn encoded(name: &str) -> String {
+    let mut text = String::new();
+    encode(&mut text, name);
+    text
+}
+
 fn encode(text: &mut String, name: &str) {
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
