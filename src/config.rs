@@ -1,6 +1,7 @@
 //! What the operator says: arguments and environment, parsed once, checked, and passed down. Nothing else in the
 //! program reads either.
 
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::{Ipv6Addr, SocketAddr, ToSocketAddrs};
@@ -35,6 +36,19 @@ pub enum Verb {
     Serve(ServeConfig),
     /// Reads a whole data directory and reports what is sound and what is not. The broker must be stopped.
     Verify(VerifyConfig),
+    #[command(flatten)]
+    Noun(leveret_cli::Noun),
+    /// Does what a tool of RabbitMQ's does, by its name: `leveret as rabbitmqctl list_queues`. A link to this program that is called
+    /// like the tool does the same.
+    #[command(disable_help_flag = true)]
+    As {
+        /// rabbitmqctl, rabbitmq-diagnostics, rabbitmq-queues, rabbitmq-plugins, rabbitmq-upgrade, rabbitmqadmin or
+        /// rabbitmq-server.
+        #[arg(value_name = "TOOL")]
+        tool: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "ARGUMENT")]
+        arguments: Vec<OsString>,
+    },
 }
 
 #[derive(Clone, Debug, Args)]
@@ -244,7 +258,7 @@ mod tests {
         let all = ["leveret"].iter().chain(arguments);
         CommandLine::try_parse_from(all).map(|line| match line.verb() {
             Verb::Serve(config) => config,
-            Verb::Verify(_) => panic!("{arguments:?} is not serve"),
+            _ => panic!("{arguments:?} is not serve"),
         })
     }
 

@@ -43,8 +43,8 @@ const RULES: [Rule; 6] = [
 const RULES_OF_ALL: [LawOfAll; 2] = [citations::citations, references::references];
 
 /// Where sources are, and which of these folders are the root of a crate's modules.
-const SOURCES: [&str; 5] = ["src", "codec", "conformance", "bench", "tests"];
-const CRATES: [&str; 4] = ["src", "codec/src", "conformance/src", "bench/src"];
+const SOURCES: [&str; 6] = ["src", "cli", "codec", "conformance", "bench", "tests"];
+const CRATES: [&str; 5] = ["src", "cli/src", "codec/src", "conformance/src", "bench/src"];
 
 #[test]
 fn the_repository_is_in_order() {

@@ -45,7 +45,9 @@ pub(crate) fn length_and_leftovers(_path: &str, source: &Source<'_>) -> Vec<Viol
 
 /// Whatever may panic in the product says why it does not, on its line or the one before.
 pub(crate) fn panics(path: &str, source: &Source<'_>) -> Vec<Violation> {
-    if is_test_path(path) || !(path.starts_with("src/") || path.starts_with("codec/src/")) {
+    if is_test_path(path)
+        || !["src/", "cli/src/", "codec/src/"].iter().any(|product| path.starts_with(product))
+    {
         return Vec::new();
     }
     let mut violations = Vec::new();
@@ -88,6 +90,7 @@ fn a_panic_without_a_reason_is_found() {
     for text in ["f().unwrap();", "f().expect(\"x\");", "panic!(\"x\");", "// why\n\nf().unwrap();"] {
         assert_eq!(lines(panics, "src/queue/mod.rs", text).len(), 1, "{text}");
         assert_eq!(lines(panics, "codec/src/table.rs", text).len(), 1, "{text}");
+        assert_eq!(lines(panics, "cli/src/broker/mod.rs", text).len(), 1, "{text}");
         for path in
             ["src/queue/tests/lane.rs", "src/queue/tests.rs", "tests/sim/main.rs", "bench/src/main.rs"]
         {

@@ -32,6 +32,13 @@ pub(crate) fn layers(path: &str, source: &Source<'_>) -> Vec<Violation> {
             "the codec knows nothing of ours",
         );
     }
+    if path.starts_with("cli/") {
+        return found(
+            &source.paths(&source.code),
+            |path| path.trim_start_matches("use ").split("::").next() == Some("leveret"),
+            "the command line knows a broker by the management API alone",
+        );
+    }
     let Some(module) = module(path) else { return Vec::new() };
     let layer = |module: &str| LAYERS.iter().find(|(name, _)| *name == module).map(|(_, layer)| *layer);
     let Some(own) = layer(module) else {
@@ -60,15 +67,23 @@ pub(crate) fn layers(path: &str, source: &Source<'_>) -> Vec<Violation> {
 
 /// Rule 2: tokio, redb, HTTP and JSON stay in the modules that are made for them.
 pub(crate) fn crates_in_their_modules(path: &str, source: &Source<'_>) -> Vec<Violation> {
-    if !path.starts_with("src/") && !path.starts_with("codec/src/") {
-        return Vec::new();
-    }
     let within = |allowed: &[&str]| allowed.iter().any(|allowed| path.starts_with(allowed));
     let begins = |path: &str, name: &str| {
         path == name || path.strip_prefix(name).is_some_and(|rest| rest.starts_with("::"))
     };
-    let mut violations = Vec::new();
     let code = source.paths(&source.code);
+    if within(&["cli/src/"]) && !within(&["cli/src/broker/"]) {
+        // A method is named by whoever asks.
+        let wire = |path: &str| {
+            ["tokio", "hyper_util", "http_body_util"].iter().any(|name| begins(path, name))
+                || (begins(path, "hyper") && !begins(path, "hyper::Method"))
+        };
+        return found(&code, wire, "how a broker is asked is for cli/src/broker");
+    }
+    if !path.starts_with("src/") && !path.starts_with("codec/src/") {
+        return Vec::new();
+    }
+    let mut violations = Vec::new();
     if !within(&["src/server", "src/manage", "src/main.rs"]) {
         let tokio = |path: &str| begins(path, "tokio") || begins(path, "tokio_util");
         violations.extend(found(&code, tokio, "tokio is for src/server and src/manage"));
@@ -143,6 +158,7 @@ fn a_sibling_or_a_higher_layer_is_found_however_it_is_imported() {
     assert_eq!(lines(layers, "src/queue/ready/lane.rs", "use super::super::super::store::S;"), [1]);
     assert_eq!(lines(layers, "src/attic/mod.rs", "//! a module nobody knows"), [1]);
     assert_eq!(lines(layers, "codec/src/frame.rs", "\nuse leveret::model::ids::Name;"), [2]);
+    assert_eq!(lines(layers, "cli/src/nouns/queue.rs", "\nuse leveret::config::CommandLine;"), [2]);
 }
 
 #[test]
@@ -168,12 +184,16 @@ fn crates_outside_their_modules_are_found() {
         ("src/store/mod.rs", "use redb::Database;"),
         ("src/store/mod.rs", "fn f(_: ::redb::Database) {}"),
         ("codec/src/frame.rs", "use tokio::io;"),
+        ("cli/src/nouns/queue.rs", "use tokio::runtime::Runtime;"),
+        ("cli/src/rabbitmq/mod.rs", "use hyper::Request;"),
     ] {
         assert_eq!(lines(crates_in_their_modules, path, text), [1], "{path}: {text}");
     }
     for (path, text) in [
         ("src/server/mod.rs", "use tokio::net::TcpListener;"),
         ("src/main.rs", "#[tokio::main]\nfn main() {}"),
+        ("cli/src/broker/mod.rs", "use tokio::runtime::Runtime;\nuse hyper::Request;"),
+        ("cli/src/nouns/queue.rs", "use hyper::Method;"),
         (
             "src/manage/mod.rs",
             "use tokio::net::TcpListener;\nuse hyper_util::rt::TokioIo;\nuse serde_json::json;",
