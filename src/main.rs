@@ -22,7 +22,11 @@ fn main() -> ExitCode {
     if let Some(code) = leveret_cli::rabbitmq::run(called, arguments.collect()) {
         return code;
     }
-    let outcome = match CommandLine::parse().verb() {
+    let line = match CommandLine::try_parse() {
+        Ok(line) => line,
+        Err(error) => return misused(&error),
+    };
+    let outcome = match line.verb() {
         Verb::Serve(config) => serve(&config),
         Verb::Verify(config) => verify(&config),
         Verb::Noun(noun) => return noun.run(CommandLine::command),
@@ -32,6 +36,13 @@ fn main() -> ExitCode {
         eprintln!("leveret: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// Help that was asked for, or one line that says what is wrong.
+fn misused(error: &clap::Error) -> ExitCode {
+    let Some(what) = leveret_cli::usage::one_line(error) else { error.exit() };
+    eprintln!("leveret: {what}");
+    ExitCode::from(2)
 }
 
 /// A tool of RabbitMQ's, by its name. Its server is this broker, which takes none of that one's arguments.

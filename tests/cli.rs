@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking")]
 
+#[path = "cli/clients.rs"]
+mod clients;
 #[path = "cli/completion.rs"]
 mod completion;
 #[path = "cli/everyday.rs"]
@@ -17,6 +19,8 @@ mod passwords;
 mod support;
 #[path = "cli/terminal.rs"]
 mod terminal;
+#[path = "cli/verbs.rs"]
+mod verbs;
 
 use std::ffi::OsStr;
 use std::path::Path;

@@ -6,5 +6,6 @@ pub mod broker;
 pub mod nouns;
 pub mod output;
 pub mod rabbitmq;
+pub mod usage;
 
 pub use nouns::Noun;

@@ -11,15 +11,19 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
+use rustix::process::geteuid;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 
-use super::place::{SOCKET, Target};
+use super::place::{SOCKET, Stranger, Target};
 
 pub(super) type RequestBody = Full<Bytes>;
 
 /// Bytes of a path that a socket's address has room for, one less than `sun_path`, which ends with a zero.
 const ADDRESS_ROOM: usize = 107;
+
+/// The user id of the system's administrator.
+const ROOT: u32 = 0;
 
 pub(super) struct Connection {
     sender: SendRequest<RequestBody>,
@@ -30,7 +34,14 @@ pub(super) struct Connection {
 impl Connection {
     pub(super) async fn open(target: &Target) -> io::Result<Connection> {
         match target {
-            Target::Socket(directory) => Connection::over(connect_to_socket(directory).await?).await,
+            Target::Socket { directory, is_guessed } => {
+                let stream = connect_to_socket(directory).await?;
+                let uid = stream.peer_cred()?.uid();
+                if *is_guessed && ![ROOT, geteuid().as_raw()].contains(&uid) {
+                    return Err(io::Error::new(io::ErrorKind::PermissionDenied, Stranger { uid }));
+                }
+                Connection::over(stream).await
+            }
             Target::Tcp(uri) => {
                 let stream = TcpStream::connect((uri.host(), uri.port())).await?;
                 // Requests are written whole.

@@ -47,7 +47,8 @@ impl Failure {
 
     /// What was to be printed could not be. Where nobody reads it any more, as behind `| head`, that is worth no words.
     #[must_use]
-    pub fn output(error: &io::Error) -> Failure {
+    #[expect(clippy::needless_pass_by_value, reason = "it is named where errors are mapped")]
+    pub fn output(error: io::Error) -> Failure {
         let hung_up = error.kind() == io::ErrorKind::BrokenPipe;
         let what = if hung_up { String::new() } else { format!("standard output: {error}") };
         Failure::new(Kind::Output, what)

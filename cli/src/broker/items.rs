@@ -22,16 +22,16 @@ impl<'a> Items<'a> {
     }
 
     /// The next item; None at the end.
-    pub fn next(&mut self) -> Result<Option<Value>, Failure> {
+    pub fn next_item(&mut self) -> Result<Option<Value>, Failure> {
         loop {
             match self.scanner.next().map_err(|what| Failure::new(Kind::Refused, what))? {
                 Found::Item(item) => return Ok(Some(item)),
                 // What follows is read too, so that the connection can be used again.
                 Found::End => {
-                    while self.body.next()?.is_some() {}
+                    while self.body.next_piece()?.is_some() {}
                     return Ok(None);
                 }
-                Found::Part => match self.body.next()? {
+                Found::Part => match self.body.next_piece()? {
                     Some(piece) => self.scanner.bytes.extend_from_slice(&piece),
                     None => {
                         return Err(Failure::new(

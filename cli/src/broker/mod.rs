@@ -28,6 +28,17 @@ pub use reply::{Body, Reply};
 /// How long a broker may take for an answer where nobody says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Says why a connection is closed.
+const REASON: &str = "x-reason";
+
+/// A request.
+struct Asked<'a> {
+    method: Method,
+    path: Path,
+    reason: Option<&'a str>,
+    body: Bytes,
+}
+
 /// A broker that was reached. Requests wait for their answer; each is given up after the time that [`Where`] allows.
 pub struct Broker {
     target: place::Target,
@@ -87,32 +98,26 @@ impl Broker {
 
     /// Has a connection closed, or several; its client is told the reason.
     pub fn close(&self, path: impl Into<Path>, reason: &str) -> Result<Reply, Failure> {
-        self.ask(Method::DELETE, &path.into(), &[("x-reason", reason)], Bytes::new())?.whole()
+        let path = path.into();
+        self.ask(&Asked { method: Method::DELETE, path, reason: Some(reason), body: Bytes::new() })?.whole()
     }
 
     /// Sends a request, and hands out the answer as it comes.
     pub fn open(&self, method: Method, path: impl Into<Path>, body: Vec<u8>) -> Result<Body<'_>, Failure> {
-        self.ask(method, &path.into(), &[], body.into())
+        self.ask(&Asked { method, path: path.into(), reason: None, body: body.into() })
     }
 
-    fn ask(
-        &self,
-        method: Method,
-        path: &Path,
-        headers: &[(&str, &str)],
-        body: Bytes,
-    ) -> Result<Body<'_>, Failure> {
-        let is_repeatable = [Method::GET, Method::PUT, Method::DELETE].contains(&method);
-        let request = || self.request(method.clone(), path, headers, body.clone());
+    fn ask(&self, asked: &Asked<'_>) -> Result<Body<'_>, Failure> {
+        let is_repeatable = [Method::GET, Method::PUT, Method::DELETE].contains(&asked.method);
         let kept = self.connection.take();
         let was_kept = kept.is_some();
         let mut connection = kept.map_or_else(|| self.connect(), Ok)?;
-        let answer = match self.within(connection.ask(request()?))? {
+        let answer = match self.within(connection.ask(self.request(asked)?))? {
             // The broker closes a connection that it heard nothing of for a while. What was not answered is asked again, unless
             // it could then be done twice.
             Err(_) if was_kept && is_repeatable => {
                 connection = self.connect()?;
-                self.within(connection.ask(request()?))?
+                self.within(connection.ask(self.request(asked)?))?
             }
             answer => answer,
         };
@@ -125,25 +130,20 @@ impl Broker {
         connected.map_err(|error| self.target.unreachable(&error))
     }
 
-    fn request(
-        &self,
-        method: Method,
-        path: &Path,
-        headers: &[(&str, &str)],
-        body: Bytes,
-    ) -> Result<Request<connection::RequestBody>, Failure> {
-        let mut request =
-            Request::builder().method(method).uri(path.as_str()).header(HOST, self.target.host());
+    fn request(&self, asked: &Asked<'_>) -> Result<Request<connection::RequestBody>, Failure> {
+        let Asked { method, path, reason, body } = asked;
+        let mut request = Request::builder().method(method).uri(path.as_str());
+        request = request.header(HOST, self.target.host());
         if let Some(authorization) = &self.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
         if !body.is_empty() {
             request = request.header(CONTENT_TYPE, "application/json");
         }
-        for (name, value) in headers {
-            request = request.header(*name, *value);
+        if let Some(reason) = reason {
+            request = request.header(REASON, *reason);
         }
-        request.body(body.into()).map_err(|error| {
+        request.body(body.clone().into()).map_err(|error| {
             Failure::new(Kind::Usage, format!("'{}' cannot be asked for: {error}", path.as_str()))
         })
     }
@@ -163,3 +163,6 @@ impl Broker {
         self.runtime.block_on(work)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,6 @@
 use std::fmt;
 use std::io;
 use std::net::Ipv6Addr;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -40,9 +39,28 @@ pub struct Where {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Target {
     /// The control socket in this directory.
-    Socket(PathBuf),
+    Socket {
+        directory: PathBuf,
+        /// Nobody has said that it is this one: who answers there has to be somebody to trust, for anybody could have put a socket there
+        /// to hear what administrators say.
+        is_guessed: bool,
+    },
     Tcp(Uri),
 }
+
+/// Who answers is neither root nor who asks.
+#[derive(Debug)]
+pub(super) struct Stranger {
+    pub(super) uid: u32,
+}
+
+impl fmt::Display for Stranger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid {} answers", self.uid)
+    }
+}
+
+impl std::error::Error for Stranger {}
 
 /// An address of the management API.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,44 +91,39 @@ impl Where {
                 ));
         }
         let given = self.data_dir.clone().or_else(|| environment("LEVERET_DATA_DIR").map(PathBuf::from));
-        let directory = given.map_or_else(found, Ok)?;
-        Ok((Target::Socket(directory), None))
+        let target = match given {
+            Some(directory) => Target::Socket { directory, is_guessed: false },
+            None if Path::new(BESIDE).join(SOCKET).exists() => {
+                Target::Socket { directory: BESIDE.into(), is_guessed: true }
+            }
+            None => Target::Socket { directory: INSTALLED.into(), is_guessed: false },
+        };
+        Ok((target, None))
     }
-}
-
-/// The data directory where nobody says which.
-fn found() -> Result<PathBuf, Failure> {
-    let beside = Path::new(BESIDE);
-    if let Ok(socket) = std::fs::metadata(beside.join(SOCKET)) {
-        // Somebody else could have laid it there to hear what administrators say.
-        let own = rustix::process::geteuid().as_raw();
-        if [0, own].contains(&socket.uid()) {
-            return Ok(beside.to_owned());
-        }
-        let what = format!("{BESIDE}/{SOCKET} belongs to another user (uid {})", socket.uid());
-        return Err(Failure::new(Kind::NotAllowed, what)
-            .advise(format!("If it is that broker you mean, say so: --data-dir {BESIDE}")));
-    }
-    Ok(INSTALLED.into())
 }
 
 impl Target {
     /// The header `host`.
     pub(super) fn host(&self) -> String {
         match self {
-            Target::Socket(_) => "localhost".to_owned(),
+            Target::Socket { .. } => "localhost".to_owned(),
             Target::Tcp(uri) => uri.authority(),
         }
     }
 
     /// Nobody answers there.
     pub(super) fn unreachable(&self, error: &io::Error) -> Failure {
-        let Target::Socket(directory) = self else {
+        let Target::Socket { directory, .. } = self else {
             let what = format!("no connection to {self}: {error}");
             return Failure::new(Kind::Unreachable, what)
                 .advise("Is the broker running, and does its --management-listen name this address?");
         };
         let directory = directory.display();
+        if let Some(Stranger { uid }) = error.get_ref().and_then(|error| error.downcast_ref()) {
+            let what = format!("the broker of {directory} is another user's (uid {uid})");
+            return Failure::new(Kind::NotAllowed, what)
+                .advise(format!("If it is that one you mean, say so: --data-dir {directory}"));
+        }
         match error.kind() {
             io::ErrorKind::PermissionDenied => {
                 Failure::new(Kind::NotAllowed, format!("{directory}/{SOCKET} is not for this user: {error}"))
@@ -133,7 +146,7 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Target::Socket(directory) => write!(f, "the broker of {}", directory.display()),
+            Target::Socket { directory, .. } => write!(f, "the broker of {}", directory.display()),
             Target::Tcp(uri) => write!(f, "http://{}", uri.authority()),
         }
     }
@@ -236,6 +249,7 @@ mod tests {
             ("localhost:7", uri("localhost", 7, None, None)),
             ("http://a%40b:p%3Aw@h:1/", uri("h", 1, Some("a@b"), Some("p:w"))),
             ("http://u@[::1]:1", uri("::1", 1, Some("u"), None)),
+            ("http://u:p@w@h", uri("h", 15672, Some("u"), Some("p@w"))),
             ("http://u:@[::1]", uri("::1", 15672, Some("u"), Some(""))),
         ] {
             assert_eq!(Uri::parse(text).unwrap(), expected, "{text}");

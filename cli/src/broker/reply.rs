@@ -100,7 +100,7 @@ impl<'a> Body<'a> {
     /// All of it.
     pub fn whole(mut self) -> Result<Reply, Failure> {
         let mut body = BytesMut::new();
-        while let Some(piece) = self.next()? {
+        while let Some(piece) = self.next_piece()? {
             if body.len() + piece.len() > MOST_HELD {
                 let what = format!("the answer is longer than {} MiB", MOST_HELD >> 20);
                 return Err(
@@ -114,7 +114,7 @@ impl<'a> Body<'a> {
     }
 
     /// The next piece, within the time that an answer may take; None at its end.
-    pub fn next(&mut self) -> Result<Option<Bytes>, Failure> {
+    pub fn next_piece(&mut self) -> Result<Option<Bytes>, Failure> {
         loop {
             let frame = self.broker.within(self.incoming.frame())?;
             match self.piece(frame)? {

@@ -33,7 +33,6 @@ impl Api {
             return Err(Failure::usage(format!("the path '{}' does not begin with a slash", self.path))
                 .advise("Give it from /api/ on."));
         }
-        let failed = |error: io::Error| Failure::output(&error);
         let mut body = self.body.unwrap_or_default().into_bytes();
         if body == b"-" {
             body.clear();
@@ -44,12 +43,12 @@ impl Api {
         let mut answer = broker.open(method, &*self.path, body)?.accepted()?;
         let mut out = io::stdout().lock();
         let mut last = None;
-        while let Some(piece) = answer.next()? {
-            out.write_all(&piece).map_err(failed)?;
+        while let Some(piece) = answer.next_piece()? {
+            out.write_all(&piece).map_err(Failure::output)?;
             last = piece.last().copied();
         }
         if last.is_some_and(|byte| byte != b'\n') {
-            out.write_all(b"\n").map_err(failed)?;
+            out.write_all(b"\n").map_err(Failure::output)?;
         }
         Ok(Done::Yes)
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Arg, Args, Command, ValueEnum};
 
 use super::Done;
+use super::{context, options};
 use crate::broker::{Broker, Failure, Path, Where};
 
 /// How long somebody who pressed a key waits for names.
@@ -74,7 +75,7 @@ impl Completion {
             Shell::Zsh => ZSH,
             Shell::Fish => FISH,
         };
-        io::stdout().write_all(script.as_bytes()).map_err(|error| Failure::output(&error))?;
+        io::stdout().write_all(script.as_bytes()).map_err(Failure::output)?;
         Ok(Done::Yes)
     }
 }
@@ -92,7 +93,7 @@ impl Complete {
         found.truncate(MOST);
         let mut out = io::stdout().lock();
         for candidate in found.iter().filter(|candidate| !candidate.contains('\n')) {
-            writeln!(out, "{candidate}").map_err(|error| Failure::output(&error))?;
+            writeln!(out, "{candidate}").map_err(Failure::output)?;
         }
         Ok(Done::Yes)
     }
@@ -120,6 +121,8 @@ enum Names {
     Users,
     Policies,
     Connections,
+    /// Which are no broker's.
+    Contexts,
 }
 
 impl<'a> Typed<'a> {
@@ -203,6 +206,7 @@ impl<'a> Typed<'a> {
             "USER" => Names::Users,
             "POLICY" => Names::Policies,
             "CONNECTION" => Names::Connections,
+            "CONTEXT" => Names::Contexts,
             _ => return None,
         })
     }
@@ -227,9 +231,9 @@ impl Names {
             patience: Some(PATIENCE),
             is_silent: true,
         };
-        let broker = Broker::find(&place)?;
         let vhost = typed.said("vhost").unwrap_or("/");
         let path = match self {
+            Names::Contexts => return Ok(context::names()),
             Names::Vhosts => Path::api("vhosts"),
             Names::Users => Path::api("users"),
             Names::Connections => Path::api("connections"),
@@ -237,10 +241,11 @@ impl Names {
             Names::Exchanges => Path::api("exchanges").segment(vhost),
             Names::Policies => Path::api("policies").segment(vhost),
         };
+        let broker = Broker::find(&options::place(typed.said("context"), place)?)?;
         let mut items = broker.list(path.query("columns", "name"))?;
         let mut names = Vec::new();
         while names.len() < MOST
-            && let Some(item) = items.next()?
+            && let Some(item) = items.next_item()?
         {
             let name = item["name"].as_str().unwrap_or_default();
             if !name.is_empty() && name.starts_with(typed.word) {

@@ -9,6 +9,7 @@ use hyper::Method;
 use super::Done;
 use super::options::Connect;
 use crate::broker::{Failure, Path};
+use crate::usage;
 
 #[derive(Debug, Args)]
 pub struct Config {
@@ -42,15 +43,13 @@ impl Config {
                     .broker()?
                     .send(Method::GET, Path::api("config/effective"), None)?
                     .accepted()?;
-                io::stdout().write_all(&reply.body).map_err(|error| Failure::output(&error))?;
+                io::stdout().write_all(&reply.body).map_err(Failure::output)?;
             }
             Verb::Check { arguments } => {
                 let line = ["leveret", "serve"].map(OsString::from).into_iter().chain(arguments);
                 if let Err(error) = program().try_get_matches_from(line) {
-                    let text = error.to_string();
-                    let what =
-                        text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-                    return Err(Failure::usage(what).advise("`leveret serve --help` says what there is."));
+                    let what = usage::one_line(&error);
+                    return Err(Failure::usage(what.unwrap_or_else(|| "help was asked for".to_owned())));
                 }
                 self.connect.say("The arguments and the environment make sense.")?;
             }

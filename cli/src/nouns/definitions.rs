@@ -147,7 +147,7 @@ impl Definitions {
 
 fn preview_rows(connect: &Connect, shape: &Shape, preview: &Value) -> Result<Done, Failure> {
     let of = |what: &'static str| {
-        let things = preview[what].as_array().into_iter().flatten();
+        let things = preview[what]["things"].as_array().into_iter().flatten();
         things.map(move |thing| {
             let mut row = thing.clone();
             row["what"] = what.into();
@@ -155,21 +155,19 @@ fn preview_rows(connect: &Connect, shape: &Shape, preview: &Value) -> Result<Don
         })
     };
     rows(connect, shape, PREVIEW, of("made").chain(of("changed")))?;
-    let refused: Vec<&str> =
-        preview["refused"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    for line in &refused {
-        eprintln!("leveret: would be refused: {line}");
+    let left_out: Vec<&str> =
+        preview["left_out"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for line in &left_out {
+        eprintln!("leveret: would be left out: {line}");
     }
     if !connect.quiet {
-        let count = |what: &str| preview[what].as_array().map_or(0, Vec::len);
+        let (made, changed) = (&preview["made"]["total"], &preview["changed"]["total"]);
+        let left_alone = &preview["left_alone"];
         eprintln!(
-            "leveret: {} would be made, {} changed, {} left alone; nothing was changed",
-            count("made"),
-            count("changed"),
-            preview["left_alone"].as_u64().unwrap_or_default()
+            "leveret: {made} would be made, {changed} changed, {left_alone} left alone; nothing was changed"
         );
     }
-    Ok(if refused.is_empty() { Done::Yes } else { Done::No })
+    Ok(Done::Yes)
 }
 
 fn rows(
@@ -181,7 +179,7 @@ fn rows(
     let style = shape.style(connect.quiet, Format::Tsv);
     let mut rows = Rows::new(io::stdout().lock(), style, shape.chosen(columns)?, shape.is_whole());
     let written = items.try_for_each(|item| rows.push(&item)).and_then(|()| rows.finish());
-    written.map_err(|error| Failure::output(&error))
+    written.map_err(Failure::output)
 }
 
 /// What went wrong with a copy: reading of the broker, or writing.
@@ -193,12 +191,12 @@ enum Failed {
 fn flattened(failed: Failed) -> Failure {
     match failed {
         Failed::Asked(failure) => failure,
-        Failed::Written(error) => Failure::output(&error),
+        Failed::Written(error) => Failure::output(error),
     }
 }
 
 fn copy(answer: &mut crate::broker::Body<'_>, mut out: impl Write) -> Result<(), Failed> {
-    while let Some(piece) = answer.next().map_err(Failed::Asked)? {
+    while let Some(piece) = answer.next_piece().map_err(Failed::Asked)? {
         out.write_all(&piece).map_err(Failed::Written)?;
     }
     out.write_all(b"\n").and_then(|()| out.flush()).map_err(Failed::Written)

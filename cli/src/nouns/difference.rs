@@ -29,7 +29,7 @@ const SECTIONS: [Section; 10] = [
     },
 ];
 
-/// Fields that a broker says without being asked, and that it has without being told.
+/// Fields that say again what stands elsewhere in the file.
 const SAID_ALONE: [&str; 2] = ["metadata", "limits"];
 
 #[derive(Debug, PartialEq)]
@@ -67,7 +67,7 @@ pub(super) fn between(broker: &Value, file: &Value) -> Vec<Difference> {
             let (broker, file) = match found {
                 None => (None, Some(Value::Object((*theirs).clone()))),
                 Some(ours) => match different(ours, theirs) {
-                    (broker, file) if broker == file => continue,
+                    (broker, _) if broker.is_empty() => continue,
                     (broker, file) => (Some(broker.into()), Some(file.into())),
                 },
             };
@@ -102,17 +102,17 @@ impl Section {
     }
 }
 
-/// The fields of one and the same thing that are not the same. What only one of them says is different too, unless it says nothing.
+/// The fields of one and the same thing that are not the same. What the file does not speak of stays as it is, and is no difference.
 fn different(
     ours: &Map<String, Value>,
     theirs: &Map<String, Value>,
 ) -> (Map<String, Value>, Map<String, Value>) {
     let (mut broker, mut file) = (Map::new(), Map::new());
-    for field in ours.keys().chain(theirs.keys()).filter(|field| !SAID_ALONE.contains(&field.as_str())) {
-        let (our, their) = (ours.get(field), theirs.get(field));
-        if told(our) != told(their) {
-            broker.extend(our.map(|value| (field.clone(), value.clone())));
-            file.extend(their.map(|value| (field.clone(), value.clone())));
+    for (field, their) in theirs.iter().filter(|(field, _)| !SAID_ALONE.contains(&field.as_str())) {
+        let our = ours.get(field);
+        if told(our) != told(Some(their)) {
+            broker.insert(field.clone(), our.cloned().unwrap_or_default());
+            file.insert(field.clone(), their.clone());
         }
     }
     (broker, file)
@@ -145,7 +145,7 @@ mod tests {
         });
         let file = json!({
             "users": [{"name": "u", "tags": "a,b", "password_hash": "h"}],
-            "queues": [{"arguments": {}, "name": "q", "vhost": "/", "durable": true}],
+            "queues": [{"arguments": {}, "name": "q", "vhost": "/"}],
         });
         assert_eq!(between(&broker, &file), []);
     }

@@ -78,7 +78,7 @@ impl Limit {
             Verb::Set { limit, value, of } => {
                 let broker = connect.broker()?;
                 if of.broker {
-                    of.change_broker(&broker, &limit, value.into())?;
+                    of.change_broker(&broker, &limit, &value.into())?;
                 } else {
                     let reply = broker.send(Method::PUT, of.path(&limit), Some(&json!({"value": value})))?;
                     reply.accepted().map_err(|failure| failure.about(of.described()))?;
@@ -88,7 +88,7 @@ impl Limit {
             Verb::Clear { limit, of } => {
                 let broker = connect.broker()?;
                 if of.broker {
-                    of.change_broker(&broker, &limit, Value::Null)?;
+                    of.change_broker(&broker, &limit, &Value::Null)?;
                 } else {
                     let reply = broker.send(Method::DELETE, of.path(&limit), None)?;
                     reply.accepted().map_err(|failure| failure.about(of.described()))?;
@@ -108,7 +108,7 @@ impl Of {
         }
     }
 
-    fn change_broker(&self, broker: &Broker, limit: &str, value: Value) -> Result<(), Failure> {
+    fn change_broker(&self, broker: &Broker, limit: &str, value: &Value) -> Result<(), Failure> {
         broker.send(Method::PUT, Path::api(OF_ALL), Some(&json!({limit: value})))?.accepted().map(drop)
     }
 

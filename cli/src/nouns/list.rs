@@ -65,7 +65,7 @@ impl ListOptions {
             match source {
                 Source::Listed(path) => {
                     let mut items = broker.list(self.path(path, &chosen, order.as_ref()))?;
-                    self.write(connect, &chosen, || items.next())?;
+                    self.write(connect, &chosen, || items.next_item())?;
                 }
                 Source::Made(make) => {
                     let mut items = make(&broker)?;
@@ -113,10 +113,10 @@ impl ListOptions {
         while left > 0
             && let Some(item) = next()?
         {
-            rows.push(&item).map_err(|error| Failure::output(&error))?;
+            rows.push(&item).map_err(Failure::output)?;
             left -= 1;
         }
-        rows.finish().map_err(|error| Failure::output(&error))
+        rows.finish().map_err(Failure::output)
     }
 }
 
@@ -143,5 +143,5 @@ pub(super) fn clear_terminal() -> Result<(), Failure> {
     }
     let mut out = io::stdout();
     let cleared = out.write_all(b"\x1b[H\x1b[2J").and_then(|()| out.flush());
-    cleared.map_err(|error| Failure::output(&error))
+    cleared.map_err(Failure::output)
 }

@@ -32,7 +32,7 @@ impl Log {
         let mut answer = broker.open(Method::GET, path, Vec::new())?.accepted()?;
         let mut out = io::stdout().lock();
         while let Some(line) = answer.next_line()? {
-            writeln!(out, "{line}").map_err(|error| Failure::output(&error))?;
+            writeln!(out, "{line}").map_err(Failure::output)?;
         }
         Ok(Done::Yes)
     }

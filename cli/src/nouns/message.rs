@@ -90,9 +90,10 @@ impl Message {
         match self.verb {
             Verb::Publish { key, body, of, exchange, properties, transient } => {
                 let body = body.map_or_else(from_input, |body| Ok(body.into_bytes()))?;
-                let (payload, encoding) = String::from_utf8(body)
-                    .map(|text| (text, "string"))
-                    .unwrap_or_else(|bytes| (STANDARD.encode(bytes.as_bytes()), "base64"));
+                let (payload, encoding) = String::from_utf8(body).map_or_else(
+                    |bytes| (STANDARD.encode(bytes.as_bytes()), "base64"),
+                    |text| (text, "string"),
+                );
                 let mut properties: Map<String, Value> = properties.into_iter().collect();
                 properties.entry("delivery_mode").or_insert_with(|| if transient { 1 } else { 2 }.into());
                 let request = json!({
@@ -130,7 +131,7 @@ impl Message {
                     Rows::new(io::stdout().lock(), style, shape.chosen(COLUMNS)?, shape.is_whole());
                 let written =
                     got.iter().try_for_each(|message| rows.push(message)).and_then(|()| rows.finish());
-                written.map_err(|error| Failure::output(&error))?;
+                written.map_err(Failure::output)?;
                 Ok(if got.is_empty() { Done::No } else { Done::Yes })
             }
         }

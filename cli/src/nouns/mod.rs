@@ -6,6 +6,7 @@ mod channel;
 mod completion;
 mod config;
 mod connection;
+mod context;
 mod definitions;
 mod difference;
 mod exchange;
@@ -21,6 +22,7 @@ mod policy;
 mod progress;
 mod queue;
 mod status;
+mod top;
 mod user;
 mod vhost;
 
@@ -37,6 +39,8 @@ pub enum Noun {
     Status(status::Status),
     /// Whether the broker is well: exit code 0, or 1 and why not.
     Health(health::Health),
+    /// The broker and its fullest queues, again and again.
+    Top(top::Top),
     /// Queues: how much is in them, declaring, deleting, purging.
     Queue(queue::Queue),
     /// Exchanges.
@@ -69,6 +73,8 @@ pub enum Noun {
     Log(log::Log),
     /// What the broker was told, and whether it would start with what it is to be told.
     Config(config::Config),
+    /// Brokers by names of one's own.
+    Context(context::Context),
     /// Sends any request to the management API, and prints the answer.
     Api(api::Api),
     /// Prints what has a shell complete verbs and arguments, and names of vhosts, queues, exchanges and users.
@@ -93,6 +99,7 @@ impl Noun {
         let done = match self {
             Noun::Status(status) => status.run(),
             Noun::Health(health) => health.run(),
+            Noun::Top(top) => top.run(),
             Noun::Queue(queue) => queue.run(),
             Noun::Exchange(exchange) => exchange.run(),
             Noun::Binding(binding) => binding.run(),
@@ -109,6 +116,7 @@ impl Noun {
             Noun::Definitions(definitions) => definitions.run(),
             Noun::Log(log) => log.run(),
             Noun::Config(config) => config.run(program),
+            Noun::Context(context) => context.run(),
             Noun::Api(api) => api.run(),
             Noun::Completion(completion) => completion.run(),
             Noun::Complete(complete) => complete.run(program),

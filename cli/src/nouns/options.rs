@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::Value;
 
+use super::context;
 use crate::broker::{Broker, Failure, Uri, Where};
 use crate::output::{Column, Format, Style, Terminal, write_one};
 
@@ -23,6 +24,9 @@ pub(super) struct Connect {
     /// The management API over TCP, instead (LEVERET_URI does the same).
     #[arg(long, global = true, value_name = "http://USER@HOST:PORT", conflicts_with = "broker_data_dir")]
     uri: Option<String>,
+    /// The broker of this context, as `leveret context add` named it (LEVERET_CONTEXT does the same).
+    #[arg(long, global = true, value_name = "CONTEXT", conflicts_with_all = ["broker_data_dir", "uri"])]
+    context: Option<String>,
     /// Who logs in, with --uri; guest by default.
     #[arg(long, global = true, value_name = "NAME")]
     username: Option<String>,
@@ -44,14 +48,17 @@ impl Connect {
         {
             warn_of_argument("LEVERET_PASSWORD, --password-file or the prompt");
         }
-        Broker::find(&Where {
-            data_dir: self.data_dir.clone(),
-            uri: self.uri.clone(),
-            user: self.username.clone(),
-            password_file: self.password_file.clone(),
-            patience: Some(self.timeout),
-            is_silent: false,
-        })
+        Broker::find(&place(
+            self.context.as_deref(),
+            Where {
+                data_dir: self.data_dir.clone(),
+                uri: self.uri.clone(),
+                user: self.username.clone(),
+                password_file: self.password_file.clone(),
+                patience: Some(self.timeout),
+                is_silent: false,
+            },
+        )?)
     }
 
     /// Says what was done.
@@ -59,7 +66,7 @@ impl Connect {
         if self.quiet {
             return Ok(());
         }
-        writeln!(io::stdout(), "{what}").map_err(|error| Failure::output(&error))
+        writeln!(io::stdout(), "{what}").map_err(Failure::output)
     }
 
     /// Prints one thing.
@@ -72,8 +79,19 @@ impl Connect {
         let chosen = shape.chosen(columns)?;
         let style = shape.style(self.quiet, Format::Table);
         write_one(io::stdout().lock(), style, &chosen, item, shape.columns.is_empty())
-            .map_err(|error| Failure::output(&error))
+            .map_err(Failure::output)
     }
+}
+
+/// Where the broker is, as it is said, or as the context says that is named, on the line or by the environment.
+pub(super) fn place(named: Option<&str>, said: Where) -> Result<Where, Failure> {
+    let is_said = said.data_dir.is_some() || said.uri.is_some();
+    let environment = || std::env::var(context::ENVIRONMENT).ok().filter(|name| !name.is_empty());
+    let name = named.map(str::to_owned).or_else(|| environment().filter(|_| !is_said));
+    let Some(name) = name else { return Ok(said) };
+    let kept = context::place(&name)?;
+    let password_file = said.password_file.or(kept.password_file);
+    Ok(Where { data_dir: kept.data_dir, uri: kept.uri, password_file, ..said })
 }
 
 /// Everybody can read the arguments of a running command.

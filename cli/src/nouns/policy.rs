@@ -195,7 +195,7 @@ impl Preview {
         let style = self.shape.style(connect.quiet, Format::Tsv);
         let mut rows = Rows::new(io::stdout().lock(), style, chosen, self.shape.is_whole());
         let written = changes.iter().try_for_each(|change| rows.push(change)).and_then(|()| rows.finish());
-        written.map_err(|error| Failure::output(&error))?;
+        written.map_err(Failure::output)?;
         let total = found["total"].as_u64().unwrap_or_default();
         if !connect.quiet {
             let shown = changes.len() as u64;

@@ -119,7 +119,7 @@ struct Which {
     confirm: Confirm,
 }
 
-const COLUMNS: &[Column] = &[
+pub(super) const COLUMNS: &[Column] = &[
     column("vhost", "vhost", "VHOST", Kind::Text),
     column("name", "name", "NAME", Kind::Text),
     column("type", "type", "TYPE", Kind::Text),
@@ -240,7 +240,7 @@ impl Which {
         if self.dry_run {
             for name in &names {
                 look(&broker, vhost, name)?;
-                writeln!(io::stdout(), "{name}").map_err(|error| Failure::output(&error))?;
+                writeln!(io::stdout(), "{name}").map_err(Failure::output)?;
             }
             return Ok(Done::Yes);
         }
@@ -302,9 +302,9 @@ fn watch(
     let mut rows = Rows::live(io::stdout(), style, chosen);
     loop {
         let found = look(&broker, vhost, queue)?;
-        rows.push(&found).and_then(|()| rows.flush()).map_err(|error| Failure::output(&error))?;
+        rows.push(&found).and_then(|()| rows.flush()).map_err(Failure::output)?;
         if until_empty && find(&found, "messages").and_then(Value::as_u64) == Some(0) {
-            rows.finish().map_err(|error| Failure::output(&error))?;
+            rows.finish().map_err(Failure::output)?;
             return Ok(Done::Yes);
         }
         thread::sleep(every);

@@ -103,6 +103,14 @@ impl<'a, W: Write> Rows<'a, W> {
     }
 }
 
+/// A line of names and values, as people read them, cut to a terminal.
+#[must_use]
+pub fn summary(columns: &[&Column], item: &Value, width: Option<usize>) -> String {
+    let parts =
+        columns.iter().map(|column| format!("{} {}", column.name, cell::shown(column.kind, column.of(item))));
+    table::cut(&parts.collect::<Vec<_>>().join("  "), width)
+}
+
 /// One thing: a line for each of its columns, or what a row of it would be.
 pub fn write_one(
     mut out: impl Write,

@@ -4,13 +4,15 @@ use std::io::{self, IsTerminal};
 
 use rustix::termios::tcgetwinsize;
 
-/// Columns of a terminal that does not say how many it has.
+/// Columns and lines of a terminal that does not say how many it has.
 const USUAL_WIDTH: usize = 80;
+const USUAL_HEIGHT: usize = 24;
 
 /// The terminal behind standard output.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Terminal {
     pub(crate) width: usize,
+    pub(crate) height: usize,
     pub(crate) is_coloured: bool,
 }
 
@@ -27,6 +29,7 @@ impl Terminal {
         let is_dumb = std::env::var_os("TERM").is_some_and(|value| value == "dumb");
         Some(Terminal {
             width: said(size.map(|size| size.ws_col)).unwrap_or(USUAL_WIDTH),
+            height: said(size.map(|size| size.ws_row)).unwrap_or(USUAL_HEIGHT),
             is_coloured: !is_set("NO_COLOR") && !is_dumb,
         })
     }
