@@ -3,14 +3,14 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::Call;
-use super::super::options::flag;
-use super::super::output::Output;
-use super::super::term::Term;
-use super::super::verb::{ANY, Answer, DIAGNOSTICS, PLUGINS, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, SOFTWARE, UNAVAILABLE, USAGE, Wrong};
 use super::node::VERSION;
 use crate::broker::Path;
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::{Switch, flag};
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{ANY, Answer, DIAGNOSTICS, PLUGINS, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, SOFTWARE, UNAVAILABLE, USAGE, Wrong};
 
 /// What RabbitMQ's plugins of these names do is done by this program.
 const BUILT_IN: [&str; 9] = [
@@ -26,7 +26,7 @@ const BUILT_IN: [&str; 9] = [
 ];
 /// The global parameter that keeps the names of those that somebody has enabled, so that who asks for them finds them so.
 const REQUESTED: &str = "leveret_plugins";
-const WHERE: &[super::super::options::Switch] = &[flag("offline"), flag("online"), flag("all")];
+const WHERE: &[Switch] = &[flag("offline"), flag("online"), flag("all")];
 
 pub(super) const HEALTH: &[Verb] = &[
     verb("directories", "[--offline] [--online]", "Says where plugins are: nowhere", |call| {
