@@ -25,7 +25,9 @@ fn tool(name: &str, line: &str) -> Command {
 }
 
 fn bare(mut command: Command, arguments: &[&str]) -> Command {
-    for name in ["LEVERET_URI", "LEVERET_DATA_DIR", "LEVERET_PASSWORD", "RABBITMQ_NODENAME", "RABBITMQ_MNESIA_DIR"] {
+    for name in
+        ["LEVERET_URI", "LEVERET_DATA_DIR", "LEVERET_PASSWORD", "RABBITMQ_NODENAME", "RABBITMQ_MNESIA_DIR"]
+    {
         command.env_remove(name);
     }
     command.args(arguments).stdin(Stdio::null());
@@ -66,7 +68,10 @@ fn a_broker_is_stopped_and_its_end_waited_for() {
     broker.restart();
     let file = broker.data().join("pid");
     std::fs::write(&file, broker.pid().to_string()).unwrap();
-    assert!(ok(broker.data(), "rabbitmqctl", &format!("stop {}", file.display())).starts_with("Stopping and halting"));
+    assert!(
+        ok(broker.data(), "rabbitmqctl", &format!("stop {}", file.display()))
+            .starts_with("Stopping and halting")
+    );
     assert!(broker.ended().expect("it has ended").success());
 }
 
@@ -77,7 +82,10 @@ fn a_broker_is_waited_for_by_its_pid() {
     std::fs::write(&file, format!("{}\n", broker.pid())).unwrap();
     let out = ok(broker.data(), "rabbitmqctl", &format!("wait {}", file.display()));
     assert!(out.contains(&format!("pid is {}\n", broker.pid())), "{out}");
-    assert!(out.ends_with("Applications 'rabbit_and_plugins' are running on node 'leveret@localhost'\n"), "{out}");
+    assert!(
+        out.ends_with("Applications 'rabbit_and_plugins' are running on node 'leveret@localhost'\n"),
+        "{out}"
+    );
     assert_eq!(ok(broker.data(), "rabbitmqctl", "-q await_startup"), "");
     assert_eq!(ok(broker.data(), "rabbitmqctl", &format!("-q wait --pid {}", broker.pid())), "");
 }
@@ -89,13 +97,20 @@ fn what_needs_no_broker_asks_none() {
     assert!(ok(nowhere.path(), "rabbitmqctl", "help add_user").contains("add_user <username> [<password>]"));
     assert_eq!(ok(nowhere.path(), "rabbitmqctl", "-q hash_password secret").trim().len(), 48);
     let said = at(nowhere.path(), "rabbitmqctl", "list_que");
-    assert_eq!((said.code, said.error.contains("Did you mean 'list_queues'?")), (Some(64), true), "{}", said.error);
+    assert_eq!(
+        (said.code, said.error.contains("Did you mean 'list_queues'?")),
+        (Some(64), true),
+        "{}",
+        said.error
+    );
 }
 
 #[test]
 fn a_broker_that_is_not_there_is_unavailable() {
     let nowhere = tempfile::tempdir().unwrap();
-    for line in ["ping", "-q list_queues", "await_startup -t 1", "add_user a b", "status", "wait --pid 4000000"] {
+    for line in
+        ["ping", "-q list_queues", "await_startup -t 1", "add_user a b", "status", "wait --pid 4000000"]
+    {
         let said = at(nowhere.path(), "rabbitmqctl", line);
         assert_eq!(said.code, Some(69), "{line}: {}", said.error);
         assert!(said.error.starts_with("Error:"), "{line}: {}", said.error);
