@@ -42,6 +42,7 @@ mod paging;
 mod pending_dead_letters;
 mod position_map;
 mod ready;
+mod retries;
 mod rotation;
 mod segment;
 mod settle;
@@ -127,13 +128,6 @@ struct Window {
     /// For those that the store has too.
     stored: usize,
     all: usize,
-}
-
-impl Part for BTreeSet<(Timestamp, ConsumerSlot)> {
-    fn none() -> &'static BTreeSet<(Timestamp, ConsumerSlot)> {
-        static NONE: BTreeSet<(Timestamp, ConsumerSlot)> = BTreeSet::new();
-        &NONE
-    }
 }
 
 impl Part for VecDeque<PendingGet> {

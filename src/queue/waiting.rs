@@ -6,23 +6,15 @@
 //! store remembers until when each waits, by the wall clock, so a restart ends no wait.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use super::effects::QueueEffects;
-use super::entry::{Entry, Expiry, Returns, Stored};
+use super::entry::{Expiry, Returns, Stored};
 use super::held::{Content, Held, HeldMemory};
 use super::on_first_use::Part;
-use super::paging::FLOOR;
 use super::position_map::PositionMap;
 use super::wall_clock::WallClock;
-use super::{PIECE, Queue};
-use crate::model::counters::QueueCount;
 use crate::model::holdings::Holdings;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::op::StoredWait;
-
-/// What waits may hold this part of its queue's window in memory, besides the ready: a quarter.
-const SHARE: usize = 4;
 
 /// A message that waits.
 #[derive(Debug)]
@@ -99,14 +91,15 @@ impl Waiting {
         most
     }
 
-    fn add(&mut self, position: Position, wait: Wait) {
+    pub(super) fn add(&mut self, position: Position, held: Held, until: Timestamp) {
+        let wait = Wait { held, until };
         self.memory.add(&wait.held);
         self.ends.insert((wait.ends(), position));
         self.messages.insert(position, wait);
     }
 
     /// Takes one out whose wait has ended, or that has expired.
-    fn pop_ended(&mut self, now: Timestamp) -> Option<(Position, Held)> {
+    pub(super) fn pop_ended(&mut self, now: Timestamp) -> Option<(Position, Held)> {
         let &(_, position) = self.ends.first().filter(|(time, _)| *time <= now)?;
         self.ends.pop_first();
         let Wait { held, until: _ } = self.messages.take(position)?;
@@ -127,58 +120,8 @@ impl Waiting {
                 returns: Returns::default(),
                 stored: Stored::Durable,
             };
-            waiting.add(position, Wait { held, until });
+            waiting.add(position, held, until);
         }
         waiting
-    }
-}
-
-impl Queue {
-    /// A message that came back waits. Its content stays in memory where there is room.
-    pub(super) fn wait(
-        &mut self,
-        position: Position,
-        mut held: Held,
-        until: Timestamp,
-        fx: &mut QueueEffects,
-    ) {
-        self.tally.add(QueueCount::Retried, 1);
-        if let Content::Here(message) = &held.content
-            && !self.has_room_for_waiting(message.footprint(), held.stored)
-        {
-            let lane = self.lane_of(message);
-            let mut entry = Entry {
-                message: Arc::clone(message),
-                position,
-                expiry: held.expiry,
-                returns: held.returns,
-                stored: held.stored,
-                indexed: false,
-            };
-            self.spill(lane, &mut entry, fx);
-            held = Held::of(entry, lane, false);
-        }
-        self.waiting.add(position, Wait { held, until });
-    }
-
-    fn has_room_for_waiting(&self, bytes: usize, stored: Stored) -> bool {
-        let memory = self.waiting.memory();
-        match stored {
-            Stored::No => memory.all + bytes <= (self.window.all / SHARE).max(FLOOR),
-            Stored::Spilled | Stored::Durable => memory.stored + bytes <= self.window.stored / SHARE,
-        }
-    }
-
-    /// Makes what has waited long enough ready again, and what has expired meanwhile, not too much at once. Returns how many
-    /// these were.
-    pub(super) fn end_waits(&mut self, now: Timestamp) -> usize {
-        let mut ended = 0;
-        while ended < PIECE
-            && let Some((position, held)) = self.waiting.made().and_then(|waiting| waiting.pop_ended(now))
-        {
-            self.put_back(position, held);
-            ended += 1;
-        }
-        ended
     }
 }
