@@ -52,7 +52,7 @@ impl Retried {
 /// Delays in milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Delays {
-    /// The least delay times the number of failures, up to the most: RabbitMQ's.
+    /// The least delay times the number of failures so far, up to the most, whatever came back how: RabbitMQ's.
     Growing { least: u64, most: u64 },
     /// One for each return, the last one again. Not empty.
     List(Arc<[u64]>),
@@ -99,9 +99,8 @@ impl Retry {
         }
         let delay = match &self.delays {
             Delays::Growing { least, most } => {
-                // What is returned has not failed now, and waits for the least.
-                let times = if failed { u64::from(attempts.failed.max(1)) } else { 1 };
-                least.saturating_mul(times).min(*most).min(LONGEST_GROWN)
+                let failures = u64::from(attempts.failed.max(1));
+                least.saturating_mul(failures).min(*most).min(LONGEST_GROWN)
             }
             Delays::List(delays) => {
                 let at = (attempts.failed.max(1) as usize - 1).min(delays.len() - 1);
@@ -245,7 +244,10 @@ mod tests {
             [1, 2, 3, 9].map(|count| waits(&all, true, count)),
             [Some(300), Some(600), Some(800), Some(800)]
         );
-        assert_eq!(waits(&all, false, 3), Some(300));
+        assert_eq!(
+            [0, 1, 2, 9].map(|count| waits(&all, false, count)),
+            [Some(300), Some(300), Some(600), Some(800)]
+        );
         let huge = retry(Retried::All, &Delays::Growing { least: u64::MAX, most: u64::MAX });
         assert_eq!(waits(&huge, true, 3), Some(LONGEST_GROWN));
         assert_eq!(waits(&retry(Retried::Failed, &growing), false, 1), None);

@@ -45,21 +45,21 @@ fn counted(harness: &Harness) -> (u64, u64, u64) {
 }
 
 #[test]
-fn a_delay_grows_with_failures_and_is_the_least_one_for_what_is_returned() {
+fn a_delay_grows_with_failures_and_is_no_longer_for_what_is_returned() {
     let mut harness = Harness::new(growing());
     harness.push(PERSISTENT);
     harness.consume(1, 1, 0);
     harness.pump();
     let mut waits = Vec::new();
-    for how in [REJECTED, REJECTED, REJECTED, RETURNED] {
+    for how in [RETURNED, RETURNED, REJECTED, REJECTED, RETURNED, REJECTED] {
         harness.settle(1, 1, 1, how);
         harness.pump();
         assert_eq!(counted(&harness), (0, 0, 1));
         waits.extend(pass(&mut harness));
         assert_eq!(counted(&harness), (0, 1, 0), "it is delivered again");
     }
-    assert_eq!(waits, [300, 600, 800, 300]);
-    assert_eq!(harness.queue.counts().counters[QueueCount::Retried], 4);
+    assert_eq!(waits, [300, 300, 300, 600, 600, 800]);
+    assert_eq!(harness.queue.counts().counters[QueueCount::Retried], 6);
 }
 
 #[test]
