@@ -242,7 +242,7 @@ def delayed_retries(scope)
   channel.ack(info.delivery_tag)
 end
 
-# The same worker as above without its topology: what it rejects is tried again by the queue itself, and is a dead letter then.
+# The Sneakers worker without its topology: what it rejects is tried again by the queue itself, and is a dead letter then.
 def retries_of_rejected(scope)
   channel = scope.channel
   failed = scope.queue(channel, 'failed')
