@@ -269,11 +269,16 @@ impl Channel {
         }
     }
 
-    /// A message that arrives in a while (by a dead-letter exchange, or with a restart of its queue).
+    /// A message that arrives in a while (by a dead-letter exchange, or with a restart of its queue); acked at once.
     pub(crate) fn take_soon(&self, queue: &str) -> Step<Delivery> {
+        self.get_soon(queue, true)
+    }
+
+    /// The same, to be acked where `no_ack` is false.
+    pub(crate) fn get_soon(&self, queue: &str, no_ack: bool) -> Step<Delivery> {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            if let Some(delivery) = self.get(queue, true)? {
+            if let Some(delivery) = self.get(queue, no_ack)? {
                 return Ok(delivery);
             }
             if Instant::now() > deadline {

@@ -5,7 +5,10 @@
 //! list, made for the oldest delivery of that time; when it has come, what is the oldest now is looked for. So a
 //! delivery and an ack cost nothing, and a consumer is looked at once per timeout.
 
+use std::collections::BTreeSet;
+
 use super::effects::{QueueEffects, TimedOut};
+use super::on_first_use::Part;
 use super::rotation::ConsumerSlot;
 use super::{PIECE, Queue, settle};
 use crate::model::ids::Timestamp;
@@ -13,6 +16,13 @@ use crate::model::settings::QueueType;
 
 /// The longest consumer timeout, in milliseconds: 30 days. A longer one is none.
 const LONGEST: u64 = 30 * 86_400_000;
+
+impl Part for BTreeSet<(Timestamp, ConsumerSlot)> {
+    fn none() -> &'static BTreeSet<(Timestamp, ConsumerSlot)> {
+        static NONE: BTreeSet<(Timestamp, ConsumerSlot)> = BTreeSet::new();
+        &NONE
+    }
+}
 
 impl Queue {
     /// How long somebody may hold a delivery who asks for this time, or for none.

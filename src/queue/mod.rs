@@ -132,13 +132,6 @@ struct Window {
     all: usize,
 }
 
-impl Part for BTreeSet<(Timestamp, ConsumerSlot)> {
-    fn none() -> &'static BTreeSet<(Timestamp, ConsumerSlot)> {
-        static NONE: BTreeSet<(Timestamp, ConsumerSlot)> = BTreeSet::new();
-        &NONE
-    }
-}
-
 impl Part for VecDeque<PendingGet> {
     fn none() -> &'static VecDeque<PendingGet> {
         static NONE: VecDeque<PendingGet> = VecDeque::new();

@@ -20,6 +20,7 @@ func main() {
 		{"prefetch", prefetch},
 		{"requeue_redelivers", requeueRedelivers},
 		{"dead_letter_rejected", deadLetterRejected},
+		{"delayed_retries", delayedRetries},
 		{"channel_recovery", channelRecovery},
 		{"connection_recovery", connectionRecovery},
 		{"direct_reply_to", directReplyTo},

@@ -139,6 +139,36 @@ func deadLetterRejected(s *scope) {
 		[]any{queue, "rejected", "yes"}, "headers")
 }
 
+// What comes back waits, for longer each time that it failed, and others are there meanwhile.
+func delayedRetries(s *scope) {
+	channel := s.channel()
+	queue := s.queue(channel, "retrying", amqp.Table{"x-queue-type": "quorum", "x-delayed-retry-type": "all",
+		"x-delayed-retry-min": 200, "x-delayed-retry-max": 60000})
+	must(channel.Qos(1, 0, false))
+	deliveries := get(channel.Consume(queue, "", false, false, false, false, nil))
+	publish(channel, "", queue, text("first"))
+	publish(channel, "", queue, text("second"))
+	first := next(deliveries, "the first message")
+	expect(string(first.Body), "first", "message")
+	since := time.Now()
+	must(first.Nack(false, true))
+	second := next(deliveries, "the second message")
+	expect(string(second.Body), "second", "message while the first one waits")
+	must(second.Ack(false))
+	for _, least := range []time.Duration{200, 200, 400} {
+		first = next(deliveries, "the first message again")
+		expect(first.Redelivered, true, "redelivered")
+		if waited := time.Since(since); waited < (least-10)*time.Millisecond {
+			fail("it came back after %v, before %d ms", waited, least)
+		}
+		since = time.Now()
+		must(first.Reject(true))
+	}
+	first = next(deliveries, "the first message at last")
+	expect(first.Headers["x-delivery-count"], int64(3), "failures")
+	must(first.Ack(false))
+}
+
 func channelRecovery(s *scope) {
 	connection := s.connect()
 	channel := get(connection.Channel())

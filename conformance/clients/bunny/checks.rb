@@ -215,6 +215,57 @@ def sneakers_retries(scope)
   expect(bodies(take(failed, 1)), ['stubborn'])
 end
 
+# What a worker gives back waits, for longer each time that it failed, and others are there meanwhile.
+def delayed_retries(scope)
+  channel = scope.channel
+  channel.prefetch(1)
+  queue = scope.queue(channel, 'retrying', 'x-queue-type' => 'quorum', 'x-delayed-retry-type' => 'all',
+                                           'x-delayed-retry-min' => 200, 'x-delayed-retry-max' => 60_000)
+  _, deliveries = consume(queue)
+  %w[first second].each { |body| queue.publish(body) }
+  info, = next_of(deliveries)
+  since = now
+  channel.reject(info.delivery_tag, true)
+  info, _, body = next_of(deliveries)
+  expect(body, 'second', 'message while the first one waits')
+  channel.ack(info.delivery_tag)
+  [0.2, 0.4].each do |least|
+    info, _, body = next_of(deliveries, 'the first one again')
+    expect([body, info.redelivered?], ['first', true])
+    waited = now - since
+    expect(waited >= least - 0.01, true, "#{waited} s before it came back, which are #{least}")
+    since = now
+    channel.reject(info.delivery_tag, true)
+  end
+  info, properties, = next_of(deliveries, 'the first one at last')
+  expect(properties.headers['x-delivery-count'], 3, 'failures')
+  channel.ack(info.delivery_tag)
+end
+
+# The Sneakers worker without its topology: what it rejects is tried again by the queue itself, and is a dead letter then.
+def retries_of_rejected(scope)
+  channel = scope.channel
+  failed = scope.queue(channel, 'failed')
+  jobs = scope.queue(channel, 'jobs', 'x-queue-type' => 'quorum', 'x-retry-delays' => '50ms,100ms', 'x-retry-rejected' => true,
+                                      'x-dead-letter-exchange' => '', 'x-dead-letter-routing-key' => failed.name)
+  attempts = 0
+  jobs.subscribe(manual_ack: true) do |info, _, _|
+    attempts += 1
+    channel.reject(info.delivery_tag)
+  end
+  jobs.publish('stubborn')
+  _, dead = consume(failed)
+  _, properties, body = next_of(dead, 'the dead letter')
+  expect([body, properties.headers['x-first-death-reason']], %w[stubborn rejected])
+  # RabbitMQ keeps the arguments and does not look at them.
+  leveret = channel.connection.server_properties['information'].include?('Leveret')
+  expect(attempts, leveret ? 3 : 1, 'attempts')
+end
+
+def now
+  Process.clock_gettime(Process::CLOCK_MONOTONIC)
+end
+
 def exclusive_queue(scope)
   owner = scope.channel
   queue = owner.queue('', exclusive: true)
@@ -260,6 +311,6 @@ end
 run_checks(ARGV.fetch(0), %i[
              connect_properties wrong_password publisher_confirms mandatory_return confirm_nack prefetch
              dead_letter_rejected requeue_redelivers channel_recovery automatic_recovery direct_reply_to large_message
-             transaction routing sneakers_retries exclusive_queue inequivalent_declare consumer_cancel_notify
-             properties_round_trip
+             transaction routing sneakers_retries delayed_retries retries_of_rejected exclusive_queue
+             inequivalent_declare consumer_cancel_notify properties_round_trip
            ])

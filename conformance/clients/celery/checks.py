@@ -12,6 +12,7 @@ import threading
 import time
 
 import celery
+from kombu import Exchange, Queue
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "shared"))
 from checks import expect, expect_that, run_checks, token, wait_until  # noqa: E402
@@ -155,6 +156,33 @@ def task_events(_scope):
     listener.join(PATIENCE)
 
 
+def retries_by_the_queue(_scope):
+    """A task that fails is rejected (acks_late, no acks_on_failure_or_timeout), and the queue tries it again, then lets it die."""
+    name, dead = f"{rpc.prefix}.retrying", f"{rpc.prefix}.dead"
+    arguments = {"x-retry-delays": "50ms,100ms", "x-retry-rejected": True}
+    arguments.update({"x-dead-letter-exchange": "", "x-dead-letter-routing-key": dead})
+    queue = Queue(name, Exchange(f"{rpc.prefix}.tasks"), routing_key="retrying", queue_arguments=arguments)
+    with tempfile.TemporaryDirectory(prefix="celery-starts-") as folder, rpc.app.connection_for_write() as connection:
+        channel = connection.channel()
+        channel.queue_declare(dead, durable=True, auto_delete=False)
+        queue.bind(channel).declare()
+        try:
+            rpc.app.control.add_consumer(
+                name, exchange=queue.exchange.name, routing_key="retrying", options={"queue_arguments": arguments}, reply=True
+            )
+            rpc.task("stubborn").apply_async((folder,), queue=queue)
+            died = wait_until(lambda: channel.basic_get(dead, no_ack=True), "the dead letter")
+            rpc.app.control.cancel_consumer(name, reply=True)
+            expect(died.headers["task"], "stubborn")
+            expect(died.headers["x-first-death-reason"], "rejected")
+            # RabbitMQ keeps the arguments and does not look at them.
+            is_leveret = "Leveret" in connection.connection.server_properties["information"]
+            expect(len(os.listdir(folder)), 3 if is_leveret else 1, "starts")
+        finally:
+            for declared in (name, dead):
+                channel.queue_delete(declared)
+
+
 def waits_for_the_next_worker(_scope):
     """What is sent while no worker runs is there for the next one."""
     expect(files.stop(), 0, "exit code of the worker")
@@ -188,6 +216,7 @@ try:
             chord,
             large_argument,
             task_events,
+            retries_by_the_queue,
             waits_for_the_next_worker,
             killed_worker,
         ],

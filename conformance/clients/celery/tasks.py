@@ -1,6 +1,7 @@
 """The Celery application under check, for its worker and for those who call it."""
 
 import os
+import tempfile
 import time
 
 from celery import Celery
@@ -50,6 +51,12 @@ def make_app(broker, backend, prefix):
         if starts == 1:
             time.sleep(60)
         return {"starts": starts, "redelivered": self.request.delivery_info["redelivered"]}
+
+    @app.task(name="stubborn", shared=False, ignore_result=True, acks_on_failure_or_timeout=False)
+    def stubborn(folder):
+        """Notes each start as a file in `folder`, and fails; so the worker rejects its message."""
+        tempfile.mkstemp(dir=folder)
+        raise ValueError("as asked")
 
     @app.task(name="echo", shared=False)
     def echo(value):

@@ -6,6 +6,7 @@ import hashlib
 import os
 import sys
 import threading
+import time
 
 import pika
 from pika.exceptions import (
@@ -17,7 +18,7 @@ from pika.exceptions import (
 )
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "shared"))
-from checks import expect, expect_that, run_checks, token  # noqa: E402
+from checks import expect, expect_that, run_checks, token, wait_until  # noqa: E402
 
 URI = sys.argv[1]
 DIRECT_REPLY_TO = "amq.rabbitmq.reply-to"
@@ -340,6 +341,49 @@ def dead_letter_rejected(scope):
     expect(headers["kept"], "yes")
 
 
+def delayed_retries(scope):
+    """What comes back waits, for longer each time that it failed, and others are there meanwhile."""
+    channel = scope.channel()
+    queue = scope.queue(
+        channel,
+        "retrying",
+        {"x-queue-type": "quorum", "x-delayed-retry-type": "all", "x-delayed-retry-min": 200, "x-delayed-retry-max": 60000},
+    )
+
+    def get():
+        """pika's consumers give back what they were sent in advance, which is no failure here: so this one gets."""
+        found = {}
+
+        def ready():
+            found["message"] = channel.basic_get(queue)
+            return found["message"][0]
+
+        wait_until(ready, f"a message in {queue}")
+        return found["message"]
+
+    def back(method, how):
+        how(method.delivery_tag, requeue=True)
+        return time.monotonic()
+
+    for body in (b"first", b"second"):
+        channel.basic_publish("", queue, body, PERSISTENT)
+    method, _, body = get()
+    expect(body, b"first")
+    since = back(method, channel.basic_nack)
+    method, _, body = get()
+    expect(body, b"second", "message while the first one waits")
+    channel.basic_ack(method.delivery_tag)
+    for how, least in ((channel.basic_reject, 0.2), (channel.basic_reject, 0.2), (channel.basic_nack, 0.4)):
+        method, _, body = get()
+        expect((body, method.redelivered), (b"first", True))
+        expect_that(time.monotonic() - since >= least - 0.01, f"it came back before {least} s")
+        since = back(method, how)
+    method, properties, _ = get()
+    expect_that(time.monotonic() - since >= 0.39, "it came back before 0.4 s")
+    expect(properties.headers["x-delivery-count"], 2, "failures")
+    channel.basic_ack(method.delivery_tag)
+
+
 def channel_recovery(scope):
     connection = scope.connect()
     channel = connection.channel()
@@ -621,6 +665,7 @@ run_checks(
         prefetch,
         requeue_redelivers,
         dead_letter_rejected,
+        delayed_retries,
         channel_recovery,
         connection_recovery,
         direct_reply_to,

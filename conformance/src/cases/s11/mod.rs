@@ -3,4 +3,7 @@
 
 pub(super) mod counting;
 pub(super) mod requeue;
+pub(super) mod retries;
+pub(super) mod retry_delays;
 pub(super) mod tags;
+pub(super) mod waiting;

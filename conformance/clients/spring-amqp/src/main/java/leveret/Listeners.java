@@ -44,6 +44,8 @@ final class Listeners {
         checks.add("retries_then_dead_letters", Listeners::retriesThenDeadLetters);
         checks.add("republish_recoverer", Listeners::republishRecoverer);
         checks.add("delayed_retry_counts_deaths", Listeners::delayedRetryCountsDeaths);
+        checks.add("delayed_retries", Listeners::delayedRetries);
+        checks.add("retries_of_rejected", Listeners::retriesOfRejected);
         checks.add("annotated_listener", Listeners::annotatedListener);
         checks.add("prefetch", Listeners::prefetch);
         checks.add("direct_reply_to", Listeners::directReplyTo);
@@ -152,6 +154,66 @@ final class Listeners {
         expect(deaths.stream().map(death -> death.get("reason")).sorted().toList(), List.of("expired", "rejected"),
                 "reasons");
         expectThat(deaths.stream().allMatch(death -> death.get("count").equals(3L)), "counts in " + deaths);
+    }
+
+    /** What the container gives back waits in its queue, and others are there meanwhile. */
+    private static void delayedRetries(Scope scope) throws Exception {
+        var work = scope.queue(QueueBuilder.durable(scope.name("work"))
+                .quorum()
+                .withArgument("x-delayed-retry-type", "all")
+                .withArgument("x-delayed-retry-min", 200)
+                .withArgument("x-delayed-retry-max", 60_000));
+        var seen = new LinkedBlockingQueue<String>();
+        var times = new LinkedBlockingQueue<Long>();
+        var container = scope.container(work, message -> {
+            seen.add(text(message));
+            if (text(message).equals("bad")) {
+                times.add(System.nanoTime());
+                if (times.size() < 3) {
+                    throw new IllegalStateException("as asked");
+                }
+            }
+        });
+        container.setPrefetchCount(1);
+        scope.start(container);
+        var template = scope.template();
+        template.convertAndSend(work, (Object) "bad");
+        template.convertAndSend(work, (Object) "good");
+        waitUntil(() -> seen.size() == 4, "three attempts and another message");
+        expect(List.copyOf(seen), List.of("bad", "good", "bad", "bad"), "what the listener saw");
+        var attempts = List.copyOf(times);
+        for (int number = 1; number < attempts.size(); number++) {
+            var waited = (attempts.get(number) - attempts.get(number - 1)) / 1_000_000;
+            expectThat(waited >= 190, "attempt " + number + " came after " + waited + " ms");
+        }
+        container.stop();
+        expect(scope.messages(work), 0, "messages left");
+    }
+
+    /** The container rejects what failed; the queue tries it again, without a topology, and lets it die then. */
+    private static void retriesOfRejected(Scope scope) throws Exception {
+        var dead = scope.queue("dead");
+        var work = scope.queue(QueueBuilder.durable(scope.name("work"))
+                .quorum()
+                .withArgument("x-retry-delays", "50ms,100ms")
+                .withArgument("x-retry-rejected", true)
+                .deadLetterExchange("")
+                .deadLetterRoutingKey(dead));
+        var attempts = new AtomicInteger();
+        var container = scope.container(work, message -> {
+            attempts.incrementAndGet();
+            throw new IllegalStateException("as asked");
+        });
+        container.setDefaultRequeueRejected(false);
+        scope.start(container);
+        var template = scope.template();
+        template.convertAndSend(work, (Object) "bad");
+        var died = template.receive(dead);
+        expectThat(died != null, "no dead letter");
+        expect(text(died), "bad", "dead letter");
+        expect(died.getMessageProperties().getXDeathHeader().get(0).get("reason"), "rejected", "reason");
+        // RabbitMQ keeps the arguments and does not look at them.
+        expect(attempts.get(), scope.isLeveret() ? 3 : 1, "attempts");
     }
 
     /** The listener that most applications write: declared, bound and started by its annotation. */

@@ -128,6 +128,14 @@ final class Scope implements AutoCloseable {
         return queueInformation == null ? -1 : queueInformation.getConsumerCount();
     }
 
+    /** Whether this broker has what Leveret alone has; it says who it is in one of its properties. */
+    boolean isLeveret() {
+        try (var connection = connections().createConnection()) {
+            var properties = connection.getDelegate().getServerProperties();
+            return String.valueOf(properties.get("information")).contains("Leveret");
+        }
+    }
+
     int messages(String queue) {
         return (int) admin.getQueueInfo(queue).getMessageCount();
     }
