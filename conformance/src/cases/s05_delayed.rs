@@ -1,7 +1,7 @@
 //! Section 5, delayed messages (semantics 5.29). A broker without the exchange type has the cases skipped.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use leveret_codec::table::AMQPValue;
 
@@ -26,6 +26,11 @@ cases! {
     s5_29_too_long: "an x-delay of more than 2^32 - 1",
         differs("at once", "406", "the plugin delivers at once what it cannot delay; Leveret says so");
     s5_29_no_number: "an x-delay that is a text but no number closes something";
+    s5_29_scheduled: "a message with x-delay in a queue with x-scheduled-delivery",
+        differs("at once, as it came", "later", "RabbitMQ keeps the argument and does not look at it; Leveret delivers it then, with x-delay negated");
+    s5_29_scheduled_at: "a message with x-deliver-at, a time in an hour, in a queue with x-scheduled-delivery",
+        differs("ready", "delayed", "the same, for a time instead of a delay");
+    s5_29_unscheduled: "in a queue without x-scheduled-delivery x-delay and x-deliver-at delay nothing and stay as they came";
 }
 
 /// A delayed direct exchange with a queue bound by the key `k`.
@@ -173,4 +178,49 @@ fn s5_29_no_number(test: &Test) -> Step {
         Ok(None) => fail("nothing is said"),
         _ => Ok(()),
     }
+}
+
+/// A message for a queue, with these headers.
+fn asking(queue: &str, headers: &Table) -> Message {
+    Message::new("", queue, "later").with(Properties::new().headers(headers))
+}
+
+fn s5_29_scheduled(test: &Test) -> Step {
+    let (channel, queue) = (test.channel()?, test.queue("q"));
+    channel.declare(&Queue::new(&queue).with("x-scheduled-delivery", true))?;
+    let start = Instant::now();
+    channel.publish(&asking(&queue, &Table::new().set("x-delay", 700)));
+    let delivery = channel.take_soon(&queue)?;
+    match delivery.header("x-delay")? {
+        Some(AMQPValue::LongInt(700)) => test.answered("at once, as it came"),
+        header => {
+            test.answered("later");
+            equal("x-delay", header, Some(AMQPValue::LongInt(-700)))?;
+            ensure(start.elapsed() >= Duration::from_millis(690), "it came before its time")?;
+        }
+    }
+    channel.empty(&queue)
+}
+
+fn s5_29_scheduled_at(test: &Test) -> Step {
+    let (channel, queue) = (test.channel()?, test.queue("q"));
+    channel.declare(&Queue::new(&queue).with("x-scheduled-delivery", true))?;
+    channel.confirm_select()?;
+    let in_an_hour = SystemTime::now() + Duration::from_secs(3600);
+    let millis = in_an_hour.duration_since(SystemTime::UNIX_EPOCH).map_or(0, |time| time.as_millis());
+    let at = Table::new().set("x-deliver-at", i64::try_from(millis).unwrap_or(i64::MAX));
+    channel.publish(&asking(&queue, &at));
+    channel.confirmed(1, 1)?;
+    test.answered(if channel.count(&queue)?.0 == 0 { "delayed" } else { "ready" });
+    Ok(())
+}
+
+fn s5_29_unscheduled(test: &Test) -> Step {
+    let (channel, queue) = (test.channel()?, test.queue("q"));
+    channel.declare(&Queue::new(&queue))?;
+    let headers = Table::new().set("x-delay", 600_000).set("x-deliver-at", i64::MAX);
+    channel.publish(&asking(&queue, &headers));
+    let delivery = channel.take_soon(&queue)?;
+    equal("x-delay", delivery.header("x-delay")?, Some(AMQPValue::LongInt(600_000)))?;
+    equal("x-deliver-at", delivery.header("x-deliver-at")?, Some(AMQPValue::LongLongInt(i64::MAX)))
 }
