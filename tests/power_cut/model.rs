@@ -378,8 +378,7 @@ impl Workload {
         let expires_at = self.random.percent(10).then(|| Timestamp(self.random.between(0, 999)));
         let redelivered = self.random.percent(5);
         let attempts = if redelivered { self.attempts() } else { Attempts::NONE };
-        let waits = self.random.percent(8);
-        let not_before = self.not_before(waits);
+        let not_before = Timestamp(if position % 13 == 5 { 7 + (position << 30) } else { 0 });
         ops.push(Op::Put {
             queue,
             // Positions belong to one lane each, so that a late one is of the lane it would have had.
@@ -455,13 +454,9 @@ impl Workload {
         let position = Position(next.saturating_sub(self.random.between(0, held * 2 + 2)));
         let attempts = self.attempts();
         // Whatever waits after a delivery is counted.
-        let waits = attempts != Attempts::NONE && self.random.percent(40);
-        let with = Return { attempts, not_before: self.not_before(waits) };
-        ops.push(Op::Requeue { queue, position, with });
-    }
-
-    fn not_before(&mut self, waits: bool) -> Timestamp {
-        Timestamp(if waits { self.random.between(1, 1 << 50) } else { 0 })
+        let waits = attempts != Attempts::NONE && position.0 % 5 < 2;
+        let not_before = Timestamp(if waits { 1 + (position.0 << 20) } else { 0 });
+        ops.push(Op::Requeue { queue, position, with: Return { attempts, not_before } });
     }
 
     fn attempts(&mut self) -> Attempts {
