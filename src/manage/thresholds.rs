@@ -97,14 +97,12 @@ pub(super) async fn alarms(call: &Call<'_>) -> Outcome {
 pub(super) async fn set_alarm(call: &mut Call<'_>, name: &str, on: bool) -> Outcome {
     let administrator = &call.context.administrator;
     let thresholds = administrator.thresholds();
-    let mut by_hand = thresholds.by_hand();
     let of = |alarms: Alarms| if name == "memory" { alarms.memory } else { alarms.disk };
     match name {
-        "memory" => by_hand.memory = on,
-        "disk" => by_hand.disk = on,
+        "memory" => thresholds.set_memory_by_hand(on),
+        "disk" => thresholds.set_disk_by_hand(on),
         _ => return Err(Refusal::Missing("there are the alarms memory and disk".into())),
     }
-    thresholds.set_by_hand(by_hand);
     let since = Instant::now();
     while of(administrator.alarms()) != on && since.elapsed() < PATIENCE {
         if !on && runs_short(call, name) {

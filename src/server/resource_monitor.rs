@@ -72,10 +72,14 @@ impl Thresholds {
         Alarms { memory: on(&self.memory_by_hand), disk: on(&self.disk_by_hand) }
     }
 
-    /// Says so, and publishers are blocked within a second until it is not so any more.
-    pub fn set_by_hand(&self, alarms: Alarms) {
-        self.memory_by_hand.store(alarms.memory, Ordering::Relaxed);
-        self.disk_by_hand.store(alarms.disk, Ordering::Relaxed);
+    /// Says that disk space is low, and publishers are blocked within a second until it is not said any more.
+    pub fn set_disk_by_hand(&self, on: bool) {
+        self.disk_by_hand.store(on, Ordering::Relaxed);
+    }
+
+    /// The same of memory.
+    pub fn set_memory_by_hand(&self, on: bool) {
+        self.memory_by_hand.store(on, Ordering::Relaxed);
     }
 }
 
@@ -246,7 +250,8 @@ mod tests {
             Alarms { memory: false, disk: true },
             Alarms::default(),
         ] {
-            thresholds.set_by_hand(by_hand);
+            thresholds.set_memory_by_hand(by_hand.memory);
+            thresholds.set_disk_by_hand(by_hand.disk);
             monitor.looked = None;
             assert_eq!(monitor.look().alarms, Some(by_hand));
         }
