@@ -1,6 +1,6 @@
 //! What is done to a running broker by the control socket: clients let in or not, the log, alarms, consumers cancelled, the end.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -96,7 +96,13 @@ fn a_stopped_app_has_no_clients_until_it_is_started_and_its_queues_stay() {
     let data = broker.data();
     let (connection, channel) = runtime.block_on(connected(&broker));
     runtime.block_on(declare(&channel, "q"));
+    // One that has not logged in, and answers nothing.
+    let mut silent = TcpStream::connect(("127.0.0.1", broker.port())).unwrap();
+    silent.write_all(b"AMQP\0\0\x09\x01").unwrap();
+    silent.read_exact(&mut [0; 7]).unwrap();
     assert_eq!(change(data, "POST", "leveret/app/stop", &Value::Null), 204);
+    silent.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    silent.read_to_end(&mut Vec::new()).expect("it is hung up on by then");
     assert_eq!(found(data, "connections"), json!([]), "they are gone once it is answered");
     assert!(!is_listened_on(&broker));
     wait_until("the client was told", || !connection.status().connected());
