@@ -148,7 +148,6 @@ async fn serve(
     guest: &Arc<Guest>,
     stop: &CancellationToken,
 ) {
-    let peer = origin;
     let service = service_fn(async |request| {
         guest.wait_for(LEISURE);
         let response = match origin {
@@ -178,17 +177,17 @@ async fn serve(
         tokio::select! {
             done = served.as_mut() => {
                 if let Err(error) = done {
-                    debug!(%peer, %error, "a connection to the management API was lost");
+                    debug!(peer = %origin, %error, "a connection to the management API was lost");
                 }
                 return;
             }
             () = guest.shown_out() => {
-                debug!(%peer, "a connection to the management API made room for another");
+                debug!(peer = %origin, "a connection to the management API made room for another");
                 return;
             }
             () = sleep_until(deadline) => {
                 if goodbye.is_some_and(|goodbye| goodbye <= deadline) || guest.deadline() <= deadline {
-                    debug!(%peer, "a connection to the management API was given up");
+                    debug!(peer = %origin, "a connection to the management API was given up");
                     return;
                 }
             }

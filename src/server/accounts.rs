@@ -18,6 +18,15 @@ pub(super) fn is_member(user: u32, group: u32) -> io::Result<bool> {
     Ok(is_member_in(&fs::read_to_string(USERS)?, &fs::read_to_string(GROUPS)?, user, group))
 }
 
+/// Whether a group may have members besides this user and root: of one that only another directory knows nobody can say. On many
+/// systems each user has a group of their own, with nobody else in it.
+pub(super) fn has_others(group: u32, user: u32) -> bool {
+    match (fs::read_to_string(USERS), fs::read_to_string(GROUPS)) {
+        (Ok(users), Ok(groups)) => has_others_in(&users, &groups, group, user),
+        _ => true,
+    }
+}
+
 fn group_in(groups: &str, named: &str) -> Option<u32> {
     let known = groups.lines().find_map(|line| {
         let (name, number, _) = group_entry(line)?;
@@ -34,6 +43,23 @@ fn is_member_in(users: &str, groups: &str, user: u32, group: u32) -> bool {
         || groups.lines().filter_map(group_entry).any(|(_, number, members)| {
             number == group && members.split(',').any(|member| names.contains(&member.trim()))
         })
+}
+
+fn has_others_in(users: &str, groups: &str, group: u32, user: u32) -> bool {
+    let is_other = |number: u32| number != 0 && number != user;
+    let own: Vec<&str> = users
+        .lines()
+        .filter_map(user_entry)
+        .filter(|entry| !is_other(entry.1))
+        .map(|entry| entry.0)
+        .collect();
+    let mut entries = groups.lines().filter_map(group_entry).filter(|entry| entry.1 == group).peekable();
+    entries.peek().is_none()
+        || users.lines().filter_map(user_entry).any(|(_, number, of)| of == group && is_other(number))
+        || entries
+            .flat_map(|(_, _, members)| members.split(','))
+            .map(str::trim)
+            .any(|member| !member.is_empty() && !own.contains(&member))
 }
 
 /// Name, number and group of a line `name:password:number:group:...`.
@@ -65,6 +91,15 @@ mod tests {
         {
             assert_eq!(group_in(GROUPS, named), number, "{named}");
         }
+    }
+
+    #[test]
+    fn a_group_of_ones_own_has_nobody_else_in_it() {
+        let has_others = |group, user| has_others_in(USERS, GROUPS, group, user);
+        assert!(!has_others(1000, 1000) && !has_others(0, 1000) && !has_others(60, 1000));
+        assert!(has_others(1000, 1001), "it is another one's");
+        assert!(has_others(50, 1000) && has_others(50, 1001), "there are several");
+        assert!(has_others(99, 1000), "nobody knows it");
     }
 
     #[test]

@@ -94,6 +94,11 @@ impl ClientListeners {
         self.doors[at].listening.subscribe()
     }
 
+    /// The listener at this place is not to be open any more, for the broker stops.
+    pub(super) fn give_up(&self, at: usize) {
+        self.doors[at].listening.send_replace(None);
+    }
+
     pub(super) fn reception(&self) -> Reception {
         *self.reception.lock()
     }

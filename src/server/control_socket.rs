@@ -23,8 +23,9 @@ const CONTROL_SOCKET: &str = "control.sock";
 
 /// Bytes of a path that a socket's address has room for, with the zero behind it.
 const MOST_PATH: usize = 107;
-/// Write rights of the group and of all others, and the bit that keeps what is in a directory for its owners.
-const OTHERS_WRITE: u32 = 0o022;
+/// Write rights of the group, those of all others, and the bit that keeps what is in a directory for its owners.
+const GROUP_WRITES: u32 = 0o020;
+const OTHERS_WRITE: u32 = 0o002;
 const STICKY: u32 = 0o1000;
 /// The group may pass through the data directory, and can list nothing in it.
 const PASS: u32 = 0o010;
@@ -170,15 +171,18 @@ fn known_group(named: &str) -> Result<u32, ControlError> {
 }
 
 /// Nobody but root and `owner` can put anything in the place of the socket: the data directory and those above it are theirs, and
-/// others may write to none of them; above the data directory they may where the sticky bit keeps what is there for its owners.
+/// others may write to none of them, nor a group that has others in it; above the data directory they may where the sticky bit keeps what
+/// is there for its owners.
 fn check_directories(data_dir: &Path, owner: u32) -> Result<(), ControlError> {
     for directory in data_dir.ancestors() {
         let found = fs::metadata(directory).map_err(failed("a directory above it cannot be looked at"))?;
         if found.uid() != 0 && found.uid() != owner {
             return Err(ControlError::Foreign { directory: directory.to_owned(), owner: found.uid() });
         }
-        let is_kept = directory != data_dir && found.mode() & STICKY != 0;
-        if found.mode() & OTHERS_WRITE != 0 && !is_kept {
+        let has = |right| found.mode() & right != 0;
+        let is_open = has(OTHERS_WRITE) || (has(GROUP_WRITES) && accounts::has_others(found.gid(), owner));
+        let is_kept = directory != data_dir && has(STICKY);
+        if is_open && !is_kept {
             return Err(ControlError::Writable(directory.to_owned()));
         }
     }
@@ -268,7 +272,7 @@ mod tests {
             (0o755, 0o755, false),
             (0o1777, 0o700, false),
             (0o777, 0o700, true),
-            (0o720, 0o700, true),
+            (0o702, 0o700, true),
             (0o700, 0o1777, true),
             (0o700, 0o702, true),
         ] {
@@ -280,6 +284,25 @@ mod tests {
         }
         set_mode(above.path(), 0o700);
         set_mode(&data, 0o700);
+    }
+
+    #[test]
+    fn a_group_that_may_have_others_in_it_may_not_write_either() {
+        let (above, data) = nested();
+        let own = geteuid().as_raw();
+        for (directory, mode) in [(above.path(), 0o720), (&*data, 0o770)] {
+            set_mode(directory, mode);
+            let group = directory.metadata().unwrap().gid();
+            assert_eq!(check_directories(&data, own).is_err(), accounts::has_others(group, own), "{mode:o}");
+            if own == 0 {
+                // Only root can give it to a group that nobody knows.
+                chown(directory, None, Some(54_321)).unwrap();
+                set_mode(directory, mode);
+                let refused = check_directories(&data, own);
+                assert!(matches!(refused, Err(ControlError::Writable(_))), "{refused:?}");
+            }
+            set_mode(directory, 0o700);
+        }
     }
 
     #[test]

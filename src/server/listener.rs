@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 use tracing::warn;
 
-use super::client_listeners::Listening;
+use super::client_listeners::ClientListeners;
 use super::connection_task::{Connection, ServerContext};
 use super::log_limit::LogLimit;
 use crate::config::ListenAddress;
@@ -89,11 +89,12 @@ fn is_absent(error: &io::Error) -> bool {
 /// Accepts until the broker stops, while the listener is open; every connection is a task of `connections`. One for which there is
 /// no `room` is closed at once: it must not take the descriptors that those who are connected and the store need.
 pub(super) async fn accept(
-    mut door: watch::Receiver<Option<Arc<Listening>>>,
+    (listeners, at): (Arc<ClientListeners>, usize),
     context: Arc<ServerContext>,
     connections: TaskTracker,
     room: Arc<Semaphore>,
 ) {
+    let mut door = listeners.door(at);
     loop {
         let listening = door.borrow_and_update().clone();
         let arrival = async {
@@ -104,9 +105,9 @@ pub(super) async fn accept(
         };
         let accepted = tokio::select! {
             accepted = arrival => accepted,
-            // Opened or closed; nobody says so any more only when the broker stops.
+            // It was opened, or is to be closed.
             Ok(()) = door.changed() => continue,
-            () = context.stop.cancelled() => return,
+            () = context.stop.cancelled() => return listeners.give_up(at),
         };
         match accepted {
             Ok((stream, peer)) => {
@@ -143,7 +144,14 @@ pub(super) async fn accept(
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
+    use tokio::net::TcpStream;
+    use tokio::task::yield_now;
+    use tokio::time::timeout;
+
     use super::*;
+    use crate::server::run::tests::served;
 
     fn hosts(texts: &[&str]) -> Vec<ListenAddress> {
         texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -166,6 +174,27 @@ mod tests {
         let (named, _) = bind(&hosts(&[&name])).unwrap_err();
         assert!(named.starts_with(&format!("{name} (")), "{named}");
         assert_eq!(bind(&hosts(&["no-such-host.invalid:1"])).unwrap_err().0, "no-such-host.invalid:1");
+    }
+
+    #[test]
+    fn nobody_comes_in_any_more_once_the_broker_stops() {
+        let data = tempfile::tempdir().unwrap();
+        let (refused, is_refused) = mpsc::channel();
+        let served = served(data.path(), |context, connections| {
+            let (stop, address) = (context.stop.clone(), context.address);
+            // Until it ends the broker goes on stopping.
+            connections.spawn(async move {
+                stop.cancelled().await;
+                let closing = async {
+                    while TcpStream::connect(address).await.is_ok() {
+                        yield_now().await;
+                    }
+                };
+                let _ = refused.send(timeout(Duration::from_secs(20), closing).await.is_ok());
+            });
+            context.stop.cancel();
+        });
+        assert!(served.is_ok() && is_refused.recv().unwrap(), "{served:?}");
     }
 
     #[tokio::test]

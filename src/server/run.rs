@@ -289,7 +289,7 @@ impl Plan<'_> {
         for (at, address) in client_addresses.iter().enumerate() {
             let (context, connections, room) = (Arc::clone(&context), connections.clone(), Arc::clone(&room));
             let name = format!("the listener on {address}");
-            let accepting = listener::accept(listeners.door(at), context, connections, room);
+            let accepting = listener::accept((Arc::clone(&listeners), at), context, connections, room);
             let ready = ready.clone();
             tasks.spawn(Role::Service, name, async move {
                 // Clients that come before wait to be accepted.
