@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Call, missing};
-use super::super::options::HEADERS;
-use super::super::output::Output;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{NO_USER, UNAVAILABLE, Wrong};
 use super::{no_such_user, no_such_vhost, of_user_in_vhost, rows, user_path};
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::HEADERS;
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, Tools, Verb, verb};
+use crate::rabbitmq::wrong::{NO_USER, UNAVAILABLE, Wrong};
 
-const LISTED: super::super::verb::Tools = CTL.and(DIAGNOSTICS);
+const LISTED: Tools = CTL.and(DIAGNOSTICS);
 
 pub(super) const VERBS: &[Verb] = &[
     verb(

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::super::call::Call;
-use super::super::options::{HEADERS, flag, integer, text};
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, QUEUES, Tools, UPGRADE, Verb, verb};
-use super::super::wrong::{Invalid, UNAVAILABLE, Wrong};
 use super::{listeners, node};
 use crate::broker::Path;
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::{HEADERS, flag, integer, text};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, QUEUES, Tools, UPGRADE, Verb, verb};
+use crate::rabbitmq::wrong::{Invalid, UNAVAILABLE, Wrong};
 
 /// How long a connection to a port may take.
 const CONNECTING: Duration = Duration::from_secs(30);

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::super::call::Call;
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::Answer;
-use super::super::wrong::Invalid;
 use crate::broker::Path;
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::Answer;
+use crate::rabbitmq::wrong::Invalid;
 
 pub(super) struct Column {
     pub(super) name: &'static str,

@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use super::super::call::Call;
-use super::super::options::{HEADERS, flag, integer};
-use super::super::output::Output;
-use super::super::term::Term;
-use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{UNAVAILABLE, Wrong};
 use super::columns::{self, Column, fields};
 use super::pids;
 use crate::broker::Path;
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::{HEADERS, flag, integer};
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{UNAVAILABLE, Wrong};
 
 const CONNECTIONS: &[&[Column]] = &[
     fields![

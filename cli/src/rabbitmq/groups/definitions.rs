@@ -7,12 +7,12 @@ use std::path::Path as File;
 use hyper::Method;
 use serde_json::Value;
 
-use super::super::call::Call;
-use super::super::options::{Switch, flag, text};
-use super::super::output::Output;
-use super::super::verb::{Answer, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, SOFTWARE, UNAVAILABLE, Wrong};
 use crate::broker::Path;
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::{Switch, flag, text};
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::verb::{Answer, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, SOFTWARE, UNAVAILABLE, Wrong};
 
 const FORMAT: Switch = text("format");
 /// Bytes that the broker takes at most.

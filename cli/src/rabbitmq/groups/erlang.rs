@@ -4,12 +4,12 @@
 use hyper::Method;
 use serde_json::json;
 
-use super::super::call::Call;
-use super::super::options::{HEADERS, Switch, flag, integer, text};
-use super::super::output::{Output, Rows};
-use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Tools, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, SOFTWARE, Wrong};
 use crate::broker::Path;
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::{HEADERS, Switch, flag, integer, text};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::verb::{ANY, Answer, CTL, DIAGNOSTICS, Tools, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, SOFTWARE, Wrong};
 
 const CODED: &[Switch] = &[text("cipher"), text("hash"), integer("iterations"), flag("decode")];
 const NO_ERLANG: &str = "runs code in an Erlang node, and this broker is none";

@@ -2,13 +2,13 @@
 
 use hyper::Method;
 
-use super::super::call::{Call, missing};
-use super::super::options::flag;
-use super::super::output::Output;
-use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{Invalid, USAGE, Wrong};
 use super::columns::{self, Column, fields};
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::flag;
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{Invalid, USAGE, Wrong};
 
 const FLAGS: &[&[Column]] = &[fields![
     "name",

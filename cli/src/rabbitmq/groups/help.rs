@@ -1,11 +1,11 @@
-//! The verbs that tell of verbs. How they are called is told by `super::super::help`.
+//! The verbs that tell of verbs. How they are called is told by the file `help` above.
 
-use super::super::call::Call;
-use super::super::help;
-use super::super::options::flag;
-use super::super::output::Output;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, PLUGINS, QUEUES, Tools, UPGRADE, Verb, verb};
-use super::super::wrong::{USAGE, Wrong};
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::help;
+use crate::rabbitmq::options::flag;
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, PLUGINS, QUEUES, Tools, UPGRADE, Verb, verb};
+use crate::rabbitmq::wrong::{USAGE, Wrong};
 
 pub(super) const VERBS: &[Verb] = &[
     verb("autocomplete", "[prefix] [--timeout <timeout>]", "Lists verbs that begin so", complete)

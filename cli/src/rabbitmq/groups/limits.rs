@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use super::super::output::Rows;
-use super::super::term::Term;
+use crate::rabbitmq::output::Rows;
+use crate::rabbitmq::term::Term;
 
 /// Limits by name, if there are no others than these and all are numbers; or what is wrong.
 pub(super) fn checked<'a>(

@@ -2,13 +2,13 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::call::Call;
-use super::super::options::text;
-use super::super::output::Output;
-use super::super::term::Term;
-use super::super::verb::{Answer, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::Invalid;
 use crate::broker::{Failure, Path};
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::text;
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{Answer, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::Invalid;
 
 pub(super) const VERBS: &[Verb] = &[verb(
     "memory_breakdown",

@@ -7,12 +7,12 @@ use hyper::Method;
 use rustix::process::{Pid, test_kill_process};
 use serde_json::Value;
 
-use super::super::call::Call;
-use super::super::options::{flag, integer};
-use super::super::output::Output;
-use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, PLUGINS, UPGRADE, Verb, verb};
-use super::super::wrong::{Invalid, SOFTWARE, TEMPORARY, UNAVAILABLE, USAGE, Wrong};
 use crate::broker::{Failure, Kind, Path};
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::{flag, integer};
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::verb::{ANY, Answer, CTL, DIAGNOSTICS, PLUGINS, UPGRADE, Verb, verb};
+use crate::rabbitmq::wrong::{Invalid, SOFTWARE, TEMPORARY, UNAVAILABLE, USAGE, Wrong};
 
 /// Between two looks at whether something has happened.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,10 +1,10 @@
 //! What is listed of exchanges, bindings and consumers.
 
-use super::super::options::HEADERS;
-use super::super::term::Term;
-use super::super::verb::{ANY, CTL, DIAGNOSTICS, Verb, verb};
 use super::columns::{self, Column, fields, list_of_vhost};
 use super::pids;
+use crate::rabbitmq::options::HEADERS;
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{ANY, CTL, DIAGNOSTICS, Verb, verb};
 
 const USAGE: &str = "[--vhost <vhost>] [--no-table-headers] [<column> ...] [--timeout <timeout>]";
 

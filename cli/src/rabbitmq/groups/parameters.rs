@@ -2,14 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Call, missing};
-use super::super::options::HEADERS;
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{UNAVAILABLE, Wrong};
 use super::{json_argument, no_such_parameter, no_such_vhost};
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::HEADERS;
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{UNAVAILABLE, Wrong};
 
 /// Components whose parameters are what this broker has.
 const LIMITS: &str = "vhost-limits";

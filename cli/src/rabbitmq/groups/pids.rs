@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::super::term::Term;
+use crate::rabbitmq::term::Term;
 
 /// The id of what has this name.
 pub(super) fn of(named: &Value) -> Term {

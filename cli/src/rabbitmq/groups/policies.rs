@@ -3,15 +3,15 @@
 use fancy_regex::Regex;
 use serde_json::{Value, json};
 
-use super::super::call::{Call, missing};
-use super::super::options::{HEADERS, Switch, integer, text};
-use super::super::output::{Output, Rows};
-use super::super::pretty;
-use super::super::term::Term;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Wrong};
 use super::{NOT_FOUND, json_argument, no_such_parameter, no_such_vhost};
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::{HEADERS, Switch, integer, text};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::pretty;
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Wrong};
 
 const DEFINED: &[Switch] = &[integer("priority"), text("apply-to")];
 const POLICY: &str = "policies";

@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::super::call::{Call, missing};
-use super::super::options::{Switch, flag, integer};
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{DATA_ERROR, UNAVAILABLE, USAGE, Wrong};
 use super::NOT_FOUND;
 use super::columns::{self, Column, fields};
 use super::pids;
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::{Switch, flag, integer};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, UNAVAILABLE, USAGE, Wrong};
 
 /// Seconds that a listing of queues may take where nobody says how many.
 const PATIENCE: u64 = 60;

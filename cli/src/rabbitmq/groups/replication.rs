@@ -2,13 +2,13 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::{Call, missing};
-use super::super::options::{Switch, flag, text};
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::{Answer, DIAGNOSTICS, QUEUES, UPGRADE, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, UNAVAILABLE, USAGE, Wrong};
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::{Switch, flag, text};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{Answer, DIAGNOSTICS, QUEUES, UPGRADE, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, UNAVAILABLE, USAGE, Wrong};
 
 const PATTERNS: &[Switch] =
     &[text("vhost-pattern"), text("queue-pattern"), text("membership"), flag("errors-only")];

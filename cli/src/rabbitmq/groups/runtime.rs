@@ -8,14 +8,14 @@ use std::time::Duration;
 use hyper::Method;
 use serde_json::{Value, json};
 
-use super::super::call::Call;
-use super::super::options::{flag, integer, text};
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, UNAVAILABLE, Wrong};
 use super::listeners;
 use crate::broker::{Broker, Failure, Path, Where};
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::{flag, integer, text};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, UNAVAILABLE, Wrong};
 
 const TIMEOUT: &str = "[--timeout <timeout>]";
 /// Lines that are shown where nobody says how many.

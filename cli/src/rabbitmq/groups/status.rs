@@ -2,15 +2,15 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::Call;
-use super::super::options::text;
-use super::super::output::{Output, is_for_programs};
-use super::super::term::Term;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{Invalid, Wrong};
 use super::listeners;
 use super::memory::{self, Unit};
 use crate::broker::{Failure, Path};
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::options::text;
+use crate::rabbitmq::output::{Output, is_for_programs};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{Invalid, Wrong};
 
 pub(super) const VERBS: &[Verb] = &[
     verb("report", "", "Says all that whoever helps would ask for", report)

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::super::call::Call;
-use super::super::output::Output;
-use super::super::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, UNAVAILABLE, Wrong};
 use crate::broker::Path;
+use crate::rabbitmq::call::Call;
+use crate::rabbitmq::output::Output;
+use crate::rabbitmq::verb::{Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, SOFTWARE, UNAVAILABLE, Wrong};
 
 /// RabbitMQ's levels, and the filters that they are here.
 const LEVELS: [(&str, &str); 6] = [
@@ -86,7 +86,7 @@ pub(super) const MONITORING: &[Verb] = &[
         |_| {
             let what = "free disk space is always watched here. To be left alone by its alarm, lower the limit: \
                         rabbitmqctl set_disk_free_limit 0";
-            Err(Wrong::error(super::super::wrong::SOFTWARE, what))
+            Err(Wrong::error(SOFTWARE, what))
         },
     )
     .of(CTL.and(DIAGNOSTICS)),

@@ -5,15 +5,15 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256, Sha512};
 
-use super::super::call::{Call, missing};
-use super::super::options::{HEADERS, flag, text};
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, NO_USER, SOFTWARE, UNAVAILABLE, Wrong};
 use super::limits::{self, checked};
 use super::{json_argument, no_such_user, password, user_path};
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::{HEADERS, flag, text};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, NO_USER, SOFTWARE, UNAVAILABLE, Wrong};
 
 /// Bytes of salt in front of a hash.
 const SALT: usize = 4;

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value, json};
 
-use super::super::call::{Call, missing};
-use super::super::options::{HEADERS, flag, text};
-use super::super::output::{Output, Rows};
-use super::super::term::Term;
-use super::super::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
-use super::super::wrong::{DATA_ERROR, Invalid, SOFTWARE, UNAVAILABLE, Wrong};
 use super::columns::{self, Column, fields};
 use super::limits::{self, checked};
 use super::{json_argument, no_such_vhost};
 use crate::broker::Path;
+use crate::rabbitmq::call::{Call, missing};
+use crate::rabbitmq::options::{HEADERS, Switch, flag, text};
+use crate::rabbitmq::output::{Output, Rows};
+use crate::rabbitmq::term::Term;
+use crate::rabbitmq::verb::{ANY, Answer, CTL, DIAGNOSTICS, Verb, verb};
+use crate::rabbitmq::wrong::{DATA_ERROR, Invalid, SOFTWARE, UNAVAILABLE, Wrong};
 
 const QUEUE_TYPES: [&str; 3] = ["quorum", "stream", "classic"];
-const METADATA: &[super::super::options::Switch] =
+const METADATA: &[Switch] =
     &[text("description"), text("tags"), text("default-queue-type"), text("protected-from-deletion")];
 const LIMITS: [&str; 2] = ["max-connections", "max-queues"];
 
