@@ -40,7 +40,7 @@ fn a_consumer_is_cancelled_and_connections_are_closed_with_a_reason() {
 
         let closed =
             ok(data, &["connection", "close", "--user", "guest", "-p", "/", "--reason", "go home", "-y"]);
-        assert_eq!(closed, "Closed 1 connections of the user 'guest' in vhost '/'.\n");
+        assert_eq!(closed, "Closed 1 connection of the user 'guest' in vhost '/'.\n");
         assert_eq!(
             ok(data, &["connection", "close", "-p", "/", "-y"]),
             "Closed 0 connections of vhost '/'.\n"

@@ -95,7 +95,7 @@ fn what_destroys_asks_on_a_terminal() {
     ok(data, &["message", "publish", "q", "x"]);
     for (answer, code, left) in [("n\n", Some(2), "q\n"), ("\n", Some(2), "q\n"), ("y\n", Some(0), "")] {
         let mut terminal = Terminal::run(command(data, &["queue", "delete", "q"]), 80);
-        terminal.wait_for("Delete the queue 'q' in vhost '/' with 1 messages? [y/N] ");
+        terminal.wait_for("Delete the queue 'q' in vhost '/' with 1 message? [y/N] ");
         terminal.type_in(answer);
         assert_eq!(terminal.end().1, code);
         assert_eq!(ok(data, &["queue", "list", "--columns", "name", "-q"]), left);

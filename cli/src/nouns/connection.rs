@@ -6,8 +6,8 @@ use serde_json::Value;
 use super::Done;
 use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, OfVhost, Shape};
-use crate::broker::{Failure, Path};
-use crate::output::{Column, Kind, column, further};
+use crate::broker::{Broker, Failure, Path};
+use crate::output::{Column, Kind, column, counted, further};
 
 /// What clients are told where nobody says why they are closed.
 const REASON: &str = "Closed from the command line";
@@ -46,18 +46,28 @@ enum Verb {
     Close {
         #[arg(value_name = "CONNECTION", required_unless_present_any = ["user", "vhost"])]
         connections: Vec<String>,
-        /// All of this user.
-        #[arg(long, value_name = "USER", conflicts_with = "connections")]
-        user: Option<String>,
-        /// All in this vhost; with --user those of the user in it.
-        #[arg(short = 'p', long, value_name = "VHOST", conflicts_with = "connections")]
-        vhost: Option<String>,
+        #[command(flatten)]
+        of: Of,
         /// What their clients are told.
         #[arg(long, value_name = "TEXT", default_value = REASON)]
         reason: String,
         #[command(flatten)]
         confirm: Confirm,
     },
+}
+
+/// Those of a user, of a vhost, or of a user in a vhost.
+#[derive(Debug, Args)]
+struct Of {
+    /// All of this user.
+    #[arg(long, value_name = "USER", conflicts_with = "connections")]
+    user: Option<String>,
+    /// All in this vhost; with --user those of the user in it.
+    #[arg(short = 'p', long, value_name = "VHOST", conflicts_with = "connections")]
+    vhost: Option<String>,
+    /// Says which ones these are, and closes none.
+    #[arg(long, conflicts_with = "connections")]
+    dry_run: bool,
 }
 
 const COLUMNS: &[Column] = &[
@@ -115,20 +125,23 @@ impl Connection {
                 let found = found.map_err(|failure| failure.about(described(&connection)))?;
                 connect.show(&shape, DETAILS, &found)?;
             }
-            Verb::Close { connections, user, vhost, reason, confirm } if connections.is_empty() => {
-                let whose = match (&user, &vhost) {
-                    (Some(user), Some(vhost)) => format!("the user '{user}' in vhost '{vhost}'"),
-                    (Some(user), None) => format!("the user '{user}'"),
-                    (None, vhost) => format!("vhost '{}'", vhost.as_deref().unwrap_or_default()),
-                };
+            Verb::Close { connections, of, reason, confirm } if connections.is_empty() => {
+                let broker = connect.broker()?;
+                let whose = of.described();
+                if of.dry_run {
+                    for name in of.names(&broker)? {
+                        connect.print(&name)?;
+                    }
+                    return Ok(Done::Yes);
+                }
                 confirm.ask(&format!("Close all connections of {whose}?"))?;
                 let mut path = Path::api("leveret/connections");
-                for (name, value) in [("user", user), ("vhost", vhost)] {
+                for (name, value) in [("user", &of.user), ("vhost", &of.vhost)] {
                     path = value.iter().fold(path, |path, value| path.query(name, value));
                 }
-                let reply = connect.broker()?.close(path, &reason)?.accepted()?.json()?;
+                let reply = broker.close(path, &reason)?.accepted()?.json()?;
                 let closed = reply.get("closed").and_then(Value::as_u64).unwrap_or_default();
-                connect.say(&format!("Closed {closed} connections of {whose}."))?;
+                connect.say(&format!("Closed {} of {whose}.", counted(closed, "connection")))?;
             }
             Verb::Close { connections, reason, confirm, .. } => {
                 let broker = connect.broker()?;
@@ -144,6 +157,30 @@ impl Connection {
             }
         }
         Ok(Done::Yes)
+    }
+}
+
+impl Of {
+    fn described(&self) -> String {
+        match (&self.user, &self.vhost) {
+            (Some(user), Some(vhost)) => format!("the user '{user}' in vhost '{vhost}'"),
+            (Some(user), None) => format!("the user '{user}'"),
+            (None, vhost) => format!("vhost '{}'", vhost.as_deref().unwrap_or_default()),
+        }
+    }
+
+    fn names(&self, broker: &Broker) -> Result<Vec<String>, Failure> {
+        let mut open = broker.list(Path::api("connections").query("columns", "name,user,vhost"))?;
+        let mut names = Vec::new();
+        while let Some(connection) = open.next_item()? {
+            let is = |field: &str, wanted: &Option<String>| {
+                wanted.as_ref().is_none_or(|wanted| connection[field] == **wanted)
+            };
+            if is("user", &self.user) && is("vhost", &self.vhost) {
+                names.extend(connection["name"].as_str().map(str::to_owned));
+            }
+        }
+        Ok(names)
     }
 }
 

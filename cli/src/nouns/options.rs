@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::context;
 use crate::broker::{Broker, Failure, Uri, Where};
-use crate::output::{Column, Format, Style, Terminal, write_one};
+use crate::output::{Column, Format, Style, Terminal, escaped, write_one};
 
 /// Which broker is meant, and how much is said.
 #[derive(Clone, Debug, Args)]
@@ -63,10 +63,12 @@ impl Connect {
 
     /// Says what was done.
     pub(super) fn say(&self, what: &str) -> Result<(), Failure> {
-        if self.quiet {
-            return Ok(());
-        }
-        writeln!(io::stdout(), "{what}").map_err(Failure::output)
+        if self.quiet { Ok(()) } else { self.print(what) }
+    }
+
+    /// Prints a line that was asked for; what would end it or move a terminal is written as text.
+    pub(super) fn print(&self, line: &str) -> Result<(), Failure> {
+        writeln!(io::stdout(), "{}", escaped(line)).map_err(Failure::output)
     }
 
     /// Prints one thing.

@@ -1,6 +1,6 @@
 //! `leveret queue`: what is in queues, and which there are.
 
-use std::io::{self, Write};
+use std::io;
 use std::thread;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, InVhost, OfVhost, Shape, argument, seconds};
 use super::progress::Progress;
 use crate::broker::{Broker, Failure, Path};
-use crate::output::{Column, Format, Kind, Rows, column, find, further};
+use crate::output::{Column, Format, Kind, Rows, column, counted, find, further};
 
 #[derive(Debug, Args)]
 pub struct Queue {
@@ -240,7 +240,7 @@ impl Which {
         if self.dry_run {
             for name in &names {
                 look(&broker, vhost, name)?;
-                writeln!(io::stdout(), "{name}").map_err(Failure::output)?;
+                connect.print(name)?;
             }
             return Ok(Done::Yes);
         }
@@ -253,8 +253,11 @@ impl Which {
             [name] => {
                 let found = look(&broker, vhost, name)?;
                 let messages = find(&found, "messages").and_then(Value::as_u64).unwrap_or_default();
-                self.confirm
-                    .ask(&format!("{what} the {} with {messages} messages?", described(vhost, name)))?;
+                self.confirm.ask(&format!(
+                    "{what} the {} with {}?",
+                    described(vhost, name),
+                    counted(messages, "message")
+                ))?;
             }
             names => self.confirm.ask(&format!("{what} {} queues in vhost '{vhost}'?", names.len()))?,
         }

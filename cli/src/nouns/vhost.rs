@@ -8,7 +8,7 @@ use super::Done;
 use super::list::{ListOptions, Source};
 use super::options::{Confirm, Connect, Shape};
 use crate::broker::{Failure, Path};
-use crate::output::{Column, Kind, column, find, further};
+use crate::output::{Column, Kind, column, counted, find, further};
 
 #[derive(Debug, Args)]
 pub struct Vhost {
@@ -118,8 +118,9 @@ impl Vhost {
                 let found = broker.get(path(&vhost)).map_err(|failure| failure.about(described(&vhost)))?;
                 let messages = find(&found, "messages").and_then(Value::as_u64).unwrap_or_default();
                 confirm.ask(&format!(
-                    "Delete {} with all that is in it, {messages} messages too?",
-                    described(&vhost)
+                    "Delete {} with all that is in it, {} too?",
+                    described(&vhost),
+                    counted(messages, "message")
                 ))?;
                 let reply = broker.send(Method::DELETE, path(&vhost), None)?;
                 reply.accepted().map_err(|failure| failure.about(described(&vhost)))?;

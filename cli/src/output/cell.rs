@@ -62,6 +62,12 @@ pub fn find<'a>(item: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.').try_fold(item, |item, name| item.get(name)).filter(|value| !value.is_null())
 }
 
+/// So many of these, as in "1 message" and "2 messages".
+#[must_use]
+pub fn counted(count: u64, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// As it stands in a table.
 pub(super) fn shown(kind: Kind, value: Option<&Value>) -> String {
     let Some(value) = value else { return "-".to_owned() };
@@ -94,7 +100,7 @@ pub(super) fn plain(value: Option<&Value>) -> String {
 }
 
 /// On one line, and without anything that a terminal would obey: names may hold whatever their makers like.
-pub(super) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -183,6 +189,11 @@ mod tests {
             assert_eq!(shown(kind, Some(&value)), expected);
         }
         assert_eq!(shown(Kind::Count, None), "-");
+    }
+
+    #[test]
+    fn one_is_not_several() {
+        assert_eq!([0, 1, 2].map(|count| counted(count, "queue")), ["0 queues", "1 queue", "2 queues"]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use clap::ValueEnum;
 use serde_json::Value;
 
-pub use cell::{Column, Kind, column, find, further};
+pub use cell::{Column, Kind, column, counted, escaped, find, further};
 pub(crate) use terminal::Terminal;
 
 /// How rows are written.
@@ -159,7 +159,7 @@ fn write_line(out: &mut impl Write, format: Format, cells: impl Iterator<Item = 
     for (number, cell) in cells.enumerate() {
         let (between, cell) = match format {
             Format::Csv => (",", cell::quoted(&cell)),
-            _ => ("\t", cell::escaped(&cell)),
+            _ => ("\t", escaped(&cell)),
         };
         write!(out, "{}{cell}", if number == 0 { "" } else { between })?;
     }

@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::env;
+use std::path::PathBuf;
 use std::rc::Rc;
 
 use hyper::Method;
@@ -14,6 +15,8 @@ use crate::broker::{Broker, Failure, Path, Where};
 
 /// The vhost where none is named.
 const DEFAULT_VHOST: &str = "/";
+/// What is in the data directory of a broker that runs.
+const SOCKET: &str = "control.sock";
 /// What the management API calls the one node that there is.
 const NODE: &str = "leveret@localhost";
 
@@ -67,8 +70,10 @@ impl<'a> Call<'a> {
     pub(super) fn place(&self) -> Where {
         let given = |name: &str| env::var_os(name).filter(|value| !value.is_empty());
         let is_told = given("LEVERET_URI").is_some() || given("LEVERET_DATA_DIR").is_some();
-        let theirs = || given("RABBITMQ_MNESIA_DIR").or_else(|| given("RABBITMQ_MNESIA_BASE"));
-        let data_dir = if is_told { None } else { theirs().map(Into::into) };
+        let theirs =
+            ["RABBITMQ_MNESIA_DIR", "RABBITMQ_MNESIA_BASE"].into_iter().filter_map(given).map(PathBuf::from);
+        // Images for RabbitMQ say it whatever runs in them, so it counts where a broker has been.
+        let data_dir = theirs.filter(|_| !is_told).find(|directory| directory.join(SOCKET).exists());
         Where { data_dir, patience: self.words.timeout(), ..Where::default() }
     }
 

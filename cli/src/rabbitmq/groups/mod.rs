@@ -25,7 +25,7 @@ mod thresholds;
 mod users;
 mod vhosts;
 
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde_json::Value;
 
@@ -37,7 +37,7 @@ use super::output::Rows;
 use super::term::Term;
 use super::verb::Verb;
 use super::wrong::{DATA_ERROR, Invalid, NO_USER, UNAVAILABLE, Wrong};
-use crate::broker::{Failure, Path};
+use crate::broker::{Failure, Path, credentials};
 
 /// All verbs, by the headings under which `help` lists them.
 pub(super) const SECTIONS: &[(&str, &[&[Verb]])] = &[
@@ -126,6 +126,9 @@ fn json_argument(text: &str) -> Result<Value, Wrong> {
 fn password(call: &Call<'_>, place: usize) -> Result<String, Wrong> {
     if let Some(password) = call.arguments().get(place) {
         return Ok(password.clone());
+    }
+    if io::stdin().is_terminal() {
+        return Ok(credentials::asked_for("Password: ")?);
     }
     let wrong = |error: io::Error| {
         Wrong::error(DATA_ERROR, format!("the password cannot be read from standard input: {error}"))
