@@ -30,6 +30,9 @@ cases! {
     s11_10_type_all: "of type all everything waits that comes back";
     s11_10_type_failed: "of type failed what is nacked is ready at once";
     s11_10_type_returned: "of type returned what is rejected is ready at once";
+    s11_10_consumer_timeout: "what a consumer held for too long has been returned: it waits as what is nacked does";
+    s11_10_transaction: "what is nacked in a transaction waits from the commit on";
+    s11_10_compared: "another value in a later declaration is 406";
     s11_10_nothing_waits: "without a type or a least, and with those that are none, everything is ready at once";
     s11_10_policy: "a policy makes what comes back wait, and no more when it goes; what waits then goes on";
     s11_10_policy_and_arguments: "of arguments and policy the shorter times hold, and the policy's type";
@@ -233,6 +236,52 @@ fn s11_10_type_failed(test: &Test) -> Step {
 
 fn s11_10_type_returned(test: &Test) -> Step {
     of_type(test, "returned", [(reject, false), (nack, true), (recover, true), (close, false), (cut, false)])
+}
+
+fn s11_10_consumer_timeout(test: &Test) -> Step {
+    for (retried, is_to_wait) in [("returned", true), ("failed", false)] {
+        let (channel, name) = (test.channel()?, test.queue(retried));
+        channel.declare(&retrying(&name, retried, LONG, LONG).with("x-consumer-timeout", 300))?;
+        fill(&channel, &name, &["a"])?;
+        let consumer = test.channel()?;
+        consumer.consume(&name, "t")?;
+        consumer.delivery()?;
+        consumer.expect(id(60, 30))?;
+        if is_to_wait {
+            channel.silent()?;
+            channel.empty(&name)?;
+            equal("purged", channel.purge(&name)?, 1)?;
+        } else {
+            channel.take_soon(&name)?;
+        }
+    }
+    Ok(())
+}
+
+fn s11_10_transaction(test: &Test) -> Step {
+    let (channel, name) = (test.channel()?, test.queue("q"));
+    channel.declare(&retrying(&name, "all", 400, 400))?;
+    fill(&channel, &name, &["a"])?;
+    let transaction = test.channel()?;
+    transaction.tx_select()?;
+    transaction.nack(transaction.get_soon(&name, false)?.tag, false, true);
+    transaction.silent_for(Duration::from_millis(500))?;
+    let since = Instant::now();
+    transaction.tx_commit()?;
+    channel.get_soon(&name, false)?;
+    not_before(since.elapsed(), 400)
+}
+
+fn s11_10_compared(test: &Test) -> Step {
+    let (channel, name) = (test.channel()?, test.queue("q"));
+    channel.declare(&retrying(&name, "all", 1, 2))?;
+    channel.declare(&retrying(&name, "all", 1, 2))?;
+    channel.send(retrying(&name, "all", 1, 3).payload());
+    let queue = test.queue_text(&name);
+    let text = format!(
+        "PRECONDITION_FAILED - inequivalent arg 'x-delayed-retry-max' for {queue}: received '3' but current is '2'"
+    );
+    channel.closes(406, id(50, 10), &text)
 }
 
 fn s11_10_nothing_waits(test: &Test) -> Step {
