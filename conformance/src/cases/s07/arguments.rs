@@ -43,6 +43,8 @@ cases! {
         differs("406", "declared", "Leveret has consumer timeouts for classic queues whose owner asks for one");
     s7_13_consumer_timeouts: "x-consumer-timeout and x-consumer-disconnected-timeout are integers from zero";
     s7_13_delayed_retry: "x-delayed-retry-type, -min and -max are not checked";
+    s7_13_delayed_retry_classic: "x-delayed-retry-type, -min and -max on a classic queue",
+        differs("406", "declared", "Leveret has delayed retries for classic queues");
     s7_13_removed_features: "arguments of features that are gone, and of plugins, are accepted";
     s7_14_classic_arguments: "arguments of classic queues on a quorum queue are 406, whatever their value";
     s7_14_quorum_arguments: "arguments of quorum queues on a classic queue are 406, whatever their value";
@@ -134,7 +136,7 @@ fn only_for_quorum(test: &Test, argument: &str, value: &dyn Value) -> Step {
     let Some(event) = channel.event(PATIENCE)? else { return fail("no answer") };
     if event.id == id(50, 11) {
         test.answered("declared");
-        return Ok(());
+        return channel.delete(&test.queue("q")).map(drop);
     }
     test.answered("406");
     let text = format!(
@@ -332,6 +334,13 @@ fn s7_13_delayed_retry(test: &Test) -> Step {
         .try_for_each(|argument| accepted(test, "quorum", argument, &[&1000, &0, &-1, &"x"]))
 }
 
+fn s7_13_delayed_retry_classic(test: &Test) -> Step {
+    only_for_quorum(test, "x-delayed-retry-type", &"all")?;
+    ["x-delayed-retry-min", "x-delayed-retry-max"]
+        .iter()
+        .try_for_each(|argument| only_for_quorum(test, argument, &1000))
+}
+
 fn s7_13_removed_features(test: &Test) -> Step {
     for argument in ["x-ha-policy", "x-cancel-on-ha-failover", "x-message-deduplication", "x-cache-size"] {
         for kind in TYPES {
@@ -355,9 +364,6 @@ fn s7_14_quorum_arguments(test: &Test) -> Step {
             "x-max-in-memory-length",
             "x-max-in-memory-bytes",
             "x-consumer-disconnected-timeout",
-            "x-delayed-retry-type",
-            "x-delayed-retry-min",
-            "x-delayed-retry-max",
         ],
     )
 }
