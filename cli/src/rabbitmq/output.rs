@@ -40,7 +40,7 @@ impl Rows {
     }
 
     /// As those print themselves that RabbitMQ has as a whole and does not stream.
-    pub(super) fn as_a_list(self) -> Rows {
+    pub(super) fn listed_whole(self) -> Rows {
         Rows { says_that_it_is_empty: true, ..self }
     }
 

@@ -194,7 +194,7 @@ fn list(call: &Call<'_>) -> Answer {
 fn list_of_topics(call: &Call<'_>) -> Answer {
     let permissions = in_vhost(call, "topic-permissions")?;
     let columns = [("user", "user"), ("exchange", "exchange"), ("write", "write"), ("read", "read")];
-    Ok(Output::Rows(rows(&permissions, &columns).as_a_list()))
+    Ok(Output::Rows(rows(&permissions, &columns).listed_whole()))
 }
 
 /// What a vhost lists of this kind.
@@ -206,13 +206,13 @@ fn in_vhost(call: &Call<'_>, kind: &str) -> Result<Value, Wrong> {
 
 fn list_of_user(call: &Call<'_>) -> Answer {
     let permissions = of_user(call, "permissions")?;
-    Ok(Output::Rows(rows(&permissions, &[&[("vhost", "vhost")][..], &PATTERNS].concat()).as_a_list()))
+    Ok(Output::Rows(rows(&permissions, &[&[("vhost", "vhost")][..], &PATTERNS].concat()).listed_whole()))
 }
 
 fn list_of_user_and_topics(call: &Call<'_>) -> Answer {
     let permissions = of_user(call, "topic-permissions")?;
     let columns = [("vhost", "vhost"), ("exchange", "exchange"), ("write", "write"), ("read", "read")];
-    Ok(Output::Rows(rows(&permissions, &columns).as_a_list().without_header()))
+    Ok(Output::Rows(rows(&permissions, &columns).listed_whole().without_header()))
 }
 
 fn of_user(call: &Call<'_>, kind: &str) -> Result<Value, Wrong> {

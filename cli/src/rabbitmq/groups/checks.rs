@@ -225,7 +225,7 @@ fn pass(call: &Call<'_>) -> Answer {
 /// A list that is empty.
 const fn mirrored(name: &'static str) -> Verb {
     verb(name, "[--no-table-headers] [--timeout <timeout>]", "Lists nothing: queues are not mirrored", |_| {
-        Ok(Output::Rows(Rows::default().as_a_list()))
+        Ok(Output::Rows(Rows::default().listed_whole()))
     })
     .of(DIAGNOSTICS.and(QUEUES))
     .with(HEADERS)

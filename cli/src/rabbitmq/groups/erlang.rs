@@ -106,7 +106,7 @@ pub(super) const MONITORING: &[Verb] = &[
         "list_channel_interceptors",
         "[--no-table-headers] [--timeout <timeout>]",
         "Lists nothing: no plugins change what channels carry",
-        |_| Ok(Output::Rows(Rows::default().as_a_list())),
+        |_| Ok(Output::Rows(Rows::default().listed_whole())),
     )
     .of(BOTH)
     .with(HEADERS)

@@ -48,7 +48,7 @@ pub(super) const VERBS: &[Verb] = &[
             let path = if call.words.is("used") { "deprecated-features/used" } else { "deprecated-features" };
             let columns = columns::chosen(call, DEPRECATED, &["name", "deprecation_phase"]);
             let features = call.get(Path::api(path))?;
-            Ok(Output::PrettyRows(columns::rows(&columns, &features).as_a_list()))
+            Ok(Output::PrettyRows(columns::rows(&columns, &features).listed_whole()))
         },
     )
     .of(CTL.and(DIAGNOSTICS))

@@ -208,7 +208,7 @@ fn await_startup(call: &Call<'_>) -> Answer {
             Ok(true) => return Ok(Output::Nothing),
             Ok(false) => return Err(Wrong::error(UNAVAILABLE, "rabbit_is_not_running")),
             Err(failure) if failure.kind == Kind::Unreachable && Instant::now() < deadline => {
-                std::thread::sleep(PAUSE)
+                std::thread::sleep(PAUSE);
             }
             Err(failure) => return Err(failure.into()),
         }
@@ -283,7 +283,7 @@ fn shutdown(call: &Call<'_>) -> Answer {
 
 fn await_end(call: &Call<'_>, process: Option<Pid>) -> Result<(), Wrong> {
     let deadline = Instant::now() + call.words.timeout().unwrap_or(PATIENCE);
-    while process.is_some_and(|pid| is_alive(pid)) {
+    while process.is_some_and(is_alive) {
         if Instant::now() > deadline {
             return Err(Wrong::bare(
                 TEMPORARY,
@@ -333,7 +333,7 @@ fn wait(call: &Call<'_>) -> Answer {
     );
     say(format!("Waiting for erlang distribution on node '{node}' while OS process '{shown}' is running"));
     loop {
-        if !pid.is_some_and(|pid| is_alive(pid)) {
+        if !pid.is_some_and(is_alive) {
             return Err(Wrong::error(UNAVAILABLE, "process_not_running"));
         }
         match is_running(call) {

@@ -106,7 +106,7 @@ fn list(call: &Call<'_>) -> Answer {
         ]
     };
     let rows = listed.as_array().into_iter().flatten().filter(in_vhost).map(row).collect();
-    Ok(Output::Rows(Rows::new(["component", "name", "value"], rows).as_a_list()))
+    Ok(Output::Rows(Rows::new(["component", "name", "value"], rows).listed_whole()))
 }
 
 fn set_global(call: &Call<'_>) -> Answer {
@@ -125,7 +125,7 @@ fn list_global(call: &Call<'_>) -> Answer {
     let row =
         |parameter: &Value| vec![Term::of(&parameter["name"]), Term::Text(parameter["value"].to_string())];
     let rows = listed.as_array().into_iter().flatten().map(row).collect();
-    Ok(Output::Rows(Rows::new(["name", "value"], rows).as_a_list()))
+    Ok(Output::Rows(Rows::new(["name", "value"], rows).listed_whole()))
 }
 
 fn name_cluster(call: &Call<'_>) -> Answer {

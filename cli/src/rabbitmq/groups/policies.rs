@@ -121,7 +121,7 @@ fn list(call: &Call<'_>, kind: &str) -> Answer {
     let policies = call.get(Path::api(kind).segment(vhost));
     let policies = policies.map_err(|failure| missing(failure, || no_such_vhost(vhost)))?;
     let definition = |policy: &Value| Term::Text(policy["definition"].to_string());
-    Ok(Output::Rows(rows(policies.as_array().into_iter().flatten(), definition).as_a_list()))
+    Ok(Output::Rows(rows(policies.as_array().into_iter().flatten(), definition).listed_whole()))
 }
 
 fn rows<'a>(policies: impl Iterator<Item = &'a Value>, definition: fn(&Value) -> Term) -> Rows {

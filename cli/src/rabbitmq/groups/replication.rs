@@ -18,7 +18,7 @@ pub(super) const CLUSTER: &[Verb] = &[
         "grow",
         "<node> <all | even> [--vhost-pattern <pattern>] [--queue-pattern <pattern>] [--membership <promotable|voter>]",
         "Adds no members: all that can be are there",
-        |_| Ok(Output::Rows(Rows::default().as_a_list())),
+        |_| Ok(Output::Rows(Rows::default().listed_whole())),
     )
     .of(QUEUES)
     .takes(2, 2)
@@ -39,7 +39,7 @@ pub(super) const CLUSTER: &[Verb] = &[
         "grow_to_count",
         "<node_count> <all | even> [--vhost-pattern <pattern>] [--queue-pattern <pattern>] [--membership <promotable|voter>]",
         "Adds no members: all that can be are there",
-        |_| Ok(Output::Rows(Rows::default().as_a_list())),
+        |_| Ok(Output::Rows(Rows::default().listed_whole())),
     )
     .of(QUEUES)
     .takes(2, 2)

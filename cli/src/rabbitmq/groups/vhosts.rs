@@ -156,7 +156,7 @@ fn add(call: &Call<'_>) -> Answer {
     let name = call.argument(0);
     match call.get(path(name)) {
         Ok(_) if metadata(call).is_empty() => Ok(Output::Nothing),
-        Ok(vhost) => change(call, name, vhost, metadata(call)),
+        Ok(vhost) => change(call, name, &vhost, metadata(call)),
         Err(_) => {
             call.put(path(name), &Value::Object(metadata(call)))?;
             Ok(Output::Nothing)
@@ -167,11 +167,11 @@ fn add(call: &Call<'_>) -> Answer {
 fn update(call: &Call<'_>) -> Answer {
     let name = call.argument(0);
     let vhost = call.get(path(name)).map_err(|failure| missing(failure, || no_such_vhost(name)))?;
-    change(call, name, vhost, metadata(call))
+    change(call, name, &vhost, metadata(call))
 }
 
 /// Gives a vhost back as it is, with something changed.
-fn change(call: &Call<'_>, name: &str, vhost: Value, changes: Map<String, Value>) -> Answer {
+fn change(call: &Call<'_>, name: &str, vhost: &Value, changes: Map<String, Value>) -> Answer {
     let kept = ["description", "tags", "default_queue_type", "tracing", "protected_from_deletion"];
     let kept = kept.iter().filter(|field| !vhost[**field].is_null() && vhost[**field] != "undefined");
     let mut body: Map<String, Value> =
@@ -187,7 +187,7 @@ fn set_tags(call: &Call<'_>) -> Answer {
         missing(failure, || Wrong::error(DATA_ERROR, format!("Virtual host \"{name}\" does not exist")))
     })?;
     let tags = json!({ "tags": call.arguments().get(1..).unwrap_or_default() });
-    change(call, name, vhost, tags.as_object().cloned().unwrap_or_default())
+    change(call, name, &vhost, tags.as_object().cloned().unwrap_or_default())
 }
 
 fn protect(call: &Call<'_>, is_protected: bool) -> Answer {
@@ -217,7 +217,7 @@ fn trace(call: &Call<'_>, is_traced: bool) -> Answer {
     match call.get(path(name)) {
         Ok(vhost) => {
             let tracing = json!({ "tracing": is_traced });
-            change(call, name, vhost, tracing.as_object().cloned().unwrap_or_default())?;
+            change(call, name, &vhost, tracing.as_object().cloned().unwrap_or_default())?;
         }
         // There is nothing to be traced in a vhost that is not there.
         Err(failure) if failure.status == Some(404) => {}
@@ -248,7 +248,7 @@ fn list_limits(call: &Call<'_>) -> Answer {
     let name = call.vhost();
     call.get(path(name)).map_err(|failure| missing(failure, || no_such_vhost(name)))?;
     let limits = call.get(Path::api("vhost-limits").segment(name))?;
-    let Some(of_vhost) = limits.get(0) else { return Ok(Output::Rows(Rows::default().as_a_list())) };
+    let Some(of_vhost) = limits.get(0) else { return Ok(Output::Rows(Rows::default().listed_whole())) };
     let text = limits::sorted(&of_vhost["value"]).to_string();
     let term = Term::Fields(vec![
         ("node".to_owned(), Term::Text(call.node())),
