@@ -17,7 +17,7 @@ use super::run::{Entry, RunKey};
 use super::wire;
 use crate::model::ids::{Position, PositionRange, Timestamp};
 use crate::model::message::Message;
-use crate::model::op::{EntryMeta, Fetch, Fetched, StoredEntry, Times, Wants};
+use crate::model::op::{EntryMeta, Fetch, Fetched, Return, StoredEntry, Times, Wants};
 
 /// Neighbouring records are read, and held in memory, together up to this many bytes: a message that stays unacked
 /// pins no more than that.
@@ -175,7 +175,7 @@ pub(super) fn meta_now(
         attempts: noted.map_or(entry.meta.attempts, |with| with.attempts),
         not_before: noted.map_or(Timestamp(0), |with| with.not_before),
         redelivered: entry.meta.redelivered
-            || noted.is_some_and(|with| with.was_delivered())
+            || noted.is_some_and(Return::was_delivered)
             || key.number < suspect_below,
     }
 }
