@@ -19,11 +19,21 @@ impl Model {
             .is_some_and(|consumer_timeout| since.plus_millis(consumer_timeout) <= self.now)
     }
 
-    /// Whether the queue may have taken this copy back, or the broker may have closed the channel that had it.
+    /// Whether the queue may have taken this copy back, or the broker may have closed the channel that had it, or that was sent it.
     pub(crate) fn may_be_timed_out(&self, key: &CopyKey) -> bool {
-        self.copies.get(key).is_some_and(|copy| {
+        let seen = self.copies.get(key).is_some_and(|copy| {
             self.may_be_over(key.1, copy.held_since) || self.may_time_out(copy.last_channel)
-        })
+        });
+        seen || self.may_lose_a_channel(key.1)
+    }
+
+    /// Whether the broker may have closed a channel that was sent something of this queue which its client has not read: because
+    /// of another queue, say, that the channel consumes from too.
+    fn may_lose_a_channel(&self, queue: QueueNumber) -> bool {
+        let consume = self.consumers.values().filter(|consumer| consumer.queue == queue);
+        let get = self.channels.iter().filter(|(_, channel)| channel.gets.contains(&queue));
+        let channels = consume.map(|consumer| consumer.channel).chain(get.map(|(serial, _)| *serial));
+        channels.into_iter().any(|channel| self.may_time_out(channel))
     }
 
     /// Whether a delivery may come so late that the queue has taken the message back before it was read, and others have had
