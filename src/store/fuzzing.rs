@@ -7,7 +7,7 @@ use std::fmt::Debug;
 use bytes::{Bytes, BytesMut};
 
 use super::manifest::Manifest;
-use super::ranges::{Counts, RangeSet};
+use super::ranges::{RangeSet, Returns};
 use super::run::RunDelta;
 use super::wire::{self, Reader};
 use super::{log_record, pending, record, run};
@@ -48,7 +48,7 @@ pub fn message_record(input: &[u8]) {
 pub fn row(input: &[u8]) {
     let Some((kind, content)) = input.split_first() else { return };
     let sealed = || wire::sealed(content.to_vec());
-    match kind % 6 {
+    match kind % 7 {
         0 => again(RunDelta::decode(&sealed()), |delta| RunDelta::decode(&delta.encode())),
         1 => again(Manifest::decode(&sealed()), |manifest| Manifest::decode(&manifest.encode())),
         2 => again(pending::decode(&sealed()), |read| {
@@ -60,10 +60,10 @@ pub fn row(input: &[u8]) {
             set.encode(&mut row);
             RangeSet::decode(&mut Reader(&row))
         }),
-        4 => again(Counts::decode(&mut Reader(content)), |counts| {
+        kind @ (4 | 5) => again(Returns::decode(&mut Reader(content), kind == 5), |returns| {
             let mut row = Vec::new();
-            counts.encode(&mut row);
-            Counts::decode(&mut Reader(&row))
+            returns.encode(&mut row, kind == 5);
+            Returns::decode(&mut Reader(&row), kind == 5)
         }),
         _ => run_row(content),
     }

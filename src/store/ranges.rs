@@ -5,6 +5,9 @@ use super::wire::{self, Reader, put_varint};
 use crate::model::ids::Timestamp;
 use crate::model::op::{Attempts, Return};
 
+/// No time until which a message waits is later, so that the distance of any two fits.
+const LATEST: u64 = i64::MAX as u64;
+
 /// A set of numbers as disjoint runs, in order, never touching each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct RangeSet {
@@ -176,7 +179,8 @@ impl Returns {
             let attempts = attempts(reader)?;
             let step = if with_waits { reader.varint()? } else { 0 };
             if let Some(step) = step.checked_sub(1) {
-                until = until.checked_add_signed(wire::unzigzag(step))?;
+                // Nothing waits for longer than a time can be told; what says so is no row of ours.
+                until = until.checked_add_signed(wire::unzigzag(step)).filter(|until| *until <= LATEST)?;
             }
             let not_before = Timestamp(if step > 0 { until } else { 0 });
             returns.runs.push((first, last, Return { attempts, not_before }));
