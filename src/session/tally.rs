@@ -99,7 +99,10 @@ impl ConnectionTally {
     pub(super) fn published(&mut self, channel: &mut ChannelTally, exchange: &[u8], bytes: usize, to: u64) {
         self.sizes.add(&SIZE_BOUNDS, bytes as u64);
         match &mut channel.last {
-            Some((name, count)) if **name == *exchange => {
+            // The default exchange has no name, and to compare nothing is slow (`port/route_cache.rs`).
+            Some((name, count))
+                if name.len() == exchange.len() && (exchange.is_empty() || **name == *exchange) =>
+            {
                 count.published += 1;
                 count.routed += to;
             }
