@@ -1,7 +1,7 @@
 //! L6, the management API: the broker's administration over HTTP, with the paths and the JSON of RabbitMQ's. A thin
 //! layer: a request is read, checked for who asks and what it says, and becomes a [`Change`] or a look at the view; what
-//! a change leads to is the broker's. It is not whole: what no table of `routes` names is 404. Metrics and pages for
-//! people are not here.
+//! a change leads to is the broker's. It is not whole: what no table of `routes` names is 404. Pages for people
+//! are not here.
 //!
 //! [`Change`]: crate::model::administration::Change
 

@@ -5,7 +5,7 @@ use super::wire::{self, Reader, put_varint};
 use crate::model::ids::Timestamp;
 use crate::model::op::{Attempts, Return};
 
-/// No time until which a message waits is later, so that the distance of any two fits.
+/// No message waits until later than this, in milliseconds since 1970, so that the distance of any two times fits.
 const LATEST: u64 = i64::MAX as u64;
 
 /// A set of numbers as disjoint runs, in order, never touching each other.
