@@ -34,6 +34,12 @@ pub fn scheduled(properties: Properties<'_>, now: Timestamp) -> Option<Timestamp
     (until > now).then(|| until.min(now.plus_millis(LONGEST)))
 }
 
+/// Whether a message has the header that asks for a delay.
+#[must_use]
+pub fn has_delay(message: &Message) -> bool {
+    message.properties().header(HEADER).is_some()
+}
+
 /// The message with its delay negated, as it is once that is over: so clients know it, and nobody delays it again.
 #[must_use]
 pub fn released(message: &Message) -> Message {

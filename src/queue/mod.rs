@@ -303,7 +303,7 @@ impl Queue {
         if self.settings.scheduled
             && let Some(until) = self.scheduled(now, &message)
         {
-            return self.take_in_for_later(&message, until, fx);
+            return self.take_in_for_later(message, until, fx);
         }
         let durable = self.must_survive(&message);
         let lane = self.lane_of(&message);

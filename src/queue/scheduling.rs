@@ -26,11 +26,12 @@ impl Queue {
     #[cold]
     pub(super) fn take_in_for_later(
         &mut self,
-        message: &Message,
+        message: Arc<Message>,
         until: Timestamp,
         fx: &mut QueueEffects,
     ) -> Pushed {
-        let message = Arc::new(delay::released(message));
+        // What names a time is delivered as it came.
+        let message = if delay::has_delay(&message) { Arc::new(delay::released(&message)) } else { message };
         let durable = self.must_survive(&message);
         let (lane, position) = (self.lane_of(&message), self.next_position);
         let entry = Entry {

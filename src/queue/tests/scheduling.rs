@@ -129,3 +129,24 @@ fn once_delivered_it_is_as_any_other() {
     harness.pump();
     assert_eq!(harness.store.positions().collect::<Vec<Position>>(), []);
 }
+
+#[test]
+fn what_names_a_time_is_delivered_as_it_came() {
+    let mut headers = FieldTable::default();
+    headers.insert("x-deliver-at".into(), AMQPValue::LongLongInt(1_500));
+    let raw = Properties::default().with(&[(Field::Headers, Some(encode(&headers)))]);
+    let properties = Properties::trusted(&raw);
+    let message = Message::new(&mut BytesMut::new(), b"", b"q", properties, Body::default(), Origin::Client);
+    let mut harness = Harness::new(scheduled());
+    harness.consume(1, 0, 0);
+    harness.queue.push(harness.now, Arc::new(message), &mut harness.fx);
+    harness.pump();
+    assert_eq!(harness.queue.counts().delayed, 1);
+    harness.now = harness.queue.next_deadline().unwrap();
+    harness.tick();
+    let mut outbox = super::harness::Outbox(usize::MAX);
+    harness.queue.pump(harness.now, &mut outbox, &mut harness.fx);
+    let (_, delivery) = &harness.fx.deliveries[0];
+    assert_eq!(harness.now, Timestamp(1500));
+    assert_eq!(delivery.message.properties().raw_headers(), Some(&encode(&headers)[..]));
+}
